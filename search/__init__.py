@@ -1,0 +1,1 @@
+"""Commands, controller, strategies, results database and export of a search."""

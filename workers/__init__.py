@@ -1,0 +1,1 @@
+"""Loads the model once and runs trials: apply a plan, tune the projector, evaluate, measure."""

@@ -1,0 +1,159 @@
+"""What travels between the controller and a worker: a request in, one report per rung out.
+
+Both are frozen values that round-trip through JSON, so that any trial can be printed, stored and run again by
+hand (`python -m workers request.json`) with the numbers it had in the search.
+"""
+
+from enum import StrEnum
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from objectives.metrics import METRICS
+from objectives.workload import Workload
+from spaces.names import unknown
+from spaces.plan import Plan
+
+Split = Literal["train", "tune", "search", "test"]
+
+
+class Value(BaseModel):
+    """A frozen record that refuses unknown keys: a typing error in a request must not pass unseen."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ModelSource(Value):
+    """Where the model comes from and how it is loaded."""
+
+    name: str = "embedded"
+    """`embedded`, a Hugging Face hub id, or a local folder."""
+    revision: str | None = None
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "float32"
+    attn_implementation: str = "sdpa"
+    trust_remote_code: bool = False
+    device: str = "auto"
+    """`auto` takes the first GPU where there is one."""
+
+
+class DataSource(Value):
+    """Where the questions come from, and how many of each split are used."""
+
+    name: str = "embedded"
+    max_train: int = Field(2048, ge=1)
+    max_tune: int = Field(256, ge=1)
+
+
+class TuningRecipe(Value):
+    """Brief training of the mapping module under a plan; everything else is frozen."""
+
+    learning_rate: float = Field(2e-3, gt=0)
+    weight_decay: float = Field(0.0, ge=0)
+    images_per_step: int = Field(8, ge=1)
+    questions_per_image: int = Field(8, ge=1)
+    kl_weight: float = Field(0.0, ge=0)
+    """Weight of KL(dense || plan) on the answer tokens, added to the cross-entropy."""
+
+
+class Rung(Value):
+    """One fidelity: tune up to `tuning_steps` in all, then evaluate `questions` questions of `split`."""
+
+    tuning_steps: int = Field(0, ge=0)
+    questions: int | None = Field(None, ge=1)
+    """None evaluates the whole split."""
+    split: Split = "search"
+    latency: bool = False
+    """Also time prefill and decode (after warm-up, device synchronized)."""
+
+
+class TrialRequest(Value):
+    """Everything a worker needs to run one trial, and nothing that depends on who asked."""
+
+    number: int | None = None
+    plan: dict[str, Any]
+    model: ModelSource = ModelSource()
+    data: DataSource = DataSource()
+    metric: str = "exact_match"
+    workload: dict[str, float] | None = None
+    """Token counts the FLOPs are stated for; None takes the means of the search split."""
+    tuning: TuningRecipe = TuningRecipe()
+    rungs: tuple[Rung, ...] = Field((Rung(),), min_length=1)
+    seed: int = 0
+    threads: int | None = Field(None, ge=1)
+    """CPU threads of the worker; part of the request because sums in floating point depend on it."""
+    time_limit: float | None = Field(None, gt=0)
+    """Seconds the whole trial may take."""
+    artifacts: str | None = None
+    """Absolute folder where the tuned mapping module is stored; None stores nothing."""
+
+    @field_validator("plan")
+    @classmethod
+    def _plan_is_one(cls, value: dict[str, Any]) -> dict[str, Any]:
+        Plan.from_json(value)
+        return value
+
+    @field_validator("metric")
+    @classmethod
+    def _metric_is_known(cls, value: str) -> str:
+        if value not in METRICS:
+            raise unknown("metric", value, METRICS)
+        return value
+
+    @field_validator("workload")
+    @classmethod
+    def _workload_is_one(cls, value: dict[str, float] | None) -> dict[str, float] | None:
+        if value is not None:
+            Workload.from_dict(value)
+        return value
+
+    @property
+    def parsed_plan(self) -> Plan:
+        """The plan as a value."""
+        return Plan.from_json(self.plan)
+
+
+class RungReport(Value):
+    """What one rung measured."""
+
+    rung: int
+    split: Split
+    questions: int
+    accuracy: float
+    """Mean score of the metric over the questions, in [0, 1]."""
+    accuracy_by_kind: dict[str, float]
+    scores: tuple[float, ...]
+    """Score of every question in the order of the split: paired comparisons need them."""
+    tuning_steps: int
+    tuned: bool
+    """Whether the tuned mapping module was kept (it was better than the dense one on the tune split)."""
+    tune_accuracy: tuple[float, float] | None
+    """Accuracy on the tune split before and after tuning; None where nothing was tuned."""
+    costs: dict[str, Any]
+    """FLOPs ledger and the columns beside it (`objectives.flops.Costs.as_dict`)."""
+    seconds: dict[str, float]
+    """Wall-clock per step: load, tune, evaluate, latency."""
+    latency: dict[str, float] | None = None
+    """Seconds: median and interquartile range of prefill and of one decode step."""
+    artifact: str | None = None
+    """Path of the stored mapping module, relative to the artifacts folder."""
+
+
+class TrialState(StrEnum):
+    """How a trial ended."""
+
+    COMPLETE = "complete"
+    PRUNED = "pruned"
+    FAILED = "failed"
+
+
+class TrialReport(Value):
+    """A whole trial: the rungs it reached and how it ended. Failures are data."""
+
+    number: int | None
+    plan: str
+    digest: str
+    state: TrialState
+    reason: str | None
+    rungs: tuple[RungReport, ...]
+    origin: dict[str, Any]
+    """Versions, device, threads, seed, model and data fingerprints."""
