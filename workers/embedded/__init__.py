@@ -1,0 +1,33 @@
+"""The embedded model and its data: what a search runs on when nothing can be downloaded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from workers.embedded.digits import draw_scene, render
+from workers.embedded.questions import KINDS
+from workers.samples import Sample, Split
+
+NUM_IMAGES: dict[Split, int] = {"train": 512, "tune": 64, "search": 128, "test": 256}
+"""Every image gets one question of each kind."""
+
+
+def embedded_path() -> Path:
+    """Folder of the shipped checkpoint: a Hugging Face model and processor."""
+    return Path(__file__).parent / "checkpoint"
+
+
+def embedded_samples(split: Split) -> list[Sample]:
+    """The fixed questions of a split, all questions of an image together."""
+    rng = np.random.default_rng([1, list(NUM_IMAGES).index(split)])
+    scenes = [draw_scene(split, rng) for _ in range(NUM_IMAGES[split])]
+    samples = []
+    for number, (scene, pixels) in enumerate(zip(scenes, render(scenes, rng), strict=True)):
+        image = Image.fromarray(pixels)
+        for kind, ask in KINDS.items():
+            question, answer = ask(scene, rng)
+            samples.append(Sample(image, f"{split}-{number}", question, (answer,), kind))
+    return samples
