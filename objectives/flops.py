@@ -1,0 +1,136 @@
+"""FLOPs of a plan in closed form, split by where they are spent.
+
+A multiply-add is two FLOPs. The numbers equal `torch.utils.flop_counter.FlopCounterMode` on the model as
+transformers runs it with eager attention: matrix products and convolutions only, scores over every query-key
+pair whether masked or not. Embeddings, norms, activations, rotary positions and softmax are not counted.
+"""
+
+from dataclasses import dataclass
+
+from objectives.memory import kv_bytes_per_token, parameter_bytes
+from objectives.workload import Workload
+from spaces.plan import Op, Plan, PlanError
+from spaces.shape import ModelShape, VisionShape
+
+_SEQUENTIAL_SUBLAYERS = {Op.KEEP: 2, Op.SKIP_ATTN: 1, Op.SKIP_FFN: 1, Op.SKIP_BLOCK: 0, Op.PARALLEL: 1}
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """FLOPs of one workload by place. Integers where the workload has whole numbers of tokens."""
+
+    vision: float
+    """Vision tower."""
+    projector: float
+    prefill: float
+    """Decoder blocks on the prompt, which yields the first generated token."""
+    decode: float
+    """Decoder blocks on the generated tokens but the last, one at a time with a KV cache."""
+    head: float
+    """LM head, one row a generated token."""
+
+    @property
+    def total(self) -> float:
+        return self.vision + self.projector + self.prefill + self.decode + self.head
+
+    def as_dict(self) -> dict[str, float]:
+        """The places and their total, by name."""
+        places = {name: getattr(self, name) for name in ("vision", "projector", "prefill", "decode", "head")}
+        return {**places, "total": self.total}
+
+
+def flops(shape: ModelShape, plan: Plan, workload: Workload) -> Ledger:
+    """FLOPs of running `plan` on a model of this shape.
+
+    For means over a data set the formulas, quadratic in the numbers of tokens, are evaluated at the means.
+
+    Raises:
+        PlanError: the plan has another number of blocks than the model.
+    """
+    if len(plan) != shape.num_blocks:
+        raise PlanError(
+            f"a plan must have as many blocks as the model, {shape.num_blocks}, got {len(plan)} in '{plan}': "
+            "write one character a block"
+        )
+    num_attention = sum(op.runs_attention for op in plan.ops)
+    num_ffn = sum(op.runs_ffn for op in plan.ops)
+    prompt, steps, batch = workload.prompt_tokens, workload.decode_steps, workload.batch
+    # Decode step t = 1, 2, ... feeds one token, which attends to the prompt and to t generated tokens.
+    decode_keys = steps * prompt + _triangle(steps)
+    prefill = num_attention * _attention(shape, prompt, prompt * prompt) + num_ffn * _ffn(shape, prompt)
+    projector = sum(2 * inputs * outputs for inputs, outputs in shape.projector)
+    decode = num_attention * _attention(shape, steps, decode_keys) + num_ffn * _ffn(shape, steps)
+    return Ledger(
+        vision=batch * workload.images * _vision(shape.vision),
+        projector=batch * workload.visual_tokens * projector,
+        prefill=batch * prefill,
+        decode=batch * decode,
+        head=batch * workload.generated_tokens * 2 * shape.hidden_size * shape.vocab_size,
+    )
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What running a plan costs, all in closed form."""
+
+    ledger: Ledger
+    flops: float
+    """FLOPs of the whole workload: the total of the ledger."""
+    flops_ratio: float
+    """`flops` over those of the dense plan."""
+    depth: int
+    """Sub-layers of the decoder that must run one after another."""
+    parameter_bytes: int
+    """Bytes of the parameters that are left."""
+    kv_bytes_per_token: int
+    """Bytes of cached keys and values for one token of one sequence."""
+
+    def as_dict(self) -> dict[str, float]:
+        """Flat, ready for JSON; the places of the ledger as `flops_vision` and so on."""
+        places = {f"flops_{name}": value for name, value in self.ledger.as_dict().items() if name != "total"}
+        names = ("flops", "flops_ratio", "depth", "parameter_bytes", "kv_bytes_per_token")
+        return {name: getattr(self, name) for name in names} | places
+
+
+def costs(shape: ModelShape, plan: Plan, workload: Workload) -> Costs:
+    """All costs of running `plan` on a model of this shape. Raises PlanError for a plan of another depth."""
+    ledger = flops(shape, plan, workload)
+    dense = flops(shape, Plan.dense(shape.num_blocks), workload)
+    return Costs(
+        ledger=ledger,
+        flops=ledger.total,
+        flops_ratio=ledger.total / dense.total,
+        depth=depth(plan),
+        parameter_bytes=parameter_bytes(shape, plan),
+        kv_bytes_per_token=kv_bytes_per_token(shape, plan),
+    )
+
+
+def depth(plan: Plan) -> int:
+    """Sub-layers that must run one after another; attention and FFN of a parallel block count as one."""
+    return sum(_SEQUENTIAL_SUBLAYERS[op] for op in plan.ops)
+
+
+def _attention(shape: ModelShape, rows: float, pairs: float) -> float:
+    """Attention of one block on `rows` new tokens with `pairs` query-key pairs in all."""
+    query_and_output = 4 * rows * shape.hidden_size * shape.num_heads * shape.head_size
+    key_and_value = 4 * rows * shape.hidden_size * shape.num_kv_heads * shape.head_size
+    scores_and_mix = 4 * shape.num_heads * shape.head_size * pairs
+    return query_and_output + key_and_value + scores_and_mix
+
+
+def _ffn(shape: ModelShape, rows: float) -> float:
+    return (6 if shape.gated_ffn else 4) * rows * shape.hidden_size * shape.ffn_size
+
+
+def _vision(vision: VisionShape) -> int:
+    """The vision tower on one image: the patch convolution, then attention and FFN over all positions."""
+    rows, width = vision.num_positions, vision.hidden_size
+    patches = 2 * vision.num_patches * width * vision.num_channels * vision.patch_size**2
+    layer = 8 * rows * width * width + 4 * width * rows * rows + 4 * rows * width * vision.ffn_size
+    return patches + vision.num_layers_run * layer
+
+
+def _triangle(n: float) -> float:
+    """1 + 2 + ... + n, and its polynomial for a fractional n."""
+    return n * (n + 1) // 2 if isinstance(n, int) else n * (n + 1) / 2

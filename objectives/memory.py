@@ -1,0 +1,50 @@
+"""Memory of a plan in closed form: parameters that are left and the KV cache."""
+
+from spaces.plan import Plan
+from spaces.shape import ModelShape, VisionShape
+
+
+def parameter_bytes(shape: ModelShape, plan: Plan) -> int:
+    """Bytes of the parameters that stay when every skipped attention and FFN is removed together with its norm."""
+    skipped_attention = sum(not op.runs_attention for op in plan.ops)
+    skipped_ffn = sum(not op.runs_ffn for op in plan.ops)
+    removed = skipped_attention * _attention(shape) + skipped_ffn * _ffn(shape)
+    return (_all(shape) - removed) * shape.bytes_per_parameter
+
+
+def kv_bytes_per_token(shape: ModelShape, plan: Plan) -> int:
+    """Bytes of the keys and values of one token of one sequence, in every block whose attention runs."""
+    cached = 2 * shape.num_kv_heads * shape.head_size * shape.bytes_per_parameter
+    return cached * sum(op.runs_attention for op in plan.ops)
+
+
+def _attention(shape: ModelShape) -> int:
+    if shape.attention_parameters is not None:
+        return shape.attention_parameters
+    projections = 2 * (shape.num_heads + shape.num_kv_heads) * shape.head_size
+    return shape.hidden_size * projections + shape.hidden_size
+
+
+def _ffn(shape: ModelShape) -> int:
+    if shape.ffn_parameters is not None:
+        return shape.ffn_parameters
+    return (3 if shape.gated_ffn else 2) * shape.hidden_size * shape.ffn_size + shape.hidden_size
+
+
+def _all(shape: ModelShape) -> int:
+    """The whole dense model; its closed form is that of LLaVA with a CLIP tower and a Llama decoder."""
+    if shape.num_parameters is not None:
+        return shape.num_parameters
+    embeddings = (1 if shape.tie_embeddings else 2) * shape.vocab_size * shape.hidden_size
+    projector = sum(inputs * outputs + outputs for inputs, outputs in shape.projector)
+    blocks = shape.num_blocks * (_attention(shape) + _ffn(shape))
+    return _vision(shape.vision) + projector + embeddings + blocks + shape.hidden_size
+
+
+def _vision(vision: VisionShape) -> int:
+    width, ffn_size = vision.hidden_size, vision.ffn_size
+    patches = width * vision.num_channels * vision.patch_size**2
+    positions = width * (vision.num_positions + vision.has_class_token)
+    layer = 4 * (width * width + width) + (2 * width * ffn_size + ffn_size + width) + 4 * width
+    norms_around_the_layers = 4 * width
+    return patches + positions + vision.num_layers * layer + norms_around_the_layers

@@ -1,0 +1,80 @@
+"""What a model is asked to do: the numbers of tokens that FLOPs are counted for."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+
+class WorkloadError(ValueError):
+    """A workload that can't be. The message is one line for the user."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workload:
+    """The tokens of one request, or the means over a data set; `batch` such requests run together.
+
+    Means may be fractional. Numbers without a fraction are stored as int, so that FLOPs stay exact integers.
+    """
+
+    visual_tokens: float
+    """Image tokens of the prompt, those of all its images together."""
+    text_tokens: float
+    """All other tokens of the prompt."""
+    generated_tokens: float
+    """Tokens generated; the first comes from the prefill, each further one from a decode step."""
+    images: float = 1
+    """Images that go through the vision tower."""
+    batch: int = 1
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            object.__setattr__(self, field.name, _number(field.name, getattr(self, field.name)))
+        if self.batch != int(self.batch) or self.batch < 1:
+            raise WorkloadError(
+                f"batch of a workload must be a whole number from 1, got {self.batch}: use batch=1"
+            )
+        if self.prompt_tokens == 0:
+            raise WorkloadError("a workload must have at least one prompt token, got none: set text_tokens")
+
+    @property
+    def prompt_tokens(self) -> float:
+        """Rows of the prefill of one request."""
+        return self.visual_tokens + self.text_tokens
+
+    @property
+    def decode_steps(self) -> float:
+        """Forward passes after the prefill, each on one token."""
+        return max(self.generated_tokens - 1, 0)
+
+    def to_dict(self) -> dict[str, float]:
+        """The fields by name, ready for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, source: Mapping[str, Any]) -> "Workload":
+        """The workload of a mapping of field names to numbers. Raises WorkloadError for a wrong name."""
+        names = [field.name for field in fields(cls)]
+        needed = names[:3]
+        for key in source:
+            if key not in names:
+                raise WorkloadError(f"unknown key {key!r} in a workload: the keys are {', '.join(names)}")
+        for name in needed:
+            if name not in source:
+                raise WorkloadError(f"a workload must have {', '.join(needed)}, got none for {name}: add it")
+        return cls(**source)
+
+
+def _number(name: str, value: object) -> float:
+    """The value as an int where it has no fraction, else as a float."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        try:
+            value = float(value.__float__())  # type: ignore[attr-defined]  # NumPy scalars are welcome
+        except (AttributeError, TypeError):
+            message = f"{name} of a workload must be a number, got {value!r}: give a count or a mean"
+            raise WorkloadError(message) from None
+    if not math.isfinite(value) or value < 0:
+        raise WorkloadError(
+            f"{name} of a workload must be finite and not negative, got {value}: give a count"
+        )
+    return int(value) if value == int(value) else float(value)

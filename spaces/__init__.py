@@ -1,0 +1,1 @@
+"""What can be chosen: plans, model shapes, search spaces, limits, hand-made patterns."""

@@ -1,0 +1,77 @@
+"""Reads the JSON form of a plan and says, in one line, what is wrong with one that can't be read."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from spaces.block import Block, PlanError, as_op
+
+SCHEMA = 1
+_PLAN_KEYS = ("schema", "blocks", "pruning")
+_BLOCK_KEYS = ("op",)
+_EXAMPLE = '{"schema": 1, "blocks": [{"op": "keep"}, {"op": "skip_attn"}], "pruning": null}'
+
+
+def blocks_of(source: str | Mapping[str, Any]) -> tuple[Block, ...]:
+    """The blocks of a plan given as JSON text or as the mapping it decodes to.
+
+    Raises:
+        PlanError: no JSON, another schema version, an unknown key, op or type.
+    """
+    plan = _decoded(source) if isinstance(source, str) else source
+    if not isinstance(plan, Mapping):
+        raise PlanError(f"a plan in JSON must be an object, got {_kind(plan)}: write {_EXAMPLE}")
+    _check_schema(plan)
+    _check_keys(plan, _PLAN_KEYS, "a plan")
+    if plan.get("pruning") is not None:
+        raise PlanError(
+            f"pruning must be null in a plan of schema {SCHEMA}, got {plan['pruning']!r}: use null"
+        )
+    blocks = plan.get("blocks")
+    if not isinstance(blocks, list | tuple) or not blocks:
+        raise PlanError(f"the blocks of a plan must be a list of objects, got {blocks!r}: write {_EXAMPLE}")
+    return tuple(_block(i, block) for i, block in enumerate(blocks))
+
+
+def _decoded(text: str) -> Any:
+    try:
+        return json.loads(text, object_pairs_hook=_without_duplicates)
+    except json.JSONDecodeError as error:
+        raise PlanError(f"a plan must be valid JSON, got {text[:40]!r} ({error}): write {_EXAMPLE}") from None
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    decoded = dict(pairs)
+    if len(decoded) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise PlanError(f"a key of a plan must be given once, got {twice!r} twice: remove one of them")
+    return decoded
+
+
+def _check_schema(plan: Mapping[str, Any]) -> None:
+    schema = plan.get("schema")
+    if type(schema) is not int or schema != SCHEMA:  # JSON's true and 1.0 equal 1 in Python
+        got = repr(schema) if "schema" in plan else "no schema key"
+        raise PlanError(
+            f"a plan in JSON must have schema {SCHEMA}, got {got}: write it again, or use its text form"
+        )
+
+
+def _check_keys(got: Mapping[str, Any], known: tuple[str, ...], what: str) -> None:
+    for key in got:
+        if key not in known:
+            raise PlanError(f"unknown key {key!r} in {what}: the keys are {', '.join(known)}; remove it")
+
+
+def _block(index: int, block: Any) -> Block:
+    where = f"block {index} (counted from 0)"
+    if not isinstance(block, Mapping) or "op" not in block:
+        got = repr(block) if isinstance(block, Mapping) else _kind(block)
+        raise PlanError(f'{where} of a plan must be an object with an op, got {got}: write {{"op": "keep"}}')
+    _check_keys(block, _BLOCK_KEYS, where)
+    return Block(as_op(block["op"], f" at {where}"))
+
+
+def _kind(value: Any) -> str:
+    return f"{type(value).__name__} {value!r}"

@@ -1,0 +1,99 @@
+"""The shape of a vision-language model: the numbers that FLOPs and memory follow from."""
+
+from dataclasses import dataclass, fields
+
+
+class ShapeError(ValueError):
+    """A model shape with a size that can't be. The message is one line for the user."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VisionShape:
+    """The shape of a vision transformer whose FFN is two linear layers, such as CLIP's."""
+
+    num_layers: int
+    """Transformer layers of the tower."""
+    hidden_size: int
+    num_heads: int
+    ffn_size: int
+    """Width between the two linear layers of the FFN."""
+    num_channels: int
+    """Color channels of the image."""
+    image_size: int
+    """Height and width of the image in pixels."""
+    patch_size: int
+    """Height and width of a patch in pixels."""
+    has_class_token: bool = True
+
+    def __post_init__(self) -> None:
+        _check_positive(self)
+        if self.image_size < self.patch_size:
+            raise ShapeError(
+                f"image_size must be at least patch_size {self.patch_size}, got {self.image_size}: check it"
+            )
+
+    @property
+    def num_patches(self) -> int:
+        """Patches of one image; pixels beyond the last whole patch are not looked at."""
+        return (self.image_size // self.patch_size) ** 2
+
+    @property
+    def num_positions(self) -> int:
+        """Rows of the tower for one image: the patches and the class token."""
+        return self.num_patches + self.has_class_token
+
+    @property
+    def num_layers_run(self) -> int:
+        """Layers executed for one image: all of them, as transformers picks the feature layer afterwards."""
+        return self.num_layers
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelShape:
+    """The shape of a decoder with a vision tower and a projector in front of it."""
+
+    num_blocks: int
+    """Decoder blocks, which is the number of blocks a plan must have."""
+    hidden_size: int
+    num_heads: int
+    num_kv_heads: int
+    """Heads of the keys and values; fewer than `num_heads` in grouped-query attention."""
+    head_size: int
+    ffn_size: int
+    gated_ffn: bool
+    """Whether the FFN has three linear layers (gate, up, down) instead of two."""
+    vocab_size: int
+    vision: VisionShape
+    projector: tuple[tuple[int, int], ...]
+    """(inputs, outputs) of every linear layer of the projector, each applied to every visual token."""
+    visual_tokens_per_image: int
+    bytes_per_parameter: int
+    """Bytes of one weight and of one cached key or value, such as 2 for float16."""
+    num_parameters: int | None = None
+    """Parameters of the whole model as counted; None: the closed form of `objectives.memory`."""
+    attention_parameters: int | None = None
+    """Parameters of one block's attention and its norm as counted; None: no biases, one RMSNorm."""
+    ffn_parameters: int | None = None
+    """Parameters of one block's FFN and its norm as counted; None: no biases, one RMSNorm."""
+    tie_embeddings: bool = False
+    """Whether the LM head shares its weights with the token embedding."""
+
+    def __post_init__(self) -> None:
+        _check_positive(self)
+        if self.num_heads % self.num_kv_heads:
+            raise ShapeError(
+                f"num_heads must be a multiple of num_kv_heads ({self.num_kv_heads}), got {self.num_heads}: "
+                "check the config"
+            )
+        for layer in self.projector:
+            if len(layer) != 2 or min(layer) < 1:
+                raise ShapeError(f"a projector layer must be (inputs, outputs), both positive, got {layer}")
+
+
+def _check_positive(shape: VisionShape | ModelShape) -> None:
+    for field in fields(shape):
+        value = getattr(shape, field.name)
+        if isinstance(value, int) and not isinstance(value, bool) and value < 1:
+            raise ShapeError(
+                f"{field.name} of a model shape must be at least 1, got {value}: check the config"
+            )
