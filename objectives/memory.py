@@ -5,7 +5,7 @@ from spaces.shape import ModelShape, VisionShape
 
 
 def parameter_bytes(shape: ModelShape, plan: Plan) -> int:
-    """Bytes of the parameters that stay when every skipped attention and FFN is removed together with its norm."""
+    """Bytes of the parameters that stay when skipped attentions and FFNs are removed with their norms."""
     skipped_attention = sum(not op.runs_attention for op in plan.ops)
     skipped_ffn = sum(not op.runs_ffn for op in plan.ops)
     removed = skipped_attention * _attention(shape) + skipped_ffn * _ffn(shape)

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from spaces.names import nearest
+
 
 class PlanError(ValueError):
     """A plan that is malformed or does not fit where it is used. The message is one line for the user."""
@@ -52,7 +54,7 @@ def as_op(value: object, where: str = "") -> Op:
     """
     if isinstance(value, str) and value in _OP_OF_NAME:
         return _OP_OF_NAME[value]
-    raise PlanError(f"unknown op {value!r}{where}: an op is one of {', '.join(Op)}")
+    raise PlanError(f"unknown op {value!r}{where}{nearest(value, Op)}: an op is one of {', '.join(Op)}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,11 @@ def unknown(kind: str, got: object, known: Iterable[str], hint: str | None = Non
         hint: an extra way out, put at the end.
     """
     names = list(known)
-    message = f"unknown {kind} {got!r}"
-    near = difflib.get_close_matches(str(got).lower(), names, n=1)
-    if near:
-        message += f", did you mean {near[0]!r}?"
-    message += f" ({kind} is one of: {', '.join(names)})"
+    message = f"unknown {kind} {got!r}{nearest(got, names)}: known are {', '.join(names)}"
     return ValueError(f"{message}; {hint}" if hint else message)
+
+
+def nearest(got: object, known: Iterable[str]) -> str:
+    """A piece of a message, such as `, did you mean 'keep'?`; empty where nothing known looks alike."""
+    near = difflib.get_close_matches(str(got).lower(), list(known), n=1)
+    return f", did you mean {near[0]!r}?" if near else ""

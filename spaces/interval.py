@@ -1,0 +1,163 @@
+"""The interval space of "Skipping Computations in Multimodal LLMs" (arXiv 2410.09454).
+
+One op, an interval, a start and an end: block i is changed when start < i < end and i is a multiple of the
+interval. Many settings give the same plan; here each plan is counted once. A set of changed blocks is one block, or a run of two or more consecutive multiples of one interval.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from spaces.block import Op, PlanError
+from spaces.moves import check_definition, check_depth
+from spaces.plan import Plan
+
+
+class Run(NamedTuple):
+    """The changed blocks: first, first + interval, ..., last. A single block has interval 1."""
+
+    interval: int
+    first: int
+    last: int
+
+    @property
+    def blocks(self) -> range:
+        return range(self.first, self.last + 1, self.interval)
+
+
+def run_of(interval: int, start: int, end: int, num_blocks: int) -> Run | None:
+    """The blocks i with start < i < end that are multiples of the interval; None where there are none."""
+    multiples = [i for i in range(0, num_blocks, interval) if start < i < end]
+    if not multiples:
+        return None
+    return Run(interval if len(multiples) > 1 else 1, multiples[0], multiples[-1])
+
+
+class IntervalSpace:
+    """All plans the interval rule can give with one of `ops`, the dense plan among them."""
+
+    def __init__(self, name: str, num_blocks: int, ops: tuple[Op, ...]) -> None:
+        check_definition(name, num_blocks, ops)
+        self.name = name
+        self.num_blocks = num_blocks
+        self._ops = ops
+
+    @property
+    def size(self) -> int:
+        multiples = [len(range(0, self.num_blocks, k)) for k in range(1, self.num_blocks)]
+        longer_runs = sum(m * (m - 1) // 2 for m in multiples)
+        return 1 + len(self._ops) * (self.num_blocks + longer_runs)
+
+    def choices(self, index: int) -> tuple[Op, ...]:
+        return (Op.KEEP, *self._ops)
+
+    def check(self, plan: Plan) -> None:
+        check_depth(self.name, self.num_blocks, plan)
+        changed = [(i, op) for i, op in enumerate(plan.ops) if op is not Op.KEEP]
+        kinds = {op for _, op in changed}
+        if kinds - set(self._ops) or len(kinds) > 1:
+            known = ", ".join(self._ops)
+            raise PlanError(
+                f"a plan of space '{self.name}' must use one op of {known}, got '{plan}': "
+                "use one of them, or take a larger space"
+            )
+        if changed and _run([i for i, _ in changed]) is None:
+            raise PlanError(
+                f"the changed blocks of a plan of space '{self.name}' must be consecutive multiples of one "
+                f"interval, got '{plan}': change every k-th block, counted from 0, or take a larger space"
+            )
+
+    def __contains__(self, plan: object) -> bool:
+        if not isinstance(plan, Plan):
+            return False
+        try:
+            self.check(plan)
+        except PlanError:
+            return False
+        return True
+
+    def enumerate(self) -> Iterator[Plan]:
+        yield Plan.dense(self.num_blocks)
+        for op in self._ops:
+            for run in self._runs():
+                yield self._plan(op, run)
+
+    def sample(self, rng: np.random.Generator) -> Plan:
+        count = rng.integers(self.num_blocks + 1)
+        if count == 0:
+            return Plan.dense(self.num_blocks)
+        runs = [run for run in self._runs() if len(run.blocks) == count]
+        return self._plan(self._random_op(rng), runs[rng.integers(len(runs))])
+
+    def neighbors(self, plan: Plan) -> Iterator[Plan]:
+        """Another op, a changed block more or less at an end, the run moved on, the next interval in its window."""
+        self.check(plan)
+        op, run = self._setting(plan)
+        if op is None or run is None:
+            near = {self._plan(o, Run(1, i, i)) for o in self._ops for i in range(self.num_blocks)}
+        else:
+            near = {self._plan(other, run) for other in self._ops}
+            near |= {self._plan(op, other) for other in self._runs_near(run)}
+            if len(run.blocks) == 1:
+                near.add(Plan.dense(self.num_blocks))
+        yield from sorted(near - {plan}, key=str)
+
+    def mutate(self, plan: Plan, rng: np.random.Generator) -> Plan:
+        near = list(self.neighbors(plan))
+        return near[rng.integers(len(near))]
+
+    def crossover(self, first: Plan, second: Plan, rng: np.random.Generator) -> Plan:
+        """Takes op, interval, start and end each from one of the two; the dense plan has none to take."""
+        self.check(first)
+        self.check(second)
+        settings = [self._setting(first), self._setting(second)]
+        present = [(op, run) for op, run in settings if op is not None and run is not None]
+        if len(present) < 2:
+            return (first, second)[rng.integers(2)]
+        op, interval, start, end = (present[k] for k in rng.integers(2, size=4))
+        run = run_of(interval[1].interval, start[1].first - 1, end[1].last + 1, self.num_blocks)
+        return first if run is None else self._plan(op[0], run)
+
+    def _runs(self) -> Iterator[Run]:
+        for i in range(self.num_blocks):
+            yield Run(1, i, i)
+        for k in range(1, self.num_blocks):
+            for first in range(0, self.num_blocks, k):
+                for last in range(first + k, self.num_blocks, k):
+                    yield Run(k, first, last)
+
+    def _runs_near(self, run: Run) -> Iterator[Run]:
+        intervals = [run.interval]
+        if run.first == run.last:  # a single block belongs to every interval that divides it
+            intervals = [k for k in range(1, self.num_blocks) if run.first % k == 0]
+        for k in intervals:
+            yield from self._shifted(run._replace(interval=k))
+        for k in (run.interval - 1, run.interval + 1):
+            other = run_of(k, run.first - 1, run.last + 1, self.num_blocks) if k > 0 else None
+            if other is not None:
+                yield other
+
+    def _shifted(self, run: Run) -> Iterator[Run]:
+        for by_first, by_last in ((-1, 0), (1, 0), (0, -1), (0, 1), (-1, -1), (1, 1)):
+            first, last = run.first + by_first * run.interval, run.last + by_last * run.interval
+            if 0 <= first <= last < self.num_blocks:
+                yield Run(run.interval if first < last else 1, first, last)
+
+    def _setting(self, plan: Plan) -> tuple[Op | None, Run | None]:
+        changed = [i for i, op in enumerate(plan.ops) if op is not Op.KEEP]
+        return (plan.ops[changed[0]], _run(changed)) if changed else (None, None)
+
+    def _plan(self, op: Op, run: Run) -> Plan:
+        return Plan.of(op if i in run.blocks else Op.KEEP for i in range(self.num_blocks))
+
+    def _random_op(self, rng: np.random.Generator) -> Op:
+        return self._ops[rng.integers(len(self._ops))]
+
+
+def _run(changed: list[int]) -> Run | None:
+    """The run that these blocks form, in ascending order; None where they form none."""
+    if len(changed) == 1:
+        return Run(1, changed[0], changed[0])
+    run = Run(changed[1] - changed[0], changed[0], changed[-1])
+    return run if run.first % run.interval == 0 and list(run.blocks) == changed else None
