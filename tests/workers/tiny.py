@@ -1,0 +1,132 @@
+"""Tiny but real models and processors, built on the spot."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import (
+    CLIPImageProcessorPil,
+    CLIPVisionConfig,
+    LlamaConfig,
+    LlavaConfig,
+    LlavaForConditionalGeneration,
+    LlavaProcessor,
+    PreTrainedTokenizerFast,
+)
+
+NUM_BLOCKS = 4
+IMAGE_SIZE, PATCH_SIZE = 16, 8
+NUM_VISUAL = (IMAGE_SIZE // PATCH_SIZE) ** 2
+WORDS = "<pad> <s> </s> <unk> <image> USER: ASSISTANT: what is the color digit ? red blue one two".split()
+IMAGE_TOKEN = WORDS.index("<image>")
+TEMPLATE = (
+    "{{ bos_token }}{% for message in messages %}{{ message['role'] | upper }}: {% for part in message['content'] %}"
+    "{% if part['type'] == 'image' %}<image> {% else %}{{ part['text'] }} {% endif %}{% endfor %}{% endfor %}"
+    "{% if add_generation_prompt %}ASSISTANT:{% endif %}"
+)
+
+
+def tiny_config(num_blocks: int = NUM_BLOCKS, attn_implementation: str = "eager") -> LlavaConfig:
+    text = LlamaConfig(
+        vocab_size=len(WORDS),
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=num_blocks,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=10,
+        max_position_embeddings=128,
+        pad_token_id=0,
+        bos_token_id=1,
+        eos_token_id=2,
+    )
+    vision = CLIPVisionConfig(
+        hidden_size=24,
+        intermediate_size=40,
+        num_hidden_layers=3,
+        num_attention_heads=3,
+        image_size=IMAGE_SIZE,
+        patch_size=PATCH_SIZE,
+    )
+    config = LlavaConfig(
+        text_config=text,
+        vision_config=vision,
+        image_token_index=IMAGE_TOKEN,
+        image_seq_length=NUM_VISUAL,
+        pad_token_id=0,
+        bos_token_id=1,
+        eos_token_id=2,
+    )
+    config._attn_implementation = attn_implementation
+    return config
+
+
+def tiny_model(seed: int = 0, num_blocks: int = NUM_BLOCKS, attn: str = "eager") -> LlavaForConditionalGeneration:
+    """Random weights, larger than usual so that every sub-layer matters, norm weights and biases included."""
+    torch.manual_seed(seed)
+    model = LlavaForConditionalGeneration._from_config(
+        tiny_config(num_blocks), attn_implementation=attn, dtype=torch.float32
+    )
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if parameter.ndim > 1:
+                parameter.normal_(std=0.25)
+            elif "norm" in name and name.endswith("weight"):
+                parameter.uniform_(0.5, 1.5)
+            else:
+                parameter.normal_(std=0.3)
+    return model.eval().requires_grad_(False)
+
+
+def tiny_processor() -> LlavaProcessor:
+    tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(WORDS)}, "<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    wrapped = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        padding_side="left",
+        additional_special_tokens=["<image>"],
+        pad_token="<pad>",
+        bos_token="<s>",
+        eos_token="</s>",
+        unk_token="<unk>",
+    )
+    images = CLIPImageProcessorPil(
+        size={"shortest_edge": IMAGE_SIZE}, crop_size={"height": IMAGE_SIZE, "width": IMAGE_SIZE}
+    )
+    return LlavaProcessor(
+        image_processor=images,
+        tokenizer=wrapped,
+        patch_size=PATCH_SIZE,
+        vision_feature_select_strategy="default",
+        chat_template=TEMPLATE,
+        num_additional_image_tokens=1,
+    )
+
+
+def save_tiny(folder: Path, seed: int = 0) -> Path:
+    """A local model folder as a user would have one."""
+    tiny_model(seed).save_pretrained(folder)
+    tiny_processor().save_pretrained(folder)
+    return folder
+
+
+def picture(seed: int) -> Image.Image:
+    pixels = np.random.default_rng(seed).integers(0, 256, (IMAGE_SIZE, IMAGE_SIZE, 3), dtype=np.uint8)
+    return Image.fromarray(pixels)
+
+
+def inputs(lengths: tuple[int, ...] = (3, 6), seed: int = 0) -> dict[str, torch.Tensor]:
+    """A left-padded batch: bos, image tokens, then `lengths` text tokens a row; random pixels."""
+    generator = torch.Generator().manual_seed(seed)
+    longest = max(lengths)
+    rows, masks = [], []
+    for length in lengths:
+        text = torch.randint(IMAGE_TOKEN + 1, len(WORDS), (length,), generator=generator)
+        row = torch.cat([torch.tensor([1]), torch.full((NUM_VISUAL,), IMAGE_TOKEN), text])
+        pad = longest - length
+        rows.append(torch.cat([torch.zeros(pad, dtype=torch.long), row]))
+        masks.append(torch.cat([torch.zeros(pad, dtype=torch.long), torch.ones(len(row), dtype=torch.long)]))
+    pixels = torch.randn(len(lengths), 3, IMAGE_SIZE, IMAGE_SIZE, generator=generator)
+    return {"input_ids": torch.stack(rows), "attention_mask": torch.stack(masks), "pixel_values": pixels}

@@ -1,0 +1,213 @@
+"""What skipsearch knows about model families, as data: where a block's parts are and what a config means.
+
+A new family is a new row here, not a new branch somewhere else. Imports no torch.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from spaces.names import unknown
+
+Config = Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecoderFamily:
+    """A text decoder of pre-norm residual blocks: h = x + attention(norm x), y = h + ffn(norm h)."""
+
+    attention: str
+    """Child names inside one block."""
+    ffn: str
+    attention_norm: str
+    ffn_norm: str
+    gated_ffn: bool
+    keys: Mapping[str, str]
+    """Field of `ModelShape` -> key of the text config."""
+    defaults: Config
+    """Values the config class takes for keys that `config.json` leaves out."""
+    cache_argument: str = "past_key_values"
+    """Keyword under which blocks and attentions receive the KV cache."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VisionFamily:
+    """A vision transformer with a two-layer FFN."""
+
+    has_class_token: bool
+    keys: Mapping[str, str]
+    """Field of `VisionShape` -> key of the vision config."""
+    defaults: Config
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelFamily:
+    """A vision-language model: module paths from the top, and the keys of its composite config."""
+
+    blocks: str
+    """The ModuleList of decoder blocks."""
+    language_model: str
+    """The decoder without its head; takes `inputs_embeds`."""
+    head: str
+    """The LM head."""
+    projector: str
+    """The mapping module between vision tower and decoder: the only part that is ever trained."""
+    defaults: Config
+    default_text: Config
+    """The text config where `config.json` has none at all."""
+    default_vision: Config
+    projector_layers: Callable[[Config, Config, Config], tuple[tuple[int, int], ...]]
+    """(whole, text, vision config) -> (inputs, outputs) of every linear layer of the projector."""
+    visual_tokens: Callable[[Config, int, int], int]
+    """(whole config, patches, positions of the tower) -> visual tokens of one image."""
+    text_key: str = "text_config"
+    vision_key: str = "vision_config"
+    image_token_key: str = "image_token_index"
+
+
+
+
+def _llava_projector(config: Config, text: Config, vision: Config) -> tuple[tuple[int, int], ...]:
+    """Two linear layers on the concatenated feature layers."""
+    layers = config["vision_feature_layer"]
+    num_layers = 1 if isinstance(layers, int) else len(layers)
+    width = text["hidden_size"]
+    return ((vision["hidden_size"] * num_layers, width), (width, width))
+
+
+def _llava_visual_tokens(config: Config, num_patches: int, num_positions: int) -> int:
+    """Strategy `default` drops the class token, `full` keeps it."""
+    return num_patches if config["vision_feature_select_strategy"] == "default" else num_positions
+
+
+_TRANSFORMER_KEYS = {
+    "num_blocks": "num_hidden_layers",
+    "hidden_size": "hidden_size",
+    "num_heads": "num_attention_heads",
+    "num_kv_heads": "num_key_value_heads",
+    "head_size": "head_dim",
+    "ffn_size": "intermediate_size",
+    "vocab_size": "vocab_size",
+}
+_VIT_KEYS = {
+    "num_layers": "num_hidden_layers",
+    "hidden_size": "hidden_size",
+    "num_heads": "num_attention_heads",
+    "ffn_size": "intermediate_size",
+    "num_channels": "num_channels",
+    "image_size": "image_size",
+    "patch_size": "patch_size",
+}
+
+DECODERS: dict[str, DecoderFamily] = {
+    "llama": DecoderFamily(
+        attention="self_attn",
+        ffn="mlp",
+        attention_norm="input_layernorm",
+        ffn_norm="post_attention_layernorm",
+        gated_ffn=True,
+        keys=_TRANSFORMER_KEYS,
+        defaults={
+            "num_hidden_layers": 32,
+            "hidden_size": 4096,
+            "num_attention_heads": 32,
+            "intermediate_size": 11008,
+            "vocab_size": 32000,
+        },
+    ),
+}
+"""`model_type` of the text config -> its row."""
+
+VISION_TOWERS: dict[str, VisionFamily] = {
+    "clip_vision_model": VisionFamily(
+        has_class_token=True,
+        keys=_VIT_KEYS,
+        defaults={
+            "num_hidden_layers": 12,
+            "hidden_size": 768,
+            "num_attention_heads": 12,
+            "intermediate_size": 3072,
+            "num_channels": 3,
+            "image_size": 224,
+            "patch_size": 32,
+        },
+    ),
+}
+"""`model_type` of the vision config -> its row."""
+
+MODELS: dict[str, ModelFamily] = {
+    "llava": ModelFamily(
+        blocks="model.language_model.layers",
+        language_model="model.language_model",
+        head="lm_head",
+        projector="model.multi_modal_projector",
+        defaults={
+            "image_token_index": 32000,
+            "vision_feature_layer": -2,
+            "vision_feature_select_strategy": "default",
+            "tie_word_embeddings": False,
+        },
+        default_text={"model_type": "llama"},
+        default_vision={
+            "model_type": "clip_vision_model",
+            "intermediate_size": 4096,
+            "hidden_size": 1024,
+            "patch_size": 14,
+            "image_size": 336,
+            "num_hidden_layers": 24,
+            "num_attention_heads": 16,
+        },
+        projector_layers=_llava_projector,
+        visual_tokens=_llava_visual_tokens,
+    ),
+}
+"""`model_type` of the whole config -> its row."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Families:
+    """The three rows that describe one model, and its config with every default filled in."""
+
+    model: ModelFamily
+    decoder: DecoderFamily
+    vision: VisionFamily
+    config: Config = field(repr=False)
+    text: Config = field(repr=False)
+    vision_config: Config = field(repr=False)
+
+    @property
+    def image_token(self) -> int:
+        """Token id that stands for one visual token in `input_ids`."""
+        value = self.config.get("image_token_id") or self.config[self.model.image_token_key]
+        return int(value)
+
+
+def families_of(config: Config) -> Families:
+    """The rows for a `config.json`, by its `model_type` and those inside it.
+
+    Raises ValueError naming the part that no row describes.
+    """
+    model = _row("model family", MODELS, config.get("model_type"))
+    text = config.get(model.text_key) or model.default_text
+    vision = config.get(model.vision_key) or model.default_vision
+    decoder = _row("text decoder", DECODERS, text.get("model_type", model.default_text["model_type"]))
+    tower = _row("vision tower", VISION_TOWERS, vision.get("model_type", model.default_vision["model_type"]))
+    return Families(
+        model=model,
+        decoder=decoder,
+        vision=tower,
+        config=_filled(config, model.defaults),
+        text=_filled(text, decoder.defaults),
+        vision_config=_filled(vision, tower.defaults),
+    )
+
+
+def _row(kind: str, table: Mapping[str, Any], name: object) -> Any:
+    if name not in table:
+        raise unknown(kind, name, table, "other families need a row in workers/families.py")
+    return table[name]
+
+
+def _filled(config: Config, defaults: Config) -> dict[str, Any]:
+    """The config with defaults for what is absent or null."""
+    return {**defaults, **{key: value for key, value in config.items() if value is not None}}
