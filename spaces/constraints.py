@@ -46,8 +46,8 @@ def is_feasible(plan: Plan, limits: Sequence[Limit]) -> bool:
 def smallest(space: Space, measure: Measure) -> Plan:
     """The plan with the smallest measure; of several, the first found.
 
-    Exact for a space of at most 5,000 plans. Larger ones are descended from the dense plan by the best neighbor,
-    which is exact for a measure that adds up over the blocks, as FLOPs do.
+    Exact for a space of at most 5,000 plans. In a larger one the best neighbor is followed down from the
+    dense plan, which is exact for a measure that adds up over the blocks, as FLOPs do.
     """
     if space.size <= _ENUMERABLE:
         return min(space.enumerate(), key=measure)
@@ -76,12 +76,12 @@ def check_reachable(space: Space, limits: Sequence[Limit]) -> None:
 def repair(plan: Plan, space: Space, limits: Sequence[Limit], rng: np.random.Generator) -> Plan | None:
     """A plan of the space that keeps all limits, as few steps from `plan` as a greedy walk finds.
 
-    Each step takes the neighbor that comes nearest to keeping the limits; among several that keep them, a random
-    one. With one limit on a measure that adds up over independent blocks, no plan nearer to `plan` keeps it.
+    Each step takes the neighbor that comes nearest to keeping the limits; of several that keep them, a random
+    one. With one limit on a measure that adds up over independent blocks, no nearer plan keeps it.
 
     Returns:
-        The plan itself where it keeps the limits; None where none was found: the walk ended outside of them and,
-        in a space of at most 5,000 plans, no plan keeps them.
+        The plan itself where it keeps the limits. None where none was found: the walk ended outside of them
+        and, in a space of at most 5,000 plans, no plan keeps them.
     """
     seen = plan
     for _ in range(2 * space.num_blocks):

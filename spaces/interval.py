@@ -1,7 +1,8 @@
 """The interval space of "Skipping Computations in Multimodal LLMs" (arXiv 2410.09454).
 
 One op, an interval, a start and an end: block i is changed when start < i < end and i is a multiple of the
-interval. Many settings give the same plan; here each plan is counted once. A set of changed blocks is one block, or a run of two or more consecutive multiples of one interval.
+interval. Many settings give the same plan; here each plan is counted once. The changed blocks are one
+block, or a run of two or more consecutive multiples of one interval.
 """
 
 from collections.abc import Iterator
@@ -91,7 +92,7 @@ class IntervalSpace:
         return self._plan(self._random_op(rng), runs[rng.integers(len(runs))])
 
     def neighbors(self, plan: Plan) -> Iterator[Plan]:
-        """Another op, a changed block more or less at an end, the run moved on, the next interval in its window."""
+        """Another op, a changed block more or less at an end, the run moved on, the next interval."""
         self.check(plan)
         op, run = self._setting(plan)
         if op is None or run is None:

@@ -41,8 +41,8 @@ def pattern(name: str, num_blocks: int) -> Plan:
 def pattern_names(num_blocks: int) -> list[str]:
     """The names of the patterns to compare a search with, dense first, then roughly from mild to severe.
 
-    Intervals 4, 3, 2 over the whole model and over its later half, with every op, and the first three, two and
-    one quarters of the blocks.
+    Intervals 4, 3, 2 over the whole model and over its later half, with every op; the first three, two
+    and one quarters of the blocks.
     """
     names = ["dense"]
     for k in (4, 3, 2):

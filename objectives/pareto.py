@@ -1,0 +1,97 @@
+"""Pareto dominance among points with several objectives."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Floats = NDArray[np.float64]
+
+
+def as_maximized(points: ArrayLike, maximize: Sequence[bool]) -> Floats:
+    """The points as a float64 array (N, M) in which more is better in every column.
+
+    Raises:
+        ValueError: the points are no table with one column an objective.
+    """
+    table = np.asarray(points, dtype=np.float64)
+    if table.size == 0:
+        return np.empty((0, len(maximize)))
+    if table.ndim != 2 or table.shape[1] != len(maximize):
+        raise ValueError(
+            f"points must have shape (N, {len(maximize)}), a column an objective, got {table.shape}: "
+            "give one row a point and one direction an objective"
+        )
+    return table * np.where(maximize, 1.0, -1.0)
+
+
+def non_dominated(points: ArrayLike, maximize: Sequence[bool]) -> NDArray[np.bool_]:
+    """Which points no other point dominates.
+
+    A point dominates another when it is nowhere worse and somewhere better. Equal points don't dominate
+    each other, so all of them are kept. Rows with NaN or infinity are never kept and dominate nothing.
+
+    Args:
+        points: (N, M).
+        maximize: for every objective, whether more is better.
+
+    Returns:
+        bool, (N,).
+    """
+    values = as_maximized(points, maximize)
+    mask = np.zeros(len(values), dtype=np.bool_)
+    mask[_front(values, np.flatnonzero(np.isfinite(values).all(axis=1)))] = True
+    return mask
+
+
+def sort_fronts(points: ArrayLike, maximize: Sequence[bool]) -> NDArray[np.int64]:
+    """The rank of every point: 0 if non-dominated, 1 if so once rank 0 is taken away, and so on.
+
+    Rows with NaN or infinity share the last rank, behind every other point.
+
+    Returns:
+        int64, (N,).
+    """
+    values = as_maximized(points, maximize)
+    ranks = np.zeros(len(values), dtype=np.int64)
+    left = np.flatnonzero(np.isfinite(values).all(axis=1))
+    rank = 0
+    while len(left):
+        front = _front(values, left)
+        ranks[front] = rank
+        left = np.setdiff1d(left, front)
+        rank += 1
+    ranks[~np.isfinite(values).all(axis=1)] = rank
+    return ranks
+
+
+def crowding(points: ArrayLike) -> Floats:
+    """The crowding distance of every point among the points of one front (NSGA-II, Deb et al. 2002).
+
+    The sum over the objectives of the distance between both neighbors over the range; infinite at the ends.
+    Rows with NaN or infinity get 0 and are no one's neighbors.
+
+    Returns:
+        float64, (N,).
+    """
+    table = np.asarray(points, dtype=np.float64)
+    distances = np.zeros(len(table))
+    finite = np.flatnonzero(np.isfinite(table.reshape(len(table), -1)).all(axis=1))
+    for column in table[finite].T:
+        order = finite[np.argsort(column, kind="stable")]
+        values = np.sort(column)
+        if len(values) and values[-1] > values[0]:
+            distances[order[1:-1]] += (values[2:] - values[:-2]) / (values[-1] - values[0])
+            distances[order[[0, -1]]] = np.inf
+    return distances
+
+
+def _front(values: Floats, rows: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Those of the rows that none of the rows dominates; every step drops what one of them dominates."""
+    checked = 0
+    while checked < len(rows):
+        point, others = values[rows[checked]], values[rows]
+        keep = (others > point).any(axis=1) | (others == point).all(axis=1)
+        checked = int(keep[:checked].sum()) + 1
+        rows = rows[keep]
+    return rows
