@@ -42,10 +42,8 @@ def _volume(gains: Floats) -> float:
         return _area(gains)
     # Slices along the last axis: between two neighboring heights, only boxes that reach the upper one count.
     heights = np.unique(gains[:, 2])
-    slices = (_area(gains[gains[:, 2] >= height, :2]) for height in heights)
-    return sum(
-        area * thick for area, thick in zip(slices, np.diff(heights, prepend=0.0).tolist(), strict=True)
-    )
+    areas = np.array([_area(gains[gains[:, 2] >= height, :2]) for height in heights])
+    return float(np.diff(heights, prepend=0.0) @ areas)
 
 
 def _area(gains: Floats) -> float:

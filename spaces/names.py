@@ -19,6 +19,6 @@ def unknown(kind: str, got: object, known: Iterable[str], hint: str | None = Non
 
 
 def nearest(got: object, known: Iterable[str]) -> str:
-    """A piece of a message, such as `, did you mean 'keep'?`; empty where nothing known looks alike."""
-    near = difflib.get_close_matches(str(got).lower(), list(known), n=1)
-    return f", did you mean {near[0]!r}?" if near else ""
+    """A piece of a message, such as ` (did you mean 'keep'?)`; empty where nothing known looks alike."""
+    near = difflib.get_close_matches(str(got).lower(), [str(name) for name in known], n=1)
+    return f" (did you mean {near[0]!r}?)" if near else ""

@@ -36,7 +36,7 @@ def blocks_of(source: str | Mapping[str, Any]) -> tuple[Block, ...]:
 def _decoded(text: str) -> Any:
     try:
         return json.loads(text, object_pairs_hook=_without_duplicates)
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, RecursionError) as error:
         raise PlanError(f"a plan must be valid JSON, got {text[:40]!r} ({error}): write {_EXAMPLE}") from None
 
 
@@ -70,7 +70,7 @@ def _block(index: int, block: Any) -> Block:
         got = repr(block) if isinstance(block, Mapping) else _kind(block)
         raise PlanError(f'{where} of a plan must be an object with an op, got {got}: write {{"op": "keep"}}')
     _check_keys(block, _BLOCK_KEYS, where)
-    return Block(as_op(block["op"], f" at {where}"))
+    return Block(as_op(block["op"], f" at block {index}"))
 
 
 def _kind(value: Any) -> str:

@@ -1,0 +1,143 @@
+"""The plan as a value, as text and as JSON: round trips, identity, and what is said about a wrong one."""
+
+import json
+import pickle
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spaces.plan import Block, Op, Plan, PlanError
+from tests.spaces.drawn import ops, plans
+
+LEGEND = ". keep, a skip_attn, f skip_ffn, b skip_block, p parallel"
+
+
+@given(plans())
+def test_text_round_trips(plan):
+    assert Plan.parse(str(plan)) == plan
+    assert str(Plan.parse(str(plan))) == str(plan)
+    assert len(str(plan)) == len(plan)
+
+
+@given(st.text(alphabet=".afbp", min_size=1, max_size=40))
+def test_every_text_over_the_alphabet_is_a_plan(text):
+    assert str(Plan.parse(text)) == text
+
+
+@given(plans())
+def test_json_round_trips(plan):
+    assert Plan.from_json(plan.to_json()) == plan
+    assert Plan.from_json(json.loads(plan.to_json())) == plan
+    assert Plan.from_json(plan.to_json()).to_json() == plan.to_json()
+
+
+@given(plans())
+def test_json_with_other_spacing_and_key_order_is_the_same_plan(plan):
+    loose = json.dumps(dict(reversed(json.loads(plan.to_json()).items())), indent=3)
+    assert Plan.from_json(loose).digest == plan.digest
+
+
+@given(plans())
+def test_ops_round_trip(plan):
+    assert Plan.of(plan.ops) == plan
+    assert Plan.of(str(op) for op in plan.ops) == plan
+    assert Plan(tuple(Block(op) for op in plan.ops)) == plan
+
+
+@given(plans(), plans())
+def test_digest_is_the_identity(first, second):
+    assert (first.digest == second.digest) == (first == second)
+    assert first != second or hash(first) == hash(second)
+
+
+@given(plans())
+def test_pickled_plan_is_equal(plan):
+    plan.digest  # noqa: B018  cached values must not stand in the way
+    assert pickle.loads(pickle.dumps(plan)) == plan
+
+
+def test_canonical_json_is_stable():
+    text = (
+        '{"schema":1,"blocks":[{"op":"keep"},{"op":"skip_attn"},{"op":"skip_ffn"},'
+        '{"op":"skip_block"},{"op":"parallel"}],"pruning":null}'
+    )
+    assert Plan.parse(".afbp").to_json() == text
+
+
+def test_digest_is_stable():
+    """Stored runs are looked up by digest: a change here orphans every database there is."""
+    assert Plan.parse(".afbp").digest == "0b2e3ad6e86816a9471b98ad87f2e90bc61b0b577f15fca6703277ea5d6d50d7"
+    assert Plan.dense(12).digest == "0416f1408ffced6717364bc00392423d5781b0e8a176cd8439423ea9ad007f51"
+
+
+@given(plans(), st.data())
+def test_replace_changes_one_block(plan, data):
+    index, op = data.draw(st.integers(0, len(plan) - 1)), data.draw(ops)
+    changed = plan.replace(index, op)
+    assert changed.ops[index] == op
+    assert [a for i, a in enumerate(changed.ops) if i != index] == [
+        a for i, a in enumerate(plan.ops) if i != index
+    ]
+
+
+@given(plans())
+def test_counts_add_up(plan):
+    counts = plan.counts()
+    assert set(counts) == {"keep", "skip_attn", "skip_ffn", "skip_block", "parallel"}
+    assert sum(counts.values()) == len(plan)
+    assert all(counts[op] == str(plan).count(op.char) for op in Op)
+    assert plan.num_changed == len(plan) - counts["keep"]
+    assert plan.is_dense == (plan.num_changed == 0) == (plan == Plan.dense(len(plan)))
+
+
+def test_which_sublayers_run():
+    assert [op.runs_attention for op in Op] == [True, False, True, False, True]
+    assert [op.runs_ffn for op in Op] == [True, True, False, False, True]
+
+
+def test_plan_cannot_be_changed():
+    plan = Plan.parse("..b.")
+    with pytest.raises(AttributeError):
+        plan.blocks = ()
+    with pytest.raises(AttributeError):
+        plan.blocks[0].op = Op.SKIP_BLOCK
+
+
+def test_space_around_a_text_is_ignored():
+    assert Plan.parse(" ..b\n") == Plan.parse("..b")
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (
+            lambda: Plan.parse("..x."),
+            f"unknown op 'x' at block 2 (counted from 0) of '..x.': an op is one of {LEGEND}",
+        ),
+        (
+            lambda: Plan.parse(". ."),
+            f"unknown op ' ' at block 1 (counted from 0) of '. .': an op is one of {LEGEND}",
+        ),
+        (lambda: Plan.parse(" "), f"a plan text must hold one character a block, got ' ': {LEGEND}"),
+        (lambda: Plan.of([]), "a plan must have at least one block, got none: use Plan.dense(num_blocks)"),
+        (lambda: Plan.dense(0), "a plan must have at least one block, got none: use Plan.dense(num_blocks)"),
+        (
+            lambda: Plan.of(["keep", "skip_atn"]),
+            "unknown op 'skip_atn' at block 1 (did you mean 'skip_attn'?): "
+            "an op is one of keep, skip_attn, skip_ffn, skip_block, parallel",
+        ),
+        (
+            lambda: Plan.of([3]),
+            "unknown op 3 at block 0: an op is one of keep, skip_attn, skip_ffn, skip_block, parallel",
+        ),
+        (lambda: Plan.dense(3).replace(3, "keep"), "block 3 is not in this plan: it has blocks 0 to 2"),
+        (lambda: Plan.dense(3).replace(-1, "keep"), "block -1 is not in this plan: it has blocks 0 to 2"),
+        (lambda: Block("keep"), "the op of a Block must be an Op, got 'keep': use Plan.of or Plan.parse"),
+        (lambda: Plan([Block()]), "the blocks of a Plan must be a tuple of Block: use Plan.of or Plan.parse"),
+    ],
+)
+def test_wrong_plan_is_refused(make, message):
+    with pytest.raises(PlanError) as caught:
+        make()
+    assert str(caught.value) == message

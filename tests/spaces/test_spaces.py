@@ -1,0 +1,267 @@
+"""Every space against a slow definition of its own, and what all spaces promise."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from spaces.plan import Op, Plan, PlanError
+from spaces.spaces import SPACES, load_space
+from tests.spaces.drawn import generators
+
+CHANGES = [op for op in Op if op is not Op.KEEP]
+subsets = st.sets(st.sampled_from(CHANGES), min_size=1)
+
+
+def brute_force_product(num_blocks, ops):
+    return {Plan.of(row) for row in itertools.product([Op.KEEP, *ops], repeat=num_blocks)}
+
+
+def brute_force_interval(num_blocks, ops):
+    """The paper's rule over every setting: block i is changed when start < i < end and i % interval == 0."""
+    settings = itertools.product(
+        ops, range(1, num_blocks + 1), range(-1, num_blocks + 1), range(-1, num_blocks + 2)
+    )
+    return {
+        Plan.of(op if start < i < end and i % interval == 0 else Op.KEEP for i in range(num_blocks))
+        for op, interval, start, end in settings
+    }
+
+
+BRUTE_FORCE = {
+    "interval": brute_force_interval,
+    "blocks": brute_force_product,
+    "layers": brute_force_product,
+}
+
+
+@st.composite
+def small_spaces(draw):
+    name = draw(st.sampled_from(list(SPACES)))
+    return load_space(name, draw(st.integers(1, 6 if name != "layers" else 4)), ops=draw(subsets))
+
+
+@st.composite
+def large_spaces(draw):
+    return load_space(draw(st.sampled_from(list(SPACES))), draw(st.integers(1, 32)), ops=draw(subsets))
+
+
+def members(space, rng, count=2):
+    return [space.sample(rng) for _ in range(count)]
+
+
+@pytest.mark.parametrize("name", SPACES)
+@pytest.mark.parametrize("num_blocks", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("ops", [CHANGES, [Op.SKIP_BLOCK], [Op.SKIP_ATTN, Op.PARALLEL]])
+def test_enumerate_equals_brute_force(name, num_blocks, ops):
+    space = load_space(name, num_blocks, ops=ops)
+    listed = list(space.enumerate())
+    assert len(listed) == len(set(listed)) == space.size
+    assert set(listed) == BRUTE_FORCE[name](num_blocks, ops)
+    assert listed[0].is_dense
+    assert listed == list(space.enumerate())
+
+
+@pytest.mark.parametrize("num_blocks", [8, 12, 13])
+def test_interval_enumerate_equals_brute_force_at_depth(num_blocks):
+    space = load_space("interval", num_blocks)
+    assert set(space.enumerate()) == brute_force_interval(num_blocks, CHANGES)
+    assert space.size == len(list(space.enumerate()))
+
+
+def test_sizes():
+    assert load_space("blocks", 12).size == 2**12
+    assert load_space("layers", 24).size == 5**24
+    assert load_space("layers", 100).size == 5**100
+    assert load_space("layers", 3, ops=["skip_attn"]).size == 2**3
+    # 3 blocks: 1 dense, and for each of 4 ops the sets 0, 1, 2, 01, 12, 012 (interval 1) and 02 (interval 2)
+    assert load_space("interval", 3).size == 1 + 4 * 7
+
+
+@given(small_spaces(), st.data())
+def test_check_and_contains_agree_with_the_enumeration(space, data):
+    plan = Plan.of(
+        data.draw(st.lists(st.sampled_from(list(Op)), min_size=space.num_blocks, max_size=space.num_blocks))
+    )
+    inside = plan in set(space.enumerate())
+    assert (plan in space) == inside
+    if inside:
+        space.check(plan)
+    else:
+        with pytest.raises(PlanError):
+            space.check(plan)
+
+
+@given(large_spaces(), generators)
+def test_samples_mutations_and_crossovers_stay_in_the_space(space, rng):
+    first, second = members(space, rng)
+    space.check(first)
+    mutated = space.mutate(first, rng)
+    space.check(mutated)
+    assert mutated != first
+    space.check(space.crossover(first, second, rng))
+
+
+@given(large_spaces(), generators)
+@settings(max_examples=30)
+def test_neighbors_are_distinct_others_in_the_space(space, rng):
+    plan = space.sample(rng)
+    near = list(space.neighbors(plan))
+    assert near
+    assert len(near) == len(set(near))
+    assert plan not in near
+    assert all(other in space for other in near)
+    assert near == list(space.neighbors(plan))
+
+
+@given(small_spaces())
+@settings(max_examples=25)
+def test_neighbors_reach_the_whole_space(space):
+    reached, edge = {Plan.dense(space.num_blocks)}, [Plan.dense(space.num_blocks)]
+    while edge:
+        edge = [other for plan in edge for other in space.neighbors(plan) if other not in reached]
+        edge = list(dict.fromkeys(edge))
+        reached.update(edge)
+    assert len(reached) == space.size
+
+
+@pytest.mark.parametrize("name", ["blocks", "layers"])
+def test_product_neighbors_are_all_plans_at_distance_one(name):
+    space = load_space(name, 4)
+    for plan in itertools.islice(space.enumerate(), 0, None, 7):
+        near = {
+            p for p in space.enumerate() if sum(a != b for a, b in zip(p.ops, plan.ops, strict=True)) == 1
+        }
+        assert set(space.neighbors(plan)) == near
+
+
+@given(st.sampled_from(["blocks", "layers"]), st.integers(1, 20), generators)
+def test_product_crossover_takes_every_block_from_a_parent(name, num_blocks, rng):
+    space = load_space(name, num_blocks)
+    first, second = members(space, rng)
+    child = space.crossover(first, second, rng)
+    assert all(c in pair for c, *pair in zip(child.ops, first.ops, second.ops, strict=True))
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_crossover_mixes(name):
+    """Children that equal neither parent are common, and the second parent's ops do come through."""
+    space, rng = load_space(name, 12), np.random.default_rng(0)
+    pairs = [members(space, rng) for _ in range(300)]
+    children = [space.crossover(*pair, rng) for pair in pairs]
+    assert sum(child not in pair for child, pair in zip(children, pairs, strict=True)) > 100
+
+
+@pytest.mark.parametrize("name", ["blocks", "layers"])
+def test_mutations_are_single_moves_and_level_switches(name):
+    space, rng = load_space(name, 12), np.random.default_rng(0)
+    parent = Plan.parse("..b..b.bb...")
+    children = [space.mutate(parent, rng) for _ in range(600)]
+    distances = [sum(a != b for a, b in zip(c.ops, parent.ops, strict=True)) for c in children]
+    assert max(distances) <= 6
+    assert distances.count(1) > 100
+    switched = [
+        c for c, d in zip(children, distances, strict=True) if d == 2 and c.counts() == parent.counts()
+    ]
+    assert len(set(switched)) > 20
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_samples_cover_every_number_of_changed_blocks_evenly(name):
+    space, rng = load_space(name, 9), np.random.default_rng(0)
+    changed = np.bincount([space.sample(rng).num_changed for _ in range(3000)], minlength=10)
+    assert len(changed) == 10
+    assert changed.min() > 220  # 300 expected, standard deviation 16
+
+
+def test_samples_of_layers_cover_the_range_of_what_is_left():
+    """Share of sub-layers that run: with ops drawn evenly for every block it would rarely be below 0.4."""
+    space, rng = load_space("layers", 24), np.random.default_rng(0)
+    left = [sum(op.runs_attention + op.runs_ffn for op in space.sample(rng).ops) / 48 for _ in range(2000)]
+    shares = np.histogram(left, bins=10, range=(0, 1))[0] / len(left)
+    assert shares.min() > 0.005, shares
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_every_plan_of_a_small_space_is_sampled(name):
+    space, rng = load_space(name, 3), np.random.default_rng(0)
+    assert {space.sample(rng) for _ in range(30 * space.size)} == set(space.enumerate())
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_same_seed_same_plans(name):
+    def draw(seed):
+        space, rng = load_space(name, 12), np.random.default_rng(seed)
+        first, second = members(space, rng)
+        return first, second, space.mutate(first, rng), space.crossover(first, second, rng)
+
+    assert draw(3) == draw(3)
+    assert draw(3) != draw(4)
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_choices_start_with_keep_and_hold_every_op_used(name):
+    space = load_space(name, 4, ops=["parallel", "skip_attn"])
+    for i in range(4):
+        assert space.choices(i) == (Op.KEEP, Op.SKIP_ATTN, Op.PARALLEL)
+        assert {plan.ops[i] for plan in space.enumerate()} == set(space.choices(i))
+
+
+@pytest.mark.parametrize(
+    ("act", "message"),
+    [
+        (
+            lambda: load_space("blcks", 12),
+            "unknown space 'blcks' (did you mean 'blocks'?): known are interval, blocks, layers",
+        ),
+        (lambda: load_space("blocks", 0), "must have at least one block, got 0: give the depth of the model"),
+        (
+            lambda: load_space("layers", 4, ops=["keep"]),
+            "must have an op other than keep, got none: give one of ",
+        ),
+        (lambda: load_space("layers", 4, ops=["skip"]), "unknown op 'skip' for a space"),
+        (
+            lambda: load_space("layers", 4).check(Plan.dense(3)),
+            "a plan of space 'layers' must have 4 blocks, got 3 in '...': write one character a block",
+        ),
+        (
+            lambda: load_space("interval", 4).check(Plan.dense(3)),
+            "a plan of space 'interval' must have 4 blocks, got 3 in '...': write one character a block",
+        ),
+        (
+            lambda: load_space("blocks", 4).check(Plan.parse("b.p.")),
+            "a block in space 'blocks' must be one of keep, skip_block, got parallel at block 2 of ",
+        ),
+        (
+            lambda: load_space("interval", 4).check(Plan.parse(".ab.")),
+            "must use one op of skip_attn, skip_ffn, skip_block, parallel, got '.ab.': use one of them, or",
+        ),
+        (
+            lambda: load_space("interval", 4, ops=["parallel"]).check(Plan.parse(".a..")),
+            "must use one op of parallel, got '.a..': use one of them, or take a larger space",
+        ),
+        (
+            lambda: load_space("interval", 4).check(Plan.parse(".b.b")),
+            "must be consecutive multiples of one interval, got '.b.b': change every k-th block, ",
+        ),
+        (
+            lambda: load_space("layers", 4).mutate(Plan.dense(3), np.random.default_rng(0)),
+            "must have 4 blocks",
+        ),
+    ],
+)
+def test_wrong_use_is_refused(act, message):
+    with pytest.raises(ValueError) as caught:
+        act()
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@given(large_spaces())
+@settings(max_examples=20)
+def test_things_that_are_no_plans_are_in_no_space(space):
+    assert "b" * space.num_blocks not in space
+    assert Plan.dense(space.num_blocks + 1) not in space
+    assert Plan.dense(space.num_blocks) in space
