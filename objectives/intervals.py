@@ -1,0 +1,46 @@
+"""Bootstrap intervals of a mean score and of the paired difference between two models on the same questions."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+#: Resamples drawn; the ends of a 95 % interval then move by about a hundredth of its width.
+NUM_RESAMPLES = 2000
+
+
+def bootstrap_interval(scores: Sequence[float], level: float = 0.95, seed: int = 0) -> tuple[float, float]:
+    """Percentile bootstrap interval of the mean (Efron 1979).
+
+    Args:
+        scores: one score a question, or one difference a question for a paired comparison.
+        level: coverage, in (0, 1).
+        seed: seeds the resampling, so that the same scores give the same interval.
+
+    Raises:
+        ValueError: no scores, or a level outside (0, 1).
+    """
+    values = np.asarray(scores, dtype=np.float64)
+    if not len(values):
+        raise ValueError("an interval needs at least one score, got none: evaluate some questions first")
+    if not 0 < level < 1:
+        raise ValueError(f"the level of an interval must lie in (0, 1), got {level}: use 0.95, for example")
+    rng = np.random.default_rng(seed)
+    means = np.array([values[rng.integers(len(values), size=len(values))].mean() for _ in range(NUM_RESAMPLES)])
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def paired_interval(
+    scores: Sequence[float], reference: Sequence[float], level: float = 0.95, seed: int = 0
+) -> tuple[float, float]:
+    """Interval of the mean difference `scores - reference`, question by question.
+
+    Raises:
+        ValueError: the two have different lengths.
+    """
+    if len(scores) != len(reference):
+        raise ValueError(
+            f"a paired interval needs the same questions twice, got {len(scores)} and {len(reference)} scores: "
+            "evaluate both on one split"
+        )
+    return bootstrap_interval(np.subtract(scores, reference), level, seed)  # type: ignore[arg-type]

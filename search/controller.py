@@ -1,0 +1,279 @@
+"""The search itself: which job is next, what a report means, when it is over.
+
+Both ways to run trials (in this process, on Ray Tune) drive this one object: `next` for a job, `rung` after every
+rung, `done` or `lost` at the end. It never waits and never runs a model.
+"""
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+import numpy as np
+
+from search.goals import MAXIMIZE
+from search.history import History
+from search.notes import trial_note
+from search.problem import Problem
+from search.promotion import goes_on
+from search.results import Results
+from search.settings import Settings
+from search.strategies.strategy import Observation, Proposal, Strategy
+from search.study import SearchStudy
+from spaces.constraints import repair
+from workers.requests import Rung, RungReport, TrialReport, TrialRequest, TrialState
+
+#: A trial whose worker dies this often is failed: it is probably the cause.
+MAX_LOSSES = 3
+#: Likewise for a trial during which the whole run died. Far more: the trial is rarely to blame for that.
+MAX_ATTEMPTS = 10
+#: Proposals refused in a row (tried already, infeasible) before plain samples are taken instead.
+PATIENCE = 50
+
+
+class Phase(StrEnum):
+    """What a job is for."""
+
+    SEARCH = "search"
+    TEST = "test"
+    """The final front on the split that nothing was chosen on."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One request for a worker."""
+
+    number: int
+    phase: Phase
+    request: TrialRequest
+
+
+class Controller:
+    """One search: its state is the study, this object only reads it into memory and moves it on."""
+
+    def __init__(
+        self, settings: Settings, problem: Problem, study: SearchStudy, results: Results, strategy: Strategy
+    ) -> None:
+        self._settings, self._problem, self._study, self._results = settings, problem, study, results
+        self._strategy = strategy
+        self.history = History(settings, problem, study, results)
+        self._baselines = problem.baselines(settings.budget)
+        self._adopted = self.history.running()
+        self._losses: dict[int, int] = {}
+        self._running: set[int] = set()
+        self._testing: set[int] = set()
+        self._exhausted = False
+        if self._adopted:
+            results.event("resume", f"took over the running trials {self._adopted}")
+
+    # -- what to do next ------------------------------------------------------------------------------------
+
+    def next(self) -> Job | None:
+        """The next job, or None where nothing can start now (see `finished`)."""
+        while self._adopted:
+            if job := self._adopt(self._adopted.pop(0)):
+                return job
+        if len(self.history) < self._settings.budget and not self._exhausted:
+            proposal = self._propose()
+            if proposal is not None:
+                return self._start(proposal)
+            self._exhausted = True
+            self._results.event("exhausted", f"every plan within the limits is tried: {len(self.history)} trials")
+        return None if self._running else self._next_test()
+
+    @property
+    def finished(self) -> bool:
+        """Whether every job is done."""
+        spent = self._exhausted or len(self.history) >= self._settings.budget
+        return spent and not (self._adopted or self._running or self._testing or self._untested())
+
+    def _propose(self) -> Proposal | None:
+        """The next plan nobody has tried and that keeps the limits; None where there is none."""
+        for proposal in self._baselines:
+            if proposal.plan not in self.history:
+                return proposal
+        number, observations = len(self.history), self.history.observations()
+        for attempt in range(2 * PATIENCE):
+            rng = np.random.default_rng([self._settings.seed, number, attempt])
+            if attempt < PATIENCE:
+                proposal = self._strategy.ask(observations, rng)
+            else:
+                proposal = Proposal(self._problem.space.sample(rng), "random (nothing new proposed)")
+            if (kept := self._keep_limits(proposal, rng)) and kept.plan not in self.history:
+                return kept
+        unseen = (plan for plan in self._problem.small_space() if plan not in self.history)
+        plan = next(unseen, None)
+        return None if plan is None else Proposal(plan, "enumeration")
+
+    def _keep_limits(self, proposal: Proposal, rng: np.random.Generator) -> Proposal | None:
+        """The proposal, repaired where it breaks a limit. A probe may break one: it never enters the front."""
+        if proposal.probe or self._problem.feasible(proposal.plan):
+            return proposal
+        plan = repair(proposal.plan, self._problem.space, self._problem.limits, rng)
+        return None if plan is None else Proposal(plan, f"{proposal.origin}, repaired", proposal.probe)
+
+    def _start(self, proposal: Proposal) -> Job:
+        plan = proposal.plan
+        number = self._study.start(
+            plan,
+            {"origin": proposal.origin, "probe": proposal.probe, **self._problem.readable_costs(plan)},
+            self._problem.violations(plan),
+        )
+        self.history.add(number, plan, proposal.origin, proposal.probe)
+        return self._job(number, attempt=1)
+
+    def _adopt(self, number: int) -> Job | None:
+        """A job for a row that a dead controller left running; None where the row could be ended instead."""
+        record = self.history.record(number)
+        attempt = record.attempt + 1
+        if attempt > MAX_ATTEMPTS:
+            self._results.start_trial(number, self._request(number), record.origin, attempt)
+            self._fail(number, f"the run died {MAX_ATTEMPTS} times during this trial")
+            return None
+        if record.ended is not None:
+            self._end(number, record.ended, record.reason)
+            return None
+        return self._job(number, attempt)
+
+    def _job(self, number: int, attempt: int) -> Job:
+        request = self._request(number)
+        self._results.start_trial(number, request, self.history.record(number).origin, attempt)
+        self._running.add(number)
+        return Job(number, Phase.SEARCH, request)
+
+    def _request(self, number: int) -> TrialRequest:
+        record, settings = self.history.record(number), self._settings
+        return self._problem.request(number, record.plan).model_copy(
+            update={"rungs": settings.rungs[:1] if record.probe else settings.rungs}
+        )
+
+    # -- what came back -------------------------------------------------------------------------------------
+
+    def rung(self, job: Job, report: RungReport) -> bool:
+        """Stores a finished rung and says whether the trial goes on to its next one."""
+        if not math.isfinite(report.accuracy):
+            return False
+        self._results.add_rung(job.number, report)
+        if job.phase is Phase.TEST:
+            self.history.set_tested(job.number)
+            return True
+        if report.artifact:
+            self.history.stored(job.number, report.artifact)
+        values = {
+            "accuracy": report.accuracy,
+            "tuning_steps": report.tuning_steps,
+            "questions": report.questions,
+        }
+        self._study.annotate(job.number, f"rung_{report.rung}", values)
+        peers = self.history.points_at(report.rung, but=job.number)
+        self.history.measured(job.number, report.rung, report.accuracy)
+        if report.rung + 1 >= len(job.request.rungs) or job.request.parsed_plan.is_dense:
+            return True
+        mine = (report.accuracy, self.history.record(job.number).flops_ratio)
+        return goes_on(peers, mine, MAXIMIZE, self._settings.keep_fraction)
+
+    def done(self, job: Job, report: TrialReport) -> None:
+        """Stores how a job ended."""
+        if job.phase is Phase.TEST:
+            self._testing.discard(job.number)
+            if report.state is TrialState.FAILED:
+                self._results.event("test failed", report.reason or "unknown", job.number)
+                self.history.set_tested(job.number)
+            return
+        self._running.discard(job.number)
+        state, reason = report.state, report.reason
+        if state is TrialState.COMPLETE and self.history.record(job.number).probe:
+            state, reason = TrialState.PRUNED, "a probe: it ends after the cheapest rung"
+        self._results.end_trial(job.number, state, reason, report.origin)
+        self._end(job.number, state, reason)
+
+    def lost(self, job: Job, reason: str) -> Job | None:
+        """A worker died with this job: the job again, or None once it has been lost too often."""
+        losses = self._losses[job.number] = self._losses.get(job.number, 0) + 1
+        self._results.event("worker lost", f"{reason} (loss {losses} of {MAX_LOSSES})", job.number)
+        if losses < MAX_LOSSES:
+            if job.phase is Phase.SEARCH:
+                origin = self.history.record(job.number).origin
+                self._results.start_trial(job.number, job.request, origin, losses + 1)
+            return job
+        message = f"its worker died {losses} times, last: {reason}"
+        if job.phase is Phase.TEST:
+            self._testing.discard(job.number)
+            self.history.set_tested(job.number)
+        else:
+            self._running.discard(job.number)
+            self._fail(job.number, message)
+        return None
+
+    def fail(self, job: Job, reason: str) -> None:
+        """Ends a job that must not be tried again (a time-out that even killed its worker)."""
+        self._results.event("failed", reason, job.number)
+        if job.phase is Phase.TEST:
+            self._testing.discard(job.number)
+            self.history.set_tested(job.number)
+        else:
+            self._running.discard(job.number)
+            self._fail(job.number, reason)
+
+    def _fail(self, number: int, reason: str) -> None:
+        self._results.end_trial(number, TrialState.FAILED, reason, None)
+        self._end(number, TrialState.FAILED, reason)
+
+    def _end(self, number: int, state: TrialState, reason: str | None) -> None:
+        """Ends the row of the study: the last write of a trial, so that a crash before it repeats nothing."""
+        self.history.ended(number, state, reason)
+        observation = self.history.observation(number)
+        self._study.note(number, trial_note(observation, reason, self._problem.costs(observation.plan)))
+        if state is TrialState.COMPLETE:
+            assert observation.point is not None
+            self._study.complete(number, observation.point)
+        elif state is TrialState.PRUNED:
+            self._study.prune(number)
+        else:
+            self._study.fail(number, reason or "unknown")
+
+    # -- the final front on the test split ------------------------------------------------------------------
+
+    def front(self) -> list[Observation]:
+        """The Pareto front of the trials that finished every rung, cheapest first."""
+        return self.history.front()
+
+    def _untested(self) -> list[Observation]:
+        """Members of the front, and the dense model to compare with, that have no test result yet."""
+        dense = [o for o in self.history.observations() if o.plan.is_dense and o.full]
+        wanted = {o.number: o for o in [*dense, *self.front()]}
+        return [o for number, o in wanted.items() if not self.history.tested(number) and number not in self._testing]
+
+    def _next_test(self) -> Job | None:
+        if not (untested := self._untested()):
+            return None
+        number = untested[0].number
+        self._testing.add(number)
+        request = self._problem.request(number, untested[0].plan)
+        stored = self.history.record(number).mapping_module
+        folder = request.artifacts
+        test = Rung(tuning_steps=0, questions=None, split="test", latency=True)
+        update = {
+            "rungs": (test,),
+            "artifacts": None,
+            "mapping_module": str(Path(folder) / stored) if stored and folder else None,
+        }
+        return Job(number, Phase.TEST, request.model_copy(update=update))
+
+    # -- the end --------------------------------------------------------------------------------------------
+
+    def interrupted(self) -> None:
+        """Notes that the user stopped the search; running trials stay so and are taken over by the next start."""
+        self._results.event("interrupted", "stopped by the user")
+
+    def close(self) -> None:
+        """Notes that the search is done."""
+        self._results.event("finished", f"{len(self.history)} trials: {self.summary()}")
+        self._results.finish()
+
+    def summary(self) -> dict[str, int]:
+        """Number of trials per state."""
+        counts = {"complete": 0, "pruned": 0, "failed": 0, "running": 0}
+        for observation in self.history.observations():
+            counts[observation.state] += 1
+        return counts

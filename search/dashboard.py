@@ -1,0 +1,36 @@
+"""`python -m search.dashboard`: Optuna Dashboard on the storage of a run."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def dashboard(
+    out: Annotated[Path, typer.Option(help="Folder of the run.")],
+    storage: Annotated[str | None, typer.Option(help="Database URL, where it is not in the folder.")] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8080,
+) -> None:
+    """Serve Optuna Dashboard; stop it with Ctrl-C. The search may go on meanwhile."""
+    from search.complaint import one_line_errors
+    from search.open_folder import open_results
+
+    with one_line_errors():
+        results = open_results(out, storage)
+        url = storage or f"sqlite:///{out.absolute() / 'search.db'}"
+        print(f"{results.run.name}: http://{host}:{port}/", flush=True)
+        results.close()
+    from optuna.storages import RDBStorage
+    from optuna_dashboard import run_server
+
+    from search.database import engine_options
+
+    run_server(RDBStorage(url, engine_kwargs=engine_options(url)), host=host, port=port)
+
+
+if __name__ == "__main__":
+    app()

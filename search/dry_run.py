@@ -1,0 +1,103 @@
+"""`--dry-run`: what a search would do, from closed forms alone; loads no model and creates nothing."""
+
+import time
+from decimal import Decimal
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from search.problem import Problem
+from search.settings import Settings
+from spaces.plan import Plan
+
+#: A backward pass costs about twice its forward pass.
+TRAINING_FACTOR = 3
+
+
+def describe(settings: Settings, problem: Problem) -> None:
+    """Prints model, space, FLOPs range, baselines, rungs and an estimate of the time."""
+    shape, dense = problem.shape, problem.costs(Plan.dense(problem.shape.num_blocks))
+    table = Table(show_header=False, box=None, pad_edge=False)
+    rows = {
+        "model": f"{settings.model.name}: {shape.num_blocks} blocks, hidden {shape.hidden_size}, FFN {shape.ffn_size}",
+        "data set": f"{settings.dataset.name}, metric {settings.metric}",
+        "workload": _workload(problem),
+        "dense FLOPs": f"{dense.flops:.4g} a question ({_ledger(problem)})",
+        "space": f"{settings.space}: {_size(problem.space.size)} plans, FLOPs {_range(problem)} of dense",
+        "limits": ", ".join(f"{limit.name} {limit.bound:g}" for limit in problem.limits) or "none",
+        "strategy": f"{settings.strategy}, {settings.budget} trials, seed {settings.seed}",
+        "rungs": " > ".join(
+            f"{rung.tuning_steps} tuning steps, {rung.questions or 'all'} questions" for rung in settings.rungs
+        ),
+        "baselines": "  ".join(
+            f"{p.origin.removeprefix('baseline ')} {p.plan}" for p in problem.baselines(settings.budget)
+        ),
+        "workers": f"{settings.workers} on Ray Tune" if settings.on_ray else "this process",
+        "run": f"{settings.run_folder}",
+        "storage": settings.storage_url,
+        "time": f"roughly {_minutes(_estimate(settings, problem))} on CPUs like this one; a running search shows its ETA",
+    }
+    for name, value in rows.items():
+        table.add_row(name, value)
+    Console(highlight=False).print(table)
+
+
+def _workload(problem: Problem) -> str:
+    work = problem.workload
+    return (
+        f"{work.visual_tokens:g} visual, {work.text_tokens:.3g} text, {work.generated_tokens:.3g} generated tokens "
+        "(means of the search split)"
+    )
+
+
+def _ledger(problem: Problem) -> str:
+    ledger = problem.costs(Plan.dense(problem.shape.num_blocks)).ledger
+    return ", ".join(
+        f"{name} {value / ledger.total:.0%}" for name, value in ledger.as_dict().items() if name != "total"
+    )
+
+
+def _size(size: int) -> str:
+    return str(size) if size < 1_000_000 else f"{Decimal(size):.2e}"
+
+
+def _range(problem: Problem) -> str:
+    from spaces.constraints import smallest
+
+    cheapest = smallest(problem.space, lambda plan: problem.costs(plan).flops)
+    return f"{problem.costs(cheapest).flops_ratio:.1%} ({cheapest}) to 100 %"
+
+
+def _estimate(settings: Settings, problem: Problem) -> float:
+    """Seconds the whole search would take at the speed of this machine's matrix products.
+
+    Assumes that trials need three quarters of the dense FLOPs on average and that every rung keeps the share of
+    trials it may.
+    """
+    per_question = 0.75 * problem.costs(Plan.dense(problem.shape.num_blocks)).flops
+    work, trials, done = 0.0, float(settings.budget), 0
+    for rung in settings.rungs:
+        steps = rung.tuning_steps - done
+        questions = rung.questions or 1024
+        tuned = steps * settings.tuning.images_per_step * settings.tuning.questions_per_image
+        work += trials * per_question * (questions + TRAINING_FACTOR * tuned)
+        trials, done = trials * settings.keep_fraction, rung.tuning_steps
+    return work / _flops_per_second(problem) / settings.workers
+
+
+def _flops_per_second(problem: Problem) -> float:
+    """Speed of products as wide as the model's, measured for a moment."""
+    rows, inputs, outputs = 512, problem.shape.hidden_size, problem.shape.ffn_size
+    a, b = np.ones((rows, inputs), np.float32), np.ones((inputs, outputs), np.float32)
+    count, begin = 0, time.perf_counter()
+    while time.perf_counter() - begin < 0.05:
+        a @ b
+        count += 1
+    return 2 * rows * inputs * outputs * count / (time.perf_counter() - begin)
+
+
+def _minutes(seconds: float) -> str:
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

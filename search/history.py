@@ -1,0 +1,143 @@
+"""The search in memory: every trial as the strategy and the controller see it, read once from the database."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from objectives.pareto import non_dominated
+from search.goals import MAXIMIZE
+from search.problem import Problem
+from search.results import Results, TrialRecord
+from search.settings import Settings
+from search.strategies.strategy import Observation
+from search.study import Row, SearchStudy
+from spaces.plan import Plan
+from workers.requests import TrialState
+
+
+@dataclass
+class Record:
+    """One trial and what the controller must remember of it."""
+
+    number: int
+    plan: Plan
+    origin: str
+    probe: bool
+    flops_ratio: float
+    state: str = "running"
+    accuracies: dict[int, float] = field(default_factory=dict)
+    """Accuracy per rung finished, on the search split."""
+    attempt: int = 1
+    ended: TrialState | None = None
+    """How the trial ended in the results tables, where its row of the study does not say so yet."""
+    reason: str | None = None
+    tested: bool = False
+    mapping_module: str | None = None
+
+
+class History:
+    """All trials of a search by number. The study decides which exist; the results tables add their rungs."""
+
+    def __init__(self, settings: Settings, problem: Problem, study: SearchStudy, results: Results) -> None:
+        self._num_rungs = len(settings.rungs)
+        self._problem = problem
+        self._results = results
+        self._records: dict[int, Record] = {}
+        self._plans: set[Plan] = set()
+        stored = {record.trial.number: record for record in results.records()}
+        for row in study.rows():
+            self._insert(self._read(row, stored.get(row.number)))
+
+    def _read(self, row: Row, stored: TrialRecord | None) -> Record:
+        record = Record(
+            number=row.number,
+            plan=row.plan,
+            origin=row.attributes["origin"],
+            probe=row.attributes["probe"],
+            flops_ratio=self._problem.costs(row.plan).flops_ratio,
+            state=row.state,
+        )
+        if stored:
+            record.accuracies = {rung.rung: rung.accuracy for rung in stored.on("search")}
+            record.attempt = stored.trial.attempt
+            record.reason = stored.trial.reason
+            record.tested = bool(stored.on("test"))
+            record.mapping_module = stored.mapping_module
+            if row.state == "running" and stored.trial.state != "running":
+                record.ended = TrialState(stored.trial.state)
+        return record
+
+    def _insert(self, record: Record) -> None:
+        self._records[record.number] = record
+        self._plans.add(record.plan)
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def __contains__(self, plan: Plan) -> bool:
+        return plan in self._plans
+
+    def add(self, number: int, plan: Plan, origin: str, probe: bool) -> None:
+        """A trial that starts."""
+        self._insert(Record(number, plan, origin, probe, self._problem.costs(plan).flops_ratio))
+
+    def record(self, number: int) -> Record:
+        """One trial by its number."""
+        return self._records[number]
+
+    def running(self) -> list[int]:
+        """Numbers of the trials that nobody has ended."""
+        return [number for number, record in self._records.items() if record.state == "running"]
+
+    def measured(self, number: int, rung: int, accuracy: float) -> None:
+        """A rung that was finished."""
+        self._records[number].accuracies[rung] = accuracy
+
+    def stored(self, number: int, mapping_module: str) -> None:
+        """The tuned mapping module of a trial, relative to the artifacts folder."""
+        self._records[number].mapping_module = mapping_module
+
+    def ended(self, number: int, state: TrialState, reason: str | None) -> None:
+        """A trial that ended."""
+        self._records[number].state, self._records[number].reason = str(state), reason
+
+    def tested(self, number: int) -> bool:
+        """Whether a trial has its result on the test split (or can't get one)."""
+        return self._records[number].tested
+
+    def set_tested(self, number: int) -> None:
+        """A trial that needs no (further) test."""
+        self._records[number].tested = True
+
+    def points_at(self, rung: int, but: int) -> list[tuple[float, float]]:
+        """(accuracy, FLOPs ratio) of all other trials that finished a rung."""
+        return [
+            (record.accuracies[rung], record.flops_ratio)
+            for record in self._records.values()
+            if rung in record.accuracies and record.number != but
+        ]
+
+    def observation(self, number: int) -> Observation:
+        """One trial as a strategy sees it."""
+        record = self._records[number]
+        return Observation(
+            number=number,
+            plan=record.plan,
+            origin=record.origin,
+            state=record.state,
+            flops_ratio=record.flops_ratio,
+            accuracies=tuple(accuracy for _, accuracy in sorted(record.accuracies.items())),
+            full=record.state == "complete",
+        )
+
+    def observations(self) -> list[Observation]:
+        """All trials as a strategy sees them, by number."""
+        return [self.observation(number) for number in sorted(self._records)]
+
+    def front(self) -> list[Observation]:
+        """The Pareto front of the complete trials that keep the limits, cheapest first."""
+        full = [o for o in self.observations() if o.full and self._problem.feasible(o.plan)]
+        if not full:
+            return []
+        mask = non_dominated(np.asarray([o.point for o in full], dtype=float), MAXIMIZE)
+        return sorted((o for o, keep in zip(full, mask, strict=True) if keep), key=lambda o: o.flops_ratio)

@@ -1,0 +1,23 @@
+"""Runs the jobs of a search in this process, one after another. No Ray is imported or started."""
+
+from search.controller import Controller
+from search.progress import Progress
+from workers.trial import Worker, run_trial
+
+
+def run_here(controller: Controller, progress: Progress, worker: Worker | None = None) -> None:
+    """Runs jobs until the search is finished; the worker keeps its model between them."""
+    worker = worker or Worker()
+    while not controller.finished:
+        job = controller.next()
+        if job is None:
+            continue  # the last budget went to a proposal that could be ended without running
+        progress.started(job)
+
+        def go_on(rung, job=job):  # type: ignore[no-untyped-def]
+            progress.rung(job, rung)
+            return controller.rung(job, rung)
+
+        report = run_trial(worker, job.request, go_on)
+        controller.done(job, report)
+        progress.ended(job, report)

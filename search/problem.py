@@ -1,0 +1,130 @@
+"""What is searched, known before torch is imported: model shape, workload, space, limits, costs of any plan."""
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+from objectives.flops import Costs, costs
+from objectives.workload import Workload
+from search.settings import Settings
+from search.strategies.strategy import Proposal
+from spaces.constraints import Limit, check_reachable, is_feasible
+from spaces.patterns import baselines
+from spaces.plan import Plan
+from spaces.shape import ModelShape
+from spaces.spaces import Space, load_space
+from workers.describe import describe_model
+from workers.fingerprints import fingerprint_model, fingerprint_samples
+from workers.prompts import describe_workload
+from workers.requests import TrialRequest
+from workers.samples import load_samples
+
+#: Spaces up to this size are enumerated when nothing else brings a new plan.
+SMALL = 100_000
+#: At most this share of the budget goes to hand-made patterns.
+BASELINE_SHARE = 0.25
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One search problem. Everything here is closed form."""
+
+    settings: Settings
+    shape: ModelShape
+    workload: Workload
+    space: Space
+    fingerprints: dict[str, str]
+    limits: tuple[Limit, ...] = field(default=())
+
+    @classmethod
+    def resolve(cls, settings: Settings) -> "Problem":
+        """Reads the model's configuration and the data, and checks that the limits can be kept at all.
+
+        Raises:
+            ValueError: one clear line, before anything is created.
+        """
+        shape = describe_model(settings.model)
+        samples = load_samples(settings.dataset.name, "search")
+        workload = describe_workload(settings.model, samples)
+        space = load_space(settings.space, shape.num_blocks)
+        marks = {"model": fingerprint_model(settings.model), "data set": fingerprint_samples(samples)}
+        problem = cls(settings, shape, workload, space, marks)
+        if settings.max_flops is None:
+            return problem
+        limit = Limit("--max-flops", settings.max_flops, lambda plan: problem.costs(plan).flops_ratio)
+        check_reachable(space, [limit])
+        return cls(settings, shape, workload, space, marks, (limit,))
+
+    def costs(self, plan: Plan) -> Costs:
+        """All costs of a plan for the workload at hand."""
+        return _costs(self.shape, plan, self.workload)
+
+    def readable_costs(self, plan: Plan) -> dict[str, float]:
+        """The columns one wants beside a trial in the dashboard."""
+        found = self.costs(plan)
+        return {"gflops": round(found.flops / 1e9, 6), "depth": found.depth}
+
+    def violations(self, plan: Plan) -> dict[str, float]:
+        """Per limit how far a plan breaks it; at most 0 where it is kept."""
+        return {limit.name: limit.violation(plan) for limit in self.limits}
+
+    def feasible(self, plan: Plan) -> bool:
+        """Whether a plan keeps every limit."""
+        return is_feasible(plan, self.limits)
+
+    def baselines(self, budget: int) -> list[Proposal]:
+        """The hand-made patterns that every search tries first; dense always, the others as far as a share of
+        the budget reaches, spread over their FLOPs."""
+        named = {name: plan for name, plan in baselines(self.space).items()}
+        dense, *others = [
+            Proposal(plan, f"baseline {name}") for name, plan in named.items() if plan.is_dense or self.feasible(plan)
+        ]
+        room = max(0, int(budget * BASELINE_SHARE) - 1)
+        if len(others) > room:
+            others.sort(key=lambda proposal: self.costs(proposal.plan).flops)
+            step = len(others) / room if room else 0
+            others = [others[int(index * step)] for index in range(room)]
+        return [dense, *others]
+
+    def small_space(self) -> Iterator[Plan]:
+        """Every plan that keeps the limits, where the space is small enough to go through."""
+        if self.space.size > SMALL:
+            return iter(())
+        return (plan for plan in self.space.enumerate() if self.feasible(plan))
+
+    def request(self, number: int | None, plan: Plan) -> TrialRequest:
+        """The request that runs a plan with the search's settings."""
+        settings = self.settings
+        return TrialRequest(
+            number=number,
+            plan=json.loads(plan.to_json()),
+            model=settings.model,
+            data=settings.dataset,
+            metric=settings.metric,
+            workload=self.workload.to_dict(),
+            tuning=settings.tuning,
+            rungs=settings.rungs,
+            seed=settings.seed,
+            threads=settings.threads or max(1, (os.cpu_count() or 1) // settings.workers),
+            time_limit=settings.time_limit,
+            artifacts=str(settings.run_folder / "artifacts"),
+        )
+
+    def describe(self) -> dict[str, Any]:
+        """What is stored with a run about the problem."""
+        dense = self.costs(Plan.dense(self.shape.num_blocks))
+        return {
+            "num_blocks": self.shape.num_blocks,
+            "space_size": str(self.space.size),
+            "workload": self.workload.to_dict(),
+            "dense_costs": dense.as_dict(),
+            "fingerprints": self.fingerprints,
+        }
+
+
+@lru_cache(maxsize=65536)
+def _costs(shape: ModelShape, plan: Plan, workload: Workload) -> Costs:
+    return costs(shape, plan, workload)

@@ -1,0 +1,42 @@
+"""Multi-objective successive halving: which trials earn the next, dearer rung.
+
+Asynchronous (a trial is judged when it reports, against what is known then), after MO-ASHA (Schmucker et al.
+2021, arXiv 2106.12639): rank by non-dominated sorting, then by crowding distance.
+"""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from objectives.pareto import crowding, sort_fronts
+
+
+def goes_on(
+    peers: Sequence[tuple[float, ...]],
+    mine: tuple[float, ...],
+    maximize: Sequence[bool],
+    keep_fraction: float,
+) -> bool:
+    """Whether the trial that measured `mine` at a rung may start the next one.
+
+    Args:
+        peers: the objectives of all other trials that have finished this rung.
+        mine: the objectives of this trial.
+        maximize: per objective, whether larger is better.
+        keep_fraction: share of the trials at this rung that may go on. Members of the first front always may:
+            stopping them was measured to cost hypervolume, and letting them on costs little.
+    """
+    if not all(math.isfinite(value) for value in mine):
+        return False
+    points = np.asarray([*peers, mine], dtype=float)
+    ranks = sort_fronts(points, maximize)
+    if ranks[-1] == 0:
+        return True
+    places = math.ceil(len(points) * keep_fraction)
+    ahead = int(np.sum(ranks < ranks[-1]))
+    if ahead >= places:
+        return False
+    front = ranks == ranks[-1]
+    spread = crowding(points[front])
+    return ahead + int(np.sum(spread > spread[-1])) < places

@@ -1,0 +1,52 @@
+"""`python -m search.report`: the front of a run as a table, a picture, or JSON."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def report(
+    out: Annotated[Path, typer.Option(help="Folder of the run.")],
+    storage: Annotated[str | None, typer.Option(help="Database URL, where it is not in the folder.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+    picture: Annotated[Path | None, typer.Option(help="File of the picture. [<out>/front.png]")] = None,
+    request: Annotated[
+        int | None, typer.Option(help="Print the request of this trial for `python -m workers`.")
+    ] = None,
+) -> None:
+    """Show what a run has found so far."""
+    from search.complaint import one_line_errors
+    from search.front import front_table
+    from search.open_folder import open_results
+    from search.summary import summarize
+
+    with one_line_errors():
+        results = open_results(out, storage)
+        records = results.records()
+        summary = summarize(results)
+        if request is not None:
+            found = [record.trial for record in records if record.trial.number == request]
+            if not found:
+                raise ValueError(f"--request must be the number of a trial, got {request}: there are {len(records)}")
+            print(json.dumps(found[0].request, indent=1))
+        elif as_json:
+            print(json.dumps(summary, indent=1))
+        else:
+            from rich.console import Console
+
+            from search.picture import draw_front
+
+            file = picture or out / "front.png"
+            draw_front(records, summary, file)
+            console = Console(highlight=False)
+            console.print(front_table(summary))
+            console.print(f"Hypervolume {summary['hypervolume']:.4f}. Picture: {file}", soft_wrap=True)
+
+
+if __name__ == "__main__":
+    app()

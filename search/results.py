@@ -1,0 +1,193 @@
+"""Reads and writes the results tables of one run."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Engine, select
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from search.database import (
+    Artifact,
+    Event,
+    Run,
+    RungResult,
+    StorageError,
+    Table,
+    Trial,
+    now,
+    open_engine,
+    transaction,
+)
+from workers.requests import RungReport, TrialRequest
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """A trial with its rungs and the path of its stored mapping module."""
+
+    trial: Trial
+    rungs: tuple[RungResult, ...]
+    mapping_module: str | None
+
+    def on(self, split: str) -> list[RungResult]:
+        """The rungs measured on a split, cheapest first."""
+        return [rung for rung in self.rungs if rung.split == split]
+
+
+class Results:
+    """The rows of one run. Only the controller calls what writes."""
+
+    def __init__(self, engine: Engine, run: Run) -> None:
+        self._engine = engine
+        self.run = run
+
+    @classmethod
+    def create(cls, url: str, name: str, settings: dict[str, Any], origin: dict[str, Any]) -> "Results":
+        """Opens the run called `name`, made with these settings where there is none yet."""
+        engine = _connect(url)
+        Table.metadata.create_all(engine)
+        with transaction(engine) as session:
+            run = session.scalar(select(Run).where(Run.name == name))
+            if run is None:
+                run = Run(name=name, settings=settings, origin=origin)
+                session.add(run)
+        return cls(engine, run)
+
+    @staticmethod
+    def check(url: str) -> None:
+        """Raises StorageError where the database can't be reached."""
+        _connect(url).dispose()
+
+    @classmethod
+    def open(cls, url: str, name: str | None = None) -> "Results":
+        """Opens an existing run; the only one of the database where no name is given.
+
+        Raises:
+            StorageError: where there is no such run.
+        """
+        engine = _connect(url)
+        try:
+            with Session(engine, expire_on_commit=False) as session:
+                runs = session.scalars(select(Run)).all()
+        except SQLAlchemyError as error:
+            reason = str(error).splitlines()[0]
+            raise StorageError(f"{url!r} holds no search ({reason}): start one with `python -m search.run`") from None
+        found = [run for run in runs if name in (None, run.name)]
+        if len(found) != 1:
+            names = ", ".join(run.name for run in runs) or "none"
+            raise StorageError(f"{url!r} must hold the run asked for, got {name or 'no name'}; it holds: {names}")
+        return cls(engine, found[0])
+
+    def update_settings(self, settings: dict[str, Any]) -> None:
+        """Stores settings that changed on resume (budget, workers)."""
+        with transaction(self._engine) as session:
+            self.run = session.merge(Run(id=self.run.id, settings=settings, finished=None))
+
+    def start_trial(self, number: int, request: TrialRequest, origin: str, attempt: int) -> None:
+        """Notes that a trial runs; a row that is there already (a resumed one) gets its new attempt."""
+        plan = request.parsed_plan
+        with transaction(self._engine) as session:
+            trial = self._find(session, number)
+            if trial is None:
+                trial = Trial(run_id=self.run.id, number=number, plan=str(plan), digest=plan.digest, origin=origin)
+                session.add(trial)
+            trial.request = request.model_dump(mode="json")
+            trial.state, trial.attempt = "running", attempt
+
+    def add_rung(self, number: int, report: RungReport) -> None:
+        """Stores what a rung measured; measured again (after a crash), the new numbers replace the old."""
+        row = {
+            "accuracy": report.accuracy,
+            "flops": report.costs["flops"],
+            "flops_ratio": report.costs["flops_ratio"],
+            "questions": report.questions,
+            "tuning_steps": report.tuning_steps,
+            "costs": report.costs,
+            "scores": list(report.scores),
+            "metrics": report.model_dump(
+                mode="json", include={"accuracy_by_kind", "tuned", "tune_accuracy", "latency", "seconds"}
+            ),
+        }
+        with transaction(self._engine) as session:
+            trial = self._get(session, number)
+            key = {"trial_id": trial.id, "rung": report.rung, "split": report.split}
+            found = session.scalar(select(RungResult).filter_by(**key))
+            result = found or RungResult(**key)
+            for name, value in row.items():
+                setattr(result, name, value)
+            session.add(result)
+            if report.artifact:
+                session.add(_artifact(session, trial.id, "mapping_module", report.artifact))
+
+    def end_trial(self, number: int, state: str, reason: str | None, worker: dict[str, Any] | None) -> None:
+        """Stores how a trial ended and on what worker."""
+        with transaction(self._engine) as session:
+            trial = self._get(session, number)
+            trial.state, trial.reason, trial.finished = state, reason, now()
+            trial.worker = worker or trial.worker
+
+    def finish(self) -> None:
+        """Notes that the whole search is done."""
+        with transaction(self._engine) as session:
+            session.merge(Run(id=self.run.id, finished=now()))
+
+    def event(self, kind: str, message: str, number: int | None = None) -> None:
+        """Stores something worth knowing later."""
+        with transaction(self._engine) as session:
+            session.add(Event(run_id=self.run.id, kind=kind, message=message, trial_number=number))
+
+    def records(self) -> list[TrialRecord]:
+        """All trials with their rungs, by number."""
+        with Session(self._engine, expire_on_commit=False) as session:
+            trials = session.scalars(select(Trial).where(Trial.run_id == self.run.id).order_by(Trial.number)).all()
+            ids = select(Trial.id).where(Trial.run_id == self.run.id)
+            rungs: dict[int, list[RungResult]] = {}
+            for rung in session.scalars(
+                select(RungResult).where(RungResult.trial_id.in_(ids)).order_by(RungResult.rung)
+            ):
+                rungs.setdefault(rung.trial_id, []).append(rung)
+            artifacts = {
+                artifact.trial_id: artifact.path
+                for artifact in session.scalars(select(Artifact).where(Artifact.trial_id.in_(ids)))
+                if artifact.kind == "mapping_module"
+            }
+        return [TrialRecord(t, tuple(rungs.get(t.id, ())), artifacts.get(t.id)) for t in trials]
+
+    def events(self, limit: int) -> Sequence[Event]:
+        """The latest events, newest first."""
+        with Session(self._engine, expire_on_commit=False) as session:
+            chosen = select(Event).where(Event.run_id == self.run.id).order_by(Event.id.desc()).limit(limit)
+            return session.scalars(chosen).all()
+
+    def close(self) -> None:
+        """Gives the database connections back."""
+        self._engine.dispose()
+
+    def _find(self, session: Session, number: int) -> Trial | None:
+        return session.scalar(select(Trial).where(Trial.run_id == self.run.id, Trial.number == number))
+
+    def _get(self, session: Session, number: int) -> Trial:
+        trial = self._find(session, number)
+        if trial is None:
+            raise LookupError(f"trial {number} has no row in run {self.run.name!r}")
+        return trial
+
+
+def _artifact(session: Session, trial_id: int, kind: str, path: str) -> Artifact:
+    found = session.scalar(select(Artifact).filter_by(trial_id=trial_id, kind=kind))
+    artifact = found or Artifact(trial_id=trial_id, kind=kind)
+    artifact.path = path
+    return artifact
+
+
+def _connect(url: str) -> Engine:
+    """An engine that has been seen to work."""
+    engine = open_engine(url)
+    try:
+        engine.connect().close()
+    except SQLAlchemyError as error:
+        reason = str(error).splitlines()[0]
+        raise StorageError(f"the storage {url!r} can't be opened ({reason}): check its folder and its rights") from None
+    return engine

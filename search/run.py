@@ -1,0 +1,108 @@
+"""`python -m search.run`: searches a model for cheaper plans and ends with a Pareto front."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from search.controller import Controller
+    from search.problem import Problem
+    from search.settings import Settings
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def run(
+    budget: Annotated[int | None, typer.Option(help="Trials in all, baselines and scan included. [200]")] = None,
+    space: Annotated[str | None, typer.Option(help="interval, blocks or layers. [layers]")] = None,
+    strategy: Annotated[str | None, typer.Option(help="evolution, random, tpe or nsga2. [evolution]")] = None,
+    model: Annotated[str | None, typer.Option(help="embedded, a hub id, or a local folder. [embedded]")] = None,
+    dataset: Annotated[str | None, typer.Option(help="embedded, a hub id, or a local folder. [embedded]")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the run. [runs/<name>]")] = None,
+    storage: Annotated[str | None, typer.Option(help="Database URL. [sqlite:///<out>/search.db]")] = None,
+    workers: Annotated[int | None, typer.Option(help="1: in this process; more: on Ray Tune. [1]")] = None,
+    ray_address: Annotated[str | None, typer.Option(help="A running Ray cluster: auto or ray://HOST:PORT.")] = None,
+    gpus_per_trial: Annotated[float | None, typer.Option(help="GPUs each Ray worker holds. [0]")] = None,
+    seed: Annotated[int | None, typer.Option(help="Decides everything that is drawn. [0]")] = None,
+    max_flops: Annotated[float | None, typer.Option(help="At most this share of the dense FLOPs, e.g. 0.6.")] = None,
+    rungs: Annotated[str | None, typer.Option(help="steps:questions per rung. [0:256,20:512,80:all]")] = None,
+    metric: Annotated[str | None, typer.Option(help="exact_match or vqa. [exact_match]")] = None,
+    time_limit: Annotated[float | None, typer.Option(help="Seconds a trial may take. [1800]")] = None,
+    threads: Annotated[int | None, typer.Option(help="CPU threads of a worker. [cores / workers]")] = None,
+    revision: Annotated[str | None, typer.Option(help="Revision of the model on the hub.")] = None,
+    dtype: Annotated[str | None, typer.Option(help="auto, float32, bfloat16 or float16. [float32]")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 or auto. [auto]")] = None,
+    attn_implementation: Annotated[str | None, typer.Option(help="As in transformers. [sdpa]")] = None,
+    trust_remote_code: Annotated[bool | None, typer.Option("--trust-remote-code", help="As in transformers.")] = None,
+    callbacks: Annotated[str | None, typer.Option(help="Ray Tune callbacks: tensorboard,wandb,mlflow.")] = None,
+    config: Annotated[Path | None, typer.Option(help="YAML file of settings; the command line wins.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen, create nothing.")] = False,
+) -> None:
+    """Search which blocks, attention or FFN layers to skip or run in parallel.
+
+    The same command takes up a search that was stopped, in any way, where it was.
+    """
+    from search.complaint import one_line_errors
+
+    given = {
+        "budget": budget, "space": space, "strategy": strategy, "out": out, "storage": storage, "seed": seed,
+        "workers": workers, "ray_address": ray_address, "gpus_per_trial": gpus_per_trial, "metric": metric,
+        "max_flops": max_flops, "time_limit": time_limit, "threads": threads, "dataset.name": dataset,
+        "model.name": model, "model.revision": revision, "model.dtype": dtype, "model.device": device,
+        "model.attn_implementation": attn_implementation, "model.trust_remote_code": trust_remote_code,
+        "rungs": rungs, "callbacks": callbacks.split(",") if callbacks else None,
+    }  # fmt: skip
+    with one_line_errors():
+        settings, problem = _resolve(config, given)
+        if dry_run:
+            from search.dry_run import describe
+
+            describe(settings, problem)
+        else:
+            _search(settings, problem)
+
+
+def _resolve(config: Path | None, given: dict[str, Any]) -> "tuple[Settings, Problem]":
+    from search.problem import Problem
+    from search.settings import load_settings, parse_rungs
+
+    given = {name: value for name, value in given.items() if value is not None}
+    if "rungs" in given:
+        given["rungs"] = parse_rungs(given["rungs"])
+    settings = load_settings(config, given)
+    return settings, Problem.resolve(settings)
+
+
+def _search(settings: "Settings", problem: "Problem") -> None:
+    from search.front import print_front
+    from search.start import open_run
+
+    with open_run(settings, problem) as controller:
+        try:
+            _dispatch(settings, controller)
+        except KeyboardInterrupt:
+            controller.interrupted()
+            print_front(settings, controller)
+            raise typer.Exit(130) from None
+        controller.close()
+        print_front(settings, controller)
+
+
+def _dispatch(settings: "Settings", controller: "Controller") -> None:
+    from search.progress import Progress
+
+    with Progress(controller, settings.budget) as progress:
+        if settings.on_ray:
+            from search.ray_tune import run_on_ray
+
+            run_on_ray(settings, controller, progress)
+        else:
+            from search.local import run_here
+
+            run_here(controller, progress)
+
+
+if __name__ == "__main__":
+    app()

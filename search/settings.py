@@ -1,0 +1,198 @@
+"""The settings of a search: typed, checked at the door, from a YAML file and the command line."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from objectives.metrics import METRICS
+from search.strategies import STRATEGIES
+from spaces.names import unknown
+from spaces.spaces import SPACES
+from workers.requests import DataSource, ModelSource, Rung, TuningRecipe
+
+#: What may differ between two starts of the same run. Everything else decides what its numbers mean.
+FREE_TO_CHANGE = frozenset(
+    {"budget", "workers", "ray_address", "gpus_per_trial", "callbacks", "time_limit", "out", "storage"}
+)
+
+
+class SettingsError(ValueError):
+    """A setting that can't be used: one line that states the rule, the value got and the way out."""
+
+
+class Settings(BaseModel):
+    """Everything that decides what a search does. Stored with the run."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    budget: int = Field(200, ge=1)
+    """Trials, baselines and sensitivity scan included. One row of the study is one unit, for ever."""
+    space: str = "layers"
+    """What may be chosen per block: `interval`, `blocks` or `layers`."""
+    strategy: str = "evolution"
+    """Who proposes plans: see `search.strategies`."""
+    model: ModelSource = ModelSource()
+    dataset: DataSource = DataSource()
+    metric: str = "exact_match"
+    max_flops: float | None = Field(None, gt=0, le=1)
+    """Upper limit on FLOPs as a share of the dense model's."""
+    rungs: tuple[Rung, ...] = (
+        Rung(tuning_steps=0, questions=256),
+        Rung(tuning_steps=20, questions=512),
+        Rung(tuning_steps=80, questions=None),
+    )
+    """Fidelities of a trial, cheapest first; only a trial that ends the last one can enter the front."""
+    keep_fraction: float = Field(1 / 3, gt=0, le=1)
+    """Share of the trials at a rung that may go on to the next (the first Pareto front always may)."""
+    tuning: TuningRecipe = TuningRecipe()
+    seed: int = Field(0, ge=0)
+    threads: int | None = Field(None, ge=1)
+    """CPU threads of one worker; None shares the cores of the machine among the workers."""
+    time_limit: float = Field(1800.0, gt=0)
+    """Seconds one trial may take before it is failed."""
+    workers: int = Field(1, ge=1)
+    """1 runs trials in this process, more run them on Ray Tune."""
+    ray_address: str | None = None
+    """Address of a running Ray cluster (`auto`, `ray://...`); given, trials run there."""
+    gpus_per_trial: float = Field(0.0, ge=0)
+    callbacks: tuple[str, ...] = ()
+    """Ray Tune callbacks: `tensorboard`, `wandb`, `mlflow`."""
+    out: Path | None = None
+    """Folder of the run; None is `runs/<model>-<space>-<strategy>-s<seed>`."""
+    storage: str | None = None
+    """Database URL; None is `sqlite:///<out>/search.db`."""
+
+    @field_validator("space")
+    @classmethod
+    def _known_space(cls, value: str) -> str:
+        if value not in SPACES:
+            raise unknown("space", value, SPACES)
+        return value
+
+    @field_validator("strategy")
+    @classmethod
+    def _known_strategy(cls, value: str) -> str:
+        if value not in STRATEGIES:
+            raise unknown("strategy", value, STRATEGIES)
+        return value
+
+    @field_validator("metric")
+    @classmethod
+    def _known_metric(cls, value: str) -> str:
+        if value not in METRICS:
+            raise unknown("metric", value, METRICS)
+        return value
+
+    @field_validator("callbacks")
+    @classmethod
+    def _known_callbacks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        known = ("tensorboard", "wandb", "mlflow")
+        for name in value:
+            if name not in known:
+                raise unknown("callback", name, known)
+        return value
+
+    @model_validator(mode="after")
+    def _rungs_grow(self) -> "Settings":
+        steps = [rung.tuning_steps for rung in self.rungs]
+        if not steps or steps != sorted(steps):
+            raise ValueError(f"rungs must have tuning steps that do not fall, got {steps}")
+        if any(rung.split != "search" for rung in self.rungs):
+            raise ValueError("every rung of a search scores on the split 'search'; 'test' is for the final front")
+        return self
+
+    @property
+    def run_folder(self) -> Path:
+        """Absolute folder of the run: Ray changes the working directory of its workers."""
+        name = f"{Path(self.model.name).name}-{self.space}-{self.strategy}-s{self.seed}"
+        return (self.out or Path("runs") / name).absolute()
+
+    @property
+    def storage_url(self) -> str:
+        """Database URL shared by the Optuna study and the results tables."""
+        return self.storage or f"sqlite:///{self.run_folder / 'search.db'}"
+
+    @property
+    def on_ray(self) -> bool:
+        """Whether trials run on Ray Tune."""
+        return self.workers > 1 or self.ray_address is not None
+
+    def identity(self) -> dict[str, Any]:
+        """The part that may not change when a run is taken up again."""
+        return self.model_dump(mode="json", exclude=set(FREE_TO_CHANGE))
+
+
+def parse_rungs(text: str) -> tuple[Rung, ...]:
+    """Rungs from `steps:questions,...`, for example `0:256,20:512,80:all`.
+
+    Raises:
+        SettingsError: where a part has another form.
+    """
+    rungs = []
+    for part in text.split(","):
+        steps, colon, questions = part.strip().partition(":")
+        if not (colon and steps.isdigit() and (questions == "all" or questions.isdigit())):
+            raise SettingsError(f"a rung is `steps:questions` such as 20:512 or 80:all, got {part.strip()!r}")
+        rungs.append(Rung(tuning_steps=int(steps), questions=None if questions == "all" else int(questions)))
+    return tuple(rungs)
+
+
+def load_settings(config: Path | None, given: Mapping[str, Any]) -> Settings:
+    """Settings from an optional YAML file, with what the command line gave on top.
+
+    Args:
+        config: YAML file with the names of `Settings`; `model` and `dataset` may be a plain name.
+        given: values from the command line; nested fields as `model.revision`.
+
+    Raises:
+        SettingsError: one line per mistake: the setting, the rule, the value got.
+    """
+    values = _read_yaml(config) if config else {}
+    for name in ("model", "dataset"):
+        if isinstance(values.get(name), str):
+            values[name] = {"name": values[name]}
+    for path, value in given.items():
+        _set(values, path.split("."), value)
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        raise SettingsError("; ".join(_line(detail) for detail in error.errors())) from None
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise SettingsError(f"--config must be a readable YAML file, got {path} ({error.strerror})") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SettingsError(f"--config must be YAML, {path} is not: {' '.join(str(error).split())}") from None
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise SettingsError(f"--config must hold `setting: value` lines, {path} holds a {type(values).__name__}")
+    return values
+
+
+def _set(values: dict[str, Any], path: list[str], value: Any) -> None:
+    *parents, leaf = path
+    for parent in parents:
+        nested = values.get(parent)
+        values[parent] = dict(nested) if isinstance(nested, dict) else {}
+        values = values[parent]
+    values[leaf] = value
+
+
+def _line(detail: Mapping[str, Any]) -> str:
+    """One pydantic error as `setting: rule, got value`, with the nearest name where the setting is unknown."""
+    place = ".".join(str(part) for part in detail["loc"])
+    if detail["type"] == "extra_forbidden":
+        nested = len(detail["loc"]) > 1
+        return str(unknown("setting", place, [] if nested else Settings.model_fields))
+    rule = detail["msg"].removeprefix("Value error, ")
+    if detail["type"] == "value_error":
+        return rule
+    option = place.replace("_", "-")
+    return f"{option}: {rule[0].lower()}{rule[1:]}, got {detail['input']!r}"

@@ -1,0 +1,76 @@
+"""`python -m search.status`: how far a run is, what it does now, and what went wrong."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from search.results import Results
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def status(
+    out: Annotated[Path, typer.Option(help="Folder of the run.")],
+    storage: Annotated[str | None, typer.Option(help="Database URL, where it is not in the folder.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+) -> None:
+    """Show how far a run is."""
+    from search.complaint import one_line_errors
+    from search.open_folder import open_results
+
+    with one_line_errors():
+        state = describe(open_results(out, storage), out)
+        if as_json:
+            print(json.dumps(state, indent=1))
+            return
+        counts = ", ".join(f"{count} {name}" for name, count in state["counts"].items())
+        print(f"{state['run']}: {state['phase']}, {state['ended']} of {state['budget']} trials ended ({counts})")
+        for running in state["running"]:
+            print(f"running trial={running['number']} attempt={running['attempt']} plan={running['plan']}")
+        for event in state["events"]:
+            trial = "" if event["trial"] is None else f" trial={event['trial']}"
+            print(f"{event['time']} {event['kind']}{trial}: {event['message']}")
+
+
+def describe(results: "Results", out: Path) -> dict[str, Any]:
+    """Counts per state, running trials and the latest events; ready for JSON."""
+    from collections import Counter
+
+    trials = [record.trial for record in results.records()]
+    counts = Counter(trial.state for trial in trials)
+    if results.run.finished:
+        phase = "finished"
+    else:
+        phase = "searching" if _held(out) else "stopped: the same `search.run` command goes on"
+    return {
+        "run": results.run.name,
+        "phase": phase,
+        "budget": results.run.settings["budget"],
+        "ended": sum(trial.state != "running" for trial in trials),
+        "counts": dict(counts),
+        "running": [
+            {"number": trial.number, "attempt": trial.attempt, "plan": trial.plan}
+            for trial in trials
+            if trial.state == "running"
+        ],
+        "events": [
+            {"time": f"{event.time:%Y-%m-%d %H:%M:%S}", "kind": event.kind, "trial": event.trial_number,
+             "message": event.message}
+            for event in results.events(limit=10)
+        ],
+    }  # fmt: skip
+
+
+def _held(out: Path) -> bool:
+    """Whether a controller holds the run."""
+    from search.lock import is_held
+
+    return is_held(out)
+
+
+if __name__ == "__main__":
+    app()

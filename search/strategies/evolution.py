@@ -1,0 +1,134 @@
+"""The default strategy: a sensitivity scan, plans sorted by importance, then evolution of the Pareto archive.
+
+Operators after EvoPress (Sieberling et al. 2024, arXiv 2410.14649): level-switch mutation keeps the number of
+changed blocks and moves one; crossover takes blocks of two members of the archive. Everything spent on the scan
+counts against the budget.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from objectives.pareto import crowding, non_dominated
+from search.goals import MAXIMIZE
+from search.strategies.strategy import Observation, Proposal
+from spaces.plan import Op, Plan
+from spaces.spaces import Space
+
+#: At most this share of the budget goes into the scan, and into the plans sorted by its result.
+SCAN_SHARE, SORTED_SHARE = 0.3, 0.1
+CROSSOVER_RATE = 0.4
+MAX_MUTATIONS = 3
+
+
+class Evolution:
+    """Warm-started evolution around the archive of non-dominated plans."""
+
+    def __init__(self, space: Space, budget: int) -> None:
+        self._space = space
+        self._scan = _scan(space, int(budget * SCAN_SHARE))
+        self._num_sorted = int(budget * SORTED_SHARE)
+
+    def ask(self, history: Sequence[Observation], rng: np.random.Generator) -> Proposal:
+        """Scan first, then plans sorted by importance, then children of the archive."""
+        tried = {observation.plan for observation in history}
+        for plan in self._scan:
+            if plan not in tried:
+                return Proposal(plan, f"scan {_change(plan)}", probe=True)
+        for plan in self._sorted_plans(history):
+            if plan not in tried:
+                return Proposal(plan, f"sorted {plan.num_changed} changes")
+        return self._child(history, rng)
+
+    def _sorted_plans(self, history: Sequence[Observation]) -> Iterator[Plan]:
+        """Plans that change ever more blocks, the least sensitive first, spread over the depth."""
+        order = _importance_order(self._space, history)
+        if not order or not self._num_sorted:
+            return
+        plan, nested = Plan.dense(self._space.num_blocks), []
+        for block, op in order:
+            plan = plan.replace(block, op)
+            nested.append(plan)
+        picks = np.unique(np.linspace(0, len(nested) - 1, self._num_sorted).round().astype(int))
+        yield from (nested[pick] for pick in picks if nested[pick] in self._space)
+
+    def _child(self, history: Sequence[Observation], rng: np.random.Generator) -> Proposal:
+        archive = _archive(history)
+        if not archive:
+            return Proposal(self._space.sample(rng), "random")
+        parent = _select(archive, rng)
+        child, origin = parent.plan, f"mutation of {parent.number}"
+        if len(archive) > 1 and rng.random() < CROSSOVER_RATE:
+            other = archive[rng.integers(len(archive))]
+            child = self._space.crossover(child, other.plan, rng)
+            origin = f"crossover of {parent.number} and {other.number}"
+            if child not in (parent.plan, other.plan) and rng.random() < 0.5:
+                return Proposal(child, origin)
+        for _ in range(rng.integers(1, MAX_MUTATIONS + 1)):
+            child = self._space.mutate(child, rng)
+        return Proposal(child, origin)
+
+
+def _scan(space: Space, limit: int) -> list[Plan]:
+    """Every plan of the space with one changed block, whole blocks first; a spread of them where there are more
+    than `limit`."""
+    dense = Plan.dense(space.num_blocks)
+    singles = [plan for plan in space.neighbors(dense) if plan.num_changed == 1]
+    singles.sort(key=lambda plan: _CHEAPEST_FIRST.index(_changed(plan)[1]))
+    if len(singles) <= limit:
+        return singles
+    picks = np.linspace(0, len(singles) - 1, max(limit, 0)).round().astype(int)
+    return [singles[pick] for pick in np.unique(picks)]
+
+
+#: The ops that save most come first: with a small budget the scan ends after them.
+_CHEAPEST_FIRST = (Op.SKIP_BLOCK, Op.SKIP_FFN, Op.SKIP_ATTN, Op.PARALLEL, Op.KEEP)
+
+
+def _changed(plan: Plan) -> tuple[int, Op]:
+    """The first changed block of a plan and its op."""
+    return next((index, op) for index, op in enumerate(plan.ops) if op is not Op.KEEP)
+
+
+def _change(plan: Plan) -> str:
+    index, op = _changed(plan)
+    return f"{op} {index}"
+
+
+def _importance_order(space: Space, history: Sequence[Observation]) -> list[tuple[int, Op]]:
+    """Per block the change that costs least accuracy per FLOP saved, least costly block first.
+
+    Accuracies are compared at the cheapest rung, the only one that every trial has seen.
+    """
+    measured = [o for o in history if o.accuracies]
+    dense = next((o for o in measured if o.plan.is_dense), None)
+    if dense is None:
+        return []
+    best: dict[int, tuple[float, Op]] = {}
+    for observation in measured:
+        if observation.plan.num_changed != 1:
+            continue
+        block, op = _changed(observation.plan)
+        saved = dense.flops_ratio - observation.flops_ratio
+        if saved > 0:
+            price = (dense.accuracies[0] - observation.accuracies[0]) / saved
+            best[block] = min(best.get(block, (np.inf, op)), (price, op))
+    return [(block, op) for block, (_, op) in sorted(best.items(), key=lambda item: item[1][0])]
+
+
+def _archive(history: Sequence[Observation]) -> list[Observation]:
+    """Members of the first front; full trials only, once there are a few."""
+    measured = [o for o in history if o.point is not None]
+    full = [o for o in measured if o.full]
+    pool = full if len(full) >= 4 else measured
+    if not pool:
+        return []
+    mask = non_dominated(np.asarray([o.point for o in pool], dtype=float), MAXIMIZE)
+    return [o for o, on_front in zip(pool, mask, strict=True) if on_front]
+
+
+def _select(archive: Sequence[Observation], rng: np.random.Generator) -> Observation:
+    """Binary tournament on crowding distance: gaps of the front are searched more."""
+    spread = crowding([o.point for o in archive if o.point is not None])
+    first, second = rng.integers(len(archive), size=2)
+    return archive[first if spread[first] >= spread[second] else second]

@@ -1,0 +1,61 @@
+"""The seam between a strategy and the search: observations in, one proposal out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from spaces.plan import Plan
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What is known of one trial."""
+
+    number: int
+    plan: Plan
+    origin: str
+    state: str
+    """`running`, `complete`, `pruned` or `failed`."""
+    flops_ratio: float
+    accuracies: tuple[float, ...] = ()
+    """Accuracy at every rung it has finished, cheapest first."""
+    full: bool = False
+    """Whether it finished the last rung: only then may it enter the front."""
+
+    @property
+    def accuracy(self) -> float | None:
+        """Accuracy at the highest rung finished: the best that is known of the plan."""
+        return self.accuracies[-1] if self.accuracies else None
+
+    @property
+    def point(self) -> tuple[float, float] | None:
+        """(accuracy, FLOPs ratio), or None where nothing was measured."""
+        return None if self.accuracy is None else (self.accuracy, self.flops_ratio)
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A plan to try, and why."""
+
+    plan: Plan
+    origin: str
+    """Who proposes it, read in logs and the dashboard: `scan b@3`, `mutation of 17`."""
+    probe: bool = False
+    """A probe stops after the cheapest rung: it is asked for what it teaches, not for the front."""
+
+
+class Strategy(Protocol):
+    """Proposes plans. What it knows is in `history`, so a search can be taken up again by anybody."""
+
+    def ask(self, history: Sequence[Observation], rng: np.random.Generator) -> Proposal:
+        """The next plan to try.
+
+        Args:
+            history: all trials so far, by number; running ones included, without accuracies.
+            rng: seeded with the search's seed and the number of this proposal, so that a search repeats itself.
+
+        The caller refuses a plan it has seen and asks again, with another state of `rng`.
+        """
+        ...

@@ -1,0 +1,100 @@
+"""What a run has found, as plain data: read from the results tables alone, without torch or Optuna."""
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+
+from objectives.hypervolume import hypervolume
+from objectives.intervals import bootstrap_interval, paired_interval
+from objectives.pareto import non_dominated
+from search.database import RungResult
+from search.goals import MAXIMIZE, REFERENCE
+from search.results import Results, TrialRecord
+
+
+def summarize(results: Results) -> dict[str, Any]:
+    """Counts, front, hypervolume and settings of a run; ready for JSON."""
+    records = results.records()
+    settings = results.run.settings
+    full = [record for record in records if record.trial.state == "complete" and record.on("search")]
+    dense = next((r for r in full if set(r.trial.plan) == {"."}), None)
+    allowed = [r for r in full if _within(r, settings["max_flops"])]
+    points = [_point(record) for record in allowed]
+    return {
+        "run": results.run.name,
+        "counts": {"trials": len(records), **Counter(record.trial.state for record in records)},
+        "budget": settings["budget"],
+        "finished": results.run.finished is not None,
+        "hypervolume": hypervolume(points, REFERENCE, MAXIMIZE),
+        "reference": dict(zip(("accuracy", "flops_ratio"), REFERENCE, strict=True)),
+        "front": [describe_trial(record, dense) for record in pareto_front(allowed)],
+        "dense": describe_trial(dense, dense) if dense else None,
+        "settings": settings,
+        "origin": results.run.origin,
+    }
+
+
+def pareto_front(records: list[TrialRecord]) -> list[TrialRecord]:
+    """The complete trials that no other dominates on the search split, cheapest first."""
+    if not records:
+        return []
+    mask = non_dominated([_point(record) for record in records], MAXIMIZE)
+    chosen = [record for record, keep in zip(records, mask, strict=True) if keep]
+    return sorted(chosen, key=lambda record: _point(record)[1])
+
+
+def describe_trial(record: TrialRecord, dense: TrialRecord | None) -> dict[str, Any]:
+    """One trial with every rung it reached, its costs, and its test result beside the dense model's."""
+    last = record.on("search")[-1]
+    tests = record.on("test")
+    test = _describe_test(tests[-1], dense.on("test") if dense else []) if tests else None
+    return {
+        "number": record.trial.number,
+        "plan": record.trial.plan,
+        "origin": record.trial.origin,
+        "accuracy": last.accuracy,
+        "flops": last.flops,
+        "flops_ratio": last.flops_ratio,
+        "depth": last.costs["depth"],
+        "parameter_bytes": last.costs["parameter_bytes"],
+        "kv_bytes_per_token": last.costs["kv_bytes_per_token"],
+        "rungs": [_describe_rung(rung) for rung in record.rungs],
+        "test": test,
+    }
+
+
+def _describe_rung(rung: RungResult) -> dict[str, Any]:
+    return {
+        "rung": rung.rung,
+        "split": rung.split,
+        "accuracy": rung.accuracy,
+        "accuracy_by_kind": rung.metrics["accuracy_by_kind"],
+        "questions": rung.questions,
+        "tuning_steps": rung.tuning_steps,
+        "tuned": rung.metrics["tuned"],
+        "latency": rung.metrics["latency"],
+    }
+
+
+def _describe_test(test: RungResult, dense: list[RungResult]) -> dict[str, Any]:
+    """Accuracy on the test split with its interval, and the paired difference to the dense model."""
+    described = {
+        "accuracy": test.accuracy,
+        "interval": bootstrap_interval(test.scores),
+        "latency": test.metrics["latency"],
+    }
+    if dense and len(dense[-1].scores) == len(test.scores):
+        difference = float(np.mean(np.subtract(test.scores, dense[-1].scores)))
+        described["difference_to_dense"] = difference
+        described["difference_interval"] = paired_interval(test.scores, dense[-1].scores)
+    return described
+
+
+def _point(record: TrialRecord) -> tuple[float, float]:
+    last = record.on("search")[-1]
+    return last.accuracy, last.flops_ratio
+
+
+def _within(record: TrialRecord, max_flops: float | None) -> bool:
+    return max_flops is None or record.on("search")[-1].flops_ratio <= max_flops

@@ -1,0 +1,99 @@
+"""A search problem whose answers are known in closed form, for tests of everything around the model.
+
+Blocks have weights; the accuracy of a plan is what is left of them. No model is loaded, but settings, study,
+database, controller and dispatch are the real ones.
+"""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from objectives.flops import costs
+from objectives.workload import Workload
+from search.problem import Problem
+from search.settings import Settings
+from spaces.constraints import Limit
+from spaces.plan import Op, Plan
+from spaces.shape import ModelShape, VisionShape
+from spaces.spaces import load_space
+from workers.requests import Rung, RungReport, TrialRequest
+
+NUM_BLOCKS = 8
+SHAPE = ModelShape(
+    num_blocks=NUM_BLOCKS,
+    hidden_size=32,
+    num_heads=4,
+    num_kv_heads=4,
+    head_size=8,
+    ffn_size=64,
+    gated_ffn=True,
+    vocab_size=60,
+    vision=VisionShape(
+        num_layers=2, hidden_size=16, num_heads=2, ffn_size=32, num_channels=3, image_size=16, patch_size=8
+    ),
+    projector=((16, 32), (32, 32)),
+    visual_tokens_per_image=4,
+    bytes_per_parameter=4,
+)
+WORKLOAD = Workload(visual_tokens=4, text_tokens=8, generated_tokens=2)
+WEIGHTS = np.random.default_rng(7).dirichlet(np.ones(NUM_BLOCKS))
+_LOSS = {Op.KEEP: 0.0, Op.SKIP_ATTN: 0.4, Op.SKIP_FFN: 0.5, Op.SKIP_BLOCK: 1.0, Op.PARALLEL: 0.1}
+
+
+def settings_in(folder: Path, **changes: Any) -> Settings:
+    """Settings of a small search in a folder."""
+    rungs = (Rung(questions=16), Rung(tuning_steps=5, questions=32), Rung(tuning_steps=10))
+    return Settings.model_validate({"budget": 30, "out": folder, "rungs": rungs, "threads": 1, **changes})
+
+
+def problem_of(settings: Settings) -> Problem:
+    """The problem, without any model or data behind it."""
+    space = load_space(settings.space, NUM_BLOCKS)
+    limits = ()
+    if settings.max_flops is not None:
+        limits = (Limit("--max-flops", settings.max_flops, lambda plan: costs(SHAPE, plan, WORKLOAD).flops_ratio),)
+    return Problem(settings, SHAPE, WORKLOAD, space, {"model": "m", "data set": "d"}, limits)
+
+
+def true_accuracy(plan: Plan) -> float:
+    """Accuracy of a plan after full tuning."""
+    return float(1.0 - sum(weight * _LOSS[op] for weight, op in zip(WEIGHTS, plan.ops, strict=True)))
+
+
+class PretendWorker:
+    """Answers at once, as a real worker would after tuning and evaluating."""
+
+    def __init__(self, seconds: float = 0.0) -> None:
+        self.seconds = seconds
+        self.origin: dict[str, Any] = {"device": "none"}
+        self.requests: list[TrialRequest] = []
+
+    def rungs(self, request: TrialRequest) -> Iterator[RungReport]:
+        self.requests.append(request)
+        plan = request.parsed_plan
+        for index, rung in enumerate(request.rungs):
+            time.sleep(self.seconds)
+            yield report_of(plan, index, rung)
+
+
+def report_of(plan: Plan, index: int, rung: Rung, accuracy: float | None = None) -> RungReport:
+    """What a rung of this problem measures; cheap rungs see a little less of the truth."""
+    seen = true_accuracy(plan) - 0.02 * (2 - index) if accuracy is None else accuracy
+    count = rung.questions or 64
+    right = round(seen * count) if np.isfinite(seen) else 0
+    return RungReport(
+        rung=index,
+        split=rung.split,
+        questions=count,
+        accuracy=seen,
+        accuracy_by_kind={"all": seen},
+        scores=(1.0,) * right + (0.0,) * (count - right),
+        tuning_steps=rung.tuning_steps,
+        tuned=rung.tuning_steps > 0,
+        tune_accuracy=None,
+        costs=costs(SHAPE, plan, WORKLOAD).as_dict(),
+        seconds={"evaluate": 0.0},
+    )
