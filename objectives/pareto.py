@@ -76,7 +76,9 @@ def crowding(points: ArrayLike) -> Floats:
     """
     table = np.asarray(points, dtype=np.float64)
     distances = np.zeros(len(table))
-    finite = np.flatnonzero(np.isfinite(table.reshape(len(table), -1)).all(axis=1))
+    if table.size == 0:
+        return distances
+    finite = np.flatnonzero(np.isfinite(table).all(axis=1))
     for column in table[finite].T:
         order = finite[np.argsort(column, kind="stable")]
         values = np.sort(column)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from numbers import Real
 from typing import Any
 
 
@@ -31,9 +32,7 @@ class Workload:
         for field in fields(self):
             object.__setattr__(self, field.name, _number(field.name, getattr(self, field.name)))
         if self.batch != int(self.batch) or self.batch < 1:
-            raise WorkloadError(
-                f"batch of a workload must be a whole number from 1, got {self.batch}: use batch=1"
-            )
+            raise WorkloadError(f"batch of a workload must be a whole number from 1, got {self.batch}: use batch=1")
         if self.prompt_tokens == 0:
             raise WorkloadError("a workload must have at least one prompt token, got none: set text_tokens")
 
@@ -66,15 +65,10 @@ class Workload:
 
 
 def _number(name: str, value: object) -> float:
-    """The value as an int where it has no fraction, else as a float."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        try:
-            value = float(value.__float__())  # type: ignore[attr-defined]  # NumPy scalars are welcome
-        except (AttributeError, TypeError):
-            message = f"{name} of a workload must be a number, got {value!r}: give a count or a mean"
-            raise WorkloadError(message) from None
-    if not math.isfinite(value) or value < 0:
-        raise WorkloadError(
-            f"{name} of a workload must be finite and not negative, got {value}: give a count"
-        )
-    return int(value) if value == int(value) else float(value)
+    """The value, NumPy's scalars included, as an int where it has no fraction, else as a float."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise WorkloadError(f"{name} of a workload must be a number, got {value!r}: give a count or a mean")
+    number = float(value)
+    if not math.isfinite(number) or number < 0:
+        raise WorkloadError(f"{name} of a workload must be finite and not negative, got {value}: give a count")
+    return int(number) if number.is_integer() else number

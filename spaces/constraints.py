@@ -114,9 +114,7 @@ def _excess(plan: Plan, limits: Sequence[Limit]) -> float:
     return sum(max(limit.violation(plan), 0.0) / (abs(limit.bound) or 1.0) for limit in limits)
 
 
-def _nearest_feasible(
-    plan: Plan, space: Space, limits: Sequence[Limit], rng: np.random.Generator
-) -> Plan | None:
+def _nearest_feasible(plan: Plan, space: Space, limits: Sequence[Limit], rng: np.random.Generator) -> Plan | None:
     feasible = [other for other in space.enumerate() if is_feasible(other, limits)]
     if not feasible:
         return None

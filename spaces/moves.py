@@ -9,13 +9,9 @@ from spaces.plan import Plan
 def check_definition(name: str, num_blocks: int, ops: tuple[Op, ...]) -> None:
     """Raises ValueError for a space without blocks or without an op to choose."""
     if num_blocks < 1:
-        raise ValueError(
-            f"space '{name}' must have at least one block, got {num_blocks}: give the depth of the model"
-        )
+        raise ValueError(f"space '{name}' must have at least one block, got {num_blocks}: give the depth of the model")
     if not ops:
-        raise ValueError(
-            f"space '{name}' must have an op other than keep, got none: give one of {', '.join(Op)}"
-        )
+        raise ValueError(f"space '{name}' must have an op other than keep, got none: give one of {', '.join(Op)}")
 
 
 def check_depth(name: str, num_blocks: int, plan: Plan) -> None:

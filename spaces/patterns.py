@@ -72,6 +72,4 @@ def _interval_name(interval: int, op: Op, start: int) -> str:
 
 def _check(name: str, what: str, got: int, low: int, high: int) -> None:
     if not low <= got <= high:
-        raise ValueError(
-            f"{what} in pattern {name!r} must be {low} to {high} for this model, got {got}: change it"
-        )
+        raise ValueError(f"{what} in pattern {name!r} must be {low} to {high} for this model, got {got}: change it")

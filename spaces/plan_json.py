@@ -24,9 +24,7 @@ def blocks_of(source: str | Mapping[str, Any]) -> tuple[Block, ...]:
     _check_schema(plan)
     _check_keys(plan, _PLAN_KEYS, "a plan")
     if plan.get("pruning") is not None:
-        raise PlanError(
-            f"pruning must be null in a plan of schema {SCHEMA}, got {plan['pruning']!r}: use null"
-        )
+        raise PlanError(f"pruning must be null in a plan of schema {SCHEMA}, got {plan['pruning']!r}: use null")
     blocks = plan.get("blocks")
     if not isinstance(blocks, list | tuple) or not blocks:
         raise PlanError(f"the blocks of a plan must be a list of objects, got {blocks!r}: write {_EXAMPLE}")
@@ -53,9 +51,7 @@ def _check_schema(plan: Mapping[str, Any]) -> None:
     schema = plan.get("schema")
     if type(schema) is not int or schema != SCHEMA:  # JSON's true and 1.0 equal 1 in Python
         got = repr(schema) if "schema" in plan else "no schema key"
-        raise PlanError(
-            f"a plan in JSON must have schema {SCHEMA}, got {got}: write it again, or use its text form"
-        )
+        raise PlanError(f"a plan in JSON must have schema {SCHEMA}, got {got}: write it again, or use its text form")
 
 
 def _check_keys(got: Mapping[str, Any], known: tuple[str, ...], what: str) -> None:

@@ -94,6 +94,4 @@ def _check_positive(shape: VisionShape | ModelShape) -> None:
     for field in fields(shape):
         value = getattr(shape, field.name)
         if isinstance(value, int) and not isinstance(value, bool) and value < 1:
-            raise ShapeError(
-                f"{field.name} of a model shape must be at least 1, got {value}: check the config"
-            )
+            raise ShapeError(f"{field.name} of a model shape must be at least 1, got {value}: check the config")

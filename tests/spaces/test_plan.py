@@ -76,9 +76,7 @@ def test_replace_changes_one_block(plan, data):
     index, op = data.draw(st.integers(0, len(plan) - 1)), data.draw(ops)
     changed = plan.replace(index, op)
     assert changed.ops[index] == op
-    assert [a for i, a in enumerate(changed.ops) if i != index] == [
-        a for i, a in enumerate(plan.ops) if i != index
-    ]
+    assert [a for i, a in enumerate(changed.ops) if i != index] == [a for i, a in enumerate(plan.ops) if i != index]
 
 
 @given(plans())

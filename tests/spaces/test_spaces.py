@@ -21,9 +21,7 @@ def brute_force_product(num_blocks, ops):
 
 def brute_force_interval(num_blocks, ops):
     """The paper's rule over every setting: block i is changed when start < i < end and i % interval == 0."""
-    settings = itertools.product(
-        ops, range(1, num_blocks + 1), range(-1, num_blocks + 1), range(-1, num_blocks + 2)
-    )
+    settings = itertools.product(ops, range(1, num_blocks + 1), range(-1, num_blocks + 1), range(-1, num_blocks + 2))
     return {
         Plan.of(op if start < i < end and i % interval == 0 else Op.KEEP for i in range(num_blocks))
         for op, interval, start, end in settings
@@ -82,9 +80,7 @@ def test_sizes():
 
 @given(small_spaces(), st.data())
 def test_check_and_contains_agree_with_the_enumeration(space, data):
-    plan = Plan.of(
-        data.draw(st.lists(st.sampled_from(list(Op)), min_size=space.num_blocks, max_size=space.num_blocks))
-    )
+    plan = Plan.of(data.draw(st.lists(st.sampled_from(list(Op)), min_size=space.num_blocks, max_size=space.num_blocks)))
     inside = plan in set(space.enumerate())
     assert (plan in space) == inside
     if inside:
@@ -131,9 +127,7 @@ def test_neighbors_reach_the_whole_space(space):
 def test_product_neighbors_are_all_plans_at_distance_one(name):
     space = load_space(name, 4)
     for plan in itertools.islice(space.enumerate(), 0, None, 7):
-        near = {
-            p for p in space.enumerate() if sum(a != b for a, b in zip(p.ops, plan.ops, strict=True)) == 1
-        }
+        near = {p for p in space.enumerate() if sum(a != b for a, b in zip(p.ops, plan.ops, strict=True)) == 1}
         assert set(space.neighbors(plan)) == near
 
 
@@ -162,9 +156,7 @@ def test_mutations_are_single_moves_and_level_switches(name):
     distances = [sum(a != b for a, b in zip(c.ops, parent.ops, strict=True)) for c in children]
     assert max(distances) <= 6
     assert distances.count(1) > 100
-    switched = [
-        c for c, d in zip(children, distances, strict=True) if d == 2 and c.counts() == parent.counts()
-    ]
+    switched = [c for c, d in zip(children, distances, strict=True) if d == 2 and c.counts() == parent.counts()]
     assert len(set(switched)) > 20
 
 

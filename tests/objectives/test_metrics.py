@@ -1,0 +1,149 @@
+"""VQA accuracy against the official rules, case by case, and exact match."""
+
+import itertools
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from objectives.metrics import METRICS, exact_match, score, vqa
+from objectives.vqa import normalized
+
+answers = st.lists(st.sampled_from(["yes", "no", "2", "red"]), min_size=1, max_size=10)
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        ("Yes", "yes"),
+        ("  two   dogs\n", "2 dogs"),
+        ("none", "0"),
+        ("zero", "0"),
+        ("ten", "10"),
+        ("eleven", "eleven"),
+        ("A dog", "dog"),
+        ("the an a", ""),
+        ("an apple on the table", "apple on table"),
+        ("theatre", "theatre"),
+        ("dont", "don't"),
+        ("couldnt've", "couldn't've"),
+        ("couldn'tve", "couldn't've"),
+        ("YOURE right", "you're right"),
+        ("yall'd've", "y'all'd've"),
+        ("lets go", "lets go"),
+        ("im", "im"),
+        ("hed", "he'd"),
+        ("twas", "'twas"),
+        ("red, white", "red white"),
+        ("red,white", "red white"),
+        ("1,000", "1000"),
+        ("1,000 (one)", "1000 1"),
+        ("t-shirt", "t shirt"),
+        ("t- shirt", "t shirt"),
+        ("- 5", "5"),
+        ("what?", "what"),
+        ("no!", "no"),
+        ("dog.", "dog"),
+        ("3.5", "3.5"),
+        ("st. 5", "st 5"),
+        ("10.", "10"),
+        ("5 p.m.", "5 pm"),
+        ("yes/no", "yes no"),
+        ("yes/ no/maybe", "yes nomaybe"),
+        ('"stop"', "stop"),
+        ("don't", "don't"),
+        ("50%", "50%"),
+        ("", ""),
+    ],
+)
+def test_normalization(raw, expected):
+    assert normalized(raw) == expected
+
+
+@given(st.text(max_size=20))
+def test_normalized_is_in_one_space_and_without_articles(text):
+    words = normalized(text).split(" ")
+    assert words == [""] or all(words)
+    assert not {"a", "an", "the", "two"} & set(words)
+
+
+@pytest.mark.parametrize(
+    ("matches", "expected"), [(0, 0.0), (1, 0.3), (2, 0.6), (3, 0.9), (4, 1.0), (9, 1.0), (10, 1.0)]
+)
+def test_of_ten_people(matches, expected):
+    people = ["red"] * matches + [f"other {i}" for i in range(10 - matches)]
+    assert vqa("red", people) == pytest.approx(expected)
+    assert vqa("The RED.", people) == pytest.approx(expected)
+
+
+def subsets_of_nine(prediction, people):
+    """The official rule written out: every person left out once."""
+    total = Fraction(0)
+    for others in itertools.combinations(people, len(people) - 1):
+        total += min(Fraction(sum(other == prediction for other in others), 3), Fraction(1))
+    return total / len(people)
+
+
+@given(answers.filter(lambda people: len(people) >= 4), st.sampled_from(["yes", "2", "blue"]))
+def test_equals_the_average_over_the_subsets(people, prediction):
+    assert vqa(prediction, people) == pytest.approx(float(subsets_of_nine(prediction, people)))
+
+
+@given(answers, st.sampled_from(["yes", "no", "red"]), st.randoms())
+def test_bounds_order_and_unanimity(people, prediction, random):
+    value = vqa(prediction, people)
+    assert 0 <= value <= 1
+    assert (value > 0) == (prediction in people)
+    assert vqa(prediction, random.sample(people, len(people))) == value
+    assert vqa(prediction, [prediction] * len(people)) == 1
+
+
+@pytest.mark.parametrize(
+    ("prediction", "people", "expected"),
+    [
+        ("two", ["2"], 1),
+        ("a cat", ["cat"], 1),
+        ("cats", ["cat"], 0),
+        ("cat", ["cat", "dog"], 1 / 2),
+        ("cat", ["cat", "dog", "cow"], 1 / 3),
+        ("cat", ["cat", "cat", "cow"], 2 / 3),
+        ("one", ["1"] * 10, 1),
+    ],
+)
+def test_few_answers(prediction, people, expected):
+    assert vqa(prediction, people) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("prediction", "people", "expected"),
+    [
+        ("red", ["red"], 1),
+        (" Red\n", ["red"], 1),
+        ("red  car", ["blue", "RED car"], 1),
+        ("two", ["2"], 0),
+        ("", ["x"], 0),
+    ],
+)
+def test_exact_match(prediction, people, expected):
+    assert exact_match(prediction, people) == expected
+
+
+def test_score_finds_the_metric():
+    assert set(METRICS) == {"exact_match", "vqa"}
+    assert score("vqa", "two", ["2"]) == 1.0
+    assert score("exact_match", "two", ["2"]) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("name", "people", "message"),
+    [
+        ("vqq", ["2"], "unknown metric 'vqq' (did you mean 'vqa'?): known are exact_match, vqa"),
+        ("vqa", [], "answers must be a list of at least one text, got []: give ['the answer']"),
+        ("vqa", "red", "answers must be a list of at least one text, got 'red': give ['the answer']"),
+    ],
+)
+def test_wrong_use_is_refused(name, people, message):
+    with pytest.raises(ValueError) as caught:
+        score(name, "red", people)
+    assert str(caught.value) == message
