@@ -53,9 +53,7 @@ def is_there(scene: Scene, rng: np.random.Generator) -> Question:
 
 def larger(scene: Scene, rng: np.random.Generator) -> Question:
     one, two = rng.permutation(len(CELLS))[:2]
-    return f"Which digit is larger, {CELLS[one]} or {CELLS[two]}?", str(
-        max(scene.digits[one], scene.digits[two])
-    )
+    return f"Which digit is larger, {CELLS[one]} or {CELLS[two]}?", str(max(scene.digits[one], scene.digits[two]))
 
 
 def read_row(scene: Scene, rng: np.random.Generator) -> Question:
@@ -66,8 +64,7 @@ def read_row(scene: Scene, rng: np.random.Generator) -> Question:
 
 
 KINDS: dict[str, Callable[[Scene, np.random.Generator], Question]] = {
-    ask.__name__: ask
-    for ask in (digit_at, color_at, color_of, where_is, count_color, is_there, larger, read_row)
+    ask.__name__: ask for ask in (digit_at, color_at, color_of, where_is, count_color, is_there, larger, read_row)
 }
 
 

@@ -67,9 +67,7 @@ def build_processor() -> LlavaProcessor:
 
 def _tokenizer() -> PreTrainedTokenizerFast:
     vocabulary = [*SPECIAL.values(), IMAGE_TOKEN, *WORDS]
-    tokenizer = Tokenizer(
-        models.WordLevel({word: i for i, word in enumerate(vocabulary)}, SPECIAL["unk_token"])
-    )
+    tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(vocabulary)}, SPECIAL["unk_token"]))
     tokenizer.normalizer = normalizers.Lowercase()
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Split(Regex("[?,]"), "isolated")]

@@ -1,0 +1,81 @@
+"""Training batches without end: fresh scenes, augmented, with as many questions of each kind as asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import LlavaProcessor
+
+from workers.embedded.digits import Scene, draw_scene, render
+from workers.embedded.questions import KINDS
+from workers.packing import PackedBatch, Tokenized, pack
+from workers.samples import Sample
+
+QUESTIONS_PER_IMAGE = 8
+
+
+def to_pixels(images: np.ndarray) -> Tensor:
+    """Images (N, H, W, 3) uint8 as the image processor normalizes them: (N, 3, H, W) float32 in -1..1."""
+    return torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+class Lessons:
+    """Turns scenes and samples into packed batches with the words of a processor."""
+
+    def __init__(self, processor: LlavaProcessor, num_visual_tokens: int):
+        self.tokenizer = processor.tokenizer
+        self.image_token = processor.image_token
+        self.template = processor
+        self.num_visual_tokens = num_visual_tokens
+        self._prompt = cache(self._tokenize_prompt)
+        self._answer = cache(self._tokenize_answer)
+
+    def draw(
+        self, rng: np.random.Generator, num_images: int, weights: Mapping[str, float]
+    ) -> tuple[Tensor, PackedBatch]:
+        """Normalized pixels and packed questions with answers; kinds are drawn in proportion to `weights`."""
+        scenes, pixels = draw_images(rng, num_images)
+        share = np.array([weights[kind] for kind in KINDS])
+        kinds = rng.choice(list(KINDS), (num_images, QUESTIONS_PER_IMAGE), p=share / share.sum())
+        items = [
+            self.tokenized(image, *KINDS[kind](scene, rng))
+            for image, scene in enumerate(scenes)
+            for kind in kinds[image]
+        ]
+        return pixels, self.pack(items)[0]
+
+    def exam(self, samples: Sequence[Sample]) -> tuple[Tensor, list[PackedBatch]]:
+        """Normalized pixels of the images of `samples` and their questions, packed."""
+        images = {sample.image_id: sample.image for sample in samples}
+        rows = {image_id: row for row, image_id in enumerate(images)}
+        items = [self.tokenized(rows[one.image_id], one.question, one.answers[0]) for one in samples]
+        return to_pixels(np.stack([np.asarray(image) for image in images.values()])), self.pack(items)
+
+    def pack(self, items: Sequence[Tokenized]) -> list[PackedBatch]:
+        tokens = {
+            "image_token": self.tokenizer.convert_tokens_to_ids(self.image_token),
+            "pad_token": self.tokenizer.pad_token_id,
+        }
+        return pack(items, QUESTIONS_PER_IMAGE, with_answers=True, **tokens)
+
+    def tokenized(self, image: int, question: str, answer: str) -> Tokenized:
+        return Tokenized(image, self._prompt(question), self._answer(answer))
+
+    def _tokenize_prompt(self, question: str) -> tuple[int, ...]:
+        content = [{"type": "image"}, {"type": "text", "text": question}]
+        text = self.template.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
+        text = text.replace(self.image_token, self.image_token * self.num_visual_tokens)
+        return tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def _tokenize_answer(self, answer: str) -> tuple[int, ...]:
+        return (*self.tokenizer(answer, add_special_tokens=False)["input_ids"], self.tokenizer.eos_token_id)
+
+
+def draw_images(rng: np.random.Generator, num_images: int) -> tuple[list[Scene], Tensor]:
+    """Fresh scenes with training digits and their augmented, normalized pixels."""
+    scenes = [draw_scene("train", rng) for _ in range(num_images)]
+    return scenes, to_pixels(render(scenes, rng, augment=True))

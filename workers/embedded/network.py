@@ -1,0 +1,107 @@
+"""The embedded model, a small stock `LlavaForConditionalGeneration`, and its lean training forward."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from transformers import (
+    CLIPVisionConfig,
+    LlamaConfig,
+    LlavaConfig,
+    LlavaForConditionalGeneration,
+    LlavaProcessor,
+)
+
+from workers.embedded.digits import IMAGE_SIZE
+from workers.embedded.words import PATCH_SIZE
+from workers.packing import PackedBatch
+
+FEATURE_LAYER = -1
+Gates = Sequence[tuple[bool, bool]]
+"""Per block: whether self-attention and whether the FFN run."""
+
+
+def build_model(num_blocks: int, processor: LlavaProcessor) -> LlavaForConditionalGeneration:
+    """The architecture with random weights, in float32 and evaluation mode."""
+    tokenizer = processor.tokenizer
+    vision = CLIPVisionConfig(
+        hidden_size=64,
+        intermediate_size=256,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        image_size=IMAGE_SIZE,
+        patch_size=PATCH_SIZE,
+    )
+    text = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=96,
+        intermediate_size=256,
+        num_hidden_layers=num_blocks,
+        num_attention_heads=6,
+        max_position_embeddings=512,
+        rope_parameters={"rope_type": "default", "rope_theta": 10000.0},
+        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+    )
+    config = LlavaConfig(
+        vision_config=vision,
+        text_config=text,
+        image_token_id=tokenizer.convert_tokens_to_ids(processor.image_token),
+        vision_feature_layer=FEATURE_LAYER,
+        vision_feature_select_strategy="default",
+        image_seq_length=(IMAGE_SIZE // PATCH_SIZE) ** 2,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    model = LlavaForConditionalGeneration(config).float().eval()
+    model.generation_config.pad_token_id = tokenizer.pad_token_id
+    model.generation_config.bos_token_id = tokenizer.bos_token_id
+    model.generation_config.eos_token_id = tokenizer.eos_token_id
+    return model
+
+
+def see(model: LlavaForConditionalGeneration, pixels: Tensor) -> Tensor:
+    """What the projector reads: (N, visual tokens, vision width) for (N, 3, 32, 32) normalized pixels."""
+    tower = model.model.vision_tower
+    return tower(pixels, output_hidden_states=True).hidden_states[FEATURE_LAYER][:, 1:]
+
+
+def read(
+    model: LlavaForConditionalGeneration, features: Tensor, batch: PackedBatch, gates: Gates | None = None
+) -> Tensor:
+    """Logits (labeled positions, vocabulary) of packed questions.
+
+    `features` is the table that `batch.images` points into; `gates` leaves sub-layers out (layer drop).
+    """
+    decoder = model.model.language_model
+    visual = model.model.multi_modal_projector(features)[batch.images]
+    hidden = decoder.embed_tokens(batch.input_ids)
+    hidden = hidden.masked_scatter((batch.input_ids == model.config.image_token_id)[..., None], visual.to(hidden.dtype))
+    rotary, mask = decoder.rotary_emb(hidden, batch.position_ids), batch.mask(hidden.dtype)
+    for block, (attention, ffn) in zip(decoder.layers, gates or [(True, True)] * len(decoder.layers), strict=True):
+        if attention:
+            normed = block.input_layernorm(hidden)
+            hidden = hidden + block.self_attn(normed, position_embeddings=rotary, attention_mask=mask)[0]
+        if ffn:
+            hidden = hidden + block.mlp(block.post_attention_layernorm(hidden))
+    return model.lm_head(decoder.norm(hidden[batch.labels >= 0]))
+
+
+def deepen(model: LlavaForConditionalGeneration, num_blocks: int, processor: LlavaProcessor, damping: float) -> None:
+    """Grow the decoder in place: new blocks, their outputs damped, go evenly between the trained ones."""
+    decoder = model.model.language_model
+    fresh = build_model(num_blocks, processor).model.language_model.layers
+    places = torch.linspace(0, num_blocks - 1, len(decoder.layers)).round().int().tolist()
+    for place, block in zip(places, decoder.layers, strict=True):
+        fresh[place].load_state_dict(copy.deepcopy(block.state_dict()))
+    with torch.no_grad():
+        for place, block in enumerate(fresh):
+            if place not in places:
+                block.self_attn.o_proj.weight.mul_(damping)
+                block.mlp.down_proj.weight.mul_(damping)
+    decoder.layers = nn.ModuleList(fresh)
+    model.config.text_config.num_hidden_layers = num_blocks
+    decoder.config.num_hidden_layers = num_blocks
