@@ -114,11 +114,8 @@ class Controller:
 
     def _start(self, proposal: Proposal) -> Job:
         plan = proposal.plan
-        number = self._study.start(
-            plan,
-            {"origin": proposal.origin, "probe": proposal.probe, **self._problem.readable_costs(plan)},
-            self._problem.violations(plan),
-        )
+        attributes = {"origin": proposal.origin, **({"probe": True} if proposal.probe else {})}
+        number = self._study.start(plan, attributes, self._problem.violations(plan))
         self.history.add(number, plan, proposal.origin, proposal.probe)
         return self._job(number, attempt=1)
 

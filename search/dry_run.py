@@ -36,7 +36,7 @@ def describe(settings: Settings, problem: Problem) -> None:
         "workers": f"{settings.workers} on Ray Tune" if settings.on_ray else "this process",
         "run": f"{settings.run_folder}",
         "storage": settings.storage_url,
-        "time": f"roughly {_minutes(_estimate(settings, problem))} on CPUs like this one; a running search shows its ETA",
+        "time": f"roughly {_minutes(_estimate(settings, problem))} on CPUs like this one; a search shows its ETA",
     }
     for name, value in rows.items():
         table.add_row(name, value)

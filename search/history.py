@@ -44,6 +44,8 @@ class History:
         self._results = results
         self._records: dict[int, Record] = {}
         self._plans: set[Plan] = set()
+        self._observations: dict[int, Observation] = {}
+        """Built when asked for, dropped when their trial changes: a strategy reads all of them at every ask."""
         stored = {record.trial.number: record for record in results.records()}
         for row in study.rows():
             self._insert(self._read(row, stored.get(row.number)))
@@ -53,7 +55,7 @@ class History:
             number=row.number,
             plan=row.plan,
             origin=row.attributes["origin"],
-            probe=row.attributes["probe"],
+            probe=row.attributes.get("probe", False),
             flops_ratio=self._problem.costs(row.plan).flops_ratio,
             state=row.state,
         )
@@ -92,6 +94,7 @@ class History:
     def measured(self, number: int, rung: int, accuracy: float) -> None:
         """A rung that was finished."""
         self._records[number].accuracies[rung] = accuracy
+        self._observations.pop(number, None)
 
     def stored(self, number: int, mapping_module: str) -> None:
         """The tuned mapping module of a trial, relative to the artifacts folder."""
@@ -100,6 +103,7 @@ class History:
     def ended(self, number: int, state: TrialState, reason: str | None) -> None:
         """A trial that ended."""
         self._records[number].state, self._records[number].reason = str(state), reason
+        self._observations.pop(number, None)
 
     def tested(self, number: int) -> bool:
         """Whether a trial has its result on the test split (or can't get one)."""
@@ -119,9 +123,13 @@ class History:
 
     def observation(self, number: int) -> Observation:
         """One trial as a strategy sees it."""
-        record = self._records[number]
+        if number not in self._observations:
+            self._observations[number] = self._observe(self._records[number])
+        return self._observations[number]
+
+    def _observe(self, record: Record) -> Observation:
         return Observation(
-            number=number,
+            number=record.number,
             plan=record.plan,
             origin=record.origin,
             state=record.state,

@@ -16,9 +16,8 @@ from spaces.patterns import baselines
 from spaces.plan import Plan
 from spaces.shape import ModelShape
 from spaces.spaces import Space, load_space
-from workers.describe import describe_model
+from workers.describe import describe_model, describe_workload
 from workers.fingerprints import fingerprint_model, fingerprint_samples
-from workers.prompts import describe_workload
 from workers.requests import TrialRequest
 from workers.samples import load_samples
 
@@ -61,11 +60,6 @@ class Problem:
     def costs(self, plan: Plan) -> Costs:
         """All costs of a plan for the workload at hand."""
         return _costs(self.shape, plan, self.workload)
-
-    def readable_costs(self, plan: Plan) -> dict[str, float]:
-        """The columns one wants beside a trial in the dashboard."""
-        found = self.costs(plan)
-        return {"gflops": round(found.flops / 1e9, 6), "depth": found.depth}
 
     def violations(self, plan: Plan) -> dict[str, float]:
         """Per limit how far a plan breaks it; at most 0 where it is kept."""

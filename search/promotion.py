@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from objectives.pareto import crowding, sort_fronts
+from objectives.pareto import crowding, non_dominated, sort_fronts
 
 
 def goes_on(
@@ -30,9 +30,9 @@ def goes_on(
     if not all(math.isfinite(value) for value in mine):
         return False
     points = np.asarray([*peers, mine], dtype=float)
-    ranks = sort_fronts(points, maximize)
-    if ranks[-1] == 0:
+    if non_dominated(points, maximize)[-1]:
         return True
+    ranks = sort_fronts(points, maximize)
     places = math.ceil(len(points) * keep_fraction)
     ahead = int(np.sum(ranks < ranks[-1]))
     if ahead >= places:

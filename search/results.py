@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, delete, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -21,6 +21,9 @@ from search.database import (
     transaction,
 )
 from workers.requests import RungReport, TrialRequest
+
+#: Kind of artifact: the tuned projector of a trial.
+MAPPING_MODULE = "mapping_module"
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,9 @@ class Results:
     def __init__(self, engine: Engine, run: Run) -> None:
         self._engine = engine
         self.run = run
+        with Session(engine) as session:
+            rows = session.execute(select(Trial.number, Trial.id).where(Trial.run_id == run.id))
+            self._ids = {number: row_id for number, row_id in rows}
 
     @classmethod
     def create(cls, url: str, name: str, settings: dict[str, Any], origin: dict[str, Any]) -> "Results":
@@ -88,45 +94,33 @@ class Results:
     def start_trial(self, number: int, request: TrialRequest, origin: str, attempt: int) -> None:
         """Notes that a trial runs; a row that is there already (a resumed one) gets its new attempt."""
         plan = request.parsed_plan
+        values = {"request": request.model_dump(mode="json"), "state": "running", "attempt": attempt}
         with transaction(self._engine) as session:
-            trial = self._find(session, number)
-            if trial is None:
-                trial = Trial(run_id=self.run.id, number=number, plan=str(plan), digest=plan.digest, origin=origin)
-                session.add(trial)
-            trial.request = request.model_dump(mode="json")
-            trial.state, trial.attempt = "running", attempt
+            if number in self._ids:
+                session.execute(update(Trial).where(Trial.id == self._ids[number]).values(**values))
+                return
+            trial = Trial(
+                run_id=self.run.id, number=number, plan=str(plan), digest=plan.digest, origin=origin, **values
+            )
+            session.add(trial)
+        self._ids[number] = trial.id
 
     def add_rung(self, number: int, report: RungReport) -> None:
         """Stores what a rung measured; measured again (after a crash), the new numbers replace the old."""
-        row = {
-            "accuracy": report.accuracy,
-            "flops": report.costs["flops"],
-            "flops_ratio": report.costs["flops_ratio"],
-            "questions": report.questions,
-            "tuning_steps": report.tuning_steps,
-            "costs": report.costs,
-            "scores": list(report.scores),
-            "metrics": report.model_dump(
-                mode="json", include={"accuracy_by_kind", "tuned", "tune_accuracy", "latency", "seconds"}
-            ),
-        }
+        trial_id = self._ids[number]
+        key = {"trial_id": trial_id, "rung": report.rung, "split": report.split}
         with transaction(self._engine) as session:
-            trial = self._get(session, number)
-            key = {"trial_id": trial.id, "rung": report.rung, "split": report.split}
-            found = session.scalar(select(RungResult).filter_by(**key))
-            result = found or RungResult(**key)
-            for name, value in row.items():
-                setattr(result, name, value)
-            session.add(result)
+            session.execute(delete(RungResult).filter_by(**key))
+            session.add(RungResult(**key, **_rung_columns(report)))
             if report.artifact:
-                session.add(_artifact(session, trial.id, "mapping_module", report.artifact))
+                session.execute(delete(Artifact).filter_by(trial_id=trial_id, kind=MAPPING_MODULE))
+                session.add(Artifact(trial_id=trial_id, kind=MAPPING_MODULE, path=report.artifact))
 
     def end_trial(self, number: int, state: str, reason: str | None, worker: dict[str, Any] | None) -> None:
         """Stores how a trial ended and on what worker."""
+        values = {"state": state, "reason": reason, "finished": now(), **({"worker": worker} if worker else {})}
         with transaction(self._engine) as session:
-            trial = self._get(session, number)
-            trial.state, trial.reason, trial.finished = state, reason, now()
-            trial.worker = worker or trial.worker
+            session.execute(update(Trial).where(Trial.id == self._ids[number]).values(**values))
 
     def finish(self) -> None:
         """Notes that the whole search is done."""
@@ -151,7 +145,7 @@ class Results:
             artifacts = {
                 artifact.trial_id: artifact.path
                 for artifact in session.scalars(select(Artifact).where(Artifact.trial_id.in_(ids)))
-                if artifact.kind == "mapping_module"
+                if artifact.kind == MAPPING_MODULE
             }
         return [TrialRecord(t, tuple(rungs.get(t.id, ())), artifacts.get(t.id)) for t in trials]
 
@@ -165,21 +159,19 @@ class Results:
         """Gives the database connections back."""
         self._engine.dispose()
 
-    def _find(self, session: Session, number: int) -> Trial | None:
-        return session.scalar(select(Trial).where(Trial.run_id == self.run.id, Trial.number == number))
 
-    def _get(self, session: Session, number: int) -> Trial:
-        trial = self._find(session, number)
-        if trial is None:
-            raise LookupError(f"trial {number} has no row in run {self.run.name!r}")
-        return trial
-
-
-def _artifact(session: Session, trial_id: int, kind: str, path: str) -> Artifact:
-    found = session.scalar(select(Artifact).filter_by(trial_id=trial_id, kind=kind))
-    artifact = found or Artifact(trial_id=trial_id, kind=kind)
-    artifact.path = path
-    return artifact
+def _rung_columns(report: RungReport) -> dict[str, Any]:
+    kept = {"accuracy_by_kind", "tuned", "tune_accuracy", "latency", "seconds"}
+    return {
+        "accuracy": report.accuracy,
+        "flops": report.costs["flops"],
+        "flops_ratio": report.costs["flops_ratio"],
+        "questions": report.questions,
+        "tuning_steps": report.tuning_steps,
+        "costs": report.costs,
+        "scores": list(report.scores),
+        "metrics": report.model_dump(mode="json", include=kept),
+    }
 
 
 def _connect(url: str) -> Engine:

@@ -5,16 +5,17 @@ plan, so that no moment of a crash leaves a row without one; it ends COMPLETE wi
 as attributes only (low fidelity never enters a front), or FAIL with a reason.
 """
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution, IntDistribution
+from optuna.distributions import IntDistribution
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState, create_trial
-from optuna_dashboard._note import save_note_with_version
+from optuna_dashboard._note import SYSTEM_ATTR_MAX_LENGTH, note_str_key_prefix, note_ver_key
 from sqlalchemy.exc import SQLAlchemyError
 
 from search.database import StorageError, engine_options
@@ -59,6 +60,7 @@ class SearchStudy:
             StorageError: where the database can't be used.
         """
         optuna.logging.set_verbosity(optuna.logging.WARNING)
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         try:
             storage = RDBStorage(url, engine_kwargs=engine_options(url))
             study = optuna.create_study(
@@ -80,7 +82,7 @@ class SearchStudy:
         return [
             Row(
                 number=trial.number,
-                plan=Plan.from_json(trial.user_attrs["plan_json"]),
+                plan=Plan.parse(trial.user_attrs["plan"]),
                 state=_STATES[trial.state],
                 values=tuple(trial.values) if trial.state == TrialState.COMPLETE else None,
                 attributes=trial.user_attrs,
@@ -89,17 +91,20 @@ class SearchStudy:
         ]
 
     def start(self, plan: Plan, attributes: Mapping[str, Any], violations: Mapping[str, float]) -> int:
-        """Creates a RUNNING row and returns its number.
+        """Creates a RUNNING row, in one transaction, and returns its number.
 
-        The plan is stored as a few counts one can plot against the objectives, and as text and JSON attributes: one
-        parameter per block would cost tens of milliseconds a trial and make the dashboard unreadable.
+        The plan is stored as text, and as two counts one can plot against the objectives: one parameter per block
+        would cost tens of milliseconds a trial and make the dashboard unreadable.
         """
-        counts = plan.counts()
+        counts = {
+            "num_attention": sum(op.runs_attention for op in plan.ops),
+            "num_ffn": sum(op.runs_ffn for op in plan.ops),
+        }
         template = create_trial(
             state=TrialState.RUNNING,
-            params={f"num_{op}": count for op, count in counts.items()},
-            distributions=_count_distributions(counts, len(plan)),
-            user_attrs={"plan": str(plan), "plan_json": plan.to_json(), "digest": plan.digest, **attributes},
+            params=counts,
+            distributions={name: IntDistribution(0, len(plan)) for name in counts},
+            user_attrs={"plan": str(plan), **attributes},
             system_attrs=_constraints(violations),
         )
         template.datetime_start = datetime.now()
@@ -126,8 +131,15 @@ class SearchStudy:
         self._end(number, TrialState.FAIL, None)
 
     def note(self, number: int, body: str) -> None:
-        """Markdown note of a trial in Optuna Dashboard (one version: written once, when the trial ends)."""
-        save_note_with_version(self._storage, self._study._study_id, self._ids[number], 1, body)
+        """Markdown note of a trial in Optuna Dashboard, written once, when the trial ends.
+
+        `save_note` would read the notes of all trials to write one.
+        """
+        trial_id, study_id = self._ids[number], self._study._study_id
+        for start in range(0, len(body), SYSTEM_ATTR_MAX_LENGTH):
+            key = f"{note_str_key_prefix(trial_id)}{start // SYSTEM_ATTR_MAX_LENGTH}"
+            self._storage.set_study_system_attr(study_id, key, body[start : start + SYSTEM_ATTR_MAX_LENGTH])
+        self._storage.set_study_system_attr(study_id, note_ver_key(trial_id), 1)
 
     def _end(self, number: int, state: TrialState, values: Sequence[float] | None) -> None:
         if not self._storage.set_trial_state_values(self._ids[number], state, values):
@@ -138,10 +150,6 @@ class SearchStudy:
         self._storage.remove_session()
         backend = getattr(self._storage, "_backend", self._storage)
         backend.engine.dispose()
-
-
-def _count_distributions(counts: Mapping[str, int], num_blocks: int) -> dict[str, BaseDistribution]:
-    return {f"num_{op}": IntDistribution(0, num_blocks) for op in counts}
 
 
 def _constraints(violations: Mapping[str, float]) -> dict[str, Any]:

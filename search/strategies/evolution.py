@@ -1,4 +1,4 @@
-"""The default strategy: a sensitivity scan, plans sorted by importance, then evolution of the Pareto archive.
+"""The default strategy: a sensitivity scan, plans built from it, then evolution of the Pareto archive.
 
 Operators after EvoPress (Sieberling et al. 2024, arXiv 2410.14649): level-switch mutation keeps the number of
 changed blocks and moves one; crossover takes blocks of two members of the archive. Everything spent on the scan
@@ -15,8 +15,8 @@ from search.strategies.strategy import Observation, Proposal
 from spaces.plan import Op, Plan
 from spaces.spaces import Space
 
-#: At most this share of the budget goes into the scan, and into the plans sorted by its result.
-SCAN_SHARE, SORTED_SHARE = 0.3, 0.1
+#: At most this share of the budget goes into the scan, and into plans built from its result.
+SCAN_SHARE, ADDITIVE_SHARE = 0.3, 0.1
 CROSSOVER_RATE = 0.4
 MAX_MUTATIONS = 3
 
@@ -27,30 +27,29 @@ class Evolution:
     def __init__(self, space: Space, budget: int) -> None:
         self._space = space
         self._scan = _scan(space, int(budget * SCAN_SHARE))
-        self._num_sorted = int(budget * SORTED_SHARE)
+        self._num_additive = int(budget * ADDITIVE_SHARE)
 
     def ask(self, history: Sequence[Observation], rng: np.random.Generator) -> Proposal:
-        """Scan first, then plans sorted by importance, then children of the archive."""
+        """Scan first, then what it suggests, then children of the archive."""
         tried = {observation.plan for observation in history}
         for plan in self._scan:
             if plan not in tried:
                 return Proposal(plan, f"scan {_change(plan)}", probe=True)
-        for plan in self._sorted_plans(history):
+        for plan in self._additive_plans(history):
             if plan not in tried:
-                return Proposal(plan, f"sorted {plan.num_changed} changes")
+                return Proposal(plan, f"additive {plan.num_changed} changes")
         return self._child(history, rng)
 
-    def _sorted_plans(self, history: Sequence[Observation]) -> Iterator[Plan]:
-        """Plans that change ever more blocks, the least sensitive first, spread over the depth."""
-        order = _importance_order(self._space, history)
-        if not order or not self._num_sorted:
+    def _additive_plans(self, history: Sequence[Observation]) -> Iterator[Plan]:
+        """What would be the best plans if the losses that the scan saw added up, spread over their FLOPs."""
+        prices = _prices(self._space, history)
+        if prices is None or not self._num_additive:
             return
-        plan, nested = Plan.dense(self._space.num_blocks), []
-        for block, op in order:
-            plan = plan.replace(block, op)
-            nested.append(plan)
-        picks = np.unique(np.linspace(0, len(nested) - 1, self._num_sorted).round().astype(int))
-        yield from (nested[pick] for pick in picks if nested[pick] in self._space)
+        found = dict.fromkeys(_cheapest(prices, exchange) for exchange in np.geomspace(1e-3, 1e3, 400))
+        plans = [plan for plan in found if plan in self._space and not plan.is_dense]
+        if plans:
+            picks = np.unique(np.linspace(0, len(plans) - 1, self._num_additive).round().astype(int))
+            yield from (plans[pick] for pick in picks)
 
     def _child(self, history: Sequence[Observation], rng: np.random.Generator) -> Proposal:
         archive = _archive(history)
@@ -95,25 +94,34 @@ def _change(plan: Plan) -> str:
     return f"{op} {index}"
 
 
-def _importance_order(space: Space, history: Sequence[Observation]) -> list[tuple[int, Op]]:
-    """Per block the change that costs least accuracy per FLOP saved, least costly block first.
+#: Per block and op: the accuracy lost and the share of FLOPs saved by that change alone.
+Prices = list[dict[Op, tuple[float, float]]]
 
-    Accuracies are compared at the cheapest rung, the only one that every trial has seen.
+
+def _prices(space: Space, history: Sequence[Observation]) -> Prices | None:
+    """What the scan measured, at the cheapest rung, the only one that every trial has seen.
+
+    A skipped block that was not scanned is taken to cost what its two halves cost.
     """
-    measured = [o for o in history if o.accuracies]
-    dense = next((o for o in measured if o.plan.is_dense), None)
+    measured = {o.plan: o for o in history if o.accuracies}
+    dense = measured.get(Plan.dense(space.num_blocks))
     if dense is None:
-        return []
-    best: dict[int, tuple[float, Op]] = {}
-    for observation in measured:
-        if observation.plan.num_changed != 1:
-            continue
-        block, op = _changed(observation.plan)
-        saved = dense.flops_ratio - observation.flops_ratio
-        if saved > 0:
-            price = (dense.accuracies[0] - observation.accuracies[0]) / saved
-            best[block] = min(best.get(block, (np.inf, op)), (price, op))
-    return [(block, op) for block, (_, op) in sorted(best.items(), key=lambda item: item[1][0])]
+        return None
+    prices: Prices = [{Op.KEEP: (0.0, 0.0)} for _ in range(space.num_blocks)]
+    for plan, seen in measured.items():
+        if plan.num_changed == 1:
+            block, op = _changed(plan)
+            prices[block][op] = (dense.accuracies[0] - seen.accuracies[0], dense.flops_ratio - seen.flops_ratio)
+    for block, known in enumerate(prices):
+        if Op.SKIP_BLOCK in space.choices(block) and {Op.SKIP_ATTN, Op.SKIP_FFN} <= known.keys():
+            halves = zip(known[Op.SKIP_ATTN], known[Op.SKIP_FFN], strict=True)
+            known.setdefault(Op.SKIP_BLOCK, tuple(map(sum, halves)))  # type: ignore[arg-type]
+    return prices
+
+
+def _cheapest(prices: Prices, exchange: float) -> Plan:
+    """The plan that loses least when a unit of FLOPs is worth `exchange` units of accuracy."""
+    return Plan.of(min(known, key=lambda op: known[op][0] - exchange * known[op][1]) for known in prices)
 
 
 def _archive(history: Sequence[Observation]) -> list[Observation]:

@@ -68,7 +68,7 @@ class PretendWorker:
 
     def __init__(self, seconds: float = 0.0) -> None:
         self.seconds = seconds
-        self.origin: dict[str, Any] = {"device": "none"}
+        self.session = None
         self.requests: list[TrialRequest] = []
 
     def rungs(self, request: TrialRequest) -> Iterator[RungReport]:
