@@ -16,6 +16,8 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from workers.samples import Sample
+
 NUM_BLOCKS = 4
 IMAGE_SIZE, PATCH_SIZE = 16, 8
 NUM_VISUAL = (IMAGE_SIZE // PATCH_SIZE) ** 2
@@ -130,3 +132,16 @@ def inputs(lengths: tuple[int, ...] = (3, 6), seed: int = 0) -> dict[str, torch.
         masks.append(torch.cat([torch.zeros(pad, dtype=torch.long), torch.ones(len(row), dtype=torch.long)]))
     pixels = torch.randn(len(lengths), 3, IMAGE_SIZE, IMAGE_SIZE, generator=generator)
     return {"input_ids": torch.stack(rows), "attention_mask": torch.stack(masks), "pixel_values": pixels}
+
+
+QUESTIONS = (("what is the color ?", "red"), ("what is the digit ?", "one two"), ("is the color red ?", "blue red one"))
+
+
+def tiny_samples(split: str) -> list[Sample]:
+    """A data set in the vocabulary of the tiny model: three kinds of questions on each of eight images."""
+    first = 100 * ("train", "tune", "search", "test").index(split)
+    return [
+        Sample(picture(first + image), f"{split}-{image}", question, (answer,), f"kind-{kind}")
+        for image in range(8)
+        for kind, (question, answer) in enumerate(QUESTIONS)
+    ]

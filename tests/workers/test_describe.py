@@ -1,0 +1,187 @@
+"""What is known without torch equals what transformers and the processor say."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from transformers import CONFIG_MAPPING, LlavaConfig
+
+from spaces.shape import VisionShape
+from tests.workers.tiny import NUM_BLOCKS, NUM_VISUAL, tiny_config, tiny_samples
+from workers.describe import describe_model, describe_workload, fingerprint, shape_of
+from workers.families import DECODERS, MODELS, VISION_TOWERS, families_of
+from workers.fingerprints import fingerprint_model, fingerprint_samples
+from workers.loading import load_model
+from workers.prepare import prepare
+from workers.prompts import read_prompter
+from workers.requests import DataSource, ModelSource
+
+# What the config.json of llava-hf/llava-1.5-7b-hf holds of its text_config: almost everything is left to defaults.
+LLAVA_1_5 = {
+    "model_type": "llava",
+    "image_token_index": 32000,
+    "text_config": {"model_type": "llama", "max_position_embeddings": 4096, "vocab_size": 32064},
+    "vision_config": {
+        "hidden_size": 1024,
+        "image_size": 336,
+        "intermediate_size": 4096,
+        "model_type": "clip_vision_model",
+        "num_attention_heads": 16,
+        "num_hidden_layers": 24,
+        "patch_size": 14,
+        "vocab_size": 32000,
+    },
+}
+
+
+def test_shape_of_the_tiny_model(tiny_source, loaded):
+    shape = describe_model(tiny_source)
+    assert (shape.num_blocks, shape.num_kv_heads, shape.head_size, shape.gated_ffn) == (NUM_BLOCKS, 2, 10, True)
+    assert shape.visual_tokens_per_image == NUM_VISUAL
+    assert shape.projector == tuple((m.in_features, m.out_features) for m in list(loaded.projector.children())[::2])
+    assert shape.num_parameters == sum(p.numel() for p in loaded.model.parameters())
+    assert shape.vision == VisionShape(
+        num_layers=3, hidden_size=24, num_heads=3, ffn_size=40, num_channels=3, image_size=16, patch_size=8
+    )
+
+
+@pytest.mark.parametrize(
+    "raw", [LLAVA_1_5, {"model_type": "llava"}, {**LLAVA_1_5, "vision_feature_layer": [-2, -5]}, None]
+)
+def test_absent_keys_mean_what_the_config_classes_say(raw):
+    raw = raw or tiny_config().to_dict()
+    filled = LlavaConfig.from_dict(json.loads(json.dumps(raw, default=str))).to_dict()
+    assert shape_of(families_of(raw), 2) == shape_of(families_of(filled), 2)
+    assert families_of(raw).image_token == families_of(filled).image_token
+
+
+def test_llava_1_5():
+    shape = shape_of(families_of(LLAVA_1_5), bytes_per_parameter=2)
+    assert (shape.num_blocks, shape.hidden_size, shape.ffn_size, shape.vocab_size) == (32, 4096, 11008, 32064)
+    assert (shape.num_kv_heads, shape.head_size, shape.visual_tokens_per_image) == (32, 128, 576)
+
+
+@pytest.mark.parametrize("table", [DECODERS, VISION_TOWERS], ids=["decoders", "vision towers"])
+def test_defaults_are_those_of_the_config_class(table):
+    for name, row in table.items():
+        fresh = CONFIG_MAPPING[name]()
+        assert {key: getattr(fresh, key) for key in row.defaults} == row.defaults
+
+
+def test_every_row_names_modules_that_exist(loaded):
+    rows = families_of(loaded.model.config.to_dict())
+    for path in (rows.model.blocks, rows.model.projector, rows.model.head, rows.model.language_model):
+        loaded.model.get_submodule(path)
+    block = loaded.model.get_submodule(rows.model.blocks)[0]
+    for child in (rows.decoder.attention, rows.decoder.ffn, rows.decoder.attention_norm, rows.decoder.ffn_norm):
+        block.get_submodule(child)
+    assert rows.image_token == loaded.processor.image_token_id
+
+
+class TestWorkload:
+    def test_equals_what_the_worker_feeds(self, tiny_source, loaded):
+        samples = tiny_samples("search")
+        workload, prepared = describe_workload(tiny_source, samples), prepare(loaded, samples)
+        prompts = sum(len(item.prompt) for item in prepared.items) / len(samples)
+        assert workload.prompt_tokens == pytest.approx(prompts)
+        assert workload.generated_tokens == pytest.approx(sum(len(i.answer) for i in prepared.items) / len(samples))
+
+    def test_ids_equal_those_of_the_processor(self, tiny_source, loaded):
+        prompter, tokenizer = read_prompter(tiny_source), loaded.processor.tokenizer
+        for sample in tiny_samples("search"):
+            from workers.prompts import conversation
+
+            text = loaded.processor.apply_chat_template(conversation(sample.question), add_generation_prompt=True)
+            assert prompter.text(sample.question) == text
+            assert prompter.prompt_ids(sample.question) == tokenizer(text, add_special_tokens=False).input_ids
+            assert prompter.answer_ids(sample.answers[0]) == tokenizer(sample.answers[0]).input_ids
+
+    def test_no_samples(self, tiny_source):
+        with pytest.raises(ValueError, match="at least one sample"):
+            describe_workload(tiny_source, [])
+
+
+class TestErrors:
+    def test_a_folder_without_config(self, tmp_path):
+        with pytest.raises(ValueError, match=r"must have a config.json, got .* without one: give the folder"):
+            describe_model(ModelSource(name=str(tmp_path)))
+
+    def test_a_config_that_is_no_json(self, tmp_path):
+        (tmp_path / "config.json").write_text("{]")
+        with pytest.raises(ValueError, match="must be JSON"):
+            describe_model(ModelSource(name=str(tmp_path)))
+
+    @pytest.mark.parametrize(
+        ("config", "message"),
+        [
+            ({"model_type": "lava"}, "unknown model family 'lava'"),
+            ({}, "unknown model family None"),
+            ({"model_type": "llava", "text_config": {"model_type": "bloom"}}, "unknown text decoder 'bloom'"),
+            ({"model_type": "llava", "vision_config": {"model_type": "eva"}}, "unknown vision tower 'eva'"),
+        ],
+    )
+    def test_unknown_families(self, tmp_path, config, message):
+        (tmp_path / "config.json").write_text(json.dumps(config))
+        for read in (describe_model, load_model):
+            with pytest.raises(ValueError) as caught:
+                read(ModelSource(name=str(tmp_path)))
+            assert message in str(caught.value)
+            assert "\n" not in str(caught.value)
+
+    def test_a_name_that_is_neither_folder_nor_hub_id(self, monkeypatch):
+        monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+        with pytest.raises(ValueError, match="a model must be 'embedded', a folder") as caught:
+            describe_model(ModelSource(name="./no/such/folder"))
+        assert "\n" not in str(caught.value)
+
+    def test_no_chat_template(self, tiny_folder, tmp_path):
+        for file in tiny_folder.iterdir():
+            if file.name != "chat_template.jinja":
+                (tmp_path / file.name).write_bytes(file.read_bytes())
+        for read in (read_prompter, load_model):
+            with pytest.raises(ValueError, match="must have a chat template"):
+                read(ModelSource(name=str(tmp_path)))
+
+    def test_unknown_device(self, tiny_source):
+        with pytest.raises(ValueError, match="device must be auto"):
+            load_model(tiny_source.model_copy(update={"device": "quantum"}))
+
+
+class TestFingerprints:
+    def test_same_things_same_marks(self, tiny_source):
+        assert fingerprint(tiny_source, DataSource(name="tiny")) == fingerprint(tiny_source, DataSource(name="tiny"))
+
+    def test_another_weight_is_another_model(self, tiny_folder, tiny_source, tmp_path):
+        for file in tiny_folder.iterdir():
+            (tmp_path / file.name).write_bytes(file.read_bytes())
+        copied = ModelSource(name=str(tmp_path))
+        assert fingerprint_model(copied) == fingerprint_model(tiny_source)
+        weights = tmp_path / "model.safetensors"
+        weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
+        assert fingerprint_model(copied) != fingerprint_model(tiny_source)
+
+    def test_another_pixel_or_order_is_another_data_set(self):
+        samples = tiny_samples("search")
+        mark = fingerprint_samples(samples)
+        assert mark == fingerprint_samples(tiny_samples("search"))
+        assert mark != fingerprint_samples(samples[::-1])
+        samples[0].image.putpixel((3, 3), (1, 2, 3))
+        assert mark != fingerprint_samples(samples)
+
+
+def test_describing_imports_no_torch(tiny_folder):
+    code = f"""
+import sys
+from workers.describe import describe_model, describe_workload, fingerprint
+from workers.requests import DataSource, ModelSource
+from workers.samples import load_samples
+source = ModelSource(name={str(tiny_folder)!r})
+describe_model(source), describe_workload(source, load_samples("embedded", "search", 8)), fingerprint(source, DataSource())
+sys.exit(any(name in sys.modules for name in ("torch", "transformers")))
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_every_model_row_is_tested_here():
+    assert set(MODELS) == {"llava"}

@@ -1,0 +1,91 @@
+"""Packed greedy answers are those of `model.generate` on the plain prompts, one sequence a question."""
+
+import pytest
+import torch
+
+from spaces.plan import Plan
+from workers import evaluate as evaluating
+from workers.apply_plan import apply_plan
+from workers.evaluate import NonFinite, answer, evaluate
+from workers.prompts import conversation
+
+PLANS = ["....", "a...", "b..f", "pppp", ".aab", "bbbb"]
+
+
+def plain_answers(loaded, prepared):
+    """What a user would write: processor, generate, decode."""
+    texts = []
+    for sample in prepared.samples:
+        inputs = loaded.processor.apply_chat_template(
+            conversation(sample.question, sample.image),
+            add_generation_prompt=True,
+            tokenize=True,
+            return_dict=True,
+            return_tensors="pt",
+        )
+        ids = loaded.model.generate(**inputs, max_new_tokens=prepared.max_new_tokens, do_sample=False)
+        new = ids[0, inputs["input_ids"].shape[1] :]
+        texts.append(loaded.processor.tokenizer.decode(new, skip_special_tokens=True).strip())
+    return texts
+
+
+@pytest.mark.parametrize("text", PLANS)
+def test_answers_equal_generate(loaded, prepared, text):
+    with apply_plan(loaded.model, Plan.parse(text)):
+        plain = plain_answers(loaded, prepared)
+        assert answer(loaded, prepared, len(prepared.samples)) == plain
+    assert text == "bbbb" or len(set(plain)) > 3, "the answers must differ, or the test says nothing"
+
+
+@pytest.mark.parametrize(("per_image", "at_once"), [(1, 32), (2, 1), (3, 3), (16, 32)])
+def test_packing_does_not_change_answers(loaded, prepared, monkeypatch, per_image, at_once):
+    plain = answer(loaded, prepared, len(prepared.samples))
+    monkeypatch.setattr(evaluating, "PER_IMAGE", per_image)
+    monkeypatch.setattr(evaluating, "PACKS_AT_ONCE", at_once)
+    assert answer(loaded, prepared, len(prepared.samples)) == plain
+
+
+def test_the_first_questions_only(loaded, prepared):
+    everything = evaluate(loaded, prepared, "exact_match")
+    some = evaluate(loaded, prepared, "exact_match", questions=7)
+    assert some.answers == everything.answers[:7]
+    assert some.scores == everything.scores[:7]
+    assert len(evaluate(loaded, prepared, "exact_match", questions=10_000).scores) == len(prepared.samples)
+
+
+def test_scores_follow_the_answers(loaded, prepared, monkeypatch):
+    monkeypatch.setattr(evaluating, "answer", lambda loaded, prepared, n: ["RED", "two one", "blue red one"] * 8)
+    result = evaluate(loaded, prepared, "exact_match")
+    assert result.scores == (1.0, 0.0, 1.0) * 8
+    assert result.accuracy == pytest.approx(2 / 3)
+    assert result.accuracy_by_kind == {"kind-0": 1.0, "kind-1": 0.0, "kind-2": 1.0}
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_non_finite_logits_are_an_error(loaded, prepared, value):
+    weight = loaded.head.weight
+    kept = weight[3].clone()
+    try:
+        with torch.no_grad():
+            weight[3] = value
+        with pytest.raises(NonFinite, match="logits must be finite"):
+            answer(loaded, prepared, 4)
+    finally:
+        with torch.no_grad():
+            weight[3] = kept
+
+
+def test_images_are_encoded_once_and_as_the_model_sees_them(loaded, prepared):
+    assert len(prepared.features) == 8
+    pixels = loaded.processor.image_processor(prepared.samples[3].image, return_tensors="pt")["pixel_values"]
+    tower = loaded.model.model.vision_tower(pixels, output_hidden_states=True)
+    torch.testing.assert_close(prepared.features[1], tower.hidden_states[-2][0, 1:], rtol=1e-5, atol=1e-5)
+
+
+def test_token_ids_are_those_of_the_processor(loaded, prepared):
+    for sample, item in zip(prepared.samples, prepared.items, strict=True):
+        ids = loaded.processor.apply_chat_template(
+            conversation(sample.question, sample.image), add_generation_prompt=True, tokenize=True, return_dict=True
+        )["input_ids"]
+        assert list(item.prompt) == ids[0]
+        assert loaded.processor.tokenizer.decode(item.answer) == f"{sample.answers[0]} </s>"

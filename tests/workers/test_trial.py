@@ -1,0 +1,285 @@
+"""A trial climbs its rungs, fails as data, and leaves no trace in the model."""
+
+import json
+import threading
+import time
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from objectives.flops import costs
+from objectives.workload import Workload
+from spaces.plan import Plan, PlanError
+from workers import trial as trials
+from workers.describe import describe_model
+from workers.evaluate import NonFinite
+from workers.requests import DataSource, Rung, TrialReport, TrialRequest, TrialState, TuningRecipe
+from workers.trial import Worker, run_trial
+from workers.watchdog import TrialTimeout, Watchdog
+
+RUNGS = (Rung(questions=6), Rung(tuning_steps=2, questions=12), Rung(tuning_steps=6))
+RECIPE = TuningRecipe(images_per_step=3, questions_per_image=2, learning_rate=5e-3)
+
+
+@pytest.fixture(scope="module")
+def worker():
+    return Worker()
+
+
+@pytest.fixture
+def make(tiny_source):
+    def request(plan: str = "a..p", **changes):
+        values = {
+            "plan": json.loads(Plan.parse(plan).to_json()),
+            "model": tiny_source,
+            "data": DataSource(name="tiny"),
+            "tuning": RECIPE,
+            "rungs": RUNGS,
+            "threads": 1,
+        }
+        return TrialRequest(**{**values, **changes})
+
+    return request
+
+
+def always(rung):
+    return True
+
+
+def numbers(report):
+    """A report without its clock."""
+    return [rung.model_copy(update={"seconds": {}, "latency": None}) for rung in report.rungs]
+
+
+def untouched(worker):
+    model = worker.session.loaded.model
+    state = worker.session.loaded.projector.state_dict()
+    assert not any("forward" in vars(module) for module in model.modules())
+    assert all(torch.equal(state[name], tensor) for name, tensor in worker.session.dense.items())
+
+
+class TestRungs:
+    def test_a_whole_trial(self, worker, make):
+        report = run_trial(worker, make(number=12), always)
+        assert (report.state, report.reason, report.plan, report.number) == (TrialState.COMPLETE, None, "a..p", 12)
+        assert [rung.questions for rung in report.rungs] == [6, 12, 24]
+        assert [len(rung.scores) for rung in report.rungs] == [6, 12, 24]
+        assert [rung.tune_accuracy is None for rung in report.rungs] == [True, False, False]
+        assert report.origin["fingerprints"].keys() == {"model", "data"}
+        assert report.origin["threads"] == 1
+        untouched(worker)
+        assert TrialReport.model_validate_json(report.model_dump_json()) == report
+
+    def test_the_same_request_gives_the_same_numbers(self, worker, make):
+        once = run_trial(worker, make(), always)
+        run_trial(worker, make("bb.f", seed=5), always)
+        assert numbers(run_trial(worker, make(), always)) == numbers(once)
+        assert numbers(run_trial(Worker(), make(), always)) == numbers(once)
+
+    def test_costs_are_those_of_the_closed_form(self, worker, make, tiny_source):
+        workload = {"visual_tokens": 4, "text_tokens": 7, "generated_tokens": 3}
+        (rung, *_) = run_trial(worker, make(workload=workload), always).rungs
+        shape = describe_model(tiny_source)
+        assert rung.costs == costs(shape, Plan.parse("a..p"), Workload.from_dict(workload)).as_dict()
+
+    def test_closing_between_rungs_restores_the_model(self, worker, make):
+        rungs = worker.rungs(make("afpb"))
+        next(rungs)
+        assert any("forward" in vars(module) for module in worker.session.loaded.model.modules())
+        rungs.close()
+        untouched(worker)
+
+    def test_go_on_sees_every_rung_and_can_stop(self, worker, make):
+        seen = []
+        report = run_trial(worker, make(), lambda rung: seen.append(rung.rung) or rung.rung < 1)
+        assert (report.state, seen) == (TrialState.PRUNED, [0, 1])
+        assert report.reason == "stopped after rung 1"
+        untouched(worker)
+        report = run_trial(worker, make(), lambda rung: rung.rung < 2)
+        assert report.state == TrialState.COMPLETE, "after the last rung there is nothing to stop"
+
+    def test_errors_of_the_caller_are_not_the_trials(self, worker, make):
+        with pytest.raises(KeyError):
+            run_trial(worker, make(), lambda rung: {}["missing"])
+        untouched(worker)
+
+    def test_latency_is_measured_where_asked(self, worker, make):
+        (rung,) = run_trial(worker, make(rungs=(Rung(questions=2, latency=True),)), always).rungs
+        assert set(rung.latency) == {"prefill_median", "prefill_iqr", "decode_median", "decode_iqr"}
+        assert min(rung.latency.values()) >= 0 < rung.latency["prefill_median"]
+
+
+class TestTuning:
+    @pytest.fixture
+    def judged(self, monkeypatch, worker, make):
+        """Lets a test say what the tune split says, by whether the mapping module is tuned."""
+        worker.load(make())
+
+        def install(dense: float, tuned: float):
+            def accuracy(trial):
+                state = trial.session.loaded.projector.state_dict()
+                is_dense = all(torch.equal(state[n], t) for n, t in trial.session.dense.items())
+                return dense if is_dense else tuned
+
+            monkeypatch.setattr(trials._Trial, "_tune_accuracy", accuracy)
+
+        return install
+
+    def test_the_tuned_module_is_kept_where_it_is_better(self, worker, make, judged, tmp_path):
+        judged(0.4, 0.5)
+        folder = tmp_path / "new" / "artifacts"
+        *_, last = run_trial(worker, make(number=12, artifacts=str(folder)), always).rungs
+        assert (last.tuned, last.tune_accuracy, last.artifact) == (True, (0.4, 0.5), "trial-000012.safetensors")
+        stored = load_file(folder / last.artifact)
+        assert stored.keys() == worker.session.dense.keys()
+        assert not any(torch.equal(stored[name], tensor) for name, tensor in worker.session.dense.items())
+        untouched(worker)
+
+    def test_else_the_dense_one_is_evaluated_and_nothing_stored(self, worker, make, judged, tmp_path):
+        judged(0.5, 0.5)
+        *_, last = run_trial(worker, make(artifacts=str(tmp_path / "none")), always).rungs
+        plain = run_trial(worker, make(rungs=(Rung(),)), always).rungs[0]
+        assert (last.tuned, last.artifact, last.scores) == (False, None, plain.scores)
+        assert not (tmp_path / "none").exists()
+
+    def test_a_rejected_rung_does_not_throw_its_steps_away(self, worker, make, judged, tmp_path):
+        files = []
+        for name, rungs in (("both", RUNGS), ("one", RUNGS[2:])):
+            judged(0.4, 0.5)
+            request = make(rungs=rungs, artifacts=str(tmp_path / name), number=1)
+            *_, last = run_trial(worker, request, always).rungs
+            files.append(load_file(tmp_path / name / last.artifact))
+        assert all(torch.equal(files[0][key], files[1][key]) for key in files[0])
+
+    def test_the_stored_module_gives_the_reported_scores(self, worker, make, judged, tmp_path):
+        judged(0.4, 0.5)
+        *_, last = run_trial(worker, make(artifacts=str(tmp_path), number=3), always).rungs
+        session = worker.session
+        session.loaded.projector.load_state_dict(load_file(tmp_path / last.artifact))
+        try:
+            with trials.apply_plan(session.loaded.model, Plan.parse("a..p")):
+                again = trials.evaluate(session.loaded, session.split("search"), "exact_match")
+        finally:
+            session.make_dense()
+        assert again.scores == last.scores
+
+
+class TestFailures:
+    def failing(self, monkeypatch, error, at=1):
+        calls = []
+        real = trials.evaluate
+
+        def evaluate(*args):
+            calls.append(args)
+            if len(calls) > at:
+                raise error
+            return real(*args)
+
+        monkeypatch.setattr(trials, "evaluate", evaluate)
+
+    @pytest.mark.parametrize(
+        ("error", "reason"),
+        [
+            (RuntimeError("boom\n  twice"), "RuntimeError: boom twice"),
+            (NonFinite("logits must be finite, got NaN"), "NonFinite: logits must be finite, got NaN"),
+            (torch.OutOfMemoryError("CUDA out of memory"), "out of memory: CUDA out of memory"),
+            (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "out of memory: Default"),
+            (MemoryError(), "out of memory"),
+        ],
+    )
+    def test_an_exception_is_the_reason(self, worker, make, monkeypatch, error, reason):
+        self.failing(monkeypatch, error)
+        report = run_trial(worker, make(), always)
+        assert report.state == TrialState.FAILED
+        assert report.reason.startswith(reason)
+        assert len(report.rungs) == 1, "what was finished is kept"
+        untouched(worker)
+
+    def test_nan_in_the_weights_is_found(self, worker, make):
+        worker.load(make())
+        norm = worker.session.loaded.model.model.language_model.norm.weight
+        kept = norm[0].item()
+        try:
+            norm[0] = float("nan")
+            report = run_trial(worker, make(), always)
+        finally:
+            norm[0] = kept
+        assert report.reason == "NonFinite: logits must be finite, got NaN or infinity"
+        assert run_trial(worker, make(), always).state == TrialState.COMPLETE
+
+    def test_a_hanging_trial_is_ended(self, worker, make, monkeypatch):
+        worker.load(make())
+        monkeypatch.setattr(trials, "evaluate", lambda *args: time.sleep(60))
+        start = time.monotonic()
+        report = run_trial(worker, make(time_limit=0.3), always)
+        assert time.monotonic() - start < 5
+        assert report.reason.startswith("TrialTimeout: the trial must end within its time limit of 0.3 s")
+        untouched(worker)
+
+    def test_interrupts_pass_through_and_restore(self, worker, make, monkeypatch):
+        worker.load(make())
+        self.failing(monkeypatch, KeyboardInterrupt(), at=0)
+        with pytest.raises(KeyboardInterrupt):
+            run_trial(worker, make(), always)
+        untouched(worker)
+
+    def test_mistakes_of_the_user_are_raised_by_load(self, worker, make):
+        with pytest.raises(PlanError, match="as many blocks as the model, 4, got 3"):
+            worker.load(make("..."))
+        with pytest.raises(ValueError, match="tuning_steps must not fall"):
+            worker.load(make(rungs=(Rung(tuning_steps=5), Rung())))
+        with pytest.raises(ValueError, match="unknown data set"):
+            worker.load(make(data=DataSource(name="tyni")))
+        assert run_trial(worker, make("..."), always).state == TrialState.FAILED
+
+
+class TestWatchdog:
+    def test_only_time_inside_counts(self):
+        watchdog = Watchdog(0.2)
+        with watchdog:
+            pass
+        time.sleep(0.3)
+        with watchdog:
+            pass
+        with pytest.raises(TrialTimeout), watchdog:
+            time.sleep(5)
+        with pytest.raises(TrialTimeout), watchdog:
+            pass
+
+    def test_no_limit(self):
+        with Watchdog(None):
+            pass
+
+    def test_a_timer_of_somebody_else_comes_back(self):
+        import signal
+
+        rang = []
+        handler = signal.signal(signal.SIGALRM, lambda *args: rang.append(1))
+        before = signal.setitimer(signal.ITIMER_REAL, 0.3)
+        try:
+            with Watchdog(10):
+                pass
+            time.sleep(0.5)
+            assert rang == [1]
+        finally:
+            signal.signal(signal.SIGALRM, handler)
+            signal.setitimer(signal.ITIMER_REAL, *before)
+
+    def test_in_another_thread_it_bites_between_stretches(self):
+        caught = []
+
+        def work():
+            watchdog = Watchdog(0.05)
+            with watchdog:
+                time.sleep(0.1)
+            try:
+                with watchdog:
+                    pass
+            except TrialTimeout as error:
+                caught.append(error)
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+        assert len(caught) == 1

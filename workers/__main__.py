@@ -1,0 +1,66 @@
+"""Runs one trial by hand: `python -m workers request.json` prints its report as JSON."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pydantic import ValidationError
+
+from workers.describe import check_fit, describe_model
+from workers.requests import RungReport, TrialReport, TrialRequest, TrialState
+
+
+def main(
+    request: Annotated[str, typer.Argument(help="A request as JSON: a file, or - for standard input.")],
+    indent: Annotated[int | None, typer.Option(help="Spaces of indentation of the report; 0 for one line.")] = 2,
+    verbose: Annotated[bool, typer.Option(help="Log to standard error what the worker does.")] = False,
+) -> None:
+    """Runs one trial and prints its report; the exit code is 0, 1 for a failed trial, 2 for a bad request."""
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO if verbose else logging.WARNING, format="%(message)s")
+    try:
+        report = _run(read_request(request))
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise typer.Exit(2) from None
+    print(report.model_dump_json(indent=indent or None))
+    if report.state == TrialState.FAILED:
+        raise typer.Exit(1)
+
+
+def read_request(place: str) -> TrialRequest:
+    """The request in a file or on standard input (`-`). Raises ValueError, in one line, where it is none."""
+    try:
+        text = sys.stdin.read() if place == "-" else Path(place).read_text(encoding="utf-8")
+    except OSError as error:
+        raise ValueError(f"a request must be a readable file or -, got {place!r} ({error.strerror})") from error
+    try:
+        return TrialRequest.model_validate_json(text)
+    except ValidationError as error:
+        first, more = error.errors()[0], error.error_count() - 1
+        field = ".".join(map(str, first["loc"])) or "the request"
+        others = f" (and {more} more)" if more else ""
+        raise ValueError(f"{place}: {field}: {first['msg']}{others}") from error
+
+
+def _run(request: TrialRequest) -> TrialReport:
+    check_fit(describe_model(request.model), request)  # mistakes are told before torch is imported
+    from workers.trial import Worker, run_trial
+
+    worker = Worker()
+    worker.load(request)
+    return run_trial(worker, request, _log)
+
+
+def _log(rung: RungReport) -> bool:
+    logging.getLogger("workers").info(
+        "rung %d: accuracy %.4f on %d questions of %s", rung.rung, rung.accuracy, rung.questions, rung.split
+    )
+    return True
+
+
+if __name__ == "__main__":
+    typer.run(main)

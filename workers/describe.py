@@ -1,0 +1,118 @@
+"""What can be known of a model and its data without torch: shape, workload, fingerprints.
+
+The CLI's dry run and the FLOPs of any plan need no more than this.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from math import prod
+from statistics import fmean
+from typing import TYPE_CHECKING
+
+from objectives.workload import Workload
+from spaces.plan import PlanError
+from spaces.shape import ModelShape, VisionShape
+from workers.families import Families, families_of
+from workers.files import read_config, weight_files
+from workers.fingerprints import fingerprint
+from workers.prompts import read_prompter, target
+from workers.requests import ModelSource, TrialRequest
+
+if TYPE_CHECKING:
+    from workers.samples import Sample
+
+__all__ = ["check_fit", "describe_model", "describe_workload", "fingerprint", "shape_of"]
+
+BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "float64": 8}
+
+
+def describe_model(source: ModelSource) -> ModelShape:
+    """The shape of a model, from its config alone; parameters are counted where its weights are local.
+
+    Raises ValueError for a model that can't be found or whose family no row describes.
+    """
+    rows = families_of(read_config(source))
+    dtype = source.dtype if source.dtype != "auto" else _stored_dtype(rows)
+    return shape_of(rows, bytes_per_parameter=BYTES[dtype], num_parameters=_count_parameters(source))
+
+
+def describe_workload(source: ModelSource, samples: Sequence[Sample]) -> Workload:
+    """The mean token counts of `samples`: what FLOPs are stated for unless a request says otherwise.
+
+    Generated tokens are those of the answer and the end-of-sequence token. Raises ValueError on no samples.
+    """
+    if not samples:
+        raise ValueError("a workload needs at least one sample, got none: check the data set's split")
+    prompter = read_prompter(source)
+    return Workload(
+        visual_tokens=describe_model(source).visual_tokens_per_image,
+        text_tokens=fmean(len(prompter.prompt_ids(sample.question)) - 1 for sample in samples),
+        generated_tokens=fmean(len(prompter.answer_ids(target(sample))) + 1 for sample in samples),
+    )
+
+
+def check_fit(shape: ModelShape, request: TrialRequest) -> None:
+    """Raises ValueError where a request doesn't fit a model of this shape, or its rungs don't follow each other."""
+    plan = request.parsed_plan
+    if len(plan) != shape.num_blocks:
+        raise PlanError(
+            f"a plan must have as many blocks as the model, {shape.num_blocks}, got {len(plan)} in '{plan}': "
+            "write one character a block"
+        )
+    steps = [rung.tuning_steps for rung in request.rungs]
+    if steps != sorted(steps):
+        raise ValueError(f"tuning_steps must not fall from rung to rung, got {steps}: they count from the start")
+
+
+def shape_of(rows: Families, bytes_per_parameter: int, num_parameters: int | None = None) -> ModelShape:
+    """The shape that a filled-in config states."""
+    text, config = rows.text, rows.config
+    keys = rows.decoder.keys
+    num_heads = text[keys["num_heads"]]
+    vision = VisionShape(
+        has_class_token=rows.vision.has_class_token,
+        **{field: _size(rows.vision_config[key]) for field, key in rows.vision.keys.items()},
+    )
+    return ModelShape(
+        num_blocks=text[keys["num_blocks"]],
+        hidden_size=text[keys["hidden_size"]],
+        num_heads=num_heads,
+        num_kv_heads=text.get(keys["num_kv_heads"]) or num_heads,
+        head_size=text.get(keys["head_size"]) or text[keys["hidden_size"]] // num_heads,
+        ffn_size=text[keys["ffn_size"]],
+        gated_ffn=rows.decoder.gated_ffn,
+        vocab_size=text[keys["vocab_size"]],
+        vision=vision,
+        projector=rows.model.projector_layers(config, text, rows.vision_config),
+        visual_tokens_per_image=rows.model.visual_tokens(config, vision.num_patches, vision.num_positions),
+        bytes_per_parameter=bytes_per_parameter,
+        num_parameters=num_parameters,
+        tie_embeddings=bool(config.get("tie_word_embeddings") or text.get("tie_word_embeddings")),
+    )
+
+
+def _size(value: int | list[int]) -> int:
+    """Image and patch sizes may be given as [height, width]; only squares are described."""
+    if isinstance(value, int):
+        return value
+    if len(set(value)) != 1:
+        raise ValueError(f"images and patches must be square, got {value} in the vision config: use a square size")
+    return value[0]
+
+
+def _stored_dtype(rows: Families) -> str:
+    """The dtype `auto` loads: the config's own, then the text config's, else float32."""
+    names = (part.get(key) for part in (rows.config, rows.text) for key in ("dtype", "torch_dtype"))
+    return next((name for name in names if name in BYTES), "float32")
+
+
+def _count_parameters(source: ModelSource) -> int | None:
+    """Parameters by the headers of the weight files, which is what is stored: tied weights count once."""
+    total = 0
+    for path in weight_files(source):
+        with path.open("rb") as file:
+            header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+        total += sum(prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")
+    return total or None

@@ -1,0 +1,58 @@
+"""Short hashes that say whether two results come from the same model and data. Imports no torch."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from workers.files import locate, weight_files
+from workers.requests import DataSource, ModelSource
+from workers.samples import load_samples
+
+if TYPE_CHECKING:
+    from workers.samples import Sample
+
+HASHED_BYTES = 256 * 2**20
+"""Weight files above this are identified by size and modification time: hashing them would take minutes."""
+
+
+def fingerprint(model: ModelSource, data: DataSource) -> dict[str, str]:
+    """One hash for the model, one for all that trials see of the data (the splits train, tune and search)."""
+    tune, train = load_samples(data.name, "tune", data.max_tune), load_samples(data.name, "train", data.max_train)
+    seen = [*load_samples(data.name, "search"), *tune, *train]
+    return {"model": fingerprint_model(model), "data": fingerprint_samples(seen)}
+
+
+def fingerprint_model(source: ModelSource) -> str:
+    """Hash of a model's config and weights; for a hub id, of its config and the commit it resolved to."""
+    digest = hashlib.sha256()
+    config = locate(source, "config.json")
+    if config is not None:
+        digest.update(config.read_bytes())
+    files = list(weight_files(source))
+    for path in files:
+        _add_file(digest, path)
+    if not files and config is not None:
+        digest.update(config.parent.name.encode())  # the hub cache names a snapshot's folder by its commit
+    return digest.hexdigest()[:16]
+
+
+def fingerprint_samples(samples: Sequence[Sample]) -> str:
+    """Hash of questions, answers, kinds and pixels, in order; each image is read once."""
+    digest, seen = hashlib.sha256(), set()
+    for sample in samples:
+        digest.update(repr((sample.image_id, sample.question, sample.answers, sample.kind)).encode())
+        if sample.image_id not in seen:
+            seen.add(sample.image_id)
+            digest.update(sample.image.tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _add_file(digest: hashlib._Hash, path: Path) -> None:
+    stat = path.stat()
+    if stat.st_size > HASHED_BYTES:
+        digest.update(repr((path.name, stat.st_size, stat.st_mtime_ns)).encode())
+    else:
+        digest.update(path.read_bytes())

@@ -1,0 +1,55 @@
+"""What a worker keeps between trials: the model, the dense mapping module, prepared splits, tuning batches."""
+
+from __future__ import annotations
+
+from objectives.workload import Workload
+from workers.describe import describe_model, describe_workload
+from workers.fingerprints import fingerprint
+from workers.loading import load_model
+from workers.prepare import Prepared, prepare
+from workers.requests import DataSource, ModelSource, Split, TrialRequest, TuningRecipe
+from workers.samples import Sample, load_samples
+from workers.tuning import Lessons, copy_state
+
+
+class Session:
+    """One model and one data set, loaded."""
+
+    def __init__(self, model: ModelSource, data: DataSource) -> None:
+        self.model_source, self.data_source = model, data
+        self.shape = describe_model(model)
+        self.loaded = load_model(model)
+        self.dense = copy_state(self.loaded)
+        self.fingerprints = fingerprint(model, data)
+        self._splits: dict[Split, Prepared] = {}
+        self._lessons: dict[tuple[TuningRecipe, int], Lessons] = {}
+        self._workload: Workload | None = None
+
+    def split(self, name: Split) -> Prepared:
+        """A split, read and encoded at first use."""
+        if name not in self._splits:
+            self._splits[name] = prepare(self.loaded, self._samples(name))
+        return self._splits[name]
+
+    def lessons(self, recipe: TuningRecipe, seed: int) -> Lessons:
+        """The tuning batches of a recipe and seed, the same objects for every trial."""
+        key = (recipe, seed)
+        if key not in self._lessons:
+            self._lessons = {key: Lessons(self.loaded, self.split("train"), recipe, seed)}
+        return self._lessons[key]
+
+    def workload(self, request: TrialRequest) -> Workload:
+        """The workload of the request, or the means of the search split."""
+        if request.workload is not None:
+            return Workload.from_dict(request.workload)
+        if self._workload is None:
+            self._workload = describe_workload(self.model_source, self._samples("search"))
+        return self._workload
+
+    def make_dense(self) -> None:
+        """Puts the mapping module back as it was loaded."""
+        self.loaded.projector.load_state_dict(self.dense)
+
+    def _samples(self, name: Split) -> list[Sample]:
+        limits = {"train": self.data_source.max_train, "tune": self.data_source.max_tune}
+        return load_samples(self.data_source.name, name, limits.get(name))

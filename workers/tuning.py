@@ -1,0 +1,131 @@
+"""Brief tuning of the mapping module under a plan; everything else is frozen.
+
+AdamW with a cosine schedule on the answer tokens' cross-entropy over packed questions, optionally plus the KL
+divergence from the dense model. Seed and data order are the same for every trial.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from workers.evaluate import NonFinite
+from workers.loading import LoadedModel
+from workers.packing import IGNORED, PackedBatch, Tokenized, pack
+from workers.prepare import Prepared
+from workers.requests import TuningRecipe
+
+State = dict[str, Tensor]
+
+
+def copy_state(loaded: LoadedModel) -> State:
+    """A copy of the mapping module's weights."""
+    return {name: tensor.detach().clone() for name, tensor in loaded.projector.state_dict().items()}
+
+
+@dataclass
+class Lessons:
+    """The batches of tuning, in the fixed order of a seed, and what the dense model says to each."""
+
+    loaded: LoadedModel
+    prepared: Prepared
+    recipe: TuningRecipe
+    seed: int
+    _order: list[int] = field(default_factory=list)
+    _batches: list[PackedBatch] = field(default_factory=list)
+    _dense: list[Tensor] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._rng = np.random.default_rng(self.seed)
+        self._by_image: dict[int, list[Tokenized]] = {}
+        for item in self.prepared.items:
+            self._by_image.setdefault(item.image, []).append(item)
+
+    def batch(self, step: int) -> PackedBatch:
+        """The batch of a step, counted from 0: some images, with some questions each."""
+        while len(self._batches) <= step:
+            self._batches.append(self._draw())
+        return self._batches[step]
+
+    def learn_dense(self, steps: int) -> None:
+        """Keeps the dense model's logits for the first `steps` batches. The model must be under no plan."""
+        with torch.no_grad():
+            for step in range(len(self._dense), steps):
+                self._dense.append(answer_logits(self.loaded, self.prepared, self.batch(step)))
+
+    def dense_logits(self, step: int) -> Tensor:
+        """(labeled positions, vocabulary) of the dense model; `learn_dense` must have reached the step."""
+        return self._dense[step]
+
+    def _draw(self) -> PackedBatch:
+        items = [item for _ in range(self.recipe.images_per_step) for item in self._questions(self._next_image())]
+        (batch,) = pack(
+            items,
+            self.recipe.questions_per_image,
+            with_answers=True,
+            image_token=self.loaded.image_token,
+            pad_token=self.loaded.pad_token,
+            batch_size=len(items),
+        )
+        return batch.to(self.loaded.device)
+
+    def _next_image(self) -> int:
+        """Every image once, in random order, then all again in another order."""
+        if not self._order:
+            self._order = self._rng.permutation(list(self._by_image)).tolist()
+        return self._order.pop()
+
+    def _questions(self, image: int) -> list[Tokenized]:
+        items = self._by_image[image]
+        order = self._rng.permutation(len(items))[: self.recipe.questions_per_image]
+        return [items[index] for index in order]
+
+
+def answer_logits(loaded: LoadedModel, prepared: Prepared, batch: PackedBatch) -> Tensor:
+    """(labeled positions, vocabulary) float32 logits of the answer tokens."""
+    hidden = loaded.read(batch, prepared.features)
+    return loaded.head(hidden[batch.labels != IGNORED]).float()
+
+
+class Tuning:
+    """One trial's tuning; goes on from where it was when asked for more steps."""
+
+    def __init__(self, lessons: Lessons, total_steps: int) -> None:
+        self.lessons, self.total_steps, self.step = lessons, total_steps, 0
+        recipe, parameters = lessons.recipe, list(lessons.loaded.projector.parameters())
+        self._optimizer = torch.optim.AdamW(parameters, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+
+    def until(self, steps: int) -> None:
+        """Tunes until `steps` steps are done in all. Raises NonFinite on a loss that is NaN or infinite."""
+        while self.step < steps:
+            loss = self._loss(self.step)
+            if not torch.isfinite(loss):
+                raise NonFinite(f"the tuning loss must be finite, got {loss.item()} at step {self.step}")
+            for group in self._optimizer.param_groups:
+                group["lr"] = self.lessons.recipe.learning_rate * cosine(self.step, self.total_steps)
+            self._optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            self._optimizer.step()
+            self.step += 1
+        self._optimizer.zero_grad(set_to_none=True)
+
+    def _loss(self, step: int) -> Tensor:
+        lessons = self.lessons
+        batch = lessons.batch(step)
+        logits = answer_logits(lessons.loaded, lessons.prepared, batch)
+        loss = F.cross_entropy(logits, batch.labels[batch.labels != IGNORED])
+        if lessons.recipe.kl_weight:
+            dense = lessons.dense_logits(step).log_softmax(-1)
+            divergence = F.kl_div(logits.log_softmax(-1), dense, log_target=True, reduction="batchmean")
+            loss = loss + lessons.recipe.kl_weight * divergence
+        return loss
+
+
+def cosine(step: int, total: int) -> float:
+    """From 1 at step 0 to almost 0 at the last step."""
+    return 0.5 * (1 + math.cos(math.pi * step / total))

@@ -1,0 +1,47 @@
+"""A time limit for a trial that counts only while the trial itself runs."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from time import monotonic
+from types import FrameType
+from typing import Any
+
+
+class TrialTimeout(Exception):
+    """The trial has used up its time limit."""
+
+
+class Watchdog:
+    """`with watchdog:` around each stretch of work; raises TrialTimeout inside it once all of them took too long.
+
+    Uses the process's one interval timer, so it can only bite in the main thread; elsewhere it raises between
+    stretches at the earliest. A timer that somebody else had set is put back with what was left of it.
+    """
+
+    def __init__(self, limit: float | None) -> None:
+        self.limit, self.used = limit, 0.0
+
+    def __enter__(self) -> Watchdog:
+        self._start = monotonic()
+        self._armed = self.limit is not None and threading.current_thread() is threading.main_thread()
+        if self.limit is not None and self.used >= self.limit:
+            self._armed = False
+            self._bark()
+        if self._armed:
+            self._handler = signal.signal(signal.SIGALRM, self._bark)
+            self._timer = signal.setitimer(signal.ITIMER_REAL, self.limit - self.used)
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        self.used += monotonic() - self._start
+        if self._armed:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, self._handler)
+            left, interval = self._timer
+            if left:
+                signal.setitimer(signal.ITIMER_REAL, max(left - (monotonic() - self._start), 1e-3), interval)
+
+    def _bark(self, signum: int = 0, frame: FrameType | None = None) -> None:
+        raise TrialTimeout(f"the trial must end within its time limit of {self.limit:g} s; raise time_limit")
