@@ -13,7 +13,10 @@ from pydantic import ValidationError
 from workers.describe import check_fit, describe_model
 from workers.requests import RungReport, TrialReport, TrialRequest, TrialState
 
+app = typer.Typer(add_completion=False)
 
+
+@app.command()
 def main(
     request: Annotated[str, typer.Argument(help="A request as JSON: a file, or - for standard input.")],
     indent: Annotated[int | None, typer.Option(help="Spaces of indentation of the report; 0 for one line.")] = 2,
@@ -63,4 +66,4 @@ def _log(rung: RungReport) -> bool:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    app()

@@ -38,11 +38,7 @@ def apply_plan(model: nn.Module, plan: Plan) -> Iterator[nn.Module]:
     rows = families_of(model.config.to_dict())
     blocks = model.get_submodule(rows.model.blocks)
     _check(blocks, plan)
-    patches = [
-        patch
-        for block, op in zip(blocks, plan.ops, strict=True)
-        for patch in OPS[op](block, rows.decoder)
-    ]
+    patches = [patch for block, op in zip(blocks, plan.ops, strict=True) for patch in OPS[op](block, rows.decoder)]
     _ACTIVE.add(blocks)
     restore = [(module, vars(module).get("forward")) for module, _ in patches]
     try:
@@ -63,7 +59,7 @@ def _check(blocks: nn.Module, plan: Plan) -> None:
         )
     if blocks in _ACTIVE:
         raise PlanError(
-            f"a model can be under one plan at a time, asked for '{plan}' inside another apply_plan: leave that one first"
+            f"a model can be under one plan at a time, got '{plan}' inside another apply_plan: leave the other first"
         )
 
 

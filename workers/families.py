@@ -65,8 +65,6 @@ class ModelFamily:
     image_token_key: str = "image_token_index"
 
 
-
-
 def _llava_projector(config: Config, text: Config, vision: Config) -> tuple[tuple[int, int], ...]:
     """Two linear layers on the concatenated feature layers."""
     layers = config["vision_feature_layer"]

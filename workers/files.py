@@ -10,6 +10,7 @@ from typing import Any
 from workers.embedded import embedded_path
 from workers.requests import ModelSource
 
+
 def locate(source: ModelSource, file: str) -> Path | None:
     """Path of one file of the model: from the folder, or fetched from the hub; None where it has no such file.
 
@@ -19,7 +20,9 @@ def locate(source: ModelSource, file: str) -> Path | None:
     if folder.is_dir():
         return folder / file if (folder / file).is_file() else None
     if source.name == "embedded":
-        raise ValueError(f"the embedded model must be in {folder}, which is missing: run python -m workers.embedded.recipe")
+        raise ValueError(
+            f"the embedded model must be in {folder}, which is missing: run python -m workers.embedded.recipe"
+        )
     return _fetch(source, file)
 
 

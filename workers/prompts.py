@@ -42,9 +42,7 @@ class Prompter:
 
     def text(self, question: str) -> str:
         """The prompt up to the first generated token."""
-        return self.template.render(
-            messages=conversation(question), add_generation_prompt=True, **self.special_tokens
-        )
+        return self.template.render(messages=conversation(question), add_generation_prompt=True, **self.special_tokens)
 
     def prompt_ids(self, question: str) -> list[int]:
         """Token ids of the prompt; special tokens are added unless the template has begun with one."""
@@ -69,7 +67,8 @@ def read_prompter(source: ModelSource) -> Prompter:
     template = _read_template(source)
     if template is None:
         raise ValueError(
-            f"a model must have a chat template, got {source.name!r} without one: put chat_template.jinja into its folder"
+            f"a model must have a chat template, got {source.name!r} without one: "
+            "put chat_template.jinja into its folder"
         )
     return Prompter(_compile(template), Tokenizer.from_file(str(path)), _special_tokens(source))
 

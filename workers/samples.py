@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
 from spaces.names import unknown
@@ -37,13 +38,20 @@ SOURCES = {"embedded": "workers.embedded:embedded_samples"}
 
 
 def load_samples(dataset: str, split: Split, limit: int | None = None) -> list[Sample]:
-    """The samples of a split in their fixed order, at most `limit`. Raises ValueError on an unknown name."""
+    """The samples of a split in their fixed order, at most `limit`.
+
+    A name with a slash, or of a folder, is read as `workers.tables` says. Raises ValueError on an unknown name.
+    """
     if split not in get_args(Split):
         raise unknown("split", split, get_args(Split))
-    if dataset not in SOURCES:
-        raise unknown("data set", dataset, tuple(SOURCES))
     if limit is not None and limit < 1:
         raise ValueError(f"limit must be at least 1 or left out, got {limit}")
+    if dataset not in SOURCES:
+        if "/" in dataset or Path(dataset).is_dir():
+            from workers.tables import table_samples
+
+            return table_samples(dataset, split, limit)
+        raise unknown("data set", dataset, tuple(SOURCES), "or a hub id such as owner/name, or a local folder")
     module, function = SOURCES[dataset].split(":")
     source: Callable[[Split], list[Sample]] = getattr(import_module(module), function)
     return source(split)[:limit]

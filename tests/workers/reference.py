@@ -25,7 +25,9 @@ def reference_logits(model, plan: Plan, batch: dict[str, Tensor]) -> list[Tensor
 def _embed(model, weights, ids: Tensor, pixels: Tensor) -> Tensor:
     tower = model.model.vision_tower(pixels[None], output_hidden_states=True)
     features = tower.hidden_states[model.config.vision_feature_layer][0, 1:]
-    first = features @ weights["multi_modal_projector.linear_1.weight"].T + weights["multi_modal_projector.linear_1.bias"]
+    first = (
+        features @ weights["multi_modal_projector.linear_1.weight"].T + weights["multi_modal_projector.linear_1.bias"]
+    )
     visual = torch.nn.functional.gelu(first) @ weights["multi_modal_projector.linear_2.weight"].T
     visual = visual + weights["multi_modal_projector.linear_2.bias"]
     hidden = weights["language_model.embed_tokens.weight"][ids].clone()
@@ -83,9 +85,7 @@ def _rotate(x: Tensor, base: float = 10000.0) -> Tensor:
     half = x.shape[-1] // 2
     angle = torch.arange(len(x))[:, None] / base ** (torch.arange(half) / half)
     left, right = x[:, :half], x[:, half:]
-    return torch.cat(
-        [left * angle.cos() - right * angle.sin(), right * angle.cos() + left * angle.sin()], dim=-1
-    )
+    return torch.cat([left * angle.cos() - right * angle.sin(), right * angle.cos() + left * angle.sin()], dim=-1)
 
 
 def _ffn(weights, prefix: str, x: Tensor) -> Tensor:

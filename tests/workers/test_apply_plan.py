@@ -34,9 +34,7 @@ def cached_logits(model, batch, cut: int, cache) -> torch.Tensor:
         step = {"input_ids": ids[:, start:end], "attention_mask": mask[:, :end]}
         if start == 0:
             step["pixel_values"] = batch["pixel_values"]
-        parts.append(
-            logits(model, step, position_ids=positions[:, start:end], past_key_values=cache, use_cache=True)
-        )
+        parts.append(logits(model, step, position_ids=positions[:, start:end], past_key_values=cache, use_cache=True))
     return torch.cat(parts, dim=1)
 
 
@@ -167,9 +165,9 @@ class TestErrors:
     @pytest.mark.parametrize("text", ["...", "....."])
     def test_wrong_depth_changes_nothing(self, text):
         state = snapshot(MODEL)
-        with pytest.raises(PlanError, match=f"as many blocks as the model, {NUM_BLOCKS}, got {len(text)}"):
-            with apply_plan(MODEL, Plan.parse(text)):
-                pass
+        message = f"as many blocks as the model, {NUM_BLOCKS}, got {len(text)}"
+        with pytest.raises(PlanError, match=message), apply_plan(MODEL, Plan.parse(text)):
+            pass
         assert snapshot(MODEL) == state
 
     def test_nesting_is_refused_and_the_outer_plan_stays(self):

@@ -3,19 +3,22 @@
 import json
 import subprocess
 import sys
+from functools import partial
 
 import pytest
 from transformers import CONFIG_MAPPING, LlavaConfig
 
 from spaces.shape import VisionShape
-from tests.workers.tiny import NUM_BLOCKS, NUM_VISUAL, tiny_config, tiny_samples
+from tests.workers.tiny import NUM_BLOCKS, NUM_VISUAL, tiny_config, tiny_processor, tiny_samples
 from workers.describe import describe_model, describe_workload, fingerprint, shape_of
+from workers.embedded.words import build_processor
 from workers.families import DECODERS, MODELS, VISION_TOWERS, families_of
 from workers.fingerprints import fingerprint_model, fingerprint_samples
 from workers.loading import load_model
 from workers.prepare import prepare
-from workers.prompts import read_prompter
+from workers.prompts import conversation, read_prompter
 from workers.requests import DataSource, ModelSource
+from workers.samples import load_samples
 
 # What the config.json of llava-hf/llava-1.5-7b-hf holds of its text_config: almost everything is left to defaults.
 LLAVA_1_5 = {
@@ -87,15 +90,39 @@ class TestWorkload:
         assert workload.prompt_tokens == pytest.approx(prompts)
         assert workload.generated_tokens == pytest.approx(sum(len(i.answer) for i in prepared.items) / len(samples))
 
-    def test_ids_equal_those_of_the_processor(self, tiny_source, loaded):
-        prompter, tokenizer = read_prompter(tiny_source), loaded.processor.tokenizer
-        for sample in tiny_samples("search"):
-            from workers.prompts import conversation
+    @pytest.mark.parametrize(
+        ("build", "data"),
+        [
+            (tiny_processor, "tiny"),
+            (partial(tiny_processor, bos_from_template=False), "tiny"),
+            (build_processor, "embedded"),
+        ],
+        ids=["bos in template", "bos by tokenizer", "embedded"],
+    )
+    def test_ids_equal_those_of_the_processor(self, tmp_path, build, data):
+        processor = build()
+        processor.save_pretrained(tmp_path)
+        prompter = read_prompter(ModelSource(name=str(tmp_path)))
+        image = processor.image_token_id
+        for sample in load_samples(data, "search", 24):
+            ids = processor.apply_chat_template(
+                conversation(sample.question, sample.image), add_generation_prompt=True, tokenize=True, return_dict=True
+            )["input_ids"][0]
+            mine = prompter.prompt_ids(sample.question)
+            assert [i for i in mine if i != image] == [i for i in ids if i != image]
+            assert (mine.count(image), mine[0]) == (1, processor.tokenizer.bos_token_id)
+            answer = processor.tokenizer(sample.answers[0], add_special_tokens=False).input_ids
+            assert prompter.answer_ids(sample.answers[0]) == answer
 
-            text = loaded.processor.apply_chat_template(conversation(sample.question), add_generation_prompt=True)
-            assert prompter.text(sample.question) == text
-            assert prompter.prompt_ids(sample.question) == tokenizer(text, add_special_tokens=False).input_ids
-            assert prompter.answer_ids(sample.answers[0]) == tokenizer(sample.answers[0]).input_ids
+    def test_a_tokenizer_that_adds_the_first_token(self, tiny_folder, tmp_path):
+        for file in tiny_folder.iterdir():
+            (tmp_path / file.name).write_bytes(file.read_bytes())
+        tiny_processor(bos_from_template=False).save_pretrained(tmp_path)
+        source, samples = ModelSource(name=str(tmp_path)), tiny_samples("search")
+        prepared = prepare(load_model(source), samples)
+        assert all(item.prompt[:2].count(1) == 1 for item in prepared.items)
+        lengths = [len(item.prompt) for item in prepared.items]
+        assert describe_workload(source, samples).prompt_tokens == pytest.approx(sum(lengths) / len(lengths))
 
     def test_no_samples(self, tiny_source):
         with pytest.raises(ValueError, match="at least one sample"):
@@ -176,8 +203,11 @@ import sys
 from workers.describe import describe_model, describe_workload, fingerprint
 from workers.requests import DataSource, ModelSource
 from workers.samples import load_samples
+from workers.samples import load_samples
 source = ModelSource(name={str(tiny_folder)!r})
-describe_model(source), describe_workload(source, load_samples("embedded", "search", 8)), fingerprint(source, DataSource())
+describe_model(source)
+describe_workload(source, load_samples("embedded", "search", 8))
+fingerprint(source, DataSource())
 sys.exit(any(name in sys.modules for name in ("torch", "transformers")))
 """
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -35,9 +35,7 @@ def count(plan: Plan, text_tokens: int, generated: int, batch: int) -> FlopCount
 
 
 def check(plan: Plan, text_tokens: int, generated: int, batch: int) -> None:
-    workload = Workload(
-        visual_tokens=NUM_VISUAL, text_tokens=text_tokens, generated_tokens=generated, batch=batch
-    )
+    workload = Workload(visual_tokens=NUM_VISUAL, text_tokens=text_tokens, generated_tokens=generated, batch=batch)
     counter = count(plan, text_tokens, generated, batch)
     ledger = flops(SHAPE, plan, workload)
     found = {place: sum(counts.values()) for place, counts in counter.get_flop_counts().items()}

@@ -13,8 +13,8 @@ from workers.trial import Worker, run_trial
 
 def run(*arguments, text=None):
     code = (
-        "import sys, typer; from workers.samples import SOURCES; SOURCES['tiny'] = 'tests.workers.tiny:tiny_samples';"
-        "from workers.__main__ import main; sys.argv[0] = 'workers'; typer.run(main)"
+        "import sys; from workers.samples import SOURCES; SOURCES['tiny'] = 'tests.workers.tiny:tiny_samples';"
+        "from workers.__main__ import app; sys.argv[0] = 'workers'; app()"
     )
     return subprocess.run([sys.executable, "-c", code, *arguments], input=text, capture_output=True, text=True)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from tokenizers import Tokenizer, models, pre_tokenizers
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import (
     CLIPImageProcessorPil,
     CLIPVisionConfig,
@@ -21,7 +21,8 @@ from workers.samples import Sample
 NUM_BLOCKS = 4
 IMAGE_SIZE, PATCH_SIZE = 16, 8
 NUM_VISUAL = (IMAGE_SIZE // PATCH_SIZE) ** 2
-WORDS = "<pad> <s> </s> <unk> <image> USER: ASSISTANT: what is the color digit ? red blue one two".split()
+WORDS = ["<pad>", "<s>", "</s>", "<unk>", "<image>", "USER:", "ASSISTANT:"]
+WORDS += ["what", "is", "the", "color", "digit", "?", "red", "blue", "one", "two"]
 IMAGE_TOKEN = WORDS.index("<image>")
 TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}{{ message['role'] | upper }}: {% for part in message['content'] %}"
@@ -82,9 +83,12 @@ def tiny_model(seed: int = 0, num_blocks: int = NUM_BLOCKS, attn: str = "eager")
     return model.eval().requires_grad_(False)
 
 
-def tiny_processor() -> LlavaProcessor:
+def tiny_processor(bos_from_template: bool = True) -> LlavaProcessor:
+    """The first token comes from the chat template, or is added by the tokenizer as in LLaVA-1.5."""
     tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(WORDS)}, "<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    if not bos_from_template:
+        tokenizer.post_processor = processors.TemplateProcessing("<s> $A", special_tokens=[("<s>", 1)])
     wrapped = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         padding_side="left",
@@ -102,7 +106,7 @@ def tiny_processor() -> LlavaProcessor:
         tokenizer=wrapped,
         patch_size=PATCH_SIZE,
         vision_feature_select_strategy="default",
-        chat_template=TEMPLATE,
+        chat_template=TEMPLATE if bos_from_template else TEMPLATE.removeprefix("{{ bos_token }}"),
         num_additional_image_tokens=1,
     )
 
