@@ -53,6 +53,7 @@ answers = st.lists(st.sampled_from(["yes", "no", "2", "red"]), min_size=1, max_s
         ("yes/ no/maybe", "yes nomaybe"),
         ('"stop"', "stop"),
         ("don't", "don't"),
+        ("x?y?) z", "x y z"),
         ("50%", "50%"),
         ("", ""),
     ],

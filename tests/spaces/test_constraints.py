@@ -69,6 +69,13 @@ def test_repair_changes_as_few_blocks_as_possible(name, rng, data):
     assert distance(start, repaired) == fewest
 
 
+def test_repair_takes_the_nearest_plan_where_no_single_step_helps():
+    space, rng = load_space("blocks", 4), np.random.default_rng(0)
+    limit = Limit("one of two", 0, lambda plan: str(plan) not in ("..bb", "bbbb"))
+    assert {str(repair(Plan.dense(4), space, [limit], rng)) for _ in range(10)} == {"..bb"}
+    assert str(repair(Plan.parse("b.bb"), space, [limit], rng)) == "bbbb"
+
+
 def test_repair_gives_different_plans():
     space, rng = load_space("blocks", 12), np.random.default_rng(0)
     found = {repair(Plan.dense(12), space, [Limit("cost", 24, cost)], rng) for _ in range(50)}

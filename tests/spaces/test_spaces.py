@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from spaces.interval import run_of
 from spaces.plan import Op, Plan, PlanError
 from spaces.spaces import SPACES, load_space
 from tests.spaces.drawn import generators
@@ -137,6 +138,47 @@ def test_product_crossover_takes_every_block_from_a_parent(name, num_blocks, rng
     first, second = members(space, rng)
     child = space.crossover(first, second, rng)
     assert all(c in pair for c, *pair in zip(child.ops, first.ops, second.ops, strict=True))
+
+
+@given(st.integers(1, 24), st.integers(1, 24), st.integers(-1, 24), st.integers(-1, 25))
+def test_run_of_is_the_rule_of_the_paper(num_blocks, interval, start, end):
+    run = run_of(interval, start, end, num_blocks)
+    rule = [i for i in range(num_blocks) if start < i < end and i % interval == 0]
+    assert ([] if run is None else list(run.blocks)) == rule
+
+
+def test_interval_neighbors_by_hand():
+    space = load_space("interval", 8, ops=["skip_attn", "skip_block"])
+    assert set(map(str, space.neighbors(Plan.parse("..b.b.b.")))) == {
+        "..a.a.a.",  # another op
+        "b.b.b.b.",  # one more at the start; there is no block 8
+        "....b.b.",
+        "..b.b...",
+        "b.b.b...",  # moved on by the interval; not beyond the end
+        "..bbbbb.",  # interval 1 and 3 between the same ends
+        "...b..b.",
+    }
+    assert set(map(str, space.neighbors(Plan.parse("....b...")))) == {
+        "....a...",
+        "........",
+        *("...bb...", "....bb..", "...b....", ".....b.."),  # interval 1
+        *("..b.b...", "....b.b.", "..b.....", "......b."),  # interval 2
+        *("b...b...", "b......."),  # interval 4
+    }
+
+
+@given(st.integers(2, 24), generators)
+def test_interval_crossover_takes_op_interval_and_ends_from_the_parents(num_blocks, rng):
+    space = load_space("interval", num_blocks)
+    parents = members(space, rng)
+    child = space.crossover(*parents, rng)
+    changed = [[i for i, op in enumerate(plan.ops) if op is not Op.KEEP] for plan in (child, *parents)]
+    if all(changed):
+        assert set(child.ops) <= {Op.KEEP} | set(parents[0].ops) | set(parents[1].ops)
+        assert min(changed[1][0], changed[2][0]) <= changed[0][0]
+        assert changed[0][-1] <= max(changed[1][-1], changed[2][-1])
+    else:
+        assert child in parents
 
 
 @pytest.mark.parametrize("name", SPACES)
