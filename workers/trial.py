@@ -1,4 +1,4 @@
-"""One trial: apply the plan, climb the rungs, report each; failures come back as data."""
+"""Trials one after another on a model that stays loaded; whatever fails in one comes back as data."""
 
 from __future__ import annotations
 
@@ -6,22 +6,15 @@ import gc
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from time import perf_counter
 
 import torch
-from safetensors.torch import save_file
 
-from objectives.flops import costs
-from workers.apply_plan import apply_plan
 from workers.describe import check_fit
-from workers.evaluate import evaluate
-from workers.latency import time_latency
 from workers.origin import origin
-from workers.requests import Rung, RungReport, TrialReport, TrialRequest, TrialState
+from workers.requests import RungReport, TrialReport, TrialRequest, TrialState
+from workers.rungs import climb
 from workers.session import Session
-from workers.tuning import State, Tuning, copy_state
-from workers.watchdog import Watchdog
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +58,59 @@ class Worker:
         start = perf_counter()
         session = self.load(request)
         with _threads(request.threads):
-            yield from _climb(session, request, seconds_to_load=perf_counter() - start)
+            yield from climb(session, request, seconds_to_load=perf_counter() - start)
+
+
+class TrialRun:
+    """A trial under way, for callers that decide after every rung. Never raises what goes wrong inside the trial."""
+
+    def __init__(self, worker: Worker, request: TrialRequest) -> None:
+        self.request = request
+        self._worker, self._rungs = worker, worker.rungs(request)
+        self._reports: list[RungReport] = []
+        self._failure: str | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether there is no next rung: all are done, or one failed."""
+        return self._failure is not None or len(self._reports) == len(self.request.rungs)
+
+    def next(self) -> RungReport | None:
+        """Runs the next rung; None where it failed or the trial has ended."""
+        if self.ended:
+            return None
+        try:
+            self._reports.append(next(self._rungs))
+        except Exception as error:
+            log.debug("trial %s failed", self.request.number, exc_info=True)
+            self._failure = reason_of(error)
+            _free_memory()
+            return None
+        if self.ended:
+            self.close()
+        return self._reports[-1]
+
+    def close(self) -> None:
+        """Restores the model; a trial that has rungs left is PRUNED from here on."""
+        self._rungs.close()
+
+    def report(self) -> TrialReport:
+        """The trial so far: PRUNED as long as rungs are left."""
+        plan, done = self.request.parsed_plan, len(self._reports)
+        state, reason = TrialState.COMPLETE, None
+        if self._failure is not None:
+            state, reason = TrialState.FAILED, self._failure
+        elif not self.ended:
+            state, reason = TrialState.PRUNED, f"stopped after {done} of {len(self.request.rungs)} rungs"
+        return TrialReport(
+            number=self.request.number,
+            plan=str(plan),
+            digest=plan.digest,
+            state=state,
+            reason=reason,
+            rungs=tuple(self._reports),
+            origin=origin(self.request, self._worker.session),
+        )
 
 
 def run_trial(worker: Worker, request: TrialRequest, go_on: Callable[[RungReport], bool]) -> TrialReport:
@@ -73,34 +118,14 @@ def run_trial(worker: Worker, request: TrialRequest, go_on: Callable[[RungReport
 
     Whatever goes wrong inside the trial is the reason of a FAILED report; errors of `go_on` are the caller's.
     """
-    rungs: list[RungReport] = []
-    trial = worker.rungs(request)
-    state, reason = TrialState.COMPLETE, None
+    run = TrialRun(worker, request)
     try:
-        while len(rungs) < len(request.rungs):
-            try:
-                rungs.append(next(trial))
-            except Exception as error:
-                log.debug("trial %s failed", request.number, exc_info=True)
-                state, reason = TrialState.FAILED, reason_of(error)
-                break
-            if not go_on(rungs[-1]) and len(rungs) < len(request.rungs):
-                state, reason = TrialState.PRUNED, f"stopped after rung {rungs[-1].rung}"
+        while (rung := run.next()) is not None:
+            if not go_on(rung):
                 break
     finally:
-        trial.close()
-        if state == TrialState.FAILED:
-            _free_memory()
-    plan = request.parsed_plan
-    return TrialReport(
-        number=request.number,
-        plan=str(plan),
-        digest=plan.digest,
-        state=state,
-        reason=reason,
-        rungs=tuple(rungs),
-        origin=origin(request, worker.session),
-    )
+        run.close()
+    return run.report()
 
 
 def reason_of(error: Exception) -> str:
@@ -125,107 +150,3 @@ def _free_memory() -> None:
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-
-
-def _climb(session: Session, request: TrialRequest, seconds_to_load: float) -> Iterator[RungReport]:
-    watchdog = Watchdog(request.time_limit)
-    torch.manual_seed(request.seed)
-    try:
-        session.make_dense()
-        with watchdog:
-            trial = _Trial(session, request)
-        with apply_plan(session.loaded.model, request.parsed_plan):
-            for number, rung in enumerate(request.rungs):
-                with watchdog:
-                    report = trial.run(number, rung, {"load": seconds_to_load})
-                yield report
-                seconds_to_load = 0.0
-    finally:
-        session.make_dense()
-
-
-class _Trial:
-    """The state of one trial between rungs: its tuning, and the mapping module as last tuned."""
-
-    def __init__(self, session: Session, request: TrialRequest) -> None:
-        self.session, self.request = session, request
-        self.costs = costs(session.shape, request.parsed_plan, session.workload(request)).as_dict()
-        self.tuned: State | None = None
-        self.accuracy_at: dict[int, float] = {}
-        """Accuracy on the tune split after so many tuning steps."""
-        steps = request.rungs[-1].tuning_steps
-        if steps:
-            lessons = session.lessons(request.tuning, request.seed)
-            if request.tuning.kl_weight:
-                lessons.learn_dense(steps)
-            self.tuning = Tuning(lessons, steps)
-
-    def run(self, number: int, rung: Rung, seconds: dict[str, float]) -> RungReport:
-        """Tunes, evaluates and measures one rung; leaves in the mapping module what was evaluated."""
-        clock = _Clock(seconds)
-        tuned, tune_accuracy = self._tune(rung.tuning_steps) if rung.tuning_steps else (False, None)
-        clock.lap("tune")
-        loaded, prepared = self.session.loaded, self.session.split(rung.split)
-        result = evaluate(loaded, prepared, self.request.metric, rung.questions)
-        clock.lap("evaluate")
-        latency = time_latency(loaded, prepared) if rung.latency else None
-        clock.lap("latency")
-        last = number == len(self.request.rungs) - 1
-        return RungReport(
-            rung=number,
-            split=rung.split,
-            questions=len(result.scores),
-            accuracy=result.accuracy,
-            accuracy_by_kind=result.accuracy_by_kind,
-            scores=result.scores,
-            tuning_steps=rung.tuning_steps,
-            tuned=tuned,
-            tune_accuracy=tune_accuracy,
-            costs=self.costs,
-            seconds=clock.seconds,
-            latency=latency,
-            artifact=self._store() if tuned and last else None,
-        )
-
-    def _tune(self, steps: int) -> tuple[bool, tuple[float, float]]:
-        """Tunes on to `steps` and keeps the better mapping module, by the tune split: (tuned is kept, accuracies)."""
-        session = self.session
-        if 0 not in self.accuracy_at:
-            self.accuracy_at[0] = self._tune_accuracy()
-        if self.tuned is not None:
-            session.loaded.projector.load_state_dict(self.tuned)
-        self.tuning.until(steps)
-        self.tuned = copy_state(session.loaded)
-        if steps not in self.accuracy_at:
-            self.accuracy_at[steps] = self._tune_accuracy()
-        before, after = self.accuracy_at[0], self.accuracy_at[steps]
-        if after <= before:
-            session.make_dense()
-        return after > before, (before, after)
-
-    def _tune_accuracy(self) -> float:
-        session = self.session
-        return evaluate(session.loaded, session.split("tune"), self.request.metric).accuracy
-
-    def _store(self) -> str | None:
-        """Writes the mapping module into the artifacts folder; the file's name, None where no folder is given."""
-        if self.request.artifacts is None:
-            return None
-        number, digest = self.request.number, self.request.parsed_plan.digest
-        name = f"trial-{number:06d}" if number is not None else f"plan-{digest[:12]}"
-        folder = Path(self.request.artifacts)
-        folder.mkdir(parents=True, exist_ok=True)
-        state = {key: tensor.contiguous() for key, tensor in copy_state(self.session.loaded).items()}
-        save_file(state, folder / f"{name}.safetensors", metadata={"plan": str(self.request.parsed_plan)})
-        return f"{name}.safetensors"
-
-
-class _Clock:
-    """Wall-clock seconds of the steps of a rung."""
-
-    def __init__(self, seconds: dict[str, float]) -> None:
-        self.seconds, self._last = dict(seconds), perf_counter()
-
-    def lap(self, name: str) -> None:
-        now = perf_counter()
-        self.seconds[name], self._last = now - self._last, now

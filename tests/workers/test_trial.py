@@ -11,11 +11,11 @@ from safetensors.torch import load_file
 from objectives.flops import costs
 from objectives.workload import Workload
 from spaces.plan import Plan, PlanError
-from workers import trial as trials
+from workers import rungs as climbing
 from workers.describe import describe_model
 from workers.evaluate import NonFinite
 from workers.requests import DataSource, Rung, TrialReport, TrialRequest, TrialState, TuningRecipe
-from workers.trial import Worker, run_trial
+from workers.trial import TrialRun, Worker, run_trial
 from workers.watchdog import TrialTimeout, Watchdog
 
 RUNGS = (Rung(questions=6), Rung(tuning_steps=2, questions=12), Rung(tuning_steps=6))
@@ -94,7 +94,7 @@ class TestRungs:
         seen = []
         report = run_trial(worker, make(), lambda rung: seen.append(rung.rung) or rung.rung < 1)
         assert (report.state, seen) == (TrialState.PRUNED, [0, 1])
-        assert report.reason == "stopped after rung 1"
+        assert report.reason == "stopped after 2 of 3 rungs"
         untouched(worker)
         report = run_trial(worker, make(), lambda rung: rung.rung < 2)
         assert report.state == TrialState.COMPLETE, "after the last rung there is nothing to stop"
@@ -103,6 +103,15 @@ class TestRungs:
         with pytest.raises(KeyError):
             run_trial(worker, make(), lambda rung: {}["missing"])
         untouched(worker)
+
+    def test_rung_by_rung(self, worker, make):
+        run = TrialRun(worker, make())
+        assert (run.report().state, run.report().rungs, run.ended) == (TrialState.PRUNED, (), False)
+        assert run.next().rung == 0
+        assert (run.report().state, len(run.report().rungs)) == (TrialState.PRUNED, 1)
+        assert (run.next().rung, run.next().rung, run.next(), run.ended) == (1, 2, None, True)
+        untouched(worker)
+        assert numbers(run.report()) == numbers(run_trial(worker, make(), always))
 
     def test_latency_is_measured_where_asked(self, worker, make):
         (rung,) = run_trial(worker, make(rungs=(Rung(questions=2, latency=True),)), always).rungs
@@ -122,7 +131,7 @@ class TestTuning:
                 is_dense = all(torch.equal(state[n], t) for n, t in trial.session.dense.items())
                 return dense if is_dense else tuned
 
-            monkeypatch.setattr(trials._Trial, "_tune_accuracy", accuracy)
+            monkeypatch.setattr(climbing.RunningTrial, "_tune_accuracy", accuracy)
 
         return install
 
@@ -158,8 +167,8 @@ class TestTuning:
         session = worker.session
         session.loaded.projector.load_state_dict(load_file(tmp_path / last.artifact))
         try:
-            with trials.apply_plan(session.loaded.model, Plan.parse("a..p")):
-                again = trials.evaluate(session.loaded, session.split("search"), "exact_match")
+            with climbing.apply_plan(session.loaded.model, Plan.parse("a..p")):
+                again = climbing.evaluate(session.loaded, session.split("search"), "exact_match")
         finally:
             session.make_dense()
         assert again.scores == last.scores
@@ -168,7 +177,7 @@ class TestTuning:
 class TestFailures:
     def failing(self, monkeypatch, error, at=1):
         calls = []
-        real = trials.evaluate
+        real = climbing.evaluate
 
         def evaluate(*args):
             calls.append(args)
@@ -176,7 +185,7 @@ class TestFailures:
                 raise error
             return real(*args)
 
-        monkeypatch.setattr(trials, "evaluate", evaluate)
+        monkeypatch.setattr(climbing, "evaluate", evaluate)
 
     @pytest.mark.parametrize(
         ("error", "reason"),
@@ -210,7 +219,7 @@ class TestFailures:
 
     def test_a_hanging_trial_is_ended(self, worker, make, monkeypatch):
         worker.load(make())
-        monkeypatch.setattr(trials, "evaluate", lambda *args: time.sleep(60))
+        monkeypatch.setattr(climbing, "evaluate", lambda *args: time.sleep(60))
         start = time.monotonic()
         report = run_trial(worker, make(time_limit=0.3), always)
         assert time.monotonic() - start < 5

@@ -1,0 +1,124 @@
+"""The rungs of one trial: tune, evaluate, measure, report; with the plan applied from the first to the last."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from time import perf_counter
+
+import torch
+from safetensors.torch import save_file
+
+from objectives.flops import costs
+from workers.apply_plan import apply_plan
+from workers.evaluate import evaluate
+from workers.latency import time_latency
+from workers.requests import Rung, RungReport, TrialRequest
+from workers.session import Session
+from workers.tuning import State, Tuning, copy_state
+from workers.watchdog import Watchdog
+
+
+def climb(session: Session, request: TrialRequest, seconds_to_load: float = 0.0) -> Iterator[RungReport]:
+    """Yields the report of every rung; however it ends, model and mapping module are then as they were loaded."""
+    watchdog = Watchdog(request.time_limit)
+    torch.manual_seed(request.seed)
+    try:
+        session.make_dense()
+        with watchdog:
+            trial = RunningTrial(session, request)
+        with apply_plan(session.loaded.model, request.parsed_plan):
+            for number, rung in enumerate(request.rungs):
+                with watchdog:
+                    report = trial.run(number, rung, {"load": seconds_to_load})
+                yield report
+                seconds_to_load = 0.0
+    finally:
+        session.make_dense()
+
+
+class RunningTrial:
+    """The state of one trial between rungs: its tuning, and the mapping module as last tuned."""
+
+    def __init__(self, session: Session, request: TrialRequest) -> None:
+        self.session, self.request = session, request
+        self.costs = costs(session.shape, request.parsed_plan, session.workload(request)).as_dict()
+        self.tuned: State | None = None
+        self.accuracy_at: dict[int, float] = {}
+        """Accuracy on the tune split after so many tuning steps."""
+        steps = request.rungs[-1].tuning_steps
+        if steps:
+            lessons = session.lessons(request.tuning, request.seed)
+            if request.tuning.kl_weight:
+                lessons.learn_dense(steps)
+            self.tuning = Tuning(lessons, steps)
+
+    def run(self, number: int, rung: Rung, seconds: dict[str, float]) -> RungReport:
+        """Tunes, evaluates and measures one rung; leaves in the mapping module what was evaluated."""
+        clock = _Clock(seconds)
+        tuned, tune_accuracy = self._tune(rung.tuning_steps) if rung.tuning_steps else (False, None)
+        clock.lap("tune")
+        loaded, prepared = self.session.loaded, self.session.split(rung.split)
+        result = evaluate(loaded, prepared, self.request.metric, rung.questions)
+        clock.lap("evaluate")
+        latency = time_latency(loaded, prepared) if rung.latency else None
+        clock.lap("latency")
+        last = number == len(self.request.rungs) - 1
+        return RungReport(
+            rung=number,
+            split=rung.split,
+            questions=len(result.scores),
+            accuracy=result.accuracy,
+            accuracy_by_kind=result.accuracy_by_kind,
+            scores=result.scores,
+            tuning_steps=rung.tuning_steps,
+            tuned=tuned,
+            tune_accuracy=tune_accuracy,
+            costs=self.costs,
+            seconds=clock.seconds,
+            latency=latency,
+            artifact=self._store() if tuned and last else None,
+        )
+
+    def _tune(self, steps: int) -> tuple[bool, tuple[float, float]]:
+        """Tunes on to `steps` and keeps the better mapping module, by the tune split: (tuned is kept, accuracies)."""
+        session = self.session
+        if 0 not in self.accuracy_at:
+            self.accuracy_at[0] = self._tune_accuracy()
+        if self.tuned is not None:
+            session.loaded.projector.load_state_dict(self.tuned)
+        self.tuning.until(steps)
+        self.tuned = copy_state(session.loaded)
+        if steps not in self.accuracy_at:
+            self.accuracy_at[steps] = self._tune_accuracy()
+        before, after = self.accuracy_at[0], self.accuracy_at[steps]
+        if after <= before:
+            session.make_dense()
+        return after > before, (before, after)
+
+    def _tune_accuracy(self) -> float:
+        session = self.session
+        return evaluate(session.loaded, session.split("tune"), self.request.metric).accuracy
+
+    def _store(self) -> str | None:
+        """Writes the mapping module into the artifacts folder; the file's name, None where no folder is given."""
+        if self.request.artifacts is None:
+            return None
+        number, digest = self.request.number, self.request.parsed_plan.digest
+        name = f"trial-{number:06d}" if number is not None else f"plan-{digest[:12]}"
+        folder = Path(self.request.artifacts)
+        folder.mkdir(parents=True, exist_ok=True)
+        state = {key: tensor.contiguous() for key, tensor in copy_state(self.session.loaded).items()}
+        save_file(state, folder / f"{name}.safetensors", metadata={"plan": str(self.request.parsed_plan)})
+        return f"{name}.safetensors"
+
+
+class _Clock:
+    """Wall-clock seconds of the steps of a rung."""
+
+    def __init__(self, seconds: dict[str, float]) -> None:
+        self.seconds, self._last = dict(seconds), perf_counter()
+
+    def lap(self, name: str) -> None:
+        now = perf_counter()
+        self.seconds[name], self._last = now - self._last, now
