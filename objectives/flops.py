@@ -52,14 +52,12 @@ def flops(shape: ModelShape, plan: Plan, workload: Workload) -> Ledger:
             f"a plan must have as many blocks as the model, {shape.num_blocks}, got {len(plan)} in '{plan}': "
             "write one character a block"
         )
-    num_attention = sum(op.runs_attention for op in plan.ops)
-    num_ffn = sum(op.runs_ffn for op in plan.ops)
     prompt, steps, batch = workload.prompt_tokens, workload.decode_steps, workload.batch
     # Decode step t = 1, 2, ... feeds one token, which attends to the prompt and to t generated tokens.
     decode_keys = steps * prompt + _triangle(steps)
-    prefill = num_attention * _attention(shape, prompt, prompt * prompt) + num_ffn * _ffn(shape, prompt)
+    prefill = plan.num_attention * _attention(shape, prompt, prompt * prompt) + plan.num_ffn * _ffn(shape, prompt)
     projector = sum(2 * inputs * outputs for inputs, outputs in shape.projector)
-    decode = num_attention * _attention(shape, steps, decode_keys) + num_ffn * _ffn(shape, steps)
+    decode = plan.num_attention * _attention(shape, steps, decode_keys) + plan.num_ffn * _ffn(shape, steps)
     return Ledger(
         vision=batch * workload.images * _vision(shape.vision),
         projector=batch * workload.visual_tokens * projector,
@@ -108,7 +106,7 @@ def costs(shape: ModelShape, plan: Plan, workload: Workload) -> Costs:
 
 def depth(plan: Plan) -> int:
     """Sub-layers that must run one after another; attention and FFN of a parallel block count as one."""
-    return sum(_SEQUENTIAL_SUBLAYERS[op] for op in plan.ops)
+    return sum(sublayers * plan.ops.count(op) for op, sublayers in _SEQUENTIAL_SUBLAYERS.items())
 
 
 def _attention(shape: ModelShape, rows: float, pairs: float) -> float:

@@ -6,16 +6,14 @@ from spaces.shape import ModelShape, VisionShape
 
 def parameter_bytes(shape: ModelShape, plan: Plan) -> int:
     """Bytes of the parameters that stay when skipped attentions and FFNs are removed with their norms."""
-    skipped_attention = sum(not op.runs_attention for op in plan.ops)
-    skipped_ffn = sum(not op.runs_ffn for op in plan.ops)
-    removed = skipped_attention * _attention(shape) + skipped_ffn * _ffn(shape)
+    removed = (len(plan) - plan.num_attention) * _attention(shape) + (len(plan) - plan.num_ffn) * _ffn(shape)
     return (_all(shape) - removed) * shape.bytes_per_parameter
 
 
 def kv_bytes_per_token(shape: ModelShape, plan: Plan) -> int:
     """Bytes of the keys and values of one token of one sequence, in every block whose attention runs."""
     cached = 2 * shape.num_kv_heads * shape.head_size * shape.bytes_per_parameter
-    return cached * sum(op.runs_attention for op in plan.ops)
+    return cached * plan.num_attention
 
 
 def _attention(shape: ModelShape) -> int:

@@ -13,6 +13,8 @@ from spaces.plan_json import SCHEMA, blocks_of
 __all__ = ["Block", "Op", "Plan", "PlanError"]
 
 _BLOCKS = {op: Block(op) for op in Op}
+_WITH_ATTENTION = tuple(op for op in Op if op.runs_attention)
+_WITH_FFN = tuple(op for op in Op if op.runs_ffn)
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,17 @@ class Plan:
     @property
     def num_changed(self) -> int:
         """The number of blocks that are not kept as they are."""
-        return sum(op is not Op.KEEP for op in self.ops)
+        return len(self.ops) - self.ops.count(Op.KEEP)
+
+    @property
+    def num_attention(self) -> int:
+        """The number of blocks whose self-attention runs."""
+        return sum(self.ops.count(op) for op in _WITH_ATTENTION)
+
+    @property
+    def num_ffn(self) -> int:
+        """The number of blocks whose FFN runs."""
+        return sum(self.ops.count(op) for op in _WITH_FFN)
 
     def counts(self) -> dict[str, int]:
         """How many blocks have each op, by op name; every op is listed."""

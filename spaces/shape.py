@@ -87,7 +87,9 @@ class ModelShape:
             )
         for layer in self.projector:
             if len(layer) != 2 or min(layer) < 1:
-                raise ShapeError(f"a projector layer must be (inputs, outputs), both positive, got {layer}")
+                raise ShapeError(
+                    f"a projector layer must be (inputs, outputs), both positive, got {layer}: check the config"
+                )
 
 
 def _check_positive(shape: VisionShape | ModelShape) -> None:

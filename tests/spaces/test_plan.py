@@ -92,6 +92,7 @@ def test_counts_add_up(plan):
 def test_which_sublayers_run():
     assert [op.runs_attention for op in Op] == [True, False, True, False, True]
     assert [op.runs_ffn for op in Op] == [True, True, False, False, True]
+    assert (Plan.parse(".afbp.aa").num_attention, Plan.parse(".afbp.aa").num_ffn) == (4, 6)
 
 
 def test_plan_cannot_be_changed():
