@@ -24,7 +24,8 @@ from workers.prepare import Prepared
 
 PER_IMAGE = 16
 """Questions in a pack at most."""
-PACKS_AT_ONCE = 32
+TOKENS_AT_ONCE = 8192
+"""Prompt tokens in a batch, about: what bounds the memory of the KV cache."""
 
 
 class NonFinite(ArithmeticError):
@@ -63,7 +64,7 @@ def evaluate(loaded: LoadedModel, prepared: Prepared, metric: str, questions: in
 def answer(loaded: LoadedModel, prepared: Prepared, questions: int) -> list[str]:
     """Greedy answers as text, special tokens left out."""
     ids: list[list[int]] = [[] for _ in range(questions)]
-    for batch in prepared.packs(loaded, questions, PER_IMAGE, PACKS_AT_ONCE):
+    for batch in prepared.packs(loaded, questions, PER_IMAGE, TOKENS_AT_ONCE):
         _answer_batch(loaded, prepared, batch, ids)
     texts = loaded.processor.tokenizer.batch_decode(ids, skip_special_tokens=True)
     return [text.strip() for text in texts]

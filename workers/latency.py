@@ -24,7 +24,7 @@ def time_latency(loaded: LoadedModel, prepared: Prepared) -> dict[str, float]:
     Prefill is projector, decoder and LM head from cached image features to the first token; a decode step is one
     further token with the KV cache.
     """
-    (batch,) = prepared.packs(loaded, 1, 1, 1)
+    (batch,) = prepared.packs(loaded, questions=1, per_image=1, tokens=1)
     caches: list[DynamicCache] = []
 
     def prefill() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -29,9 +30,12 @@ class Prepared:
     """Tokens of the longest answer of the split, end-of-sequence included: where generation is cut off."""
     _packs: dict[tuple[int, ...], list[PackedBatch]] = field(default_factory=dict, repr=False)
 
-    def packs(self, loaded: LoadedModel, questions: int, per_image: int, batch_size: int) -> list[PackedBatch]:
-        """The first `questions` questions in packs, on the model's device; kept for the next trial."""
-        key = (questions, per_image, batch_size)
+    def packs(self, loaded: LoadedModel, questions: int, per_image: int, tokens: int) -> list[PackedBatch]:
+        """The first `questions` questions in packs, about `tokens` tokens a batch, on the model's device.
+
+        Kept for the next trial.
+        """
+        key = (questions, per_image, tokens)
         if key not in self._packs:
             batches = pack(
                 self.items[:questions],
@@ -39,10 +43,17 @@ class Prepared:
                 with_answers=False,
                 image_token=loaded.image_token,
                 pad_token=loaded.pad_token,
-                batch_size=batch_size,
+                batch_size=max(1, tokens // self._pack_tokens(loaded, per_image)),
             )
             self._packs[key] = [batch.to(loaded.device) for batch in batches]
         return self._packs[key]
+
+    def _pack_tokens(self, loaded: LoadedModel, per_image: int) -> int:
+        """Tokens of a full pack, about: the longest prompt, and its text once more for every further question."""
+        longest = max(len(item.prompt) for item in self.items)
+        text = max(len(item.prompt) - item.prompt.count(loaded.image_token) for item in self.items)
+        most = max(Counter(item.image for item in self.items).values())
+        return longest + (min(per_image, most) - 1) * text
 
 
 def prepare(loaded: LoadedModel, samples: Sequence[Sample]) -> Prepared:

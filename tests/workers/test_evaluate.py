@@ -37,12 +37,19 @@ def test_answers_equal_generate(loaded, prepared, text):
     assert text == "bbbb" or len(set(plain)) > 3, "the answers must differ, or the test says nothing"
 
 
-@pytest.mark.parametrize(("per_image", "at_once"), [(1, 32), (2, 1), (3, 3), (16, 32)])
-def test_packing_does_not_change_answers(loaded, prepared, monkeypatch, per_image, at_once):
+@pytest.mark.parametrize(("per_image", "tokens"), [(1, 100), (2, 1), (3, 60), (16, 8192)])
+def test_packing_does_not_change_answers(loaded, prepared, monkeypatch, per_image, tokens):
     plain = answer(loaded, prepared, len(prepared.samples))
     monkeypatch.setattr(evaluating, "PER_IMAGE", per_image)
-    monkeypatch.setattr(evaluating, "PACKS_AT_ONCE", at_once)
+    monkeypatch.setattr(evaluating, "TOKENS_AT_ONCE", tokens)
     assert answer(loaded, prepared, len(prepared.samples)) == plain
+
+
+def test_batches_hold_about_as_many_tokens_as_asked(loaded, prepared):
+    for tokens in (1, 40, 100, 1000):
+        sizes = [batch.input_ids.numel() for batch in prepared.packs(loaded, 24, 16, tokens)]
+        assert max(sizes) <= max(tokens, len(prepared.packs(loaded, 24, 16, 1)[0].input_ids[0]))
+    assert len(prepared.packs(loaded, 24, 16, 1000)) == 1
 
 
 def test_the_first_questions_only(loaded, prepared):
