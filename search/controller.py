@@ -179,6 +179,8 @@ class Controller:
             return
         self._running.discard(job.number)
         state, reason = report.state, report.reason
+        if not all(math.isfinite(rung.accuracy) for rung in report.rungs):
+            state, reason = TrialState.FAILED, f"accuracy must be finite, got {report.rungs[-1].accuracy}"
         if state is TrialState.COMPLETE and self.history.record(job.number).probe:
             state, reason = TrialState.PRUNED, "a probe: it ends after the cheapest rung"
         self._results.end_trial(job.number, state, reason, report.origin)

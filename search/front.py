@@ -1,7 +1,9 @@
 """The front as a table on the terminal."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Literal
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -11,39 +13,33 @@ from search.settings import Settings
 from search.summary import summarize
 
 
-def front_table(summary: dict[str, Any]) -> Table:
+def console() -> Console:
+    """Where commands print: as wide as the terminal, wide enough for a table in a file."""
+    plain = Console(highlight=False)
+    return plain if plain.is_terminal else Console(highlight=False, width=160)
+
+
+def front_table(summary: dict[str, Any], width: int) -> Table:
     """One row a plan of the front, cheapest first, and the dense model below."""
-    table = Table(title=f"Pareto front of {summary['run']}", title_justify="left")
-    for name, justify in (
-        ("trial", "right"), ("plan", "left"), ("FLOPs", "right"), ("of dense", "right"), ("accuracy", "right"),
-        ("on test", "right"), ("against dense, 95 %", "right"), ("found by", "left"),
-    ):  # fmt: skip
-        table.add_column(name, justify=justify, no_wrap=name != "found by")
-    for trial in summary["front"]:
-        table.add_row(*_cells(trial))
+    table = Table(title=f"Pareto front of {summary['run']}", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    columns = [*_COLUMNS, _ORIGIN] if width >= WIDE else _COLUMNS
+    for name, justify, _ in columns:
+        table.add_column(name, justify=justify, no_wrap=True)
     dense = summary["dense"]
+    for trial in summary["front"]:
+        table.add_row(*(cell(trial) for _, _, cell in columns))
     if dense and all(dense["number"] != trial["number"] for trial in summary["front"]):
         table.add_section()
-        table.add_row(*_cells(dense), style="dim")
+        table.add_row(*(cell(dense) for _, _, cell in columns), style="dim")
     return table
 
 
-def _cells(trial: dict[str, Any]) -> list[str]:
+def _against_dense(trial: dict[str, Any]) -> str:
     test = trial["test"]
-    against = ""
-    if test and "difference_to_dense" in test:
-        low, high = test["difference_interval"]
-        against = f"{test['difference_to_dense']:+.3f} [{low:+.3f}, {high:+.3f}]"
-    return [
-        str(trial["number"]),
-        trial["plan"],
-        _engineering(trial["flops"]),
-        f"{trial['flops_ratio']:.1%}",
-        f"{trial['accuracy']:.3f}",
-        f"{test['accuracy']:.3f}" if test else "",
-        against,
-        trial["origin"],
-    ]
+    if not test or "difference_to_dense" not in test:
+        return ""
+    low, high = test["difference_interval"]
+    return f"{test['difference_to_dense']:+.3f} [{low:+.3f}, {high:+.3f}]"
 
 
 def _engineering(flops: float) -> str:
@@ -52,6 +48,20 @@ def _engineering(flops: float) -> str:
         if flops >= size:
             return f"{flops / size:.3g} {unit}"
     return f"{flops:.0f}"
+
+
+#: Column, its side, and what it shows of a trial.
+_COLUMNS: list[tuple[str, Literal["left", "right"], Callable[[dict[str, Any]], str]]] = [
+    ("trial", "right", lambda trial: str(trial["number"])),
+    ("plan", "left", lambda trial: trial["plan"]),
+    ("FLOPs", "right", lambda trial: _engineering(trial["flops"])),
+    ("ratio", "right", lambda trial: f"{trial['flops_ratio']:.3f}"),
+    ("accuracy", "right", lambda trial: f"{trial['accuracy']:.3f}"),
+    ("test", "right", lambda trial: f"{trial['test']['accuracy']:.3f}" if trial["test"] else ""),
+    ("against dense, 95 %", "right", _against_dense),
+]
+_ORIGIN = ("found by", "left", lambda trial: trial["origin"])
+WIDE = 110
 
 
 def print_front(settings: Settings, controller: Controller) -> None:
@@ -63,28 +73,26 @@ def print_front(settings: Settings, controller: Controller) -> None:
     summary = summarize(results)
     records = results.records()
     results.close()
-    console = Console(highlight=False)
-    console.print()
-    console.print(front_table(summary) if summary["front"] else "No trial has finished its last rung yet.")
+    out = console()
+    out.print()
+    out.print(front_table(summary, out.width) if summary["front"] else "No trial has finished its last rung yet.")
     counts = summary["counts"]
     states = ", ".join(f"{counts.get(state, 0)} {state}" for state in ("complete", "pruned", "failed", "running"))
-    console.print(
-        f"{counts['trials']} of {summary['budget']} trials: {states}. Hypervolume {summary['hypervolume']:.4f}."
-    )
+    out.print(f"{counts['trials']} of {summary['budget']} trials: {states}. Hypervolume {summary['hypervolume']:.4f}.")
     if summary["front"]:
         picture = folder / "front.png"
         draw_front(records, summary, picture)
-        console.print(f"Picture: {picture}", soft_wrap=True)
-    console.print(f"Database: {settings.storage_url}", soft_wrap=True)
+        out.print(f"Picture: {picture}", soft_wrap=True)
+    out.print(f"Database: {settings.storage_url}", soft_wrap=True)
     where = f"--out {folder}" + (f" --storage {settings.storage}" if settings.storage else "")
     if not controller.finished:
-        console.print("Not finished: the same command goes on where this one stopped.")
-    console.print("Next:")
+        out.print("Not finished: the same command goes on where this one stopped.")
+    out.print("Next:")
     for what in ("report", "dashboard", "status"):
-        console.print(f"  python -m search.{what} {where}", soft_wrap=True)
+        out.print(f"  python -m search.{what} {where}", soft_wrap=True)
     if summary["front"]:
         number = summary["front"][-1]["number"]
-        console.print(
+        out.print(
             f"  python -m search.report {where} --request {number} | python -m workers -    # run a trial by hand",
             soft_wrap=True,
         )

@@ -21,7 +21,7 @@ def report(
 ) -> None:
     """Show what a run has found so far."""
     from search.complaint import one_line_errors
-    from search.front import front_table
+    from search.front import console, front_table
     from search.open_folder import open_results
     from search.summary import summarize
 
@@ -37,15 +37,13 @@ def report(
         elif as_json:
             print(json.dumps(summary, indent=1))
         else:
-            from rich.console import Console
-
             from search.picture import draw_front
 
             file = picture or out / "front.png"
             draw_front(records, summary, file)
-            console = Console(highlight=False)
-            console.print(front_table(summary))
-            console.print(f"Hypervolume {summary['hypervolume']:.4f}. Picture: {file}", soft_wrap=True)
+            printer = console()
+            printer.print(front_table(summary, printer.width))
+            printer.print(f"Hypervolume {summary['hypervolume']:.4f}. Picture: {file}", soft_wrap=True)
 
 
 if __name__ == "__main__":

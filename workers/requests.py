@@ -20,7 +20,7 @@ Split = Literal["train", "tune", "search", "test"]
 class Value(BaseModel):
     """A frozen record that refuses unknown keys: a typing error in a request must not pass unseen."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
 
 
 class ModelSource(Value):
