@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from spaces.names import unknown
 from workers.families import Families, families_of
 from workers.files import checkpoint, read_config
 from workers.packing import PackedBatch
@@ -19,6 +20,10 @@ DTYPES = {
     "bfloat16": torch.bfloat16,
     "float16": torch.float16,
 }
+
+
+ATTENTIONS = ("sdpa", "eager")
+"""Those that take the additive 4-D mask of packed questions."""
 
 
 @dataclass(frozen=True)
@@ -99,27 +104,43 @@ def load_model(source: ModelSource) -> LoadedModel:
 
     Raises ValueError, before any weight is read, for a model that can't be found or whose family is unknown.
     """
-    from transformers import AutoModelForImageTextToText, AutoProcessor
-    from transformers.utils import logging
-
     families_of(read_config(source))
-    logging.disable_progress_bar()
-    place = checkpoint(source)
-    options = {"revision": source.revision, "trust_remote_code": source.trust_remote_code}
-    model = AutoModelForImageTextToText.from_pretrained(
-        place, dtype=DTYPES[source.dtype], attn_implementation=source.attn_implementation, **options
-    )
-    processor = AutoProcessor.from_pretrained(place, **options)
+    device = pick_device(source.device)
+    if source.attn_implementation not in ATTENTIONS:
+        raise unknown("attention implementation", source.attn_implementation, ATTENTIONS)
+    model, processor = _from_pretrained(source)
     if processor.chat_template is None:
         raise ValueError(
             f"a model must have a chat template, got {source.name!r} without one: "
             "put chat_template.jinja into its folder"
         )
-    device = pick_device(source.device)
     model.to(device).eval().requires_grad_(False)
     loaded = LoadedModel(model, processor, families_of(model.config.to_dict()), device)
     loaded.projector.requires_grad_(True)
     return loaded
+
+
+def _from_pretrained(source: ModelSource) -> tuple[Any, Any]:
+    from transformers import AutoModelForImageTextToText, AutoProcessor
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    place = checkpoint(source)
+    options = {"revision": source.revision, "trust_remote_code": source.trust_remote_code}
+    attention, dtype = source.attn_implementation, DTYPES[source.dtype]
+    try:
+        model = AutoModelForImageTextToText.from_pretrained(
+            place, dtype=dtype, attn_implementation=attention, **options
+        )
+        return model, AutoProcessor.from_pretrained(place, **options)
+    except (torch.OutOfMemoryError, MemoryError):
+        raise
+    except Exception as error:  # broken files raise whatever their reader raises
+        why = " ".join(str(error).split())[:300]
+        raise ValueError(
+            f"a model must load with transformers, got {source.name!r} ({type(error).__name__}: {why}): "
+            "save it again, or try AutoModelForImageTextToText.from_pretrained on it"
+        ) from error
 
 
 def pick_device(name: str) -> torch.device:

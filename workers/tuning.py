@@ -7,6 +7,7 @@ divergence from the dense model. Seed and data order are the same for every tria
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -93,12 +94,17 @@ def answer_logits(loaded: LoadedModel, prepared: Prepared, batch: PackedBatch) -
 
 
 class Tuning:
-    """One trial's tuning; goes on from where it was when asked for more steps."""
+    """One trial's tuning; goes on from where it was when asked for more steps.
+
+    Steps are taken on float32 copies: in half precision small ones would be lost in rounding.
+    """
 
     def __init__(self, lessons: Lessons, total_steps: int) -> None:
         self.lessons, self.total_steps, self.step = lessons, total_steps, 0
-        recipe, parameters = lessons.recipe, list(lessons.loaded.projector.parameters())
-        self._optimizer = torch.optim.AdamW(parameters, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+        self._parameters = list(lessons.loaded.projector.parameters())
+        self._exact = [parameter.detach().float().clone() for parameter in self._parameters]
+        recipe = lessons.recipe
+        self._optimizer = torch.optim.AdamW(self._exact, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
 
     def until(self, steps: int) -> None:
         """Tunes until `steps` steps are done in all. Raises NonFinite on a loss that is NaN or infinite."""
@@ -106,13 +112,19 @@ class Tuning:
             loss = self._loss(self.step)
             if not torch.isfinite(loss):
                 raise NonFinite(f"the tuning loss must be finite, got {loss.item()} at step {self.step}")
-            for group in self._optimizer.param_groups:
-                group["lr"] = self.lessons.recipe.learning_rate * cosine(self.step, self.total_steps)
-            self._optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            self._optimizer.step()
+            gradients = torch.autograd.grad(loss, self._parameters)
+            self._take_step(gradients, self.lessons.recipe.learning_rate * cosine(self.step, self.total_steps))
             self.step += 1
-        self._optimizer.zero_grad(set_to_none=True)
+
+    @torch.no_grad()
+    def _take_step(self, gradients: Sequence[Tensor], learning_rate: float) -> None:
+        for group in self._optimizer.param_groups:
+            group["lr"] = learning_rate
+        for exact, gradient in zip(self._exact, gradients, strict=True):
+            exact.grad = gradient.float()
+        self._optimizer.step()
+        for parameter, exact in zip(self._parameters, self._exact, strict=True):
+            parameter.copy_(exact)
 
     def _loss(self, step: int) -> Tensor:
         lessons = self.lessons

@@ -12,6 +12,7 @@ from tests.workers.tiny import IMAGE_TOKEN, NUM_BLOCKS, inputs, tiny_model
 from workers.apply_plan import apply_plan
 
 MODEL = tiny_model()
+SDPA = tiny_model(attn="sdpa")
 SINGLE = [Plan.dense(NUM_BLOCKS).replace(i, op) for op in Op if op != Op.KEEP for i in (0, NUM_BLOCKS - 1)]
 EVERYWHERE = [Plan.of([op] * NUM_BLOCKS) for op in Op]
 EACH = pytest.mark.parametrize("plan", [*SINGLE, *EVERYWHERE, Plan.parse("afpb")], ids=str)
@@ -64,6 +65,12 @@ class TestOutputs:
     @given(plan=ANY)
     def test_equal_the_reference_for_mixed_plans(self, plan):
         check_reference(plan)
+
+    @EACH
+    def test_equal_under_the_default_attention(self, plan):
+        batch, mask = inputs(), inputs()["attention_mask"].bool()
+        with apply_plan(MODEL, plan), apply_plan(SDPA, plan):
+            torch.testing.assert_close(logits(SDPA, batch)[mask], logits(MODEL, batch)[mask], rtol=1e-4, atol=1e-4)
 
     @EACH
     def test_the_plan_matters(self, plan):

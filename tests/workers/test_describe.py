@@ -170,6 +170,19 @@ class TestErrors:
             with pytest.raises(ValueError, match="must have a chat template"):
                 read(ModelSource(name=str(tmp_path)))
 
+    def test_weights_that_cannot_be_read(self, tiny_folder, tmp_path):
+        for file in tiny_folder.iterdir():
+            (tmp_path / file.name).write_bytes(
+                file.read_bytes()[:1000] if "safetensors" in file.name else file.read_bytes()
+            )
+        with pytest.raises(ValueError, match="a model must load with transformers, got") as caught:
+            load_model(ModelSource(name=str(tmp_path)))
+        assert "\n" not in str(caught.value)
+
+    def test_an_attention_that_takes_no_mask(self, tiny_source):
+        with pytest.raises(ValueError, match="unknown attention implementation 'flash_attention_2'"):
+            load_model(tiny_source.model_copy(update={"attn_implementation": "flash_attention_2"}))
+
     def test_unknown_device(self, tiny_source):
         with pytest.raises(ValueError, match="device must be auto"):
             load_model(tiny_source.model_copy(update={"device": "quantum"}))

@@ -7,9 +7,19 @@ from spaces.plan import Plan
 from workers import evaluate as evaluating
 from workers.apply_plan import apply_plan
 from workers.evaluate import NonFinite, answer, evaluate
+from workers.loading import load_model
+from workers.prepare import prepare
 from workers.prompts import conversation
+from workers.requests import ModelSource
+from workers.samples import load_samples
 
 PLANS = ["....", "a...", "b..f", "pppp", ".aab", "bbbb"]
+
+
+@pytest.fixture(scope="module")
+def embedded():
+    loaded = load_model(ModelSource(device="cpu"))
+    return loaded, prepare(loaded, load_samples("embedded", "search", 24))
 
 
 def plain_answers(loaded, prepared):
@@ -35,6 +45,12 @@ def test_answers_equal_generate(loaded, prepared, text):
         plain = plain_answers(loaded, prepared)
         assert answer(loaded, prepared, len(prepared.samples)) == plain
     assert text == "bbbb" or len(set(plain)) > 3, "the answers must differ, or the test says nothing"
+
+
+@pytest.mark.parametrize("text", ["............", "bpf.........", "a....b..p..f"])
+def test_answers_equal_generate_on_the_embedded_model(embedded, text):
+    with apply_plan(embedded[0].model, Plan.parse(text)):
+        assert answer(*embedded, 24) == plain_answers(*embedded)
 
 
 @pytest.mark.parametrize(("per_image", "tokens"), [(1, 100), (2, 1), (3, 60), (16, 8192)])

@@ -1,15 +1,19 @@
 """Data sets of the user's own: read from a folder, split by image, or refused in one line."""
 
+import json
 import subprocess
 import sys
 
 import datasets
 import pytest
 
+from spaces.plan import Plan
 from tests.workers.tiny import picture
 from workers.prompts import target
+from workers.requests import DataSource, Rung, TrialRequest, TrialState
 from workers.samples import load_samples
 from workers.tables import table_samples
+from workers.trial import Worker, run_trial
 
 
 def rows(num_images, first=0, **columns):
@@ -116,6 +120,22 @@ def test_what_cannot_be_found(name, monkeypatch):
     with pytest.raises(ValueError) as caught:
         load_samples(name, "search")
     assert "\n" not in str(caught.value)
+
+
+def test_a_trial_on_a_model_and_data_of_the_users_own(tmp_path, tiny_source):
+    name = saved(tmp_path / "set", train=rows(40), validation=rows(4, 100))
+    request = TrialRequest(
+        plan=json.loads(Plan.parse("a..p").to_json()),
+        model=tiny_source,
+        data=DataSource(name=name, max_train=20, max_tune=6),
+        rungs=(Rung(), Rung(tuning_steps=2)),
+        metric="vqa",
+    )
+    worker = Worker()
+    report = run_trial(worker, request, lambda rung: True)
+    assert (report.state, report.reason) == (TrialState.COMPLETE, None)
+    assert [rung.questions for rung in report.rungs] == [8, 8]
+    assert [len(worker.session.split(split).items) for split in ("train", "tune")] == [20, 6]
 
 
 def test_reading_imports_no_torch(tmp_path):
