@@ -33,6 +33,8 @@ def _fetch(source: ModelSource, file: str) -> Path | None:
     try:
         return Path(hf_hub_download(source.name, file, revision=source.revision))
     except LocalEntryNotFoundError as error:
+        if file != "config.json":
+            return None  # offline, and the cached model came without it
         raise _not_found(source, "the hub can't be reached and no copy is cached") from error
     except EntryNotFoundError:
         return None

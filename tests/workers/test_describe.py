@@ -1,6 +1,7 @@
 """What is known without torch equals what transformers and the processor say."""
 
 import json
+import os
 import subprocess
 import sys
 from functools import partial
@@ -127,6 +128,35 @@ class TestWorkload:
     def test_no_samples(self, tiny_source):
         with pytest.raises(ValueError, match="at least one sample"):
             describe_workload(tiny_source, [])
+
+
+@pytest.mark.slow
+def test_a_hub_id_from_the_cache(tiny_folder, tmp_path):
+    """As after a download: the hub client's own cache, and no network."""
+    snapshot = tmp_path / "hub" / "models--me--tiny" / "snapshots" / ("a" * 40)
+    snapshot.mkdir(parents=True)
+    for file in tiny_folder.iterdir():
+        (snapshot / file.name).write_bytes(file.read_bytes())
+    (tmp_path / "hub" / "models--me--tiny" / "refs").mkdir()
+    (tmp_path / "hub" / "models--me--tiny" / "refs" / "main").write_text("a" * 40)
+    code = f"""
+from workers.describe import describe_model, describe_workload
+from workers.fingerprints import fingerprint_model
+from workers.loading import load_model
+from workers.requests import ModelSource
+from tests.workers.tiny import tiny_samples
+hub, local = ModelSource(name="me/tiny"), ModelSource(name={str(tiny_folder)!r})
+shape = describe_model(local)
+assert describe_model(hub) == dataclasses.replace(shape, num_parameters=None)
+assert describe_workload(hub, tiny_samples("search")) == describe_workload(local, tiny_samples("search"))
+assert load_model(hub).num_blocks == shape.num_blocks
+print(fingerprint_model(hub))
+"""
+    environment = {**os.environ, "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1"}
+    command = [sys.executable, "-c", "import dataclasses" + code]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.strip()) == 16
 
 
 class TestErrors:

@@ -122,47 +122,57 @@ class TestRungs:
 class TestTuning:
     @pytest.fixture
     def judged(self, monkeypatch, worker, make):
-        """Lets a test say what the tune split says, by whether the mapping module is tuned."""
-        worker.load(make())
+        """Lets a test say what the tune split says before tuning and after each tuned rung.
 
-        def install(dense: float, tuned: float):
-            def accuracy(trial):
-                state = trial.session.loaded.projector.state_dict()
-                is_dense = all(torch.equal(state[n], t) for n, t in trial.session.dense.items())
-                return dense if is_dense else tuned
+        Returns a list that gets, for every evaluation of the search split, whether it saw the dense module.
+        """
+        session = worker.load(make())
+        real, saw_dense = climbing.evaluate, []
 
-            monkeypatch.setattr(climbing.RunningTrial, "_tune_accuracy", accuracy)
+        def evaluate(loaded, prepared, *args):
+            state = loaded.projector.state_dict()
+            saw_dense.append(all(torch.equal(state[name], tensor) for name, tensor in session.dense.items()))
+            return real(loaded, prepared, *args)
+
+        def install(*accuracies: float) -> list[bool]:
+            verdicts = iter(accuracies)
+            monkeypatch.setattr(climbing.RunningTrial, "_tune_accuracy", lambda trial: next(verdicts))
+            monkeypatch.setattr(climbing, "evaluate", evaluate)
+            return saw_dense
 
         return install
 
     def test_the_tuned_module_is_kept_where_it_is_better(self, worker, make, judged, tmp_path):
-        judged(0.4, 0.5)
+        saw_dense = judged(0.4, 0.3, 0.5)
         folder = tmp_path / "new" / "artifacts"
-        *_, last = run_trial(worker, make(number=12, artifacts=str(folder)), always).rungs
+        _, first, last = run_trial(worker, make(number=12, artifacts=str(folder)), always).rungs
+        assert (first.tuned, first.tune_accuracy, first.artifact) == (False, (0.4, 0.3), None)
         assert (last.tuned, last.tune_accuracy, last.artifact) == (True, (0.4, 0.5), "trial-000012.safetensors")
+        assert saw_dense == [True, True, False]
         stored = load_file(folder / last.artifact)
         assert stored.keys() == worker.session.dense.keys()
         assert not any(torch.equal(stored[name], tensor) for name, tensor in worker.session.dense.items())
         untouched(worker)
 
-    def test_else_the_dense_one_is_evaluated_and_nothing_stored(self, worker, make, judged, tmp_path):
-        judged(0.5, 0.5)
-        *_, last = run_trial(worker, make(artifacts=str(tmp_path / "none")), always).rungs
-        plain = run_trial(worker, make(rungs=(Rung(),)), always).rungs[0]
-        assert (last.tuned, last.artifact, last.scores) == (False, None, plain.scores)
+    def test_where_it_is_no_better_the_dense_one_is_evaluated_and_nothing_stored(self, worker, make, judged, tmp_path):
+        saw_dense = judged(0.5, 0.6, 0.5)
+        _, first, last = run_trial(worker, make(artifacts=str(tmp_path / "none")), always).rungs
+        assert (first.tuned, first.artifact, last.tuned, last.artifact) == (True, None, False, None)
+        assert saw_dense == [True, False, True]
         assert not (tmp_path / "none").exists()
 
-    def test_a_rejected_rung_does_not_throw_its_steps_away(self, worker, make, judged, tmp_path):
+    @pytest.mark.parametrize("after_first", [0.1, 0.9], ids=["rejected", "kept"])
+    def test_tuning_goes_on_from_where_it_was(self, worker, make, judged, tmp_path, after_first):
         files = []
-        for name, rungs in (("both", RUNGS), ("one", RUNGS[2:])):
-            judged(0.4, 0.5)
+        for name, rungs, verdicts in (("both", RUNGS, (0.4, after_first, 0.5)), ("one", RUNGS[2:], (0.4, 0.5))):
+            judged(*verdicts)
             request = make(rungs=rungs, artifacts=str(tmp_path / name), number=1)
             *_, last = run_trial(worker, request, always).rungs
             files.append(load_file(tmp_path / name / last.artifact))
         assert all(torch.equal(files[0][key], files[1][key]) for key in files[0])
 
     def test_the_stored_module_gives_the_reported_scores(self, worker, make, judged, tmp_path):
-        judged(0.4, 0.5)
+        judged(0.4, 0.5, 0.5)
         *_, last = run_trial(worker, make(artifacts=str(tmp_path), number=3), always).rungs
         session = worker.session
         session.loaded.projector.load_state_dict(load_file(tmp_path / last.artifact))
