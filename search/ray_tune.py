@@ -5,6 +5,7 @@ recovery (`Tuner.restore`, `max_failures`) is not used: it has lost and doubled 
 A Tune trial is one attempt at one job; one `step` is one rung.
 """
 
+import logging
 import os
 import threading
 import time
@@ -33,8 +34,8 @@ from search.settings import Settings, SettingsError  # noqa: E402
 from workers.requests import TrialReport, TrialRequest, TrialState  # noqa: E402
 from workers.trial import TrialRun, Worker  # noqa: E402
 
-#: A worker this many seconds over the time limit of its trial is beyond saying so, and ends its process.
-GRACE_SECONDS = 30.0
+# Tune logs the traceback of every lost worker; ours are events of the run, with their trial.
+logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
 
 _CALLBACKS = {
     "tensorboard": "ray.tune.logger.tensorboardx:TBXLoggerCallback",
@@ -48,6 +49,8 @@ class TrialActor(tune.Trainable):
 
     worker: Worker | None = None
     """Of the class, so of the process: an actor that is reused for the next trial finds its model again."""
+    grace_seconds = 30.0
+    """A worker this much over the time limit of its trial is beyond saying so, and ends its process."""
     _run: TrialRun | None = None
     _watchdog: threading.Timer | None = None
 
@@ -92,7 +95,7 @@ class TrialActor(tune.Trainable):
     def _watch(self) -> None:
         """Tune has no time limit of its own: a worker that hangs beyond Python's reach ends its process."""
         if self._request.time_limit is not None:
-            self._watchdog = threading.Timer(self._request.time_limit + GRACE_SECONDS, os._exit, [1])
+            self._watchdog = threading.Timer(self._request.time_limit + self.grace_seconds, os._exit, [1])
             self._watchdog.daemon = True
             self._watchdog.start()
 
@@ -100,8 +103,8 @@ class TrialActor(tune.Trainable):
 class Dispatcher:
     """Jobs of the controller as Tune trials, and their results back."""
 
-    def __init__(self, controller: Controller, progress: Progress) -> None:
-        self._controller, self._progress = controller, progress
+    def __init__(self, controller: Controller, progress: Progress, grace_seconds: float) -> None:
+        self._controller, self._progress, self._grace_seconds = controller, progress, grace_seconds
         self._again: list[Job] = []
         self._live: dict[str, tuple[Job, float]] = {}
         self._reports: dict[str, TrialReport] = {}
@@ -150,8 +153,9 @@ class Dispatcher:
         job, begin = self._live.pop(tune_id)
         self._reports.pop(tune_id, None)
         seconds, limit = time.monotonic() - begin, job.request.time_limit
-        if limit is not None and seconds > limit:
-            self._controller.fail(job, f"time limit: no answer after {seconds:.0f} s of {limit:.0f} s allowed")
+        if limit is not None and seconds > limit + self._grace_seconds:
+            reason = f"time limit: it hung, its worker was ended after {seconds:.0f} s of {limit:.0f} s allowed"
+            self._controller.fail(job, reason)
         elif again := self._controller.lost(job, f"its worker process died after {seconds:.1f} s"):
             self._again.append(again)
 
@@ -211,7 +215,7 @@ def run_on_ray(
         SettingsError: where the cluster can't be reached or has no GPUs for a trial.
     """
     _connect(settings)
-    dispatcher = Dispatcher(controller, progress)
+    dispatcher = Dispatcher(controller, progress, actor.grace_seconds)
     try:
         tune.Tuner(
             tune.with_resources(actor, {"cpu": 1, "gpu": settings.gpus_per_trial}),

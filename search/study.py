@@ -97,8 +97,8 @@ class SearchStudy:
         would cost tens of milliseconds a trial and make the dashboard unreadable.
         """
         counts = {
-            "num_attention": sum(op.runs_attention for op in plan.ops),
-            "num_ffn": sum(op.runs_ffn for op in plan.ops),
+            "num_attention": plan.num_attention,
+            "num_ffn": plan.num_ffn,
         }
         template = create_trial(
             state=TrialState.RUNNING,

@@ -7,7 +7,7 @@ hand (`python -m workers request.json`) with the numbers it had in the search.
 from enum import StrEnum
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from objectives.metrics import METRICS
 from objectives.workload import Workload
@@ -83,6 +83,9 @@ class TrialRequest(Value):
     """CPU threads of the worker; part of the request because sums in floating point depend on it."""
     time_limit: float | None = Field(None, gt=0)
     """Seconds the whole trial may take."""
+    mapping_module: str | None = None
+    """Absolute path of a stored mapping module to evaluate in place of the dense one; goes with rungs that don't
+    tune: the final test reads what the search tuned."""
     artifacts: str | None = None
     """Absolute folder where the tuned mapping module is stored; None stores nothing."""
 
@@ -105,6 +108,12 @@ class TrialRequest(Value):
         if value is not None:
             Workload.from_dict(value)
         return value
+
+    @model_validator(mode="after")
+    def _stored_or_tuned(self) -> "TrialRequest":
+        if self.mapping_module and any(rung.tuning_steps for rung in self.rungs):
+            raise ValueError("mapping_module is evaluated as it was stored: leave it out, or ask for 0 tuning steps")
+        return self
 
     @property
     def parsed_plan(self) -> Plan:

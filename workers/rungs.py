@@ -25,6 +25,8 @@ def climb(session: Session, request: TrialRequest, seconds_to_load: float = 0.0)
     torch.manual_seed(request.seed)
     try:
         session.make_dense()
+        if request.mapping_module:
+            session.read_mapping_module(Path(request.mapping_module))
         with watchdog:
             trial = RunningTrial(session, request)
         with apply_plan(session.loaded.model, request.parsed_plan):

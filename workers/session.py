@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
 from objectives.workload import Workload
 from workers.describe import describe_model, describe_workload
 from workers.fingerprints import fingerprint
@@ -49,6 +54,16 @@ class Session:
     def make_dense(self) -> None:
         """Puts the mapping module back as it was loaded."""
         self.loaded.projector.load_state_dict(self.dense)
+
+    def read_mapping_module(self, file: Path) -> None:
+        """Puts a stored mapping module in. Raises ValueError where the file is missing or of another model."""
+        try:
+            self.loaded.projector.load_state_dict(load_file(file))
+        except (OSError, SafetensorError, RuntimeError) as error:
+            reason = " ".join(str(error).split())
+            raise ValueError(
+                f"mapping_module must be one that a trial of this model stored, got {file} ({reason})"
+            ) from None
 
     def _samples(self, name: Split) -> list[Sample]:
         limits = {"train": self.data_source.max_train, "tune": self.data_source.max_tune}
