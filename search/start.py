@@ -2,10 +2,8 @@
 
 import os
 import platform
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +17,7 @@ from search.results import Results
 from search.settings import Settings, SettingsError
 from search.strategies import load_strategy
 from search.study import SearchStudy
-
-_PACKAGES = ("torch", "transformers", "optuna", "ray", "SQLAlchemy", "numpy", "skipsearch")
+from workers.software import commit, versions
 
 
 @contextmanager
@@ -99,25 +96,5 @@ def _check_same_search(settings: Settings, problem: Problem, results: Results) -
 
 def _origin() -> dict[str, Any]:
     """Where numbers come from: versions, commit, machine."""
-    versions = {}
-    for package in _PACKAGES:
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return {
-        "versions": versions,
-        "python": platform.python_version(),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}",
-        "commit": _commit(),
-    }
-
-
-def _commit() -> str | None:
-    """The git commit of this source tree, with a mark where it was changed; None outside a repository."""
-    here = Path(__file__).parent
-    try:
-        git = ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
-        return subprocess.run(git, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return None
+    machine = f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}"
+    return {"versions": versions(), "machine": machine, "commit": commit()}

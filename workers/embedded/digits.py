@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from sklearn.datasets import load_digits
 
 from workers.samples import Split
 
@@ -44,6 +43,8 @@ class Scene:
 @cache
 def handwriting() -> tuple[np.ndarray, np.ndarray]:
     """Ink (1797, 8, 8) float32 in 0..1 and the labels (1797,) int64."""
+    from sklearn.datasets import load_digits  # takes seconds to import, and a dry run's configuration needs no digits
+
     bunch = load_digits()
     return (bunch.images / 16).astype(np.float32), bunch.target
 

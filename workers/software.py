@@ -1,0 +1,39 @@
+"""Which software a number was made with. Imports no torch: the controller stores it too."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+PACKAGES = ("skipsearch", "torch", "transformers", "tokenizers", "numpy", "optuna", "ray", "SQLAlchemy", "datasets")
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Python and the packages that results depend on; what isn't installed is left out."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+@cache
+def commit() -> str | None:
+    """The git commit of this source tree, `-dirty` if it has changes; None outside a repository."""
+    folder = Path(__file__).parent
+
+    def git(*words: str) -> str:
+        done = subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
+    try:
+        changed = git("status", "--porcelain", "--untracked-files=no")
+        return git("rev-parse", "HEAD") + ("-dirty" if changed else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None
