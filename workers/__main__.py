@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from workers.describe import check_fit, describe_model
 from workers.requests import RungReport, TrialReport, TrialRequest, TrialState
+from workers.samples import load_samples
 
 app = typer.Typer(add_completion=False)
 
@@ -50,7 +51,9 @@ def read_request(place: str) -> TrialRequest:
 
 
 def _run(request: TrialRequest) -> TrialReport:
-    check_fit(describe_model(request.model), request)  # mistakes are told before torch is imported
+    # Mistakes are told before torch is imported.
+    check_fit(describe_model(request.model), request)
+    load_samples(request.data.name, "search", 1)
     from workers.trial import Worker, run_trial
 
     worker = Worker()

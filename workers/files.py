@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from workers.embedded import embedded_path
 from workers.requests import ModelSource
 
 
@@ -84,4 +83,8 @@ def checkpoint(source: ModelSource) -> str:
 
 
 def _folder(source: ModelSource) -> Path:
-    return embedded_path() if source.name == "embedded" else Path(source.name).expanduser()
+    if source.name != "embedded":
+        return Path(source.name).expanduser()
+    from workers.embedded import embedded_path  # brings the data with it, which takes its time to import
+
+    return embedded_path()
