@@ -16,8 +16,8 @@ def dashboard(
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 8080,
 ) -> None:
     """Serve Optuna Dashboard; stop it with Ctrl-C. The search may go on meanwhile."""
-    from search.complaint import one_line_errors
     from search.open_folder import open_results
+    from search.terminal import one_line_errors
 
     with one_line_errors():
         results = open_results(out, storage)

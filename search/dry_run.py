@@ -6,9 +6,9 @@ from decimal import Decimal
 import numpy as np
 from rich.table import Table
 
-from search.front import console
 from search.problem import Problem
 from search.settings import Settings
+from search.terminal import console
 from spaces.plan import Plan
 
 #: A backward pass costs about twice its forward pass.

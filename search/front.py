@@ -1,22 +1,18 @@
 """The front as a table on the terminal."""
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 
-from search.controller import Controller
 from search.open_folder import open_results
 from search.settings import Settings
 from search.summary import summarize
+from search.terminal import console
 
-
-def console() -> Console:
-    """Where commands print: as wide as the terminal, wide enough for a table in a file."""
-    plain = Console(highlight=False)
-    return plain if plain.is_terminal else Console(highlight=False, width=160)
+if TYPE_CHECKING:
+    from search.controller import Controller
 
 
 def front_table(summary: dict[str, Any], width: int) -> Table:
@@ -64,7 +60,7 @@ _ORIGIN = ("found by", "left", lambda trial: trial["origin"])
 WIDE = 110
 
 
-def print_front(settings: Settings, controller: Controller) -> None:
+def print_front(settings: Settings, controller: "Controller") -> None:
     """The end of a search: the front, where everything is, and what to do next."""
     from search.picture import draw_front
 

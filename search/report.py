@@ -20,10 +20,10 @@ def report(
     ] = None,
 ) -> None:
     """Show what a run has found so far."""
-    from search.complaint import one_line_errors
-    from search.front import console, front_table
+    from search.front import front_table
     from search.open_folder import open_results
     from search.summary import summarize
+    from search.terminal import console, one_line_errors
 
     with one_line_errors():
         results = open_results(out, storage)

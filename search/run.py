@@ -44,7 +44,7 @@ def run(
 
     The same command takes up a search that was stopped, in any way, where it was.
     """
-    from search.complaint import one_line_errors
+    from search.terminal import one_line_errors
 
     given = {
         "budget": budget, "space": space, "strategy": strategy, "out": out, "storage": storage, "seed": seed,

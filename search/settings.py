@@ -156,6 +156,8 @@ def load_settings(config: Path | None, given: Mapping[str, Any]) -> Settings:
             values[name] = {"name": values[name]}
     for path, value in given.items():
         _set(values, path.split("."), value)
+    for name in ("model", "dataset"):
+        _make_absolute(values.get(name))
     try:
         return Settings.model_validate(values)
     except ValidationError as error:
@@ -176,6 +178,12 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     return values
 
 
+def _make_absolute(source: Any) -> None:
+    """Ray changes the working directory of its workers, so a local folder must not depend on it."""
+    if isinstance(source, dict) and isinstance(source.get("name"), str) and Path(source["name"]).is_dir():
+        source["name"] = str(Path(source["name"]).absolute())
+
+
 def _set(values: dict[str, Any], path: list[str], value: Any) -> None:
     *parents, leaf = path
     for parent in parents:
@@ -189,10 +197,12 @@ def _line(detail: Mapping[str, Any]) -> str:
     """One pydantic error as `setting: rule, got value`, with the nearest name where the setting is unknown."""
     place = ".".join(str(part) for part in detail["loc"])
     if detail["type"] == "extra_forbidden":
-        nested = len(detail["loc"]) > 1
-        return str(unknown("setting", place, [] if nested else Settings.model_fields))
+        group = {"model": ModelSource, "dataset": DataSource, "tuning": TuningRecipe}.get(
+            str(detail["loc"][0]), Settings
+        )
+        prefix = place.rpartition(".")[0]
+        return str(unknown("setting", place, [f"{prefix}.{name}".lstrip(".") for name in group.model_fields]))
     rule = detail["msg"].removeprefix("Value error, ")
     if detail["type"] == "value_error":
         return rule
-    option = place.replace("_", "-")
-    return f"{option}: {rule[0].lower()}{rule[1:]}, got {detail['input']!r}"
+    return f"{place}: {rule[0].lower()}{rule[1:]}, got {detail['input']!r}"

@@ -30,8 +30,7 @@ def open_run(settings: Settings, problem: Problem) -> Iterator[Controller]:
     folder, url = settings.run_folder, settings.storage_url
     _check_writable(folder, "--out")
     database = _check_storage(url)
-    for created in (folder, *([database.parent] if database else [])):
-        created.mkdir(parents=True, exist_ok=True)
+    _create([folder, *([database.parent] if database else [])])
     with run_lock(folder):
         origin = {**problem.describe(), **_origin()}
         results = Results.create(url, folder.name, _stored(settings), origin)
@@ -57,6 +56,21 @@ def _check_writable(folder: Path, option: str) -> None:
         parent = parent.parent
     if not parent.is_dir() or not os.access(parent, os.W_OK):
         raise StorageError(f"{option} must be a folder that can be written, got {folder}: {parent} is not one")
+
+
+def _create(folders: list[Path]) -> None:
+    """Creates folders, or none of them: what a read-only disk refuses leaves nothing behind."""
+    made: list[Path] = []
+    for folder in folders:
+        missing = [path for path in (folder, *folder.parents) if not path.exists()]
+        try:
+            for path in reversed(missing):
+                path.mkdir()
+                made.append(path)
+        except OSError as error:
+            for path in reversed(made):
+                path.rmdir()
+            raise StorageError(f"{folder} can't be created ({error.strerror}): take another folder") from None
 
 
 def _check_storage(url: str) -> Path | None:

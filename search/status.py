@@ -19,8 +19,8 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
 ) -> None:
     """Show how far a run is."""
-    from search.complaint import one_line_errors
     from search.open_folder import open_results
+    from search.terminal import one_line_errors
 
     with one_line_errors():
         state = describe(open_results(out, storage), out)

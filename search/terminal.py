@@ -1,10 +1,11 @@
-"""How a command tells a user's mistake: one line on stderr, exit code 2, no traceback."""
+"""How the commands speak: mistakes as one line, tables as wide as the terminal."""
 
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import typer
+from rich.console import Console
 
 
 @contextmanager
@@ -15,3 +16,9 @@ def one_line_errors() -> Iterator[None]:
     except ValueError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         raise typer.Exit(2) from None
+
+
+def console() -> Console:
+    """Where commands print: as wide as the terminal, wide enough for a table in a file."""
+    plain = Console(highlight=False)
+    return plain if plain.is_terminal else Console(highlight=False, width=160)
