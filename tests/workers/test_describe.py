@@ -95,10 +95,11 @@ class TestWorkload:
         ("build", "data"),
         [
             (tiny_processor, "tiny"),
-            (partial(tiny_processor, bos_from_template=False), "tiny"),
+            (partial(tiny_processor, template_adds=False, tokenizer_adds=True), "tiny"),
+            (partial(tiny_processor, tokenizer_adds=True), "tiny"),
             (build_processor, "embedded"),
         ],
-        ids=["bos in template", "bos by tokenizer", "embedded"],
+        ids=["template adds bos", "tokenizer adds bos", "both would", "embedded"],
     )
     def test_ids_equal_those_of_the_processor(self, tmp_path, build, data):
         processor = build()
@@ -110,15 +111,17 @@ class TestWorkload:
                 conversation(sample.question, sample.image), add_generation_prompt=True, tokenize=True, return_dict=True
             )["input_ids"][0]
             mine = prompter.prompt_ids(sample.question)
+            text = processor.apply_chat_template(conversation(sample.question), add_generation_prompt=True)
+            assert prompter.text(sample.question) == text
             assert [i for i in mine if i != image] == [i for i in ids if i != image]
-            assert (mine.count(image), mine[0]) == (1, processor.tokenizer.bos_token_id)
+            assert (mine.count(image), mine[0], mine.count(mine[0])) == (1, processor.tokenizer.bos_token_id, 1)
             answer = processor.tokenizer(sample.answers[0], add_special_tokens=False).input_ids
             assert prompter.answer_ids(sample.answers[0]) == answer
 
     def test_a_tokenizer_that_adds_the_first_token(self, tiny_folder, tmp_path):
         for file in tiny_folder.iterdir():
             (tmp_path / file.name).write_bytes(file.read_bytes())
-        tiny_processor(bos_from_template=False).save_pretrained(tmp_path)
+        tiny_processor(template_adds=False, tokenizer_adds=True).save_pretrained(tmp_path)
         source, samples = ModelSource(name=str(tmp_path)), tiny_samples("search")
         prepared = prepare(load_model(source), samples)
         assert all(item.prompt[:2].count(1) == 1 for item in prepared.items)

@@ -24,11 +24,20 @@ NUM_VISUAL = (IMAGE_SIZE // PATCH_SIZE) ** 2
 WORDS = ["<pad>", "<s>", "</s>", "<unk>", "<image>", "USER:", "ASSISTANT:"]
 WORDS += ["what", "is", "the", "color", "digit", "?", "red", "blue", "one", "two"]
 IMAGE_TOKEN = WORDS.index("<image>")
-TEMPLATE = (
-    "{{ bos_token }}{% for message in messages %}{{ message['role'] | upper }}: {% for part in message['content'] %}"
-    "{% if part['type'] == 'image' %}<image> {% else %}{{ part['text'] }} {% endif %}{% endfor %}{% endfor %}"
-    "{% if add_generation_prompt %}ASSISTANT:{% endif %}"
-)
+TEMPLATE = """\
+{{ bos_token }}
+{%- for message in messages %}
+    {% if true %}
+{{ message['role'] | upper }}: {% for part in message['content'] %}
+        {% if part['type'] == 'image' %}
+<image> {% else %}
+{{ part['text'] }} {% endif %}
+    {% endfor %}
+    {% endif %}
+{% endfor %}
+{% if add_generation_prompt %}
+ASSISTANT:
+{%- endif %}"""
 
 
 def tiny_config(num_blocks: int = NUM_BLOCKS, attn_implementation: str = "eager") -> LlavaConfig:
@@ -83,11 +92,11 @@ def tiny_model(seed: int = 0, num_blocks: int = NUM_BLOCKS, attn: str = "eager")
     return model.eval().requires_grad_(False)
 
 
-def tiny_processor(bos_from_template: bool = True) -> LlavaProcessor:
-    """The first token comes from the chat template, or is added by the tokenizer as in LLaVA-1.5."""
+def tiny_processor(template_adds: bool = True, tokenizer_adds: bool = False) -> LlavaProcessor:
+    """The first token comes from the chat template, or from the tokenizer as in LLaVA-1.5, or both would add it."""
     tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(WORDS)}, "<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    if not bos_from_template:
+    if tokenizer_adds:
         tokenizer.post_processor = processors.TemplateProcessing("<s> $A", special_tokens=[("<s>", 1)])
     wrapped = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
@@ -106,7 +115,7 @@ def tiny_processor(bos_from_template: bool = True) -> LlavaProcessor:
         tokenizer=wrapped,
         patch_size=PATCH_SIZE,
         vision_feature_select_strategy="default",
-        chat_template=TEMPLATE if bos_from_template else TEMPLATE.removeprefix("{{ bos_token }}"),
+        chat_template=TEMPLATE if template_adds else TEMPLATE.removeprefix("{{ bos_token }}"),
         num_additional_image_tokens=1,
     )
 
