@@ -20,7 +20,7 @@ QUESTIONS_PER_IMAGE = 8
 
 def to_pixels(images: np.ndarray) -> Tensor:
     """Images (N, H, W, 3) uint8 as the image processor normalizes them: (N, 3, H, W) float32 in -1..1."""
-    return torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return torch.tensor(images).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 class Lessons:
