@@ -49,16 +49,16 @@ class Schedule:
 
     sight: Lesson = Lesson(3000, 2e-3, images=64)
     shallow: Lesson = Lesson(1800, 1e-3, images=32)
-    deep: Lesson = Lesson(400, 1e-3, images=16)
-    mapping: Lesson = Lesson(100, 5e-4, images=16)
+    deep: Lesson = Lesson(300, 5e-4, images=16)
+    mapping: Lesson = Lesson(50, 5e-4, images=16)
     steps_between_exams: int = 100
 
 
 UNFOLDED = (
     ((3, 43), (2, 85), (1, 128)),
-    ((0, 28), (6, 200), (0, 28)),
-    ((0, 28), (6, 200), (0, 28)),
-    ((0, 28), (6, 200), (0, 28)),
+    ((2, 43), (3, 85), (1, 128)),
+    ((4, 43), (1, 85), (1, 128)),
+    ((4, 43), (1, 85), (1, 128)),
 )
 """Per shallow block: the heads and FFN channels that each of its deep blocks inherits."""
 NUM_PATCH_CLASSES = [10, len(COLORS), len(CELLS)]
