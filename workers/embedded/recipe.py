@@ -3,7 +3,7 @@
 1. sight:   the vision tower learns to name digit, color and cell of every patch; its heads are thrown away.
 2. shallow: projector and a shallow language model learn the questions; kinds that are stuck are asked more
 often.
-3. deep:    every block is unfolded into three that share out its heads and FFN channels unevenly, and all
+3. deep:    every block is unfolded into three that share out its heads and FFN channels, and all train on briefly:
 train on: blocks that do much, little and hardly anything.
 4. mapping: vision tower and language model are frozen; only the projector trains, as in every search trial.
 
