@@ -1,10 +1,10 @@
 """How the embedded model was trained: `python -m workers.embedded.recipe --seed 0 --out DIR`.
 
 1. sight:   the vision tower learns to name digit, color and cell of every patch; its heads are thrown away.
-2. shallow: projector and a shallow language model learn the questions; kinds that are stuck are asked more
-often.
-3. deep:    every block is unfolded into three that share out its heads and FFN channels, and all train on briefly:
-train on: blocks that do much, little and hardly anything.
+2. shallow: projector and a language model of four blocks learn the questions; kinds that are stuck are asked
+            more often.
+3. deep:    every block is unfolded into three that share out its heads and FFN channels, and all train on for a
+            short while: long enough to be accurate again, too short for every block to become dispensable.
 4. mapping: vision tower and language model are frozen; only the projector trains, as in every search trial.
 
 Deterministic for a seed on one machine. Every finished stage is kept in `DIR/stages` and not repeated.
