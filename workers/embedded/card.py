@@ -1,6 +1,6 @@
 """Measures the shipped checkpoint and writes its card: `python -m workers.embedded.card`.
 
-Every number comes from the code that a search trial runs. Takes about a quarter of an hour on one core.
+Every number comes from the code that a search trial runs. Takes some ten minutes on one core.
 """
 
 from __future__ import annotations

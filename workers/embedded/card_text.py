@@ -17,40 +17,39 @@ CARD = """\
 
 <!-- Written by `python -m workers.embedded.card`: change the words in workers/embedded/card_text.py. -->
 
-What a search runs on when nothing can be downloaded: a genuine `LlavaForConditionalGeneration` (CLIP vision
-tower, two-layer projector, Llama decoder of {num_blocks} blocks) that answers questions about images of
-handwritten digits. It is small ({megabytes:.1f} MB in float16), so a trial takes seconds, and it is a real
-model in what matters to a search: it needs its image, some of its blocks are vital and some are not, and its
-projector can be tuned.
+What a search runs on when nothing can be downloaded: a genuine `LlavaForConditionalGeneration` (CLIP vision tower,
+two-layer projector, Llama decoder of {num_blocks} blocks) that answers questions about images of handwritten digits.
+It is small ({megabytes:.1f} MB in float16), so a trial takes seconds, and it is a real model in what matters to a
+search: it needs its image, its blocks matter unequally, and its projector can be tuned.
 
 - **Images**: four digits of scikit-learn's `load_digits` in a 2 x 2 grid, each in one of six colors; 32 x 32
-pixels, 16 visual tokens. - **Questions**: {num_kinds} kinds, one token an answer, four for a row read out.
-One question of each kind an image. - **Splits** by original digit image ({splits}); none is in two of them.
-`train` tunes, `tune` decides whether tuning is kept, `search` scores trials, `test` is for final fronts. -
-**Training**: `python -m workers.embedded.recipe --seed 0 --out DIR`: vision tower, then a shallow language
-model, then {num_blocks} blocks under layer drop, then the projector alone with all else frozen. What was
-tried on the way is in [experiments.md](experiments.md).
+  pixels, 16 visual tokens.
+- **Questions**: {num_kinds} kinds, one of each about every image. An answer is one token, or four where a row is
+  read out.
+- **Splits** by original digit image ({splits}); none is in two of them.
+  `train` tunes, `tune` decides whether tuning is kept, `search` scores trials, `test` is for final fronts.
+- **Training**: `python -m workers.embedded.recipe --seed 0 --out DIR`: vision tower, then a language model of four
+  blocks, then those unfolded into {num_blocks}, then the projector alone with all else frozen. What was tried on the
+  way is in [experiments.md](experiments.md).
 
 ## Accuracy on `test`
 
-Exact match of greedy answers, {test_questions} questions. *Majority*: always the commonest answer. *Blind*:
-the same model with the image features of another picture. Intervals are 95 %, bootstrap over whole images,
-here and below.
+Exact match of greedy answers, {test_questions} questions. *Majority*: always the commonest answer. *Blind*: the same
+model with the image features of another picture. Intervals are 95 %, bootstrap over whole images, here and below.
 
 {kinds}
 
 ## Leaving out one part
 
-`search`, {search_questions} questions: accuracy without the part → after {steps} steps of tuning the
-projector with the part left out. Where tuning did not help on `tune`, a trial keeps the dense projector and
-the two are equal.
+`search`, {search_questions} questions: accuracy without the part → after {steps} steps of tuning the projector with
+the part left out. Where tuning did not help on `tune`, a trial keeps the dense projector and the two are equal.
 
 {singles}
 
 ## Does brief tuning pay?
 
 `test`, {steps} steps of {images} images x {questions} questions, AdamW, learning rate {rate:g}, cosine. The
-difference is paired, question by question.
+difference is paired, question by question. FLOPs are relative to dense.
 
 {spread}
 
@@ -58,7 +57,8 @@ difference is paired, question by question.
 
 ## Cost
 
-One thread: {evaluate:.2f} s for greedy answers to 1,024 questions (dense), {step:.3f} s a tuning step.
+One thread of a machine that others used too: {evaluate:.2f} s for greedy answers to {search_questions} questions
+(dense), {step:.3f} s a tuning step.
 
 ## Origin
 
