@@ -15,7 +15,7 @@ from workers.embedded.digits import CELLS, COLORS, SPLIT_SIZES, draw_scene, hand
 from workers.embedded.lessons import Lessons, to_pixels
 from workers.embedded.network import build_model, read, see, unfold
 from workers.embedded.questions import KINDS
-from workers.embedded.recipe import Lesson, Recipe, Schedule, fit
+from workers.embedded.recipe import Recipe, Schedule, Stage, fit
 from workers.embedded.words import build_processor
 from workers.evaluate import evaluate
 from workers.loading import load_model
@@ -211,7 +211,7 @@ def test_unfolding_shares_out_heads_and_channels():
 
 @pytest.mark.slow
 def test_the_recipe_is_deterministic_and_resumes(tmp_path, monkeypatch):
-    tiny = Schedule(**{stage: Lesson(3, 1e-3, images=2) for stage in ("sight", "shallow", "deep", "mapping")})
+    tiny = Schedule(**{name: Stage(3, 1e-3, images=2) for name in ("sight", "shallow", "deep", "mapping")})
     for name in ("once", "twice"):
         Recipe(tiny, 0, tmp_path / name).run()
     once, twice = (tmp_path / name / "model.safetensors" for name in ("once", "twice"))

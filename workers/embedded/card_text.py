@@ -116,6 +116,7 @@ def _spread(trials: Sequence[Tuned]) -> str:
 def _verdict(trials: Sequence[Tuned]) -> str:
     """What the table says, counted and not judged."""
     dense = max(one.before.mean for one in trials if one.plan.is_dense)
+    trials = [one for one in trials if not one.plan.is_dense]
     better = [one for one in trials if one.gain.low > 0]
     if not better:
         return "No interval of a difference lies above zero: on this model, brief tuning does not pay."

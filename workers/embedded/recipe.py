@@ -35,7 +35,7 @@ from workers.embedded.words import PATCH_SIZE, build_processor
 
 
 @dataclass(frozen=True)
-class Lesson:
+class Stage:
     """How long a stage lasts, its peak learning rate, and how many images a step sees."""
 
     steps: int
@@ -47,10 +47,10 @@ class Lesson:
 class Schedule:
     """The four stages. After sight, every image comes with eight questions."""
 
-    sight: Lesson = Lesson(3000, 2e-3, images=64)
-    shallow: Lesson = Lesson(1800, 1e-3, images=32)
-    deep: Lesson = Lesson(300, 5e-4, images=16)
-    mapping: Lesson = Lesson(50, 5e-4, images=16)
+    sight: Stage = Stage(3000, 2e-3, images=64)
+    shallow: Stage = Stage(1800, 1e-3, images=32)
+    deep: Stage = Stage(300, 5e-4, images=16)
+    mapping: Stage = Stage(50, 5e-4, images=16)
     steps_between_exams: int = 100
 
 
@@ -88,8 +88,8 @@ class Recipe:
         self._once(4, self.mapping, self.schedule.mapping)
         save(self.model, self.processor, self.out)
 
-    def _once(self, number: int, stage: Callable[[Lesson], None], lesson: Lesson) -> None:
-        file = self.out / "stages" / f"{number}-{stage.__name__}.pt"
+    def _once(self, number: int, train: Callable[[Stage], None], stage: Stage) -> None:
+        file = self.out / "stages" / f"{number}-{train.__name__}.pt"
         if file.exists():
             self.model.load_state_dict(torch.load(file))
             return
@@ -97,43 +97,45 @@ class Recipe:
         self.rng = np.random.default_rng([self.seed, number])
         self.weights = dict.fromkeys(KINDS, 1.0)
         started = time.perf_counter()
-        stage(lesson)
-        print(f"{stage.__name__} took {time.perf_counter() - started:.0f} s", flush=True)
+        train(stage)
+        print(f"{train.__name__} took {time.perf_counter() - started:.0f} s", flush=True)
         torch.save(self.model.state_dict(), file)
 
-    def sight(self, lesson: Lesson) -> None:
+    def sight(self, stage: Stage) -> None:
         tower = self.model.model.vision_tower
         heads = nn.Linear(tower.config.hidden_size, sum(NUM_PATCH_CLASSES))
 
         def loss() -> Tensor:
-            scenes, pixels = draw_images(self.rng, lesson.images)
+            scenes, pixels = draw_images(self.rng, stage.images)
             outputs = heads(see(self.model, pixels)).flatten(0, 1).split(NUM_PATCH_CLASSES, dim=-1)
             pairs = zip(outputs, patch_classes(scenes), strict=True)
             return torch.stack([F.cross_entropy(output, target) for output, target in pairs]).sum()
 
-        fit([*tower.parameters(), *heads.parameters()], loss, lesson)
+        fit([*tower.parameters(), *heads.parameters()], loss, stage)
 
-    def shallow(self, lesson: Lesson) -> None:
-        fit(self._language_parameters(), lambda: self._loss(lesson), lesson, after=self._examine)
+    def shallow(self, stage: Stage) -> None:
+        fit(self._language_parameters(), lambda: self._loss(stage), stage, after=self._examine)
 
-    def deep(self, lesson: Lesson) -> None:
-        fit(self._language_parameters(), lambda: self._loss(lesson), lesson, after=self._examine)
+    def deep(self, stage: Stage) -> None:
+        fit(self._language_parameters(), lambda: self._loss(stage), stage, after=self._examine)
 
-    def mapping(self, lesson: Lesson) -> None:
+    def mapping(self, stage: Stage) -> None:
         projector = self.model.model.multi_modal_projector.parameters()
-        fit(projector, lambda: self._loss(lesson), lesson, after=self._examine)
+        fit(projector, lambda: self._loss(stage), stage, after=self._examine)
 
     def _language_parameters(self) -> list[nn.Parameter]:
         frozen = {id(parameter) for parameter in self.model.model.vision_tower.parameters()}
         return [parameter for parameter in self.model.parameters() if id(parameter) not in frozen]
 
-    def _loss(self, lesson: Lesson) -> Tensor:
-        pixels, batch = self.lessons.draw(self.rng, lesson.images, self.weights)
+    def _loss(self, stage: Stage) -> Tensor:
+        """Cross-entropy of the answer tokens on a fresh batch."""
+        pixels, batch = self.lessons.draw(self.rng, stage.images, self.weights)
         with torch.no_grad():
             features = see(self.model, pixels)
         return F.cross_entropy(read(self.model, features, batch), batch.labels[batch.labels >= 0])
 
     def _examine(self, step: int, loss: float) -> None:
+        """Every so often: accuracy on `tune`, a line in the log, and more of what is stuck."""
         if (step + 1) % self.schedule.steps_between_exams:
             return
         with torch.no_grad():
@@ -148,15 +150,15 @@ class Recipe:
 def fit(
     parameters: Iterable[nn.Parameter],
     loss_of_step: Callable[[], Tensor],
-    lesson: Lesson,
+    stage: Stage,
     after: Callable[[int, float], None] = lambda step, loss: None,
 ) -> None:
     """AdamW with linear warm-up over the first steps and linear decay over the last third."""
     parameters = list(parameters)
     optimizer = torch.optim.AdamW(parameters, betas=(0.9, 0.98), weight_decay=0.05)
-    for step in range(lesson.steps):
-        rise, fall = (step + 1) / 100, (lesson.steps - step) / (lesson.steps / 3)
-        optimizer.param_groups[0]["lr"] = lesson.peak_rate * min(1.0, rise, fall)
+    for step in range(stage.steps):
+        rise, fall = (step + 1) / 100, (stage.steps - step) / (stage.steps / 3)
+        optimizer.param_groups[0]["lr"] = stage.peak_rate * min(1.0, rise, fall)
         loss = loss_of_step()
         optimizer.zero_grad()
         loss.backward()
