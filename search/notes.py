@@ -4,13 +4,21 @@ from objectives.flops import Costs
 from search.strategies.strategy import Observation
 from spaces.plan import Op, Plan
 
-_SQUARES = {Op.KEEP: "🟩", Op.SKIP_ATTN: "🟦", Op.SKIP_FFN: "🟨", Op.SKIP_BLOCK: "⬛", Op.PARALLEL: "🟪"}
-LEGEND = " ".join(f"{square} {op.replace('_', ' ')}" for op, square in _SQUARES.items())
+_SQUARES = {
+    Op.KEEP: "🟩",
+    Op.SKIP_ATTN: "🟦",
+    Op.SKIP_FFN: "🟨",
+    Op.SKIP_BLOCK: "⬛",
+    Op.PARALLEL: "🟪",
+    Op.PAIR: "🟧",
+    Op.PAIRED: "🟧",
+}
+LEGEND = " ".join(f"{square} {op.replace('_', ' ')}" for op, square in _SQUARES.items() if op is not Op.PAIRED)
 
 
 def plan_picture(plan: Plan) -> str:
-    """One colored square a block, from the first to the last."""
-    return "".join(_SQUARES[op] for op in plan.ops)
+    """One colored square a block, from the first to the last, with the scope's mark where it is not for all tokens."""
+    return "".join(_SQUARES[block.op] + block.scope.mark for block in plan.blocks)
 
 
 def trial_note(observation: Observation, reason: str | None, costs: Costs) -> str:
