@@ -88,6 +88,7 @@ def print_front(settings: Settings, controller: "Controller") -> None:
     for what in ("report", "dashboard", "status"):
         out.print(f"  python -m search.{what} {where}", soft_wrap=True)
     if summary["front"]:
+        out.print(f"  python -m search.export {where} --knee --to DIR    # a model folder, checked", soft_wrap=True)
         number = summary["front"][-1]["number"]
         out.print(
             f"  python -m search.report {where} --request {number} | python -m workers -    # run a trial by hand",

@@ -1,0 +1,226 @@
+"""`python -m search.export`: turns trials of a run into folders that deploy."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from search.results import Results, TrialRecord
+    from search.selection import Selected
+    from workers.export.request import ExportRequest
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def export(
+    out: Annotated[Path, typer.Option(help="Folder of the run.")],
+    to: Annotated[Path, typer.Option(help="Folder to write; must be new.")],
+    storage: Annotated[str | None, typer.Option(help="Database URL, where it is not in the folder.")] = None,
+    trial: Annotated[int | None, typer.Option(help="This trial.")] = None,
+    plan: Annotated[str | None, typer.Option(help="This plan, tuned if the run has a trial of it.")] = None,
+    knee: Annotated[bool, typer.Option("--knee", help="The knee of the front.")] = False,
+    max_flops: Annotated[
+        float | None, typer.Option(help="The best accuracy at or under this share of the dense FLOPs.")
+    ] = None,
+    min_accuracy: Annotated[float | None, typer.Option(help="The cheapest at or above this accuracy.")] = None,
+    min_retention: Annotated[
+        float | None, typer.Option(help="The cheapest that keeps this share of the dense accuracy.")
+    ] = None,
+    front: Annotated[bool, typer.Option("--front", help="The whole front, one folder each.")] = False,
+    form: Annotated[str, typer.Option("--format", help="auto, transformers or remote-code.")] = "auto",
+    dtype: Annotated[str, typer.Option(help="auto (the search's), float32, bfloat16 or float16.")] = "auto",
+    questions: Annotated[int | None, typer.Option(min=1, help="Test questions the export must answer. [all]")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a folder that is there already.")] = False,
+) -> None:
+    """Export a plan as a model folder, checked by loading it in a fresh process."""
+    import signal
+
+    from search.terminal import one_line_errors
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # being asked to end tidies up like Ctrl-C
+    rules = {
+        "trial": trial, "plan": plan, "knee": knee or None, "max_flops": max_flops, "min_accuracy": min_accuracy,
+        "min_retention": min_retention, "front": front or None,
+    }  # fmt: skip
+    given = {rule: value for rule, value in rules.items() if value is not None}
+    try:
+        with one_line_errors():
+            export_plan(out, to, storage=storage, form=form, dtype=dtype, questions=questions, force=force, **given)
+    except KeyboardInterrupt:
+        typer.echo(f"stopped: {to} is as it was", err=True)
+        raise typer.Exit(130) from None
+
+
+def export_plan(
+    out: Path | str,
+    to: Path | str,
+    *,
+    storage: str | None = None,
+    form: str = "auto",
+    dtype: str = "auto",
+    questions: int | None = None,
+    force: bool = False,
+    say: Any = print,
+    **rule: Any,
+) -> list[int | None]:
+    """Exports what one rule chooses among the trials of the run in `out` to the folder `to`.
+
+    The rule is one of `trial=ID`, `plan=TEXT`, `knee=True`, `max_flops=R`, `min_accuracy=A`, `min_retention=S`,
+    `front=True`; the options are those of the command. Returns the numbers of the exported trials, None for a plan
+    that the run holds no complete trial of.
+
+    Raises:
+        ValueError: one line that says what can't be done and why; `to` is then as it was.
+    """
+    from search.open_folder import open_results
+    from workers.export.folder import check_target
+
+    name, value = _only(rule)
+    to = Path(to)
+    results = open_results(Path(out), storage)
+    try:
+        chosen = _choose(results, name, value)
+        requests = {
+            _folder_name(each, name): _request(results, each, Path(out), form=form, dtype=dtype, questions=questions)
+            for each in chosen
+        }
+    finally:
+        results.close()
+    check_target(to.absolute(), force)
+    for each in chosen:
+        say(f"{_title(each)}: {each.why}")
+
+    from workers.export.write import export  # brings torch
+
+    export(requests, to, force, say)
+    say(f"Written: {to}")
+    return [each.record.trial.number if each.record else None for each in chosen]
+
+
+def _only(rule: dict[str, Any]) -> tuple[str, Any]:
+    from search.selection import RULES
+    from spaces.names import unknown
+
+    known = ("trial", "plan", *RULES)
+    for name in rule:
+        if name not in known:
+            raise unknown("rule of export", name, known)
+    if len(rule) != 1:
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in known)
+        got = " and ".join(f"--{name.replace('_', '-')}" for name in rule) or "none"
+        raise ValueError(f"an export needs exactly one of {options}, got {got}: say which trial to export")
+    return next(iter(rule.items()))
+
+
+def _choose(results: "Results", rule: str, value: Any) -> "list[Selected]":
+    from search.selection import select
+
+    return select(results.records(), results.run.origin["num_blocks"], rule, value)
+
+
+def _title(chosen: "Selected") -> str:
+    return f"Trial {chosen.record.trial.number}" if chosen.record else f"Plan {chosen.plan}"
+
+
+def _folder_name(chosen: "Selected", rule: str) -> str:
+    """Below the target: one folder a trial for a front, else the target itself."""
+    return f"trial-{chosen.record.trial.number:06d}" if rule == "front" and chosen.record else "."
+
+
+def _request(results: "Results", chosen: "Selected", out: Path, **options: Any) -> "ExportRequest":
+    """What the worker is asked: the trial as it was searched, and what the folder shall say about it."""
+    from pydantic import ValidationError
+
+    from search.notes import LEGEND, plan_picture
+    from workers.export.request import ExportRequest
+
+    trial = _trial_request(results, chosen, out)
+    try:
+        return ExportRequest(
+            trial=trial,
+            fingerprints=results.run.origin["fingerprints"],
+            record=_record(results, chosen, trial.mapping_module is not None),
+            drawing=(plan_picture(chosen.plan), LEGEND.replace("`", "")),
+            timings=str(out.absolute() / "exports"),
+            **options,
+        )
+    except ValidationError as error:
+        detail = error.errors()[0]
+        raise ValueError(f"--{detail['loc'][0]}: {detail['msg'].lower()}, got {detail['input']!r}") from None
+
+
+def _trial_request(results: "Results", chosen: "Selected", out: Path) -> Any:
+    """The stored request, with the mapping module that the trial tuned."""
+    import json
+
+    from workers.requests import Rung, TrialRequest
+
+    records = results.records()
+    stored = chosen.record or next(iter(records), None)
+    if stored is None:
+        raise ValueError("a run must have a trial before one of its plans is exported, got none: let the search go on")
+    request = dict(stored.trial.request)
+    request |= {
+        "plan": json.loads(chosen.plan.to_json()),
+        "rungs": (Rung(split="test"),),
+        "mapping_module": None,
+        "number": chosen.record.trial.number if chosen.record else None,
+    }
+    module = chosen.record.mapping_module if chosen.record else None
+    if module is not None:
+        place = out.absolute() / "artifacts" / module
+        if not place.is_file():
+            place = Path(request["artifacts"] or ".") / module
+        if not place.is_file():
+            raise ValueError(
+                f"the tuned mapping module of trial {stored.trial.number} must be in {out / 'artifacts'}, {module} is "
+                "missing: put it back, or export the plan of another trial"
+            )
+        request["mapping_module"] = str(place)
+    return TrialRequest.model_validate(request)
+
+
+def _record(results: "Results", chosen: "Selected", tuned: bool) -> dict[str, Any]:
+    """What plan.json says about the trial and its run."""
+    records = results.records()
+    settings = results.run.settings
+    dense = next((record for record in records if set(record.trial.plan) == {"."} and record.on("search")), None)
+    return {
+        "run": results.run.name,
+        "trial": chosen.record.trial.number if chosen.record else None,
+        "found_by": chosen.record.trial.origin if chosen.record else "asked for",
+        "chosen_as": chosen.why,
+        "tuned": tuned,
+        "data": Path(settings["dataset"]["name"]).name,
+        "metric": settings["metric"],
+        "seed": settings["seed"],
+        "metrics": {
+            **(_metrics(chosen.record, dense) if chosen.record else {}),
+            "dense": _metrics(dense, dense) if dense else None,
+        },
+        "search_origin": {
+            key: value for key, value in results.run.origin.items() if key in ("versions", "commit", "fingerprints")
+        },
+    }
+
+
+def _metrics(record: "TrialRecord", dense: "TrialRecord | None") -> dict[str, Any]:
+    """Accuracies with their intervals, as the search measured them."""
+    from objectives.intervals import bootstrap_interval
+    from search.summary import describe_trial
+
+    described, last = describe_trial(record, dense), record.on("search")[-1]
+    search = {
+        "accuracy": last.accuracy,
+        "interval": bootstrap_interval(last.scores),
+        "accuracy_by_kind": last.metrics["accuracy_by_kind"],
+        "questions": last.questions,
+        "tuning_steps": last.tuning_steps,
+    }
+    return {"search": search, "test": described["test"]}
+
+
+if __name__ == "__main__":
+    app()

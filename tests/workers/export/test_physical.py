@@ -1,0 +1,167 @@
+"""The saved model, loaded again by stock transformers or through its own file, against the model under the plan."""
+
+import ast
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from safetensors.torch import load_file
+from torch.utils.flop_counter import FlopCounterMode
+from transformers import AutoModelForImageTextToText, LlavaForConditionalGeneration
+
+from objectives.flops import costs
+from objectives.workload import Workload
+from spaces.plan import Plan
+from tests.workers.tiny import IMAGE_TOKEN, NUM_BLOCKS, NUM_VISUAL, inputs
+from workers.apply_plan import apply_plan
+from workers.describe import describe_model
+from workers.export import modeling_skipsearch
+from workers.export.physical import MODELING_FILE, build
+from workers.export.route import Badge, export_route
+from workers.requests import ModelSource
+
+PLANS = ("....", "b...", ".bb.", "bbbb", "fa..", "fbab", "a..f", "ffaa", "aaaa", "ffff", "aabb", ".p..", "pppp", "apfb")
+CASES = [(plan, "auto") for plan in PLANS] + [
+    (plan, "remote-code") for plan in (".b.a", "a..f", "aaaa", "ffff", "fa.b")
+]
+
+
+def save(loaded, plan: Plan, form: str, folder: Path):
+    route = export_route(plan, loaded.families, form)
+    build(loaded, route).save_pretrained(folder)
+    return route
+
+
+def load(folder: Path, badge: Badge):
+    options = {"attn_implementation": "sdpa", "dtype": torch.float32}
+    if badge is Badge.REMOTE:
+        return modeling_skipsearch.SkipsearchLlavaForConditionalGeneration.from_pretrained(folder, **options).eval()
+    model = AutoModelForImageTextToText.from_pretrained(folder, **options).eval()
+    assert type(model) is LlavaForConditionalGeneration
+    return model
+
+
+def said(model) -> tuple[torch.Tensor, torch.Tensor]:
+    batch = inputs()
+    with torch.no_grad():
+        logits = model(**batch).logits
+    options = {"max_new_tokens": 6, "min_new_tokens": 6, "do_sample": False, "suppress_tokens": [IMAGE_TOKEN]}
+    return logits, model.generate(**batch, **options)
+
+
+def check_equal(loaded, plan: Plan, form: str, folder: Path):
+    route = save(loaded, plan, form, folder)
+    model = load(folder, route.badge)
+    with apply_plan(loaded.model, plan):
+        want_logits, want_tokens = said(loaded.model)
+    logits, tokens = said(model)
+    assert torch.equal(logits, want_logits)
+    assert torch.equal(tokens, want_tokens)
+    return route, model
+
+
+@pytest.mark.parametrize(("text", "form"), CASES)
+def test_logits_and_generations_equal_the_in_search_model(loaded, tmp_path, text, form):
+    plan = Plan.parse(text)
+    route, model = check_equal(loaded, plan, form, tmp_path)
+    text_config = model.config.get_text_config()
+    layers = model.model.language_model.layers
+    assert len(layers) == text_config.num_hidden_layers == len(route.layers)
+    if route.badge is Badge.STOCK:
+        assert [layer.self_attn.layer_idx for layer in layers] == list(range(len(layers)))
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(ops=st.lists(st.sampled_from(".afbp"), min_size=NUM_BLOCKS, max_size=NUM_BLOCKS), remote=st.booleans())
+def test_any_plan(loaded, tmp_path_factory, ops, remote):
+    folder = tmp_path_factory.mktemp("any")
+    check_equal(loaded, Plan.parse("".join(ops)), "remote-code" if remote else "auto", folder)
+
+
+@pytest.mark.parametrize(
+    ("text", "form"), [("fa.b", "auto"), ("bbb.", "auto"), ("apfb", "auto"), ("aa.f", "remote-code")]
+)
+def test_parameters_and_flops_shrink_by_what_the_plan_says(loaded, tiny_source, tmp_path, text, form):
+    plan = Plan.parse(text)
+    route = save(loaded, plan, form, tmp_path)
+    model = load(tmp_path, route.badge)
+    model.set_attn_implementation("eager")
+    batch = {name: value[1:] for name, value in inputs().items()}
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        model(**batch, logits_to_keep=1)
+    tokens = batch["input_ids"].shape[1]
+    workload = Workload(visual_tokens=NUM_VISUAL, text_tokens=tokens - NUM_VISUAL, generated_tokens=1)
+    expected = costs(describe_model(tiny_source), plan, workload)
+    assert counter.get_total_flops() == expected.flops
+    assert 4 * sum(parameter.numel() for parameter in model.parameters()) == expected.parameter_bytes
+    stored = load_file(tmp_path / "model.safetensors")
+    assert 4 * sum(tensor.numel() for tensor in stored.values()) == expected.parameter_bytes
+
+
+def test_a_lone_half_is_a_layer_with_zeros(loaded, tmp_path):
+    save(loaded, Plan.parse(".a.f"), "auto", tmp_path)
+    model = load(tmp_path, Badge.ZEROED)
+    layers = model.model.language_model.layers
+    silent = [(not layer.self_attn.o_proj.weight.any(), not layer.mlp.down_proj.weight.any()) for layer in layers]
+    assert silent == [(False, False), (True, False), (False, False), (False, True)]
+
+
+def test_the_loaded_model_is_untouched(loaded, tmp_path):
+    before = {name: tensor.clone() for name, tensor in loaded.model.state_dict().items()}
+    config = loaded.model.config.to_dict()
+    for text in ("fab.", ".a.f", "p..."):
+        save(loaded, Plan.parse(text), "auto", tmp_path / text)
+    assert loaded.model.config.to_dict() == config
+    assert all(torch.equal(before[name], tensor) for name, tensor in loaded.model.state_dict().items())
+
+
+def test_lists_with_one_entry_a_layer_are_shortened(loaded, tmp_path):
+    text = loaded.model.config.text_config
+    text.layer_types = ["one", "two", "three", "four"]
+    text.mlp_layer_types = ["m1", "m2", "m3", "m4"]
+    text.other = [1, 2, 3]
+    try:
+        built = build(loaded, export_route(Plan.parse("fab."), loaded.families)).config.text_config
+    finally:
+        del text.layer_types, text.mlp_layer_types, text.other
+    assert built.layer_types == ["one", "four"]
+    assert built.mlp_layer_types == ["m2", "m4"]
+    assert built.other == [1, 2, 3]
+
+
+def test_the_modeling_file_needs_torch_and_transformers_only():
+    tree = ast.parse(MODELING_FILE.read_text())
+    names = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    names |= {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    assert {name.partition(".")[0] for name in names} - set(sys.stdlib_module_names) == {"torch", "transformers"}
+
+
+def test_stock_transformers_refuse_a_remote_folder_instead_of_ignoring_the_plan(loaded, tmp_path):
+    save(loaded, Plan.parse("p..."), "auto", tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    assert config["model_type"] == "skipsearch_llava"
+    with pytest.raises(ValueError, match="trust_remote_code"):
+        AutoModelForImageTextToText.from_pretrained(tmp_path, trust_remote_code=False)
+
+
+@pytest.mark.parametrize("search", [{"num_beams": 3}, {"cache_implementation": "static", "disable_compile": True}])
+def test_remote_code_with_other_caches(loaded, tmp_path, search):
+    plan = Plan.parse("apfa")
+    save(loaded, plan, "remote-code", tmp_path)
+    options = {"max_new_tokens": 5, "min_new_tokens": 5, "do_sample": False, "suppress_tokens": [IMAGE_TOKEN], **search}
+    got = load(tmp_path, Badge.REMOTE).generate(**inputs(), **options)
+    with apply_plan(loaded.model, plan):
+        assert torch.equal(got, loaded.model.generate(**inputs(), **options))
+
+
+def test_half_precision(tiny_folder, tmp_path):
+    from workers.loading import load_model
+
+    half = load_model(ModelSource(name=str(tiny_folder), device="cpu", dtype="bfloat16"))
+    save(half, Plan.parse("fa.b"), "auto", tmp_path)
+    assert json.loads((tmp_path / "config.json").read_text())["dtype"] == "bfloat16"
+    assert {tensor.dtype for tensor in load_file(tmp_path / "model.safetensors").values()} == {torch.bfloat16}

@@ -1,0 +1,131 @@
+"""README.md of an exported folder: the model card."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from workers.export.route import Badge
+
+CARD = """\
+---
+{header}
+---
+
+# {title}
+
+{base} with parts of its language model taken out, found by skipsearch: {kept} of {blocks} blocks are left,
+in whole or in part, as {layers} layers. The vision tower is untouched{tuned}. Nothing else was trained.
+
+**Runs on: {badge}.**{notes}
+
+```
+{drawing}
+```
+
+## Measured
+
+| | this model | dense |
+|---|---|---|
+{table}
+
+Accuracy of this model is that of the files in this folder, loaded in a fresh process; the in-search model scores
+{in_search:.4f} on the same questions, and the logits of both are {equal}.
+Intervals are 95 % bootstrap intervals over questions. Seconds are medians, end to end from image to last token, on
+the machine that exported; FLOPs are counted by torch. `plan.json` has every number and where it comes from.
+
+## How to load
+
+```python
+{code}
+```
+
+## Limits
+
+- Chosen and measured on the data set `{data}` ({metric}); what other tasks lose was not measured.
+- It can say wrong things as its base model can; its license is that of its base model and data.
+"""
+STOCK = """\
+from transformers import AutoModelForImageTextToText, AutoProcessor
+
+model = AutoModelForImageTextToText.from_pretrained(folder)
+processor = AutoProcessor.from_pretrained(folder)"""
+REMOTE = """\
+from transformers import AutoModelForImageTextToText, AutoProcessor
+
+model = AutoModelForImageTextToText.from_pretrained(folder, trust_remote_code=True)   # modeling_skipsearch.py
+processor = AutoProcessor.from_pretrained(folder)
+
+from workers import load_exported    # or, with skipsearch installed, without remote code
+
+model, processor = load_exported(folder)"""
+
+
+def write_card(folder: Path, record: dict[str, Any], drawing: Sequence[str]) -> None:
+    """Writes README.md from what plan.json says."""
+    base, checked = record["base_model"], record["checked"]
+    text = CARD.format(
+        header=_header(base),
+        title=f"{base['name']}, plan {record['plan']}",
+        base=f"[{base['name']}](https://huggingface.co/{base['name']})" if base["kind"] == "hub" else _named(base),
+        kept=len(record["kept_blocks"]),
+        blocks=len(record["plan_json"]["blocks"]),
+        layers=len(record["layers"]),
+        tuned=", the projector was briefly re-tuned" if record.get("tuned") else ", and so is the projector",
+        badge=record["badge"],
+        notes="".join(f" {note[0].upper()}{note[1:]}." for note in record["notes"]),
+        drawing="\n".join([record["plan"], *drawing]),
+        table=_table(record),
+        in_search=checked["in_search_accuracy"],
+        equal="equal to the last bit" if checked["logits_bit_equal"] else "equal up to rounding",
+        code=REMOTE if record["badge"] == Badge.REMOTE else STOCK,
+        data=record.get("data", "?"),
+        metric=record.get("metric", "?"),
+    )
+    (folder / "README.md").write_text(text, encoding="utf-8")
+
+
+def _header(base: dict[str, Any]) -> str:
+    lines = ["library_name: transformers", "pipeline_tag: image-text-to-text", "tags: [skipsearch]"]
+    return "\n".join([f"base_model: {base['name']}", *lines] if base["kind"] == "hub" else lines)
+
+
+def _named(base: dict[str, Any]) -> str:
+    return "The embedded model of skipsearch" if base["kind"] == "embedded" else f"The model `{base['name']}`"
+
+
+def _table(record: dict[str, Any]) -> str:
+    measured, metrics = record["measured"], record.get("metrics", {})
+    dense = metrics.get("dense") or {}
+    rows = [
+        (f"accuracy, {record['checked']['questions']} test questions", _accuracy(record["checked"]), _test(dense)),
+        ("accuracy in the search, test", _test(metrics), _test(dense)),
+        ("accuracy in the search, search split", _search(metrics), _search(dense)),
+        ("FLOPs of the workload, share of dense", f"{record['costs']['flops_ratio']:.4f}", "1"),
+        ("sequential sub-layers", str(record["costs"]["depth"]), str(2 * len(record["plan_json"]["blocks"]))),
+        _pair(f"parameters ({measured['dtype']})", measured["parameters"], "{:,}"),
+        _pair("bytes of weights", measured["weight_bytes"], "{:,}"),
+        _pair("FLOPs of one answer, counted", measured["flops_of_one_answer"], "{:,}"),
+        *(_pair(f"seconds, {case}", seconds, "{:.4f}") for case, seconds in measured["seconds"].items()),
+    ]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _pair(name: str, values: dict[str, Any], form: str) -> tuple[str, str, str]:
+    ratio = values["dense"] / values["exported"] if name.startswith("seconds") else None
+    faster = f" ({ratio:.2f} x faster)" if ratio is not None and ratio > 1 else ""
+    return name, form.format(values["exported"]) + faster, form.format(values["dense"])
+
+
+def _accuracy(measured: dict[str, Any]) -> str:
+    low, high = measured["interval"]
+    return f"{measured['accuracy']:.4f} [{low:.4f}, {high:.4f}]"
+
+
+def _test(metrics: dict[str, Any]) -> str:
+    return _accuracy(metrics["test"]) if metrics.get("test") else ""
+
+
+def _search(metrics: dict[str, Any]) -> str:
+    return _accuracy(metrics["search"]) if metrics.get("search") else ""

@@ -1,0 +1,97 @@
+"""plan.json: what the folder is, where it comes from and what it was measured to do."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from objectives.flops import costs
+from objectives.intervals import bootstrap_interval, paired_interval
+from objectives.workload import Workload
+from workers.describe import BYTES, describe_model
+from workers.export.check import Checked, Reference
+from workers.export.request import ExportRequest
+from workers.export.route import Route
+from workers.software import commit, versions
+
+SCHEMA = 1
+
+
+def record_of(
+    folder: Path, request: ExportRequest, route: Route, workload: Workload, reference: Reference, checked: Checked
+) -> dict[str, Any]:
+    """Everything about one export. The same request gives the same record: no time of day, no path of a machine."""
+    plan = request.trial.parsed_plan
+    shape = describe_model(request.trial.model)
+    return {
+        "schema": SCHEMA,
+        "plan": str(plan),
+        "plan_json": json.loads(plan.to_json()),
+        "digest": plan.digest,
+        "badge": str(route.badge),
+        "notes": list(route.notes),
+        "base_model": base_model(request),
+        "kept_blocks": list(route.kept_blocks),
+        "layers": [
+            {"kind": layer.kind, "attention_of_block": layer.attention, "ffn_of_block": layer.ffn}
+            for layer in route.layers
+        ],
+        **request.record,
+        "costs": costs(shape, plan, workload).as_dict(),
+        "workload": workload.to_dict(),
+        "checked": _checked(reference, checked),
+        "measured": _measured(folder, checked),
+        "files": {path.name: _hash(path) for path in sorted(folder.iterdir())},
+        "exported_with": {"versions": versions(), "commit": commit()},
+    }
+
+
+def base_model(request: ExportRequest) -> dict[str, Any]:
+    """Name, revision and fingerprint of the base model; of a local folder the last part of its path."""
+    source, name = request.trial.model, request.trial.model.name
+    is_folder = Path(name).expanduser().is_dir()
+    return {
+        "name": Path(name).name if is_folder else name,
+        "kind": "embedded" if name == "embedded" else "folder" if is_folder else "hub",
+        "revision": source.revision,
+        "fingerprint": request.fingerprints.get("model"),
+    }
+
+
+def _checked(reference: Reference, checked: Checked) -> dict[str, Any]:
+    """Answers of the reloaded folder, and how they compare to those of the in-search model."""
+    return {
+        "split": "test",
+        "questions": len(checked.scores),
+        "accuracy": sum(checked.scores) / len(checked.scores),
+        "interval": bootstrap_interval(checked.scores),
+        "in_search_accuracy": sum(reference.scores) / len(reference.scores),
+        "difference_interval": paired_interval(checked.scores, reference.scores),
+        "logits_bit_equal": checked.bit_equal,
+        "loaded_as": checked.result["class"],
+    }
+
+
+def _measured(folder: Path, checked: Checked) -> dict[str, Any]:
+    result = checked.result
+    width = BYTES[result["dtype"]]
+    return {
+        "dtype": result["dtype"],
+        "parameters": {name: result[name]["parameters"] for name in ("exported", "dense")},
+        "weight_bytes": {
+            "exported": sum(path.stat().st_size for path in folder.glob("*.safetensors")),
+            "dense": result["dense"]["parameters"] * width,
+        },
+        "flops_of_one_answer": {name: result[name]["flops"] for name in ("exported", "dense")},
+        "seconds": result["seconds"],
+    }
+
+
+def _hash(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(2**24):
+            digest.update(chunk)
+    return digest.hexdigest()

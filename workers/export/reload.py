@@ -1,0 +1,200 @@
+"""Loads an exported folder as its user would and says what it does. Run as a file, in a process of its own.
+
+`python -I reload.py WORK` reads WORK/probe.json and the images beside it, and writes WORK/outputs.safetensors and
+WORK/result.json. Imports nothing of this package: what it loads must load without it. The export's reference is made
+by the same functions, so that both sides see the same batches.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+from transformers import AutoModelForImageTextToText, AutoProcessor
+
+KEPT_POSITIONS = 16
+"""Last positions whose logits are compared; through attention they depend on all others."""
+NEW_TOKENS = 16
+"""Greedy tokens compared, without stopping: long enough to see a KV cache go wrong."""
+TIMED_TOKENS = 32
+REPEATS = 9
+OWN = {"workers", "search", "spaces", "objectives"}
+
+
+def encode(processor: Any, conversations: list[Any], images: list[Any], device: Any) -> dict[str, Tensor]:
+    """Left-padded model inputs of conversations whose first part is the image."""
+    filled = []
+    for (turn,), image in zip(conversations, images, strict=True):
+        picture, *rest = turn["content"]
+        filled.append([{**turn, "content": [{**picture, "image": image}, *rest]}])
+    processor.tokenizer.padding_side = "left"
+    inputs = processor.apply_chat_template(
+        filled,
+        add_generation_prompt=True,
+        tokenize=True,
+        return_dict=True,
+        return_tensors="pt",
+        processor_kwargs={"padding": True},
+    )
+    return inputs.to(device)
+
+
+def speak(model: Any, inputs: dict[str, Tensor], pad: int) -> tuple[Tensor, Tensor]:
+    """Logits (B, positions, vocabulary) of the last positions, and the (B, NEW_TOKENS) greedy tokens after them."""
+    with torch.inference_mode():
+        logits = model(**_cast(model, inputs), logits_to_keep=KEPT_POSITIONS).logits
+    return logits, generate(model, inputs, pad, NEW_TOKENS, NEW_TOKENS)
+
+
+def generate(
+    model: Any, inputs: dict[str, Tensor], pad: int, most: int, least: int, ends: list[int] | None = None
+) -> Tensor:
+    """(B, new) greedy tokens with the KV cache."""
+    options = {"eos_token_id": ends} if ends else {}
+    ids = model.generate(
+        **_cast(model, inputs),
+        do_sample=False,
+        num_beams=1,
+        max_new_tokens=most,
+        min_new_tokens=least,
+        pad_token_id=pad,
+        **options,
+    )
+    return ids[:, inputs["input_ids"].shape[1] :]
+
+
+def _cast(model: Any, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value.to(model.dtype) if value.is_floating_point() else value for name, value in inputs.items()}
+
+
+class Probe:
+    """What to ask, and how the model is to be loaded."""
+
+    def __init__(self, work: Path) -> None:
+        self.asked = json.loads((work / "probe.json").read_text())
+        self.work = work
+
+    def load(self, place: str, **options: Any) -> Any:
+        model = AutoModelForImageTextToText.from_pretrained(
+            place, attn_implementation=self.asked["attention"], **options
+        )
+        return model.to(self.asked["device"]).eval()
+
+    def inputs(self, processor: Any, first: int, last: int) -> dict[str, Tensor]:
+        from PIL import Image
+
+        chosen = self.asked["samples"][first:last]
+        images = [Image.open(self.work / sample["image"]) for sample in chosen]
+        return encode(processor, [sample["conversation"] for sample in chosen], images, self.asked["device"])
+
+
+def main(work: Path) -> None:
+    """Loads the export, asks it everything, then measures it beside the dense model."""
+    probe = Probe(work)
+    asked = probe.asked
+    torch.set_num_threads(asked["threads"])
+    model = probe.load(asked["export"], trust_remote_code=asked["trust_remote_code"])
+    processor = AutoProcessor.from_pretrained(asked["export"])
+    outputs = _outputs(probe, model, processor)
+    save_file(outputs, work / "outputs.safetensors")
+    result = {
+        "class": type(model).__name__,
+        "answers": _answers(probe, model, processor),
+        "own_modules": sorted(OWN & {name.partition(".")[0] for name in sys.modules}),
+        "dtype": str(model.dtype).removeprefix("torch."),
+        "exported": {"parameters": _count(model)},
+    }
+    dense = probe.load(
+        asked["dense"],
+        dtype=model.dtype,
+        revision=asked["revision"],
+        trust_remote_code=asked["dense_trust_remote_code"],
+    )
+    result["dense"] = {"parameters": _count(dense)}
+    if asked["time"]:
+        result["seconds"] = _time(probe, processor, {"exported": model, "dense": dense})
+    for name, each in (("exported", model), ("dense", dense)):
+        result[name]["flops"] = _flops(each, probe.inputs(processor, 0, 1), asked)
+    (work / "result.json").write_text(json.dumps(result))
+
+
+def _outputs(probe: Probe, model: Any, processor: Any) -> dict[str, Tensor]:
+    outputs, asked = {}, probe.asked
+    for number, (first, last) in enumerate(asked["batches"]):
+        inputs = probe.inputs(processor, first, last)
+        logits, tokens = speak(model, inputs, asked["pad"])
+        outputs |= {
+            f"ids-{number}": inputs["input_ids"].cpu().contiguous(),
+            f"logits-{number}": logits.cpu().contiguous(),
+            f"tokens-{number}": tokens.cpu().contiguous(),
+        }
+    return outputs
+
+
+def _answers(probe: Probe, model: Any, processor: Any) -> list[str]:
+    """The greedy answer to every question, one after another as a user would ask, in batches."""
+    asked, texts = probe.asked, []
+    for first in range(0, len(asked["samples"]), asked["batch"]):
+        inputs = probe.inputs(processor, first, first + asked["batch"])
+        ids = generate(model, inputs, asked["pad"], asked["max_new_tokens"], 0, asked["ends"])
+        texts += processor.tokenizer.batch_decode(ids, skip_special_tokens=True)
+    return [text.strip() for text in texts]
+
+
+def _count(model: Any) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def _flops(model: Any, inputs: dict[str, Tensor], asked: dict[str, Any]) -> int:
+    """FLOPs of answering one real question, as torch counts them; under eager attention, which it counts fully."""
+    model.set_attn_implementation("eager")
+    tokens = asked["max_new_tokens"]
+    with FlopCounterMode(display=False) as counter:
+        generate(model, inputs, asked["pad"], tokens, tokens)
+    return counter.get_total_flops()
+
+
+def _time(probe: Probe, processor: Any, models: dict[str, Any]) -> dict[str, Any]:
+    """Median seconds end to end, image to last token: one question with many tokens, and a batch of questions."""
+    asked = probe.asked
+    many = min(asked["batch"], len(asked["samples"]))
+    cases = {
+        f"1 question, {TIMED_TOKENS} tokens": (1, TIMED_TOKENS),
+        f"{many} questions, {asked['max_new_tokens']} tokens": (many, asked["max_new_tokens"]),
+    }
+    found = {}
+    for case, (questions, tokens) in cases.items():
+        inputs = probe.inputs(processor, 0, questions)
+        seconds: dict[str, list[float]] = {name: [] for name in models}
+        for repeat in range(REPEATS + 1):
+            for name, model in models.items():  # turn by turn, so that a busy moment meets both
+                spent = _seconds(model, inputs, asked, tokens)
+                if repeat:
+                    seconds[name].append(spent)
+        found[case] = {name: median(values) for name, values in seconds.items()}
+    return found
+
+
+def _seconds(model: Any, inputs: dict[str, Tensor], asked: dict[str, Any], tokens: int) -> float:
+    _synchronize(asked["device"])
+    start = time.perf_counter()
+    generate(model, inputs, asked["pad"], tokens, tokens)
+    _synchronize(asked["device"])
+    return time.perf_counter() - start
+
+
+def _synchronize(device: str) -> None:
+    if device.startswith("cuda"):
+        torch.cuda.synchronize(device)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,40 @@
+"""Wall-clock times of exports, kept with the run: a second export of the same thing repeats the first one's numbers.
+
+Without them no two exports would be equal, since no two measurements are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+log = logging.getLogger(__name__)
+
+
+def read_timings(place: str | None, what: dict[str, Any]) -> dict[str, Any] | None:
+    """The times measured for exactly this, or None."""
+    path = _path(place, what)
+    try:
+        return json.loads(path.read_text())["seconds"] if path else None
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def keep_timings(place: str | None, what: dict[str, Any], seconds: dict[str, Any]) -> None:
+    """Keeps times for the next export; a run that can't be written to goes without."""
+    path = _path(place, what)
+    if path is None:
+        return
+    try:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps({"of": what, "seconds": seconds}, indent=1))
+    except OSError as error:
+        log.warning("times can't be kept in %s (%s): the next export will measure again", path, error.strerror)
+
+
+def _path(place: str | None, what: dict[str, Any]) -> Path | None:
+    name = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
+    return Path(place) / f"{name}.json" if place else None

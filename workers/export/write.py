@@ -1,0 +1,163 @@
+"""Exports plans: build, save, load again elsewhere, compare, describe; then one rename makes it visible."""
+
+from __future__ import annotations
+
+import copy
+import json
+import platform
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from objectives.flops import costs
+from objectives.workload import Workload
+from spaces.plan import Plan
+from workers.describe import check_fit, describe_model
+from workers.export.card import write_card
+from workers.export.check import Checked, check, refer
+from workers.export.folder import replacing
+from workers.export.physical import MODELING_FILE, build
+from workers.export.record import record_of
+from workers.export.request import ExportRequest
+from workers.export.route import Badge, ExportError, Route, export_route
+from workers.export.timings import keep_timings, read_timings
+from workers.families import families_of
+from workers.files import read_config
+from workers.fingerprints import fingerprint_model, fingerprint_samples
+from workers.requests import ModelSource
+from workers.samples import load_samples
+from workers.session import Session
+from workers.software import versions
+
+MAX_SHARD_SIZE = "5GB"
+Say = Callable[[str], None]
+
+
+def export(requests: Mapping[str, ExportRequest], folder: Path, force: bool = False, say: Say = print) -> None:
+    """Exports one plan into `folder` (named `.`), or several into folders below it, all of the same model and data.
+
+    Everything appears at once, when all of it has been checked. Raises ExportError (one line) for a plan that can't
+    be exported, a base model or data that changed since the search, a place that can't be written, or an export that
+    does something else than the in-search model; the place is then as it was.
+    """
+    first = next(iter(requests.values()))
+    source = _source(first)
+    check_base(first)
+    families = families_of(read_config(source))
+    shape = describe_model(source)
+    for request in requests.values():
+        check_fit(shape, request.trial)
+        export_route(request.trial.parsed_plan, families, request.form)
+    room = 0.0
+    for request in requests.values():
+        workload = Workload(visual_tokens=1, text_tokens=1, generated_tokens=1)
+        room += costs(shape, request.trial.parsed_plan, workload).parameter_bytes
+    with replacing(folder, force, int(room)) as partial:
+        exporter = Exporter(Session(source, first.trial.data), say)
+        for name, request in requests.items():
+            place = partial / name
+            place.mkdir(exist_ok=True)
+            exporter.write(request, place)
+
+
+def check_base(request: ExportRequest) -> None:
+    """Raises ExportError where model or data are not what the search saw."""
+    seen, trial = request.fingerprints, request.trial
+    marks = {
+        "model": lambda: fingerprint_model(trial.model),
+        "data set": lambda: fingerprint_samples(load_samples(trial.data.name, "search")),
+    }
+    for what, mark in marks.items():
+        if what in seen and mark() != seen[what]:
+            name = trial.model.name if what == "model" else trial.data.name
+            raise ExportError(
+                f"the {what} must be what the search saw, got {name} with another fingerprint ({mark()}, then "
+                f"{seen[what]}): put the old one back, or search again"
+            )
+
+
+def _source(request: ExportRequest) -> ModelSource:
+    """The base model, in the dtype of the export."""
+    source = request.trial.model
+    return source if request.dtype == "auto" else source.model_copy(update={"dtype": request.dtype})
+
+
+class Exporter:
+    """Writes exports of one loaded model."""
+
+    def __init__(self, session: Session, say: Say) -> None:
+        self.session, self.say = session, say
+        self.processor = copy.deepcopy(session.loaded.processor)  # as loaded: padding leaves its mark on a tokenizer
+
+    def write(self, request: ExportRequest, place: Path) -> None:
+        """Writes one checked export into the empty folder `place`."""
+        before = torch.get_num_threads()
+        torch.set_num_threads(request.trial.threads or before)
+        self.session.make_dense()
+        try:
+            if request.trial.mapping_module:
+                self.session.read_mapping_module(Path(request.trial.mapping_module))
+            self._write(request, place)
+        finally:
+            self.session.make_dense()
+            torch.set_num_threads(before)
+
+    def _write(self, request: ExportRequest, place: Path) -> None:
+        loaded, prepared = self.session.loaded, self.session.split("test")
+        plan = request.trial.parsed_plan
+        route = export_route(plan, loaded.families, request.form)
+        self.say(f"{plan}: {len(route.layers)} layers, {route.badge}")
+        for note in route.notes:
+            self.say(f"  {note}")
+        reference = refer(loaded, prepared, plan, request.trial.metric, request.questions)
+        self._save(route, place)
+        what = self._timed(request, plan, route)
+        seconds = read_timings(request.timings, what)
+        checked = check(place, route, request, loaded, prepared, reference, time=seconds is None)
+        if seconds is None:
+            keep_timings(request.timings, what, checked.result["seconds"])
+        else:
+            checked.result["seconds"] = seconds
+        workload = self.session.workload(request.trial)
+        record = record_of(place, request, route, workload, reference, checked)
+        (place / "plan.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        write_card(place, record, request.drawing)
+        self._tell(record, checked)
+
+    def _save(self, route: Route, place: Path) -> None:
+        """Weights, config, generation config and processor, and the modeling file where there is one."""
+        loaded = self.session.loaded
+        build(loaded, route).save_pretrained(place, max_shard_size=MAX_SHARD_SIZE)
+        copy.deepcopy(self.processor).save_pretrained(place)
+        for path in place.glob("*.safetensors"):
+            shutil.copymode(place / "config.json", path)  # safetensors keeps others from reading
+        if route.badge is Badge.REMOTE:
+            shutil.copyfile(MODELING_FILE, place / MODELING_FILE.name)
+
+    def _timed(self, request: ExportRequest, plan: Plan, route: Route) -> dict[str, Any]:
+        """What a time depends on."""
+        return {
+            "plan": plan.digest,
+            "badge": str(route.badge),
+            "dtype": str(self.session.loaded.model.dtype),
+            "model": self.session.fingerprints["model"],
+            "versions": versions(),
+            "machine": platform.processor() or platform.machine(),
+            "device": str(self.session.loaded.device),
+            "threads": torch.get_num_threads(),
+        }
+
+    def _tell(self, record: dict[str, Any], checked: Checked) -> None:
+        done, measured = record["checked"], record["measured"]
+        sizes = measured["parameters"]
+        self.say(
+            f"  reloaded in a fresh process: logits {'bit-equal' if checked.bit_equal else 'close'}, accuracy "
+            f"{done['accuracy']:.4f} on {done['questions']} questions "
+            f"(in-search model {done['in_search_accuracy']:.4f})"
+        )
+        self.say(f"  {sizes['exported']:,} of {sizes['dense']:,} parameters")
+        for case, seconds in measured["seconds"].items():
+            self.say(f"  {case}: {seconds['exported']:.4f} s, dense {seconds['dense']:.4f} s")
