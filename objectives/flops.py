@@ -3,16 +3,24 @@
 A multiply-add is two FLOPs. The numbers equal `torch.utils.flop_counter.FlopCounterMode` on the model as
 transformers runs it with eager attention: matrix products and convolutions only, scores over every query-key
 pair whether masked or not. Embeddings, norms, activations, rotary positions and softmax are not counted.
+
+A block whose op has a scope runs attention and FFN for the rows outside of it. Keys and values of the prompt are
+counted in full where they are kept for generated tokens, whose attention runs; otherwise with the rows that attend.
+Every workload runs with a KV cache.
 """
 
+from collections import Counter
 from dataclasses import dataclass
+from itertools import repeat
 
 from objectives.memory import kv_bytes_per_token, parameter_bytes
 from objectives.workload import Workload
-from spaces.plan import Op, Plan, PlanError
+from spaces.plan import Block, Group, Op, Plan, PlanError
 from spaces.shape import ModelShape, VisionShape
 
-_SEQUENTIAL_SUBLAYERS = {Op.KEEP: 2, Op.SKIP_ATTN: 1, Op.SKIP_FFN: 1, Op.SKIP_BLOCK: 0, Op.PARALLEL: 1}
+_PROMPT = (Group.VISUAL, Group.TEXT)
+_PASSES = (_PROMPT, (Group.GENERATED,))
+"""The token groups of the prefill and those of a decode step."""
 
 
 @dataclass(frozen=True)
@@ -52,12 +60,10 @@ def flops(shape: ModelShape, plan: Plan, workload: Workload) -> Ledger:
             f"a plan must have as many blocks as the model, {shape.num_blocks}, got {len(plan)} in '{plan}': "
             "write one character a block"
         )
-    prompt, steps, batch = workload.prompt_tokens, workload.decode_steps, workload.batch
-    # Decode step t = 1, 2, ... feeds one token, which attends to the prompt and to t generated tokens.
-    decode_keys = steps * prompt + _triangle(steps)
-    prefill = plan.num_attention * _attention(shape, prompt, prompt * prompt) + plan.num_ffn * _ffn(shape, prompt)
+    batch, kinds = workload.batch, Counter(plan.blocks)
+    prefill = sum(count * _prefill(shape, block, workload) for block, count in kinds.items())
+    decode = sum(count * _decode(shape, block, workload) for block, count in kinds.items())
     projector = sum(2 * inputs * outputs for inputs, outputs in shape.projector)
-    decode = plan.num_attention * _attention(shape, steps, decode_keys) + plan.num_ffn * _ffn(shape, steps)
     return Ledger(
         vision=batch * workload.images * _vision(shape.vision),
         projector=batch * workload.visual_tokens * projector,
@@ -105,14 +111,46 @@ def costs(shape: ModelShape, plan: Plan, workload: Workload) -> Costs:
 
 
 def depth(plan: Plan) -> int:
-    """Sub-layers that must run one after another; attention and FFN of a parallel block count as one."""
-    return sum(sublayers * plan.ops.count(op) for op, sublayers in _SEQUENTIAL_SUBLAYERS.items())
+    """Sub-layers that must run one after another, in the prefill or in a decode step, whichever has more.
+
+    Attention and FFN of a parallel block count as one, the two blocks of a pair as one block. A prompt is taken to
+    have both visual and other tokens: a scope that leaves some of a pass's tokens out shortens nothing there.
+    """
+    before = (None, *plan.blocks)
+    return max(sum(map(_sublayers, plan.blocks, before, repeat(groups))) for groups in _PASSES)
 
 
-def _attention(shape: ModelShape, rows: float, pairs: float) -> float:
-    """Attention of one block on `rows` new tokens with `pairs` query-key pairs in all."""
+def _sublayers(block: Block, before: Block | None, groups: tuple[Group, ...]) -> int:
+    """Sub-layers that a block after another one adds to the way of the slowest of these tokens."""
+    if block.op is Op.PAIRED and before is not None and before.scope.groups.issuperset(groups):
+        return 0  # runs beside the first block of the pair
+    attention = any(block.runs_attention(group) for group in groups)
+    ffn = any(block.runs_ffn(group) for group in groups)
+    if block.op is Op.PARALLEL and block.scope.groups.issuperset(groups):
+        return 1
+    return attention + ffn
+
+
+def _prefill(shape: ModelShape, block: Block, workload: Workload) -> float:
+    tokens = {Group.VISUAL: workload.visual_tokens, Group.TEXT: workload.text_tokens}
+    rows = sum(tokens[group] for group in _PROMPT if block.runs_attention(group))
+    keys = workload.prompt_tokens if block.caches else rows
+    ffn_rows = sum(tokens[group] for group in _PROMPT if block.runs_ffn(group))
+    return _attention(shape, rows, keys, rows * keys) + _ffn(shape, ffn_rows)
+
+
+def _decode(shape: ModelShape, block: Block, workload: Workload) -> float:
+    """Step t = 1, 2, ... feeds one token, which attends to the prompt and to t generated tokens."""
+    steps = workload.decode_steps
+    attention, ffn = block.runs_attention(Group.GENERATED), block.runs_ffn(Group.GENERATED)
+    pairs = steps * workload.prompt_tokens + _triangle(steps)
+    return attention * _attention(shape, steps, steps, pairs) + ffn * _ffn(shape, steps)
+
+
+def _attention(shape: ModelShape, rows: float, keys: float, pairs: float) -> float:
+    """Attention of one block: `rows` tokens attend, keys and values are made of `keys`, `pairs` scores in all."""
     query_and_output = 4 * rows * shape.hidden_size * shape.num_heads * shape.head_size
-    key_and_value = 4 * rows * shape.hidden_size * shape.num_kv_heads * shape.head_size
+    key_and_value = 4 * keys * shape.hidden_size * shape.num_kv_heads * shape.head_size
     scores_and_mix = 4 * shape.num_heads * shape.head_size * pairs
     return query_and_output + key_and_value + scores_and_mix
 

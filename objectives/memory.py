@@ -5,15 +5,15 @@ from spaces.shape import ModelShape, VisionShape
 
 
 def parameter_bytes(shape: ModelShape, plan: Plan) -> int:
-    """Bytes of the parameters that stay when skipped attentions and FFNs are removed with their norms."""
+    """Bytes of the parameters that stay when attentions and FFNs that no token runs are removed with their norms."""
     removed = (len(plan) - plan.num_attention) * _attention(shape) + (len(plan) - plan.num_ffn) * _ffn(shape)
     return (_all(shape) - removed) * shape.bytes_per_parameter
 
 
 def kv_bytes_per_token(shape: ModelShape, plan: Plan) -> int:
-    """Bytes of the keys and values of one token of one sequence, in every block whose attention runs."""
+    """Bytes of the keys and values of one token of one sequence, in every block where a later token may attend."""
     cached = 2 * shape.num_kv_heads * shape.head_size * shape.bytes_per_parameter
-    return cached * plan.num_attention
+    return cached * sum(block.caches for block in plan.blocks)
 
 
 def _attention(shape: ModelShape) -> int:

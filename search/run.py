@@ -16,7 +16,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 @app.command()
 def run(
     budget: Annotated[int | None, typer.Option(help="Trials in all, baselines and scan included. [200]")] = None,
-    space: Annotated[str | None, typer.Option(help="interval, blocks or layers. [layers]")] = None,
+    space: Annotated[str | None, typer.Option(help="interval, blocks, layers or scoped. [layers]")] = None,
     strategy: Annotated[str | None, typer.Option(help="evolution, random, tpe or nsga2. [evolution]")] = None,
     model: Annotated[str | None, typer.Option(help="embedded, a hub id, or a local folder. [embedded]")] = None,
     dataset: Annotated[str | None, typer.Option(help="embedded, a hub id, or a local folder. [embedded]")] = None,
@@ -27,7 +27,7 @@ def run(
     gpus_per_trial: Annotated[float | None, typer.Option(help="GPUs each Ray worker holds. [0]")] = None,
     seed: Annotated[int | None, typer.Option(help="Decides everything that is drawn. [0]")] = None,
     max_flops: Annotated[float | None, typer.Option(help="At most this share of the dense FLOPs, e.g. 0.6.")] = None,
-    rungs: Annotated[str | None, typer.Option(help="steps:questions per rung. [0:256,20:512,80:all]")] = None,
+    rungs: Annotated[str | None, typer.Option(help="steps:questions per rung. [0:256,10:512,50:all]")] = None,
     metric: Annotated[str | None, typer.Option(help="exact_match or vqa. [exact_match]")] = None,
     time_limit: Annotated[float | None, typer.Option(help="Seconds a trial may take. [1800]")] = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads of a worker. [cores / workers]")] = None,

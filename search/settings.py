@@ -43,8 +43,8 @@ class Settings(BaseModel):
     """Upper limit on FLOPs as a share of the dense model's."""
     rungs: tuple[Rung, ...] = (
         Rung(tuning_steps=0, questions=256),
-        Rung(tuning_steps=20, questions=512),
-        Rung(tuning_steps=80, questions=None),
+        Rung(tuning_steps=10, questions=512),
+        Rung(tuning_steps=50, questions=None),
     )
     """Fidelities of a trial, cheapest first; only a trial that ends the last one can enter the front."""
     keep_fraction: float = Field(1 / 3, gt=0, le=1)
@@ -98,7 +98,7 @@ class Settings(BaseModel):
 
 
 def parse_rungs(text: str) -> tuple[Rung, ...]:
-    """Rungs from `steps:questions,...`, for example `0:256,20:512,80:all`.
+    """Rungs from `steps:questions,...`, for example `0:256,10:512,50:all`.
 
     Raises:
         SettingsError: where a part has another form.

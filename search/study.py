@@ -109,7 +109,7 @@ class SearchStudy:
         )
         template.datetime_start = datetime.now()
         trial_id = self._storage.create_new_trial(self._study._study_id, template_trial=template)
-        number = self._storage.get_trial_number_from_id(trial_id)
+        number = len(self._ids)  # what the storage counts as well: this controller is the only one that adds rows
         self._ids[number] = trial_id
         return number
 

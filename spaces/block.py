@@ -1,9 +1,10 @@
-"""What can be done to one block of a language model: the ops and their characters."""
+"""What can be done to one block of a language model: the op, and the tokens it applies to."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 from spaces.names import nearest
+from spaces.scope import Group, Scope
 
 
 class PlanError(ValueError):
@@ -23,27 +24,47 @@ class Op(StrEnum):
     """y = x"""
     PARALLEL = "parallel"
     """y = x + SA(N1 x) + FFN(N2 x)"""
+    PAIR = "pair"
+    """The first of two blocks that both read x: y = x + D(x) + D'(x), where D(x) = block(x) - x"""
+    PAIRED = "paired"
+    """The second block of a pair; scope and variant stand at the first."""
 
     @property
     def char(self) -> str:
-        """The op's character in the text form of a plan."""
+        """The op's character in the text form of a plan; of a pair that of the sum."""
         return _CHARS[self]
 
     @property
     def runs_attention(self) -> bool:
-        """Whether the block's self-attention is executed (and so writes keys and values)."""
+        """Whether self-attention is executed for tokens in scope."""
         return self not in (Op.SKIP_ATTN, Op.SKIP_BLOCK)
 
     @property
     def runs_ffn(self) -> bool:
-        """Whether the block's FFN is executed."""
+        """Whether the FFN is executed for tokens in scope."""
         return self not in (Op.SKIP_FFN, Op.SKIP_BLOCK)
 
 
-_CHARS = {Op.KEEP: ".", Op.SKIP_ATTN: "a", Op.SKIP_FFN: "f", Op.SKIP_BLOCK: "b", Op.PARALLEL: "p"}
+class Variant(StrEnum):
+    """How a pair joins the deltas of its two blocks."""
+
+    SUM = "sum"
+    MEAN = "mean"
+    """y = x + (D(x) + D'(x)) / 2, as in arXiv 2410.09454."""
+
+
+SINGLE_OPS = (Op.KEEP, Op.SKIP_ATTN, Op.SKIP_FFN, Op.SKIP_BLOCK, Op.PARALLEL)
+"""The ops of one block by itself."""
+_CHARS = {
+    Op.KEEP: ".",
+    Op.SKIP_ATTN: "a",
+    Op.SKIP_FFN: "f",
+    Op.SKIP_BLOCK: "b",
+    Op.PARALLEL: "p",
+    Op.PAIR: "(",
+    Op.PAIRED: ")",
+}
 _OP_OF_NAME = {str(op): op for op in Op}
-OP_OF_CHAR = {char: op for op, char in _CHARS.items()}
-LEGEND = ", ".join(f"{op.char} {op}" for op in Op)
 
 
 def as_op(value: object, where: str = "") -> Op:
@@ -57,12 +78,78 @@ def as_op(value: object, where: str = "") -> Op:
     raise PlanError(f"unknown op {value!r}{where}{nearest(value, Op)}: an op is one of {', '.join(Op)}")
 
 
+def as_scope(value: object, where: str = "") -> Scope:
+    """Turns a scope or its name into a `Scope`. Raises PlanError where `value` names none."""
+    if isinstance(value, str) and value in list(Scope):
+        return Scope(value)
+    raise PlanError(f"unknown scope {value!r}{where}{nearest(value, Scope)}: a scope is one of {', '.join(Scope)}")
+
+
+def as_variant(value: object, where: str = "") -> Variant:
+    """Turns a variant of a pair or its name into a `Variant`. Raises PlanError where `value` names none."""
+    if isinstance(value, str) and value in list(Variant):
+        return Variant(value)
+    known = ", ".join(Variant)
+    raise PlanError(f"unknown variant {value!r}{where}{nearest(value, Variant)}: a pair's variant is one of {known}")
+
+
 @dataclass(frozen=True, slots=True)
 class Block:
-    """What is done to one block of the language model."""
+    """What is done to one block of the language model, for which tokens."""
 
     op: Op = Op.KEEP
+    scope: Scope = Scope.ALL
+    variant: Variant = Variant.SUM
 
     def __post_init__(self) -> None:
         if not isinstance(self.op, Op):
             raise PlanError(f"the op of a Block must be an Op, got {self.op!r}: use Plan.of or Plan.parse")
+        if not isinstance(self.scope, Scope) or not isinstance(self.variant, Variant):
+            raise PlanError(
+                f"scope and variant of a Block must be a Scope and a Variant, got {self.scope!r} and {self.variant!r}: "
+                "use Block.named"
+            )
+        if self.scope is not Scope.ALL and self.op in (Op.KEEP, Op.PAIRED):
+            raise PlanError(
+                f"a block with op {self.op} must have no scope, got {self.scope}: "
+                + ("leave it out" if self.op is Op.KEEP else "give the scope to the first block of the pair")
+            )
+        if self.variant is not Variant.SUM and self.op is not Op.PAIR:
+            raise PlanError(f"only a pair has a variant, got {self.variant} for op {self.op}: leave it out")
+
+    @classmethod
+    def named(cls, name: object, where: str = "") -> "Block":
+        """The block of a name: `OP`, `OP:SCOPE`, for a pair also `pair:SCOPE:mean`. Raises PlanError."""
+        if isinstance(name, Block):
+            return name
+        if not isinstance(name, str):
+            return cls(as_op(name, where))
+        op, *rest = name.split(":")
+        if len(rest) > 2:
+            raise PlanError(f"a block must be named OP, OP:SCOPE or OP:SCOPE:VARIANT, got {name!r}{where}: shorten it")
+        scope = as_scope(rest[0], where) if rest else Scope.ALL
+        variant = as_variant(rest[1], where) if rest[1:] else Variant.SUM
+        return cls(as_op(op, where), scope, variant)
+
+    @property
+    def name(self) -> str:
+        """The op, then the scope where it is not `all` or a variant follows, then the variant of a mean pair."""
+        if self.variant is not Variant.SUM:
+            return f"{self.op}:{self.scope}:{self.variant}"
+        return str(self.op) if self.scope is Scope.ALL else f"{self.op}:{self.scope}"
+
+    def runs_attention(self, group: Group) -> bool:
+        """Whether self-attention is executed for the tokens of a group."""
+        return self.op.runs_attention or group not in self.scope.groups
+
+    def runs_ffn(self, group: Group) -> bool:
+        """Whether the FFN is executed for the tokens of a group."""
+        return self.op.runs_ffn or group not in self.scope.groups
+
+    @property
+    def caches(self) -> bool:
+        """Whether the keys and values of the prompt are kept: only generated tokens can attend to them later."""
+        return self.runs_attention(Group.GENERATED)
+
+
+SINGLE_BLOCKS = {op: Block(op) for op in SINGLE_OPS}

@@ -96,7 +96,7 @@ def repair(plan: Plan, space: Space, limits: Sequence[Limit], rng: np.random.Gen
 
 def distance(first: Plan, second: Plan) -> int:
     """The number of blocks in which two plans of the same depth differ."""
-    return sum(a is not b for a, b in zip(first.ops, second.ops, strict=True))
+    return sum(a != b for a, b in zip(first.blocks, second.blocks, strict=True))
 
 
 def _best_step(plan: Plan, space: Space, limits: Sequence[Limit], rng: np.random.Generator) -> Plan | None:

@@ -1,7 +1,7 @@
 """The interval space of "Skipping Computations in Multimodal LLMs" (arXiv 2410.09454).
 
-One op, an interval, a start and an end: block i is changed when start < i < end and i is a multiple of the
-interval. Many settings give the same plan; here each plan is counted once. The changed blocks are one
+One op (with its scope), an interval, a start and an end: block i is changed when start < i < end and i is a
+multiple of the interval. Many settings give the same plan; here each plan is counted once. The changed blocks are one
 block, or a run of two or more consecutive multiples of one interval.
 """
 
@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spaces.block import Op, PlanError
+from spaces.block import SINGLE_BLOCKS, Block, Op, PlanError
 from spaces.moves import check_definition, check_depth
 from spaces.plan import Plan
 
@@ -36,29 +36,29 @@ def run_of(interval: int, start: int, end: int, num_blocks: int) -> Run | None:
 
 
 class IntervalSpace:
-    """All plans the interval rule can give with one of `ops`, the dense plan among them."""
+    """All plans the interval rule can give with one of `levels`, the dense plan among them."""
 
-    def __init__(self, name: str, num_blocks: int, ops: tuple[Op, ...]) -> None:
-        check_definition(name, num_blocks, ops)
+    def __init__(self, name: str, num_blocks: int, levels: tuple[Block, ...]) -> None:
+        check_definition(name, num_blocks, levels)
         self.name = name
         self.num_blocks = num_blocks
-        self._ops = ops
+        self._levels = levels
 
     @property
     def size(self) -> int:
         multiples = [len(range(0, self.num_blocks, k)) for k in range(1, self.num_blocks)]
         longer_runs = sum(m * (m - 1) // 2 for m in multiples)
-        return 1 + len(self._ops) * (self.num_blocks + longer_runs)
+        return 1 + len(self._levels) * (self.num_blocks + longer_runs)
 
-    def choices(self, index: int) -> tuple[Op, ...]:
-        return (Op.KEEP, *self._ops)
+    def choices(self, index: int) -> tuple[Block, ...]:
+        return (SINGLE_BLOCKS[Op.KEEP], *self._levels)
 
     def check(self, plan: Plan) -> None:
         check_depth(self.name, self.num_blocks, plan)
-        changed = [(i, op) for i, op in enumerate(plan.ops) if op is not Op.KEEP]
-        kinds = {op for _, op in changed}
-        if kinds - set(self._ops) or len(kinds) > 1:
-            known = ", ".join(self._ops)
+        changed = [(i, block) for i, block in enumerate(plan.blocks) if block.op is not Op.KEEP]
+        kinds = {block for _, block in changed}
+        if kinds - set(self._levels) or len(kinds) > 1:
+            known = ", ".join(level.name for level in self._levels)
             raise PlanError(
                 f"a plan of space '{self.name}' must use one op of {known}, got '{plan}': "
                 "use one of them, or take a larger space"
@@ -80,26 +80,26 @@ class IntervalSpace:
 
     def enumerate(self) -> Iterator[Plan]:
         yield Plan.dense(self.num_blocks)
-        for op in self._ops:
+        for level in self._levels:
             for run in self._runs():
-                yield self._plan(op, run)
+                yield self._plan(level, run)
 
     def sample(self, rng: np.random.Generator) -> Plan:
         count = rng.integers(self.num_blocks + 1)
         if count == 0:
             return Plan.dense(self.num_blocks)
         runs = [run for run in self._runs() if len(run.blocks) == count]
-        return self._plan(self._random_op(rng), runs[rng.integers(len(runs))])
+        return self._plan(self._random_level(rng), runs[rng.integers(len(runs))])
 
     def neighbors(self, plan: Plan) -> Iterator[Plan]:
         """Another op, a changed block more or less at an end, the run moved on, the next interval."""
         self.check(plan)
-        op, run = self._setting(plan)
-        if op is None or run is None:
-            near = {self._plan(o, Run(1, i, i)) for o in self._ops for i in range(self.num_blocks)}
+        level, run = self._setting(plan)
+        if level is None or run is None:
+            near = {self._plan(each, Run(1, i, i)) for each in self._levels for i in range(self.num_blocks)}
         else:
-            near = {self._plan(other, run) for other in self._ops}
-            near |= {self._plan(op, other) for other in self._runs_near(run)}
+            near = {self._plan(other, run) for other in self._levels}
+            near |= {self._plan(level, other) for other in self._runs_near(run)}
             if len(run.blocks) == 1:
                 near.add(Plan.dense(self.num_blocks))
         yield from sorted(near - {plan}, key=str)
@@ -113,12 +113,12 @@ class IntervalSpace:
         self.check(first)
         self.check(second)
         settings = [self._setting(first), self._setting(second)]
-        present = [(op, run) for op, run in settings if op is not None and run is not None]
+        present = [(level, run) for level, run in settings if level is not None and run is not None]
         if len(present) < 2:
             return (first, second)[rng.integers(2)]
-        op, interval, start, end = (present[k] for k in rng.integers(2, size=4))
+        level, interval, start, end = (present[k] for k in rng.integers(2, size=4))
         run = run_of(interval[1].interval, start[1].first - 1, end[1].last + 1, self.num_blocks)
-        return first if run is None else self._plan(op[0], run)
+        return first if run is None else self._plan(level[0], run)
 
     def _runs(self) -> Iterator[Run]:
         for i in range(self.num_blocks):
@@ -145,15 +145,15 @@ class IntervalSpace:
             if 0 <= first <= last < self.num_blocks:
                 yield Run(run.interval if first < last else 1, first, last)
 
-    def _setting(self, plan: Plan) -> tuple[Op | None, Run | None]:
+    def _setting(self, plan: Plan) -> tuple[Block | None, Run | None]:
         changed = [i for i, op in enumerate(plan.ops) if op is not Op.KEEP]
-        return (plan.ops[changed[0]], _run(changed)) if changed else (None, None)
+        return (plan.blocks[changed[0]], _run(changed)) if changed else (None, None)
 
-    def _plan(self, op: Op, run: Run) -> Plan:
-        return Plan.of(op if i in run.blocks else Op.KEEP for i in range(self.num_blocks))
+    def _plan(self, level: Block, run: Run) -> Plan:
+        return Plan.of(level if i in run.blocks else Op.KEEP for i in range(self.num_blocks))
 
-    def _random_op(self, rng: np.random.Generator) -> Op:
-        return self._ops[rng.integers(len(self._ops))]
+    def _random_level(self, rng: np.random.Generator) -> Block:
+        return self._levels[rng.integers(len(self._levels))]
 
 
 def _run(changed: list[int]) -> Run | None:

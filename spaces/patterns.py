@@ -1,55 +1,76 @@
-"""Hand-made plans by name: the dense plan, the intervals of arXiv 2410.09454, the first blocks only.
+"""Hand-made plans by name: the dense plan, intervals, the first blocks only, and what papers skip for image tokens.
 
-Names, with the op and the start left out where they are skip_block and 0:
-    dense                     nothing is changed
-    interval-K[:OP][@START]   block i has OP when START < i < last block and i is a multiple of K
-    first-K[:OP]              the first K blocks are kept, the others have OP
+Names, with op, scope and start left out where they are skip_block, all and 0:
+    dense                             nothing is changed
+    interval-K[:OP[:SCOPE]][@START]   block i has OP when START < i < last block and i is a multiple of K
+    first-K[:OP[:SCOPE]]              the first K blocks are kept, the others have OP
+    shortv[-K]                        ShortV: K blocks (19 of 32) skipped for image tokens, in its published order
+    vskip[-K]                         V-Skip: attention skipped for image tokens in the last K blocks (half of them)
+    oplevel[-K]                       operator-level skipping for image tokens in the last K blocks (half of them)
+
+Only ShortV's layers are published as a list. V-Skip and operator-level skipping choose layers per task; here they are
+starts for a search: the ops of the papers at the depth where image tokens matter least.
 """
 
 import re
+from collections.abc import Callable
 
-from spaces.block import Op, as_op
+from spaces.block import SINGLE_OPS, Block, Op, PlanError
 from spaces.names import unknown
 from spaces.plan import Plan
+from spaces.scope import Scope
 from spaces.spaces import NON_KEEP, Space
 
-_NAME = re.compile(r"(?P<kind>interval|first)-(?P<k>\d+)(:(?P<op>\w+))?(@(?P<start>-?\d+))?")
-_FORMS = ("dense", "interval-K[:OP][@START]", "first-K[:OP]")
+_NAME = re.compile(r"(?P<kind>interval|first)-(?P<k>\d+)(:(?P<block>\w+(:\w+)?))?(@(?P<start>-?\d+))?")
+_VISUAL_NAME = re.compile(r"(?P<kind>shortv|vskip|oplevel)(-(?P<k>\d+))?")
+_FORMS = ("dense", "interval-K[:OP[:SCOPE]][@START]", "first-K[:OP[:SCOPE]]", "shortv[-K]", "vskip[-K]", "oplevel[-K]")
+
+_SHORTV_LAYERS = (31, 29, 30, 28, 0, 26, 27, 25, 24, 22, 23, 21, 2, 3, 20, 18, 17, 12, 19)
+"""Layers of LLaVA-1.5-7B that matter least for image tokens, least first (ShortV, arXiv 2504.00502)."""
+_SHORTV_DEPTH = 32
 
 
 def pattern(name: str, num_blocks: int) -> Plan:
     """The plan of that name for a model of `num_blocks` blocks.
 
     Raises:
-        ValueError: no such name, an unknown op, an interval of 0, a start or a k beyond the model.
+        ValueError: no such name, an unknown op or scope, an interval of 0, a start or a k beyond the model.
     """
     if name == "dense":
         return Plan.dense(num_blocks)
+    if visual := _VISUAL_NAME.fullmatch(name):
+        return _visual(name, visual, num_blocks)
     parts = _NAME.fullmatch(name)
     if parts is None or (parts["kind"] == "first" and parts["start"] is not None):
         raise unknown("pattern", name, _FORMS, "for example interval-2:skip_attn@4 or first-6")
-    op = as_op(parts["op"] or Op.SKIP_BLOCK, f" in pattern {name!r}")
+    block = Block.named(parts["block"] or Op.SKIP_BLOCK, f" in pattern {name!r}")
+    if block.op not in SINGLE_OPS:
+        raise PlanError(f"a pattern must have the op of a single block, got {block.op} in {name!r}: take another op")
     k, start = int(parts["k"]), int(parts["start"] or 0)
     if parts["kind"] == "first":
         _check(name, "K", k, 0, num_blocks)
-        return Plan.of(Op.KEEP if i < k else op for i in range(num_blocks))
+        return Plan.of(Op.KEEP if i < k else block for i in range(num_blocks))
     _check(name, "K", k, 1, num_blocks)
     _check(name, "START", start, -1, num_blocks - 1)
-    return Plan.of(op if start < i < num_blocks - 1 and i % k == 0 else Op.KEEP for i in range(num_blocks))
+    return Plan.of(block if start < i < num_blocks - 1 and i % k == 0 else Op.KEEP for i in range(num_blocks))
 
 
 def pattern_names(num_blocks: int) -> list[str]:
     """The names of the patterns to compare a search with, dense first, then roughly from mild to severe.
 
-    Intervals 4, 3, 2 over the whole model and over its later half, with every op; the first three, two
-    and one quarters of the blocks.
+    Intervals 4, 3, 2 over the whole model and over its later half, with every op, for all tokens and for image
+    tokens; the first three, two and one quarters of the blocks; the patterns of the papers for image tokens.
     """
     names = ["dense"]
     for k in (4, 3, 2):
         for op in NON_KEEP:
             for start in (num_blocks // 2, 0):
                 names.append(_interval_name(k, op, start))
-    names += [f"first-{num_blocks * quarters // 4}" for quarters in (3, 2, 1)]
+    quarters = [num_blocks * count // 4 for count in (3, 2, 1)]
+    names += [f"first-{k}" for k in quarters]
+    names += ["vskip", "oplevel", "shortv"]
+    names += [f"first-{k}:skip_block:visual" for k in quarters]
+    names += [f"interval-2:{op}:visual" for op in NON_KEEP]
     return names
 
 
@@ -64,6 +85,45 @@ def baselines(space: Space) -> dict[str, Plan]:
         if plan in space and plan not in found.values():
             found[name] = plan
     return found
+
+
+def _visual(name: str, parts: re.Match[str], num_blocks: int) -> Plan:
+    """The pattern of a paper, with its own share of the blocks unless a number is given."""
+    order, default, op_at = _PAPERS[parts["kind"]]
+    ranked = order(num_blocks)
+    k = int(parts["k"]) if parts["k"] else min(round(default * num_blocks), len(ranked))
+    _check(name, "K", k, 0, len(ranked))
+    chosen = {block: Block(op_at(place / max(k, 1)), Scope.VISUAL) for place, block in enumerate(ranked[:k])}
+    return Plan.of(chosen.get(i, Op.KEEP) for i in range(num_blocks))
+
+
+def _shortv_order(num_blocks: int) -> list[int]:
+    """Blocks in the order of the published layers at the same relative depth; those without one are left out."""
+    rank = {layer: place for place, layer in enumerate(_SHORTV_LAYERS)}
+    ranks = {}
+    for i in range(num_blocks):
+        first, last = i * _SHORTV_DEPTH // num_blocks, ((i + 1) * _SHORTV_DEPTH - 1) // num_blocks
+        known = [rank[layer] for layer in range(first, last + 1) if layer in rank]
+        if known:
+            ranks[i] = min(known)
+    return sorted(ranks, key=lambda i: (ranks[i], -i))
+
+
+def _last_first(num_blocks: int) -> list[int]:
+    return list(reversed(range(num_blocks)))
+
+
+def _graded(depth: float) -> Op:
+    """From the last block down: the whole block in the last third, then the attention, then the FFN."""
+    return (Op.SKIP_BLOCK, Op.SKIP_ATTN, Op.SKIP_FFN)[min(int(3 * depth), 2)]
+
+
+_PAPERS: dict[str, tuple[Callable[[int], list[int]], float, Callable[[float], Op]]] = {
+    "shortv": (_shortv_order, len(_SHORTV_LAYERS) / _SHORTV_DEPTH, lambda depth: Op.SKIP_BLOCK),
+    "vskip": (_last_first, 0.5, lambda depth: Op.SKIP_ATTN),
+    "oplevel": (_last_first, 0.5, _graded),
+}
+"""Kind -> blocks in the order they are taken, share of the blocks, op by place in that order (0 first, 1 last)."""
 
 
 def _interval_name(interval: int, op: Op, start: int) -> str:

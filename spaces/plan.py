@@ -7,14 +7,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from spaces.block import LEGEND, OP_OF_CHAR, Block, Op, PlanError, as_op
-from spaces.plan_json import SCHEMA, blocks_of
+from spaces.block import SINGLE_BLOCKS, Block, Op, PlanError, Variant
+from spaces.plan_json import SCHEMA, block_fields, blocks_of
+from spaces.plan_text import blocks_of_text, text_of
+from spaces.scope import Group, Scope
 
-__all__ = ["Block", "Op", "Plan", "PlanError"]
-
-_BLOCKS = {op: Block(op) for op in Op}
-_WITH_ATTENTION = tuple(op for op in Op if op.runs_attention)
-_WITH_FFN = tuple(op for op in Op if op.runs_ffn)
+__all__ = ["Block", "Group", "Op", "Plan", "PlanError", "Scope", "Variant"]
 
 
 @dataclass(frozen=True)
@@ -31,32 +29,30 @@ class Plan:
             raise PlanError("the blocks of a Plan must be a tuple of Block: use Plan.of or Plan.parse")
         if not self.blocks:
             raise PlanError("a plan must have at least one block, got none: use Plan.dense(num_blocks)")
+        _check_pairs(self.blocks)
 
     @classmethod
-    def of(cls, ops: Iterable[Op | str]) -> "Plan":
-        """The plan with these ops (or op names), first block first. Raises PlanError for an unknown name."""
-        return cls(tuple(_BLOCKS[as_op(op, f" at block {i}")] for i, op in enumerate(ops)))
+    def of(cls, blocks: Iterable[Block | Op | str]) -> "Plan":
+        """The plan with these blocks, ops or names (`skip_attn`, `skip_attn:visual`), first block first.
+
+        Raises:
+            PlanError: an unknown name, or half a pair.
+        """
+        return cls(tuple(_block(block, f" at block {i}") for i, block in enumerate(blocks)))
 
     @classmethod
     def dense(cls, num_blocks: int) -> "Plan":
         """The plan that changes nothing. Raises PlanError unless `num_blocks` is at least 1."""
-        return cls((_BLOCKS[Op.KEEP],) * num_blocks)
+        return cls((SINGLE_BLOCKS[Op.KEEP],) * num_blocks)
 
     @classmethod
     def parse(cls, text: str) -> "Plan":
-        """The plan of a text with one character a block, such as `..ab.fp`; space around it is ignored.
+        """The plan of a text such as `..ab.fp` or `.av.bg()` (`spaces.plan_text`); space around it is ignored.
 
         Raises:
-            PlanError: the text is empty or holds a character that is no op.
+            PlanError: the text is empty, or holds something that is no op, pair or scope mark.
         """
-        chars = text.strip()
-        if not chars:
-            raise PlanError(f"a plan text must hold one character a block, got {text!r}: {LEGEND}")
-        for i, char in enumerate(chars):
-            if char not in OP_OF_CHAR:
-                where = f"at block {i} (counted from 0) of {chars!r}"
-                raise PlanError(f"unknown op {char!r} {where}: an op is one of {LEGEND}")
-        return cls(tuple(_BLOCKS[OP_OF_CHAR[char]] for char in chars))
+        return cls(blocks_of_text(text))
 
     @classmethod
     def from_json(cls, source: str | Mapping[str, Any]) -> "Plan":
@@ -69,7 +65,7 @@ class Plan:
 
     def to_json(self) -> str:
         """The canonical JSON: fixed key order, no spaces. Fields at their default are left out."""
-        blocks = [{"op": str(block.op)} for block in self.blocks]
+        blocks = [block_fields(block) for block in self.blocks]
         return json.dumps({"schema": SCHEMA, "blocks": blocks, "pruning": None}, separators=(",", ":"))
 
     @cached_property
@@ -94,27 +90,43 @@ class Plan:
 
     @property
     def num_attention(self) -> int:
-        """The number of blocks whose self-attention runs."""
-        return sum(self.ops.count(op) for op in _WITH_ATTENTION)
+        """The number of blocks whose self-attention runs, for some tokens at least."""
+        return sum(any(block.runs_attention(group) for group in Group) for block in self.blocks)
 
     @property
     def num_ffn(self) -> int:
-        """The number of blocks whose FFN runs."""
-        return sum(self.ops.count(op) for op in _WITH_FFN)
+        """The number of blocks whose FFN runs, for some tokens at least."""
+        return sum(any(block.runs_ffn(group) for group in Group) for block in self.blocks)
 
     def counts(self) -> dict[str, int]:
         """How many blocks have each op, by op name; every op is listed."""
         return {str(op): self.ops.count(op) for op in Op}
 
-    def replace(self, index: int, op: Op | str) -> "Plan":
-        """This plan with another op at block `index` (from 0). Raises PlanError if there is none."""
+    def replace(self, index: int, block: Block | Op | str) -> "Plan":
+        """This plan with another block, op or name at block `index` (from 0). Raises PlanError if there is none."""
         if not 0 <= index < len(self.blocks):
             raise PlanError(f"block {index} is not in this plan: it has blocks 0 to {len(self.blocks) - 1}")
-        changed = _BLOCKS[as_op(op, f" for block {index}")]
+        changed = _block(block, f" for block {index}")
         return Plan((*self.blocks[:index], changed, *self.blocks[index + 1 :]))
 
     def __len__(self) -> int:
         return len(self.blocks)
 
     def __str__(self) -> str:
-        return "".join(op.char for op in self.ops)
+        return text_of(self.blocks)
+
+
+def _block(value: Block | Op | str, where: str) -> Block:
+    """Plans are made by the thousand: blocks without a scope are looked up."""
+    found = SINGLE_BLOCKS.get(value) if isinstance(value, str) else None  # type: ignore[call-overload]
+    return found or Block.named(value, where)
+
+
+def _check_pairs(blocks: tuple[Block, ...]) -> None:
+    following = (*blocks[1:], None)
+    for i, (block, after) in enumerate(zip(blocks, following, strict=True)):
+        if (block.op is Op.PAIR) != (after is not None and after.op is Op.PAIRED):
+            got = f"{block.op} at block {i} before {after.op if after else 'the end'}"
+            raise PlanError(f"a pair must be two blocks, pair then paired, got {got}: change both of them")
+    if blocks[0].op is Op.PAIRED:
+        raise PlanError("a pair must be two blocks, pair then paired, got paired at block 0: change both of them")

@@ -1,14 +1,15 @@
-"""Reads the JSON form of a plan and says, in one line, what is wrong with one that can't be read."""
+"""The JSON form of a plan: writes a block, reads a plan, and says in one line what is wrong with one."""
 
 import json
 from collections.abc import Mapping
 from typing import Any
 
-from spaces.block import Block, PlanError, as_op
+from spaces.block import Block, PlanError, Variant, as_op, as_scope, as_variant
+from spaces.scope import Scope
 
 SCHEMA = 1
 _PLAN_KEYS = ("schema", "blocks", "pruning")
-_BLOCK_KEYS = ("op",)
+_BLOCK_KEYS = ("op", "scope", "variant")
 _EXAMPLE = '{"schema": 1, "blocks": [{"op": "keep"}, {"op": "skip_attn"}], "pruning": null}'
 
 
@@ -29,6 +30,16 @@ def blocks_of(source: str | Mapping[str, Any]) -> tuple[Block, ...]:
     if not isinstance(blocks, list | tuple) or not blocks:
         raise PlanError(f"the blocks of a plan must be a list of objects, got {blocks!r}: write {_EXAMPLE}")
     return tuple(_block(i, block) for i, block in enumerate(blocks))
+
+
+def block_fields(block: Block) -> dict[str, str]:
+    """The JSON object of one block; scope `all` and variant `sum` are left out, so that digests stay."""
+    fields = {"op": str(block.op)}
+    if block.scope is not Scope.ALL:
+        fields["scope"] = str(block.scope)
+    if block.variant is not Variant.SUM:
+        fields["variant"] = str(block.variant)
+    return fields
 
 
 def _decoded(text: str) -> Any:
@@ -66,7 +77,14 @@ def _block(index: int, block: Any) -> Block:
         got = repr(block) if isinstance(block, Mapping) else _kind(block)
         raise PlanError(f'{where} of a plan must be an object with an op, got {got}: write {{"op": "keep"}}')
     _check_keys(block, _BLOCK_KEYS, where)
-    return Block(as_op(block["op"], f" at block {index}"))
+    at = f" at block {index}"
+    scope = as_scope(block["scope"], at) if "scope" in block else Scope.ALL
+    variant = as_variant(block["variant"], at) if "variant" in block else Variant.SUM
+    op = as_op(block["op"], at)
+    try:
+        return Block(op, scope, variant)
+    except PlanError as error:
+        raise PlanError(f"{where}: {error}") from None
 
 
 def _kind(value: Any) -> str:

@@ -1,81 +1,95 @@
-"""Spaces in which every block has its op independently of the others."""
+"""Spaces in which every block has its level (op, scope) independently of the others, and pairs of blocks.
 
-import itertools
-import math
-from collections.abc import Iterator
+A plan is drawn, changed and mixed as one choice a block, read from the first block on. A block whose choice is a pair
+takes the next block with it, whose own choice then doesn't count; in the choices of a plan it reads `keep`.
+"""
+
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from spaces.block import Op, PlanError
-from spaces.moves import check_definition, check_depth, pick_ops
+from spaces.block import SINGLE_BLOCKS, Block, Op, PlanError
+from spaces.moves import check_definition, check_depth, pick_levels
 from spaces.plan import Plan
 
 _MAX_MOVES = 3
+_KEEP, _PAIRED = SINGLE_BLOCKS[Op.KEEP], Block(Op.PAIRED)
 
 
 class ProductSpace:
-    """All plans of `num_blocks` blocks in which every block is kept or has one of `ops`."""
+    """All plans of `num_blocks` blocks in which every block is kept or has one of `levels`."""
 
-    def __init__(self, name: str, num_blocks: int, ops: tuple[Op, ...]) -> None:
-        check_definition(name, num_blocks, ops)
+    def __init__(self, name: str, num_blocks: int, levels: tuple[Block, ...]) -> None:
+        singles = tuple(level for level in levels if level.op is not Op.PAIR)
+        check_definition(name, num_blocks, levels if num_blocks > 1 else singles)
         self.name = name
         self.num_blocks = num_blocks
-        self._ops = ops
+        self._choices, self._last_choices = (_KEEP, *levels), (_KEEP, *singles)
 
     @property
     def size(self) -> int:
-        return math.prod(len(self.choices(i)) for i in range(self.num_blocks))
+        singles, pairs = len(self._last_choices), len(self._choices) - len(self._last_choices)
+        before, size = 1, singles  # plans of no block, plans of one
+        for _ in range(self.num_blocks - 1):
+            before, size = size, singles * size + pairs * before
+        return size
 
-    def choices(self, index: int) -> tuple[Op, ...]:
-        return (Op.KEEP, *self._ops)
+    def choices(self, index: int) -> tuple[Block, ...]:
+        return self._choices if index + 1 < self.num_blocks else self._last_choices
 
     def check(self, plan: Plan) -> None:
         check_depth(self.name, self.num_blocks, plan)
-        for i, op in enumerate(plan.ops):
-            if op not in self.choices(i):
-                known = ", ".join(self.choices(i))
+        for i, block in enumerate(choices_of(plan)):
+            if block not in self.choices(i):
+                known = ", ".join(level.name for level in self.choices(i))
                 raise PlanError(
-                    f"a block in space '{self.name}' must be one of {known}, got {op} at block {i} "
+                    f"a block in space '{self.name}' must be one of {known}, got {block.name} at block {i} "
                     f"of '{plan}': change that block, or take a larger space"
                 )
 
     def __contains__(self, plan: object) -> bool:
         if not isinstance(plan, Plan) or len(plan) != self.num_blocks:
             return False
-        return all(op in self.choices(i) for i, op in enumerate(plan.ops))
+        return all(block in self.choices(i) for i, block in enumerate(choices_of(plan)))
 
     def enumerate(self) -> Iterator[Plan]:
-        for ops in itertools.product(*(self.choices(i) for i in range(self.num_blocks))):
-            yield Plan.of(ops)
+        for blocks in self._rest(0):
+            yield Plan(blocks)
 
     def sample(self, rng: np.random.Generator) -> Plan:
         changed = rng.choice(self.num_blocks, size=rng.integers(self.num_blocks + 1), replace=False)
-        ops = [Op.KEEP] * self.num_blocks
-        for i, op in zip(changed, pick_ops(self._ops, len(changed), rng), strict=True):
-            ops[i] = op
-        return Plan.of(ops)
+        levels = [_KEEP] * self.num_blocks
+        for i, level in zip(changed, pick_levels(self._choices[1:], len(changed), rng), strict=True):
+            levels[i] = level
+        return self._plan(levels)
 
     def neighbors(self, plan: Plan) -> Iterator[Plan]:
-        """Every plan that differs in one block."""
+        """Every plan that differs in the choice of one block."""
         self.check(plan)
-        for i, old in enumerate(plan.ops):
-            for op in self.choices(i):
-                if op is not old:
-                    yield plan.replace(i, op)
+        choices = choices_of(plan)
+        for i, old in enumerate(choices):
+            if plan.blocks[i] == _PAIRED:
+                continue
+            for level in self.choices(i):
+                if level != old:
+                    yield plan_of([*choices[:i], level, *choices[i + 1 :]])
 
     def mutate(self, plan: Plan, rng: np.random.Generator) -> Plan:
-        """One to three moves, few more often than many, each a level switch or another op for one block.
+        """One to three moves, few more often than many, each a level switch or another level for one block.
 
-        A level switch (EvoPress, arXiv 2410.14649) exchanges the ops of two blocks, so that the cost stays.
+        A level switch (EvoPress, arXiv 2410.14649) exchanges the levels of two blocks, so that the cost stays.
         """
         self.check(plan)
-        ops = list(plan.ops)
+        choices = list(choices_of(plan))
         for _ in range(min(rng.integers(1, _MAX_MOVES + 1), rng.integers(1, _MAX_MOVES + 1))):
-            if rng.random() >= 0.5 or not _switch(ops, rng):
-                self._change_one(ops, rng)
-        if tuple(ops) == plan.ops:  # the moves undid each other
-            self._change_one(ops, rng)
-        return Plan.of(ops)
+            if rng.random() >= 0.5 or not _switch(choices, rng):
+                self._change_one(choices, rng)
+        changed = self._plan(choices)
+        if changed == plan:  # the moves undid each other
+            choices = list(choices_of(plan))
+            self._change_one(choices, rng)
+            changed = self._plan(choices)
+        return changed
 
     def crossover(self, first: Plan, second: Plan, rng: np.random.Generator) -> Plan:
         """Takes a run of blocks, or in half of the cases any blocks, from `second`, the rest from `first`."""
@@ -86,20 +100,52 @@ class ProductSpace:
         else:
             start, end = sorted(rng.integers(self.num_blocks + 1, size=2))
             taken = (np.arange(self.num_blocks) >= start) & (np.arange(self.num_blocks) < end)
-        return Plan.of(b if take else a for a, b, take in zip(first.ops, second.ops, taken, strict=True))
+        both = zip(choices_of(first), choices_of(second), taken, strict=True)
+        return self._plan([b if take else a for a, b, take in both])
 
-    def _change_one(self, ops: list[Op], rng: np.random.Generator) -> None:
-        i = int(rng.integers(self.num_blocks))
-        others = [op for op in self.choices(i) if op is not ops[i]]
-        ops[i] = others[rng.integers(len(others))]
+    def _plan(self, choices: list[Block]) -> Plan:
+        """The plan of these choices; a level that the last block can't have, a pair, is not taken."""
+        return plan_of([level if level in self.choices(i) else _KEEP for i, level in enumerate(choices)])
+
+    def _rest(self, start: int) -> Iterator[tuple[Block, ...]]:
+        """Every way to fill the blocks from `start` on."""
+        if start == self.num_blocks:
+            yield ()
+            return
+        for level in self.choices(start):
+            head = (level, _PAIRED) if level.op is Op.PAIR else (level,)
+            for rest in self._rest(start + len(head)):
+                yield (*head, *rest)
+
+    def _change_one(self, choices: list[Block], rng: np.random.Generator) -> None:
+        """Another level for one block whose choice counts."""
+        blocks = self._plan(choices).blocks
+        counting = [i for i, block in enumerate(blocks) if block != _PAIRED and len(self.choices(i)) > 1]
+        i = counting[rng.integers(len(counting))]
+        others = [level for level in self.choices(i) if level != choices[i]]
+        choices[i] = others[rng.integers(len(others))]
 
 
-def _switch(ops: list[Op], rng: np.random.Generator) -> bool:
-    """Exchanges the ops of two random blocks with different ops; False where all blocks have the same op."""
-    i = rng.integers(len(ops))
-    others = [j for j, op in enumerate(ops) if op is not ops[i]]
+def choices_of(plan: Plan) -> tuple[Block, ...]:
+    """One choice a block: the plan's blocks, the second ones of pairs as `keep`."""
+    return tuple(_KEEP if block.op is Op.PAIRED else block for block in plan.blocks)
+
+
+def plan_of(choices: Sequence[Block]) -> Plan:
+    """The plan that these choices make; the last one must be no pair."""
+    blocks = list(choices)
+    for i in range(len(blocks)):
+        if blocks[i].op is Op.PAIR:
+            blocks[i + 1] = _PAIRED
+    return Plan(tuple(blocks))
+
+
+def _switch(choices: list[Block], rng: np.random.Generator) -> bool:
+    """Exchanges the levels of two random blocks with different ones; False where all blocks have the same."""
+    i = rng.integers(len(choices))
+    others = [j for j, level in enumerate(choices) if level != choices[i]]
     if not others:
         return False
     j = others[rng.integers(len(others))]
-    ops[i], ops[j] = ops[j], ops[i]
+    choices[i], choices[j] = choices[j], choices[i]
     return True

@@ -1,17 +1,19 @@
 """What a search space must offer, and the spaces by name."""
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Protocol
+from inspect import signature
+from typing import Any, Protocol
 
 import numpy as np
 
-from spaces.block import Op, as_op
+from spaces.block import SINGLE_OPS, Block, Op, PlanError, Variant, as_op, as_scope
 from spaces.interval import IntervalSpace
 from spaces.names import unknown
 from spaces.plan import Plan
 from spaces.product import ProductSpace
+from spaces.scope import Scope
 
-NON_KEEP = tuple(op for op in Op if op is not Op.KEEP)
+NON_KEEP = tuple(op for op in SINGLE_OPS if op is not Op.KEEP)
 
 
 class Space(Protocol):
@@ -28,8 +30,11 @@ class Space(Protocol):
         """The number of distinct plans, exactly."""
         ...
 
-    def choices(self, index: int) -> tuple[Op, ...]:
-        """Every op that block `index` has in some plan of the space; `keep` first."""
+    def choices(self, index: int) -> tuple[Block, ...]:
+        """Every op, with its scope, that block `index` has in some plan of the space; `keep` first.
+
+        The second block of a pair has no choice of its own: `spaces.product.choices_of` reads `keep` there.
+        """
         ...
 
     def check(self, plan: Plan) -> None:
@@ -61,39 +66,66 @@ class Space(Protocol):
 
 def blocks(num_blocks: int, ops: Iterable[Op | str] = (Op.SKIP_BLOCK,)) -> Space:
     """Every block is kept or skipped."""
-    return ProductSpace("blocks", num_blocks, _named(ops))
+    return ProductSpace("blocks", num_blocks, _levels(ops))
 
 
 def layers(num_blocks: int, ops: Iterable[Op | str] = NON_KEEP) -> Space:
     """Every block is kept, or changed by an op of its own."""
-    return ProductSpace("layers", num_blocks, _named(ops))
+    return ProductSpace("layers", num_blocks, _levels(ops))
 
 
-def interval(num_blocks: int, ops: Iterable[Op | str] = NON_KEEP) -> Space:
+def interval(
+    num_blocks: int, ops: Iterable[Op | str] = NON_KEEP, scopes: Iterable[Scope | str] = (Scope.ALL,)
+) -> Space:
     """One op at every k-th block of a range of blocks (arXiv 2410.09454)."""
-    return IntervalSpace("interval", num_blocks, _named(ops))
+    return IntervalSpace("interval", num_blocks, _levels(ops, scopes))
 
 
-SPACES: dict[str, Callable[..., Space]] = {"interval": interval, "blocks": blocks, "layers": layers}
+def scoped(
+    num_blocks: int,
+    ops: Iterable[Op | str] = NON_KEEP,
+    scopes: Iterable[Scope | str] = tuple(Scope),
+    pairs: bool = False,
+) -> Space:
+    """Every block is kept, or changed by an op of its own for tokens of its own; with `pairs` also two as one."""
+    levels = _levels(ops, scopes)
+    if pairs:
+        chosen = _in_order(scopes)
+        levels += tuple(Block(Op.PAIR, scope, variant) for variant in Variant for scope in chosen)
+    return ProductSpace("scoped", num_blocks, levels)
 
 
-def load_space(name: str, num_blocks: int, *, ops: Iterable[Op | str] | None = None) -> Space:
+SPACES: dict[str, Callable[..., Space]] = {"interval": interval, "blocks": blocks, "layers": layers, "scoped": scoped}
+
+
+def load_space(name: str, num_blocks: int, **options: Any) -> Space:
     """The space of that name for a model of `num_blocks` blocks.
 
     Args:
         name: a key of `SPACES`.
         num_blocks: decoder blocks of the model.
-        ops: the ops other than `keep` that may be chosen; None: those of the space.
+        options: those of the space's function above, such as `ops`: the ops other than `keep` that may be chosen.
 
     Raises:
-        ValueError: an unknown space or op, no op to choose, or no block.
+        ValueError: an unknown space, option, op or scope, no op to choose, or no block.
     """
     if name not in SPACES:
         raise unknown("space", name, SPACES)
-    return SPACES[name](num_blocks) if ops is None else SPACES[name](num_blocks, ops)
+    known = list(signature(SPACES[name]).parameters)[1:]
+    for option in options:
+        if option not in known:
+            raise unknown(f"option of space '{name}'", option, known)
+    return SPACES[name](num_blocks, **options)
 
 
-def _named(ops: Iterable[Op | str]) -> tuple[Op, ...]:
-    """The ops in the order of `Op`, each once, without `keep`, which every space has."""
+def _levels(ops: Iterable[Op | str], scopes: Iterable[Scope | str] = (Scope.ALL,)) -> tuple[Block, ...]:
+    """Each op with each scope, in the order of `Op` and `Scope`; without `keep`, which every space has."""
     chosen = {as_op(op, " for a space") for op in ops}
-    return tuple(op for op in NON_KEEP if op in chosen)
+    if pair := chosen & {Op.PAIR, Op.PAIRED}:
+        raise PlanError(f"a pair takes two blocks and is no op of a block, got {min(pair)}: use scoped with pairs=True")
+    return tuple(Block(op, scope) for scope in _in_order(scopes) for op in NON_KEEP if op in chosen)
+
+
+def _in_order(scopes: Iterable[Scope | str]) -> list[Scope]:
+    chosen = {as_scope(scope, " for a space") for scope in scopes}
+    return [scope for scope in Scope if scope in chosen]

@@ -4,25 +4,27 @@ The `forward` of block parts is replaced on the instances, nothing else: no weig
 untouched, and on leaving, also by an exception, every instance is as it was.
 
 How a plan meets the KV cache: transformers takes positions and masks from the cache length of one layer, so a block
-without attention must still make its layer grow. It appends a placeholder of one number a token, shape (B, 1, q, 1);
-real keys and values are neither computed nor stored there.
+that stores no keys and values must still make its layer grow. It appends a placeholder of one number a token, shape
+(B, 1, q, 1). Keys and values of tokens that skip attention are computed and stored where a later token attends in that
+layer (scopes visual and prompt), and neither where none does (all and generated).
+
+A scope is a rule on rows: what an op skips is computed for the rows outside of its scope only, and adds zero to the
+residual of the others. Which row is of which group is the business of `workers.token_groups`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from weakref import WeakSet
 
-from torch import Tensor, nn
+from torch import nn
 
-from spaces.plan import Op, Plan, PlanError
-from workers.families import DecoderFamily, families_of
-
-Forward = Callable[..., Any]
-Patch = tuple[nn.Module, Forward]
-"""A module and what it shall run instead of its own forward."""
+from spaces.plan import Op, Plan, PlanError, Scope
+from workers.block_ops import BLOCK_OPS, Parts, Patch, join_pair
+from workers.families import families_of
+from workers.part_attention import KEY, QUERY, VALUE
+from workers.token_groups import Watch, put_back
 
 _ACTIVE: WeakSet[nn.Module] = WeakSet()
 """Block lists that are under a plan right now."""
@@ -32,26 +34,37 @@ _ACTIVE: WeakSet[nn.Module] = WeakSet()
 def apply_plan(model: nn.Module, plan: Plan) -> Iterator[nn.Module]:
     """Runs `model` under `plan` inside the `with`; yields the model.
 
-    Raises PlanError before anything is changed where the plan has another number of blocks than the model, or where
-    the model is under a plan already; ValueError for a model family that no row of `workers.families` describes.
+    Raises PlanError before anything is changed where the plan has another number of blocks than the model, where a
+    block can't do what it says, or where the model is under a plan already; ValueError for a model family that no row
+    of `workers.families` describes.
     """
     rows = families_of(model.config.to_dict())
     blocks = model.get_submodule(rows.model.blocks)
-    _check(blocks, plan)
-    patches = [patch for block, op in zip(blocks, plan.ops, strict=True) for patch in OPS[op](block, rows.decoder)]
-    _ACTIVE.add(blocks)
-    restore = [(module, vars(module).get("forward")) for module, _ in patches]
-    try:
-        for module, forward in patches:
+    _check_fit(blocks, plan)
+    decoder = model.get_submodule(rows.model.language_model)
+    watch = Watch(frozenset({rows.image_token}))
+    parts = [Parts.of(block, rows.decoder) for block in blocks]
+    _check_scopes(plan, parts)
+    with ExitStack() as stack:
+        _ACTIVE.add(blocks)
+        stack.callback(_ACTIVE.discard, blocks)
+        if any(block.scope is not Scope.ALL for block in plan.blocks):
+            stack.enter_context(watch.on(model, decoder, rows.decoder.cache_argument))
+        for module, forward in _patches(plan, parts, watch):
+            stack.callback(put_back, module, "forward", vars(module).get("forward"))
             module.forward = forward
         yield model
-    finally:
-        for module, before in restore:
-            _put_back(module, before)
-        _ACTIVE.discard(blocks)
 
 
-def _check(blocks: nn.Module, plan: Plan) -> None:
+def _patches(plan: Plan, parts: list[Parts], watch: Watch) -> Iterator[Patch]:
+    for index, block in enumerate(plan.blocks):
+        if block.op is Op.PAIR:
+            yield from join_pair(parts[index], parts[index + 1], block, watch)
+        elif block.op is not Op.PAIRED:
+            yield from BLOCK_OPS[block.op](parts[index], block, watch)
+
+
+def _check_fit(blocks: nn.Module, plan: Plan) -> None:
     if len(plan) != len(blocks):
         raise PlanError(
             f"a plan must have as many blocks as the model, {len(blocks)}, got {len(plan)} in '{plan}': "
@@ -63,81 +76,21 @@ def _check(blocks: nn.Module, plan: Plan) -> None:
         )
 
 
-def _put_back(module: nn.Module, before: Forward | None) -> None:
-    """An instance attribute (as other hooking libraries set) comes back; else the class method shows again."""
-    if before is None:
-        vars(module).pop("forward", None)
-    else:
-        module.forward = before
-
-
-def _keep(block: nn.Module, family: DecoderFamily) -> list[Patch]:
-    return []
-
-
-def _skip_attention(block: nn.Module, family: DecoderFamily) -> list[Patch]:
-    attention = block.get_submodule(family.attention)
-
-    def forward(hidden_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, None]:
-        _grow_cache(kwargs.get(family.cache_argument), attention, hidden_states)
-        return _nothing(hidden_states), None
-
-    return [(attention, forward), (block.get_submodule(family.attention_norm), _identity)]
-
-
-def _skip_ffn(block: nn.Module, family: DecoderFamily) -> list[Patch]:
-    return [(block.get_submodule(family.ffn), _nothing), (block.get_submodule(family.ffn_norm), _identity)]
-
-
-def _skip_block(block: nn.Module, family: DecoderFamily) -> list[Patch]:
-    attention = block.get_submodule(family.attention)
-
-    def forward(hidden_states: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        _grow_cache(kwargs.get(family.cache_argument), attention, hidden_states)
-        return hidden_states
-
-    return [(block, forward)]
-
-
-def _parallel(block: nn.Module, family: DecoderFamily) -> list[Patch]:
-    """Feeds the FFN's norm with what the attention's norm was fed: the input of the block."""
-    attention_norm = block.get_submodule(family.attention_norm)
-    ffn_norm = block.get_submodule(family.ffn_norm)
-    before_attention, before_ffn = attention_norm.forward, ffn_norm.forward
-    block_input: list[Tensor] = []
-
-    def remember(hidden_states: Tensor) -> Tensor:
-        block_input[:] = [hidden_states]
-        return before_attention(hidden_states)
-
-    def replay(hidden_states: Tensor) -> Tensor:
-        return before_ffn(block_input.pop())
-
-    return [(attention_norm, remember), (ffn_norm, replay)]
-
-
-OPS: dict[Op, Callable[[nn.Module, DecoderFamily], list[Patch]]] = {
-    Op.KEEP: _keep,
-    Op.SKIP_ATTN: _skip_attention,
-    Op.SKIP_FFN: _skip_ffn,
-    Op.SKIP_BLOCK: _skip_block,
-    Op.PARALLEL: _parallel,
-}
-"""What each op patches in one block."""
-
-
-def _identity(hidden_states: Tensor) -> Tensor:
-    return hidden_states
-
-
-def _nothing(hidden_states: Tensor) -> Tensor:
-    """Zeros of the same shape without memory of their own: what a skipped sub-layer adds to the residual."""
-    return hidden_states.new_zeros(()).expand_as(hidden_states)
-
-
-def _grow_cache(cache: Any, attention: nn.Module, hidden_states: Tensor) -> None:
-    """Makes the layer's cache as long as if attention had run."""
-    if cache is not None:
-        batch, num_new, _ = hidden_states.shape
-        placeholder = hidden_states.new_zeros(batch, 1, num_new, 1)
-        cache.update(placeholder, placeholder, attention.layer_idx)
+def _check_scopes(plan: Plan, parts: list[Parts]) -> None:
+    """Attention for some rows only needs queries and keys that are made apart, and a mask that says who sees whom."""
+    for index, (block, part) in enumerate(zip(plan.blocks, parts, strict=True)):
+        if block.op.runs_attention or block.scope is Scope.ALL:
+            continue
+        where = f"got '{block.name}' at block {index}"
+        missing = [name for name in (QUERY, KEY, VALUE) if not hasattr(part.attention, name)]
+        if missing:
+            raise PlanError(
+                f"attention can be skipped by scope where {QUERY}, {KEY} and {VALUE} are apart, {where}, which has no "
+                f"{missing[0]}: skip it for all tokens"
+            )
+        kind = part.attention.config._attn_implementation
+        if kind not in ("eager", "sdpa"):
+            raise PlanError(
+                f"attention can be skipped by scope under eager or sdpa attention, {where} under {kind}: "
+                "load the model with attn_implementation='sdpa'"
+            )

@@ -9,10 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from spaces.names import unknown
+from spaces.scope import Group
 from workers.families import Families, families_of
 from workers.files import checkpoint, read_config
 from workers.packing import PackedBatch
 from workers.requests import ModelSource
+from workers.token_groups import CODES, token_groups
 
 DTYPES = {
     "auto": "auto",
@@ -85,18 +87,32 @@ class LoadedModel:
     def read(self, batch: PackedBatch, features: Tensor, cache: Any = None) -> Tensor:
         """(B, T, width) hidden states before the LM head; `features` is the table `batch.images` points into."""
         embeddings = self.embed(batch.input_ids, features[batch.images])
-        return self.decode(embeddings, batch.mask(embeddings.dtype), batch.position_ids, cache)
+        groups = batch.groups(self.image_token)
+        return self.decode(embeddings, batch.mask(embeddings.dtype), batch.position_ids, cache, groups)
 
-    def decode(self, embeddings: Tensor, mask: Tensor, position_ids: Tensor, cache: Any = None) -> Tensor:
-        """The decoder on (B, T, width) embeddings under an additive (B, 1, T, keys) mask."""
+    def decode(
+        self,
+        embeddings: Tensor,
+        mask: Tensor,
+        position_ids: Tensor,
+        cache: Any = None,
+        groups: Tensor | None = None,
+    ) -> Tensor:
+        """The decoder on (B, T, width) embeddings under an additive (B, 1, T, keys) mask.
+
+        `groups` are the (B, T) token groups of the rows; None where all are generated tokens.
+        """
         language_model = self.model.get_submodule(self.families.model.language_model)
-        return language_model(
-            inputs_embeds=embeddings,
-            attention_mask=mask,
-            position_ids=position_ids,
-            past_key_values=cache,
-            use_cache=cache is not None,
-        ).last_hidden_state
+        if groups is None:
+            groups = torch.full(embeddings.shape[:2], CODES[Group.GENERATED], device=embeddings.device)
+        with token_groups(groups):
+            return language_model(
+                inputs_embeds=embeddings,
+                attention_mask=mask,
+                position_ids=position_ids,
+                past_key_values=cache,
+                use_cache=cache is not None,
+            ).last_hidden_state
 
 
 def load_model(source: ModelSource) -> LoadedModel:

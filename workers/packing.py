@@ -17,8 +17,8 @@ from itertools import groupby
 import torch
 from torch import Tensor
 
-IGNORED = -100
-"""Label of positions without a target: what cross-entropy ignores by default."""
+from spaces.scope import Group
+from workers.token_groups import CODES, IGNORED, prompt_groups
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,14 @@ class PackedBatch:
         allowed = causal & ((column == 0) | (column == row))
         blocked = torch.full((), torch.finfo(dtype).min, dtype=dtype, device=self.segment.device)
         return torch.where(allowed, torch.zeros((), dtype=dtype, device=blocked.device), blocked).unsqueeze(1)
+
+    def groups(self, image_token: int) -> Tensor:
+        """(B, T) codes of `workers.token_groups`: image tokens, other prompt tokens, and fed answers as generated."""
+        question = self.segment.clamp(min=1) - 1
+        column = torch.arange(self.segment.shape[1], device=self.segment.device)
+        is_answer = (self.segment > 0) & (column > self.last.gather(1, question.clamp(max=self.last.shape[1] - 1)))
+        groups = prompt_groups(self.input_ids, [image_token])
+        return groups.masked_fill(is_answer, CODES[Group.GENERATED])
 
     def to(self, device: torch.device | str) -> PackedBatch:
         """The same batch on another device."""

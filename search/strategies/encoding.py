@@ -6,7 +6,8 @@ from typing import Any, Protocol
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 
 from spaces.interval import IntervalSpace, run_of
-from spaces.plan import Op, Plan
+from spaces.plan import Block, Op, Plan
+from spaces.product import choices_of, plan_of
 from spaces.spaces import Space
 
 
@@ -34,15 +35,15 @@ class BlockEncoding:
 
     def __init__(self, space: Space) -> None:
         self.distributions = {
-            f"block_{index:02d}": CategoricalDistribution([str(op) for op in space.choices(index)])
+            f"block_{index:02d}": CategoricalDistribution([block.name for block in space.choices(index)])
             for index in range(space.num_blocks)
         }
 
     def encode(self, plan: Plan) -> dict[str, Any]:
-        return {name: str(op) for name, op in zip(self.distributions, plan.ops, strict=True)}
+        return {name: block.name for name, block in zip(self.distributions, choices_of(plan), strict=True)}
 
     def decode(self, parameters: Mapping[str, Any]) -> Plan:
-        return Plan.of(Op(parameters[name]) for name in self.distributions)
+        return plan_of([Block.named(parameters[name]) for name in self.distributions])
 
 
 class IntervalEncoding:
@@ -51,7 +52,7 @@ class IntervalEncoding:
     def __init__(self, space: Space) -> None:
         self._num_blocks = num_blocks = space.num_blocks
         self.distributions = {
-            "op": CategoricalDistribution([str(op) for op in space.choices(0) if op is not Op.KEEP]),
+            "op": CategoricalDistribution([block.name for block in space.choices(0) if block.op is not Op.KEEP]),
             "interval": IntDistribution(1, max(1, num_blocks - 1)),
             "start": IntDistribution(-1, num_blocks - 1),
             "end": IntDistribution(0, num_blocks),
@@ -64,7 +65,7 @@ class IntervalEncoding:
             return {"op": op, "interval": 1, "start": self._num_blocks - 1, "end": 0}
         step = changed[1] - changed[0] if len(changed) > 1 else 1
         return {
-            "op": str(plan.ops[changed[0]]),
+            "op": plan.blocks[changed[0]].name,
             "interval": step,
             "start": changed[0] - 1,
             "end": changed[-1] + 1,

@@ -12,7 +12,7 @@ import numpy as np
 from objectives.pareto import crowding, non_dominated
 from search.goals import MAXIMIZE
 from search.strategies.strategy import Observation, Proposal
-from spaces.plan import Op, Plan
+from spaces.plan import Block, Op, Plan, Scope
 from spaces.spaces import Space
 
 #: At most this share of the budget goes into the scan, and into plans built from its result.
@@ -63,7 +63,8 @@ class Evolution:
         parent = _select(archive, rng)
         child, origin = parent.plan, f"mutation of {parent.number}"
         if len(archive) > 1 and rng.random() < CROSSOVER_RATE:
-            other = archive[rng.integers(len(archive))]
+            others = [member for member in archive if member is not parent]
+            other = others[rng.integers(len(others))]
             child = self._space.crossover(child, other.plan, rng)
             origin = f"crossover of {parent.number} and {other.number}"
             if child not in (parent.plan, other.plan) and rng.random() < 0.5:
@@ -78,7 +79,7 @@ def _scan(space: Space, limit: int) -> list[Plan]:
     than `limit`."""
     dense = Plan.dense(space.num_blocks)
     singles = [plan for plan in space.neighbors(dense) if plan.num_changed == 1]
-    singles.sort(key=lambda plan: _CHEAPEST_FIRST.index(_changed(plan)[1]))
+    singles.sort(key=lambda plan: _CHEAPEST_FIRST.index(_changed(plan)[1].op))
     if len(singles) <= limit:
         return singles
     picks = np.linspace(0, len(singles) - 1, max(limit, 0)).round().astype(int)
@@ -89,18 +90,18 @@ def _scan(space: Space, limit: int) -> list[Plan]:
 _CHEAPEST_FIRST = (Op.SKIP_BLOCK, Op.SKIP_FFN, Op.SKIP_ATTN, Op.PARALLEL, Op.KEEP)
 
 
-def _changed(plan: Plan) -> tuple[int, Op]:
-    """The first changed block of a plan and its op."""
-    return next((index, op) for index, op in enumerate(plan.ops) if op is not Op.KEEP)
+def _changed(plan: Plan) -> tuple[int, Block]:
+    """The first changed block of a plan and what it is."""
+    return next((index, block) for index, block in enumerate(plan.blocks) if block.op is not Op.KEEP)
 
 
 def _change(plan: Plan) -> str:
-    index, op = _changed(plan)
-    return f"{op} {index}"
+    index, block = _changed(plan)
+    return f"{block.name} {index}"
 
 
-#: Per block and op: the accuracy lost and the share of FLOPs saved by that change alone.
-Prices = list[dict[Op, tuple[float, float]]]
+#: Per block and level: the accuracy lost and the share of FLOPs saved by that change alone.
+Prices = list[dict[Block, tuple[float, float]]]
 
 
 def _prices(space: Space, scanned: Mapping[Plan, Observation]) -> Prices | None:
@@ -111,21 +112,23 @@ def _prices(space: Space, scanned: Mapping[Plan, Observation]) -> Prices | None:
     dense = scanned.get(Plan.dense(space.num_blocks))
     if dense is None:
         return None
-    prices: Prices = [{Op.KEEP: (0.0, 0.0)} for _ in range(space.num_blocks)]
+    prices: Prices = [{Block(): (0.0, 0.0)} for _ in range(space.num_blocks)]
     for plan, seen in scanned.items():
         if plan.num_changed == 1:
-            block, op = _changed(plan)
-            prices[block][op] = (dense.accuracies[0] - seen.accuracies[0], dense.flops_ratio - seen.flops_ratio)
-    for block, known in enumerate(prices):
-        if Op.SKIP_BLOCK in space.choices(block) and {Op.SKIP_ATTN, Op.SKIP_FFN} <= known.keys():
-            halves = zip(known[Op.SKIP_ATTN], known[Op.SKIP_FFN], strict=True)
-            known.setdefault(Op.SKIP_BLOCK, tuple(map(sum, halves)))  # type: ignore[arg-type]
+            index, level = _changed(plan)
+            prices[index][level] = (dense.accuracies[0] - seen.accuracies[0], dense.flops_ratio - seen.flops_ratio)
+    for index, known in enumerate(prices):
+        for scope in Scope:
+            whole, attention, ffn = (Block(op, scope) for op in (Op.SKIP_BLOCK, Op.SKIP_ATTN, Op.SKIP_FFN))
+            if whole in space.choices(index) and {attention, ffn} <= known.keys():
+                halves = zip(known[attention], known[ffn], strict=True)
+                known.setdefault(whole, tuple(map(sum, halves)))  # type: ignore[arg-type]
     return prices
 
 
 def _cheapest(prices: Prices, exchange: float) -> Plan:
     """The plan that loses least when a unit of FLOPs is worth `exchange` units of accuracy."""
-    return Plan.of(min(known, key=lambda op: known[op][0] - exchange * known[op][1]) for known in prices)
+    return Plan.of(min(known, key=lambda level: known[level][0] - exchange * known[level][1]) for known in prices)
 
 
 def _archive(history: Sequence[Observation]) -> list[Observation]:

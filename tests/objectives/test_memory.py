@@ -5,7 +5,7 @@ from dataclasses import replace
 from hypothesis import given
 
 from objectives.memory import kv_bytes_per_token, parameter_bytes
-from spaces.plan import Op, Plan
+from spaces.plan import Op, Plan, Scope
 from tests.objectives.shapes import LLAVA_7B, TINY
 from tests.spaces.drawn import plans
 
@@ -38,6 +38,8 @@ def test_skipped_halves_are_removed_with_their_norm():
     assert dense - parameter_bytes(TINY, Plan.parse(".f")) == 2 * FFN
     assert dense - parameter_bytes(TINY, Plan.parse("b.")) == 2 * (ATTENTION + FFN)
     assert dense == parameter_bytes(TINY, Plan.parse("pp"))
+    assert dense == parameter_bytes(TINY, Plan.parse("bvag"))
+    assert dense == parameter_bytes(TINY, Plan.parse("()"))
 
 
 def test_plain_ffn_has_two_linear_layers():
@@ -52,8 +54,12 @@ def test_counted_parameters_take_precedence():
 
 
 @given(plans(min_blocks=2, max_blocks=2))
-def test_keys_and_values_of_blocks_that_attend(plan):
-    attending = sum(op in (Op.KEEP, Op.SKIP_FFN, Op.PARALLEL) for op in plan.ops)
+def test_keys_and_values_of_blocks_that_a_generated_token_reads(plan):
+    attending = sum(
+        block.op in (Op.KEEP, Op.SKIP_FFN, Op.PARALLEL, Op.PAIR, Op.PAIRED)
+        or block.scope in (Scope.VISUAL, Scope.PROMPT)
+        for block in plan.blocks
+    )
     assert kv_bytes_per_token(TINY, plan) == attending * 2 * 1 * 3 * 2
 
 

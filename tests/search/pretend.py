@@ -75,7 +75,8 @@ class PretendWorker:
         self.requests.append(request)
         plan = request.parsed_plan
         for index, rung in enumerate(request.rungs):
-            time.sleep(self.seconds)
+            if self.seconds:
+                time.sleep(self.seconds)
             yield report_of(plan, index, rung)
 
 

@@ -18,7 +18,7 @@ from spaces.constraints import (
 )
 from spaces.plan import Op, Plan
 from spaces.spaces import SPACES, load_space
-from tests.spaces.drawn import generators, plans
+from tests.spaces.drawn import generators, unscoped_plans
 
 COST = {Op.KEEP: 3.0, Op.SKIP_ATTN: 2.0, Op.SKIP_FFN: 1.0, Op.SKIP_BLOCK: 0.0, Op.PARALLEL: 3.0}
 small_spaces = st.builds(load_space, st.sampled_from(list(SPACES)), st.integers(1, 4))
@@ -33,7 +33,7 @@ def weighted(weights):
     return lambda plan: sum(w * COST[op] for w, op in zip(weights, plan.ops, strict=True))
 
 
-@given(plans(), st.floats(-5, 50))
+@given(unscoped_plans(), st.floats(-5, 50))
 def test_violation_is_what_is_above_the_bound(plan, bound):
     limit = Limit("cost", bound, cost)
     assert limit.violation(plan) == cost(plan) - bound

@@ -4,11 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spaces.block import SINGLE_OPS
 from spaces.patterns import baselines, pattern, pattern_names
-from spaces.plan import Op, Plan
+from spaces.plan import Op, Plan, Scope
 from spaces.spaces import SPACES, load_space
 
-CHANGES = [op for op in Op if op is not Op.KEEP]
+CHANGES = [op for op in SINGLE_OPS if op is not Op.KEEP]
 
 
 @pytest.mark.parametrize(
@@ -26,10 +27,38 @@ CHANGES = [op for op in Op if op is not Op.KEEP]
         ("first-6", "......bbbbbb"),
         ("first-12", "............"),
         ("first-0:parallel", "pppppppppppp"),
+        ("interval-3:skip_attn:visual@1", "...av..av..av.."),
+        ("first-10:parallel:generated", "..........pgpg"),
+        ("vskip", "......avavavavavav"),
+        ("vskip-2", "..........avav"),
+        ("vskip-0", "............"),
+        ("oplevel", "......fvfvavavbvbv"),
+        ("oplevel-3", ".........fvavbv"),
+        ("shortv", "bvbv.....bvbvbvbvbv"),
+        ("shortv-1", "...........bv"),
+        ("shortv-3", "bv.........bvbv"),
     ],
 )
 def test_golden(name, text):
     assert str(pattern(name, 12)) == text
+
+
+def test_shortv_at_its_own_depth_is_the_published_list():
+    published = {31, 29, 30, 28, 0, 26, 27, 25, 24, 22, 23, 21, 2, 3, 20, 18, 17, 12, 19}
+    plan = pattern("shortv", 32)
+    assert {i for i, block in enumerate(plan.blocks) if block.name == "skip_block:visual"} == published
+    assert plan.num_changed == 19
+    first_five = {i for i, op in enumerate(pattern("shortv-5", 32).ops) if op is not Op.KEEP}
+    assert first_five == {31, 29, 30, 28, 0}
+
+
+@given(st.integers(1, 100), st.sampled_from(["shortv", "vskip", "oplevel"]))
+def test_patterns_for_image_tokens_scale(num_blocks, kind):
+    plan = pattern(kind, num_blocks)
+    assert all(block.op is Op.KEEP or block.scope is Scope.VISUAL for block in plan.blocks)
+    share = 19 / 32 if kind == "shortv" else 1 / 2
+    assert abs(plan.num_changed - share * num_blocks) <= 1
+    assert num_blocks == 1 or plan.ops[-1] is not Op.KEEP
 
 
 def test_half_the_blocks_of_the_paper_is_15_of_32():
@@ -60,6 +89,8 @@ def test_baselines_hold_what_the_papers_propose():
     texts = {str(plan) for plan in baselines(load_space("layers", 12)).values()}
     wanted = {"..b.b.b.b.b.", "..a.a.a.a.a.", "..f.f.f.f.f.", "..p.p.p.p.p.", "......bbbbbb", "...b..b..b.."}
     assert wanted <= texts
+    scoped = baselines(load_space("scoped", 12))
+    assert {"shortv", "vskip", "oplevel", "interval-2", "first-6"} <= set(scoped)
     in_blocks = baselines(load_space("blocks", 12))
     assert "interval-2" in in_blocks and "first-6" in in_blocks
     assert all(set(plan.ops) <= {Op.KEEP, Op.SKIP_BLOCK} for plan in in_blocks.values())
@@ -77,7 +108,7 @@ def test_names_of_all_patterns_can_be_read(num_blocks):
     [
         (
             "densee",
-            "unknown pattern 'densee' (did you mean 'dense'?): known are dense, interval-K[:OP][@START], ",
+            "unknown pattern 'densee' (did you mean 'dense'?): known are dense, interval-K[:OP[:SCOPE]][@START], ",
         ),
         ("interval", "unknown pattern 'interval'"),
         ("interval-two", "unknown pattern 'interval-two'"),
@@ -96,6 +127,10 @@ def test_names_of_all_patterns_can_be_read(num_blocks):
         ),
         ("first-13", "K in pattern 'first-13' must be 0 to 12 for this model, got 13: change it"),
         ("interval-2:skip", "unknown op 'skip' in pattern 'interval-2:skip'"),
+        ("interval-2:skip_ffn:text", "unknown scope 'text' in pattern 'interval-2:skip_ffn:text'"),
+        ("interval-2:pair", "a pattern must have the op of a single block, got pair in 'interval-2:pair'"),
+        ("shortv-13", "K in pattern 'shortv-13' must be 0 to 9 for this model, got 13: change it"),
+        ("vskip-13", "K in pattern 'vskip-13' must be 0 to 12 for this model, got 13: change it"),
     ],
 )
 def test_wrong_names_are_refused(name, message):

@@ -16,6 +16,12 @@ def test_the_example_in_the_messages_is_a_plan():
     assert Plan.from_json(EXAMPLE) == Plan.parse(".a")
 
 
+def test_defaults_may_be_written_out():
+    written = {"op": "skip_attn", "scope": "all", "variant": "sum"}
+    assert Plan.from_json({"schema": 1, "blocks": [written]}) == Plan.parse("a")
+    assert Plan.from_json({"schema": 1, "blocks": [written]}).digest == Plan.parse("a").digest
+
+
 def test_pruning_may_be_left_out():
     assert Plan.from_json({"schema": 1, "blocks": [KEEP]}) == Plan.dense(1)
 
@@ -66,8 +72,23 @@ def test_pruning_may_be_left_out():
         ({"schema": 1, "blocks": [{"op": ["keep"]}]}, "unknown op ['keep'] at block 0"),
         (
             {"schema": 1, "blocks": [KEEP | {"scope": "visual"}]},
-            "unknown key 'scope' in block 0 (counted from 0): ",
+            "block 0 (counted from 0): a block with op keep must have no scope, got visual: leave it out",
         ),
+        (
+            {"schema": 1, "blocks": [{"op": "skip_attn", "scope": "picture"}]},
+            "unknown scope 'picture' at block 0: a scope is one of all, visual, prompt, generated",
+        ),
+        ({"schema": 1, "blocks": [{"op": "skip_attn", "scope": None}]}, "unknown scope None at block 0"),
+        ({"schema": 1, "blocks": [{"op": "skip_attn", "scop": "all"}]}, "the keys are op, scope, variant; remove it"),
+        (
+            {"schema": 1, "blocks": [{"op": "pair", "variant": "product"}, {"op": "paired"}]},
+            "unknown variant 'product' at block 0: a pair's variant is one of sum, mean",
+        ),
+        (
+            {"schema": 1, "blocks": [{"op": "skip_ffn", "variant": "mean"}]},
+            "block 0 (counted from 0): only a pair has a variant, got mean for op skip_ffn: leave it out",
+        ),
+        ({"schema": 1, "blocks": [{"op": "pair"}, KEEP]}, "must be two blocks, pair then paired, got pair at block 0"),
         ("[" * 100_000, "must be valid JSON, got '[[[["),
         (
             '{"schema": 1, "schema": 2, "blocks": []}',

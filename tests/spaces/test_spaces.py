@@ -1,5 +1,6 @@
 """Every space against a slow definition of its own, and what all spaces promise."""
 
+import contextlib
 import itertools
 
 import numpy as np
@@ -7,12 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from spaces.block import SINGLE_OPS
 from spaces.interval import run_of
-from spaces.plan import Op, Plan, PlanError
+from spaces.plan import Block, Op, Plan, PlanError, Scope, Variant
 from spaces.spaces import SPACES, load_space
-from tests.spaces.drawn import generators
+from tests.spaces.drawn import generators, plans
 
-CHANGES = [op for op in Op if op is not Op.KEEP]
+CHANGES = [op for op in SINGLE_OPS if op is not Op.KEEP]
+LEVELS = [Block(op, scope) for op in CHANGES for scope in Scope]
+PAIRS = [Block(Op.PAIR, scope, variant) for scope in Scope for variant in Variant]
 subsets = st.sets(st.sampled_from(CHANGES), min_size=1)
 
 
@@ -29,7 +33,19 @@ def brute_force_interval(num_blocks, ops):
     }
 
 
+def brute_force_scoped(num_blocks, ops, pairs=False):
+    """Every sequence of blocks with any op and scope that is a plan at all."""
+    levels = [Block(), *(level for level in LEVELS if level.op in ops)]
+    levels += [*PAIRS, Block(Op.PAIRED)] if pairs else []
+    found = set()
+    for row in itertools.product(levels, repeat=num_blocks):
+        with contextlib.suppress(PlanError):
+            found.add(Plan(row))
+    return found
+
+
 BRUTE_FORCE = {
+    "scoped": brute_force_scoped,
     "interval": brute_force_interval,
     "blocks": brute_force_product,
     "layers": brute_force_product,
@@ -39,12 +55,19 @@ BRUTE_FORCE = {
 @st.composite
 def small_spaces(draw):
     name = draw(st.sampled_from(list(SPACES)))
+    if name == "scoped":
+        return load_space(name, draw(st.integers(1, 2)), ops=draw(subsets), pairs=draw(st.booleans()))
     return load_space(name, draw(st.integers(1, 6 if name != "layers" else 4)), ops=draw(subsets))
 
 
 @st.composite
 def large_spaces(draw):
-    return load_space(draw(st.sampled_from(list(SPACES))), draw(st.integers(1, 32)), ops=draw(subsets))
+    name, options = draw(st.sampled_from(list(SPACES))), {"ops": draw(subsets)}
+    if name in ("scoped", "interval"):
+        options["scopes"] = draw(st.sets(st.sampled_from(Scope), min_size=1))
+    if name == "scoped":
+        options["pairs"] = draw(st.booleans())
+    return load_space(name, draw(st.integers(1, 32)), **options)
 
 
 def members(space, rng, count=2):
@@ -55,6 +78,8 @@ def members(space, rng, count=2):
 @pytest.mark.parametrize("num_blocks", [1, 2, 3, 4, 5])
 @pytest.mark.parametrize("ops", [CHANGES, [Op.SKIP_BLOCK], [Op.SKIP_ATTN, Op.PARALLEL]])
 def test_enumerate_equals_brute_force(name, num_blocks, ops):
+    if name == "scoped" and num_blocks > 2:
+        pytest.skip("too many plans; the pairs are tested below")
     space = load_space(name, num_blocks, ops=ops)
     listed = list(space.enumerate())
     assert len(listed) == len(set(listed)) == space.size
@@ -81,7 +106,7 @@ def test_sizes():
 
 @given(small_spaces(), st.data())
 def test_check_and_contains_agree_with_the_enumeration(space, data):
-    plan = Plan.of(data.draw(st.lists(st.sampled_from(list(Op)), min_size=space.num_blocks, max_size=space.num_blocks)))
+    plan = data.draw(plans(space.num_blocks, space.num_blocks))
     inside = plan in set(space.enumerate())
     assert (plan in space) == inside
     if inside:
@@ -138,6 +163,49 @@ def test_product_crossover_takes_every_block_from_a_parent(name, num_blocks, rng
     first, second = members(space, rng)
     child = space.crossover(first, second, rng)
     assert all(c in pair for c, *pair in zip(child.ops, first.ops, second.ops, strict=True))
+
+
+@pytest.mark.parametrize("num_blocks", [1, 2, 3, 4])
+def test_scoped_with_pairs_equals_brute_force(num_blocks):
+    space = load_space("scoped", num_blocks, ops=["skip_attn"], scopes=["visual", "all"], pairs=True)
+    choice = [Block(), Block(Op.SKIP_ATTN), Block(Op.SKIP_ATTN, Scope.VISUAL), Block(Op.PAIRED)]
+    choice += [pair for pair in PAIRS if pair.scope in (Scope.ALL, Scope.VISUAL)]
+    wanted = set()
+    for row in itertools.product(choice, repeat=num_blocks):
+        with contextlib.suppress(PlanError):
+            wanted.add(Plan(row))
+    listed = list(space.enumerate())
+    assert set(listed) == wanted
+    assert len(listed) == len(wanted) == space.size
+    rng = np.random.default_rng(0)
+    if num_blocks < 4:
+        assert {space.sample(rng) for _ in range(60 * space.size)} == wanted
+
+
+@given(st.integers(2, 20), generators)
+def test_a_pair_is_changed_as_one(num_blocks, rng):
+    """No neighbor of a plan differs from it in more than the choice of one block, pairs that begin or end included."""
+    space = load_space("scoped", num_blocks, pairs=True)
+    plan = space.sample(rng)
+    for other in space.neighbors(plan):
+        differing = [i for i, (a, b) in enumerate(zip(plan.blocks, other.blocks, strict=True)) if a != b]
+        assert differing[-1] - differing[0] <= 2
+        assert len(differing) == 1 or Op.PAIR in (plan.ops[differing[0]], other.ops[differing[0]])
+
+
+def test_interval_with_scopes():
+    space = load_space("interval", 3, scopes=["visual", "generated"])
+    assert space.size == 1 + 8 * 7
+    assert Plan.parse(".bgbg") in space and Plan.parse(".bvbg") not in space and Plan.parse(".bb") not in space
+
+
+def test_scoped_holds_every_op_in_every_scope():
+    space = load_space("scoped", 12)
+    assert space.size == 17**12
+    assert {block.name for block in space.choices(3)} == {"keep", *(level.name for level in LEVELS)}
+    with_pairs = load_space("scoped", 12, pairs=True)
+    assert len(with_pairs.choices(3)) == 17 + 8 and len(with_pairs.choices(11)) == 17
+    assert Plan.parse("avbg.ptf()v[]t().") in with_pairs and Plan.parse("avbg.ptf()v[]t().") not in space
 
 
 @given(st.integers(1, 24), st.integers(1, 24), st.integers(-1, 24), st.integers(-1, 25))
@@ -221,6 +289,8 @@ def test_samples_of_layers_cover_the_range_of_what_is_left():
 @pytest.mark.parametrize("name", SPACES)
 def test_every_plan_of_a_small_space_is_sampled(name):
     space, rng = load_space(name, 3), np.random.default_rng(0)
+    if name == "scoped":
+        space = load_space(name, 2)
     assert {space.sample(rng) for _ in range(30 * space.size)} == set(space.enumerate())
 
 
@@ -239,8 +309,9 @@ def test_same_seed_same_plans(name):
 def test_choices_start_with_keep_and_hold_every_op_used(name):
     space = load_space(name, 4, ops=["parallel", "skip_attn"])
     for i in range(4):
-        assert space.choices(i) == (Op.KEEP, Op.SKIP_ATTN, Op.PARALLEL)
-        assert {plan.ops[i] for plan in space.enumerate()} == set(space.choices(i))
+        ops = (Op.KEEP, Op.SKIP_ATTN, Op.PARALLEL)
+        assert tuple(dict.fromkeys(block.op for block in space.choices(i))) == ops
+        assert {plan.blocks[i] for plan in space.enumerate()} == set(space.choices(i))
 
 
 @pytest.mark.parametrize(
@@ -248,7 +319,21 @@ def test_choices_start_with_keep_and_hold_every_op_used(name):
     [
         (
             lambda: load_space("blcks", 12),
-            "unknown space 'blcks' (did you mean 'blocks'?): known are interval, blocks, layers",
+            "unknown space 'blcks' (did you mean 'blocks'?): known are interval, blocks, layers, scoped",
+        ),
+        (
+            lambda: load_space("layers", 4, pairs=True),
+            "unknown option of space 'layers' 'pairs': known are ops",
+        ),
+        (lambda: load_space("scoped", 4, scopes=["text"]), "unknown scope 'text' for a space"),
+        (
+            lambda: load_space("layers", 4, ops=["pair"]),
+            "a pair takes two blocks and is no op of a block, got pair: use scoped with pairs=True",
+        ),
+        (
+            lambda: load_space("scoped", 3, ops=["skip_ffn"]).check(Plan.parse(".fva")),
+            "must be one of keep, skip_ffn, skip_ffn:visual, skip_ffn:prompt, skip_ffn:generated, "
+            "got skip_attn at block 2 of '.fva'",
         ),
         (lambda: load_space("blocks", 0), "must have at least one block, got 0: give the depth of the model"),
         (

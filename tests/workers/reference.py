@@ -1,61 +1,93 @@
 """A slow LLaVA forward under a plan, written from the op table and the weights, one row and one head at a time.
 
-Shares no code with the adapter or with transformers' decoder, so that both can be judged by it.
+Shares no code with the adapter or with transformers' decoder, so that both can be judged by it. Every token makes its
+keys and values from its own input to the block, whether it attends itself or not.
 """
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from spaces.plan import Op, Plan
+from spaces.plan import Plan
+
+IN_SCOPE = {"all": "vtg", "visual": "v", "prompt": "vt", "generated": "g"}
 
 
-def reference_logits(model, plan: Plan, batch: dict[str, Tensor]) -> list[Tensor]:
-    """Logits (tokens without padding, vocabulary) of every row of a left-padded batch, float32."""
-    weights = {name.removeprefix("model."): tensor for name, tensor in model.state_dict().items()}
-    rows = []
-    for ids, mask, pixels in zip(batch["input_ids"], batch["attention_mask"], batch["pixel_values"], strict=True):
-        hidden = _embed(model, weights, ids[mask.bool()], pixels)
-        for index, op in enumerate(plan.ops):
-            hidden = _block(model.config.text_config, weights, f"language_model.layers.{index}.", op, hidden)
-        hidden = _norm(hidden, weights["language_model.norm.weight"], model.config.text_config.rms_norm_eps)
-        rows.append(hidden @ weights["lm_head.weight"].T)
+def reference_logits(model, plan: Plan, batch: dict[str, Tensor], prompts: list[int] | None = None) -> list[Tensor]:
+    """Logits (tokens without padding, vocabulary) of every row of a padded batch, float32.
+
+    `prompts`: tokens of every row, padding aside, before the first generated one; None: all of them.
+    """
+    rows, pixels = [], list(batch.get("pixel_values", ()))
+    for row, (ids, mask) in enumerate(zip(batch["input_ids"], batch["attention_mask"], strict=True)):
+        ids = ids[mask.bool()]
+        kinds = ["v" if token == model.config.image_token_index else "t" for token in ids.tolist()]
+        own = [pixels.pop(0) for _ in range(kinds.count("v") // model.config.image_seq_length)]
+        if prompts is not None:
+            kinds[prompts[row] :] = "g" * (len(kinds) - prompts[row])
+        rows.append(_row_logits(model, plan, ids, kinds, own))
     return rows
 
 
-def _embed(model, weights, ids: Tensor, pixels: Tensor) -> Tensor:
-    tower = model.model.vision_tower(pixels[None], output_hidden_states=True)
-    features = tower.hidden_states[model.config.vision_feature_layer][0, 1:]
+def _row_logits(model, plan: Plan, ids: Tensor, kinds: list[str], pixels: list[Tensor]) -> Tensor:
+    weights = {name.removeprefix("model."): tensor for name, tensor in model.named_parameters()}
+    config = model.config.text_config
+    hidden = _embed(model, weights, ids, pixels)
+    index = 0
+    while index < len(plan):
+        block = plan.blocks[index]
+        inside = torch.tensor([kind in IN_SCOPE[block.scope] for kind in kinds])[:, None]
+        if block.op == "pair":
+            first = _block(config, weights, index, "keep", inside, hidden)
+            read = torch.where(inside, hidden, first)
+            second = _block(config, weights, index + 1, "keep", inside, read)
+            deltas = (first - hidden) + (second - read)
+            joined = hidden + (deltas / 2 if block.variant == "mean" else deltas)
+            hidden, index = torch.where(inside, joined, second), index + 2
+        else:
+            hidden, index = _block(config, weights, index, block.op, inside, hidden), index + 1
+    hidden = _norm(hidden, weights["language_model.norm.weight"], config.rms_norm_eps)
+    return hidden @ weights["lm_head.weight"].T
+
+
+def _embed(model, weights, ids: Tensor, pixels: list[Tensor]) -> Tensor:
+    hidden = weights["language_model.embed_tokens.weight"][ids].clone()
+    if not pixels:
+        return hidden
+    tower = model.model.vision_tower(torch.stack(pixels), output_hidden_states=True)
+    features = tower.hidden_states[model.config.vision_feature_layer][:, 1:].flatten(0, 1)
     first = (
         features @ weights["multi_modal_projector.linear_1.weight"].T + weights["multi_modal_projector.linear_1.bias"]
     )
     visual = torch.nn.functional.gelu(first) @ weights["multi_modal_projector.linear_2.weight"].T
     visual = visual + weights["multi_modal_projector.linear_2.bias"]
-    hidden = weights["language_model.embed_tokens.weight"][ids].clone()
     hidden[ids == model.config.image_token_index] = visual
     return hidden
 
 
-def _block(config, weights, prefix: str, op: Op, x: Tensor) -> Tensor:
+def _block(config, weights, index: int, op: str, inside: Tensor, x: Tensor) -> Tensor:
+    prefix = f"language_model.layers.{index}."
+
+    def norm(name: str, h: Tensor) -> Tensor:
+        return _norm(h, weights[f"{prefix}{name}.weight"], config.rms_norm_eps)
+
     def attention(h: Tensor) -> Tensor:
         return _attention(config, weights, prefix + "self_attn.", norm("input_layernorm", h))
 
     def ffn(h: Tensor) -> Tensor:
         return _ffn(weights, prefix + "mlp.", norm("post_attention_layernorm", h))
 
-    def norm(name: str, h: Tensor) -> Tensor:
-        return _norm(h, weights[f"{prefix}{name}.weight"], config.rms_norm_eps)
-
-    if op == Op.KEEP:
-        h = x + attention(x)
-        return h + ffn(h)
-    if op == Op.SKIP_ATTN:
-        return x + ffn(x)
-    if op == Op.SKIP_FFN:
-        return x + attention(x)
-    if op == Op.SKIP_BLOCK:
-        return x
-    assert op == Op.PARALLEL
-    return x + attention(x) + ffn(x)
+    attended = x + attention(x)
+    usual = attended + ffn(attended)
+    changed: dict[str, Callable[[], Tensor]] = {
+        "keep": lambda: usual,
+        "skip_attn": lambda: x + ffn(x),
+        "skip_ffn": lambda: attended,
+        "skip_block": lambda: x,
+        "parallel": lambda: attended + ffn(x),
+    }
+    return torch.where(inside, changed[op](), usual)
 
 
 def _norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:

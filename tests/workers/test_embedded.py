@@ -181,13 +181,13 @@ def test_the_checkpoint_is_small_half_precision_and_one_file():
 
 
 def test_the_checkpoint_sees():
-    """Measured on all of test: 0.98 and more. 512 questions, so a fall below 0.94 is no accident of the sample."""
+    """All of `test` gives 0.998 (docs/embedded-model.md): below the floors something is broken, not unlucky."""
     loaded = load_model(ModelSource(device="cpu"))
     samples = embedded_samples("test")[:512]
     prepared = prepare(loaded, samples)
     sighted = evaluate(loaded, prepared, "exact_match")
-    assert sighted.accuracy >= 0.94
-    assert min(sighted.accuracy_by_kind.values()) >= 0.85
+    assert sighted.accuracy >= 0.98
+    assert min(sighted.accuracy_by_kind.values()) >= 0.93
     blind = evaluate(loaded, replace(prepared, features=prepared.features.roll(1, 0), _packs={}), "exact_match")
     for kind, accuracy in blind.accuracy_by_kind.items():
         answers = Counter(sample.answers[0] for sample in samples if sample.kind == kind)
@@ -209,7 +209,6 @@ def test_unfolding_shares_out_heads_and_channels():
     assert (layers[1].self_attn.o_proj.weight.abs().sum(0) > 0).nonzero().flatten().tolist() == list(range(32, 96))
 
 
-@pytest.mark.slow
 def test_the_recipe_is_deterministic_and_resumes(tmp_path, monkeypatch):
     tiny = Schedule(**{name: Stage(3, 1e-3, images=2) for name in ("sight", "shallow", "deep", "mapping")})
     for name in ("once", "twice"):

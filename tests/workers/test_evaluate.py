@@ -8,12 +8,14 @@ from workers import evaluate as evaluating
 from workers.apply_plan import apply_plan
 from workers.evaluate import NonFinite, answer, evaluate
 from workers.loading import load_model
+from workers.packing import pack
 from workers.prepare import prepare
 from workers.prompts import conversation
 from workers.requests import ModelSource
 from workers.samples import load_samples
+from workers.tuning import answer_logits
 
-PLANS = ["....", "a...", "b..f", "pppp", ".aab", "bbbb"]
+PLANS = ["....", "a...", "b..f", "pppp", ".aab", "bbbb", "bvavfvpv", "btag.f", "agbg()v", "[]tptb", "bgfgbgpg"]
 
 
 @pytest.fixture(scope="module")
@@ -47,10 +49,33 @@ def test_answers_equal_generate(loaded, prepared, text):
     assert text == "bbbb" or len(set(plain)) > 3, "the answers must differ, or the test says nothing"
 
 
-@pytest.mark.parametrize("text", ["............", "bpf.........", "a....b..p..f"])
+@pytest.mark.parametrize("text", ["............", "bpf.........", "a....b..p..f", "bvav()gbgat...pv.b"])
 def test_answers_equal_generate_on_the_embedded_model(embedded, text):
     with apply_plan(embedded[0].model, Plan.parse(text)):
         assert answer(*embedded, 24) == plain_answers(*embedded)
+
+
+@pytest.mark.parametrize("text", [*PLANS, "atatatat", "agagagag"])
+@pytest.mark.parametrize("per_image", [1, 3])
+def test_answer_logits_of_packs_equal_those_of_plain_prompts_with_labels(loaded, prepared, text, per_image):
+    """Answers that are fed count as generated tokens, in packs as in a plain labeled call."""
+    items = [item for item in prepared.items if item.image < 2]
+    tokens = {"image_token": loaded.image_token, "pad_token": loaded.pad_token}
+    (batch,) = pack(items, per_image, with_answers=True, **tokens)
+    with apply_plan(loaded.model, Plan.parse(text)), torch.no_grad():
+        packed = answer_logits(loaded, prepared, batch)
+        plain = [_plain_answer_logits(loaded, prepared, items[owner]) for owner in batch.owner[batch.owner >= 0]]
+    torch.testing.assert_close(packed, torch.cat(plain), rtol=1e-4, atol=1e-4)
+
+
+def _plain_answer_logits(loaded, prepared, item):
+    ids = torch.tensor([[*item.prompt, *item.answer[:-1]]])
+    labels = torch.tensor([[-100] * len(item.prompt) + [*item.answer[:-1]]])
+    image = next(
+        s.image for s, other in zip(prepared.samples, prepared.items, strict=True) if other.image == item.image
+    )
+    pixels = loaded.processor.image_processor(image, return_tensors="pt")["pixel_values"]
+    return loaded.model(input_ids=ids, pixel_values=pixels, labels=labels).logits[0, len(item.prompt) - 1 :]
 
 
 @pytest.mark.parametrize(("per_image", "tokens"), [(1, 100), (2, 1), (3, 60), (16, 8192)])

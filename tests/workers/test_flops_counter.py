@@ -8,7 +8,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from objectives.flops import flops
 from objectives.workload import Workload
-from spaces.plan import Op, Plan
+from spaces.block import SINGLE_OPS
+from spaces.plan import Block, Group, Op, Plan, Scope
+from tests.spaces.drawn import plans
 from tests.workers.tiny import IMAGE_TOKEN, NUM_BLOCKS, NUM_VISUAL, inputs, tiny_model
 from workers.apply_plan import apply_plan
 from workers.describe import shape_of
@@ -16,7 +18,9 @@ from workers.families import families_of
 
 MODEL = tiny_model()
 SHAPE = shape_of(families_of(MODEL.config.to_dict()), bytes_per_parameter=4)
-OPS = st.lists(st.sampled_from(list(Op)), min_size=NUM_BLOCKS, max_size=NUM_BLOCKS)
+LEVELS = [Block(op, scope) for op in SINGLE_OPS if op is not Op.KEEP for scope in Scope]
+PAIRS = [Plan.parse(f"{pair}{scope.mark}..") for pair in ("()", "[]") for scope in Scope]
+EVERYWHERE = [Plan.dense(NUM_BLOCKS), *(Plan.of([level] * NUM_BLOCKS) for level in LEVELS), *PAIRS]
 
 
 def count(plan: Plan, text_tokens: int, generated: int, batch: int) -> FlopCounterMode:
@@ -48,21 +52,75 @@ def check(plan: Plan, text_tokens: int, generated: int, batch: int) -> None:
     assert counter.get_total_flops() == ledger.total
 
 
-@pytest.mark.parametrize("op", list(Op))
+@pytest.mark.parametrize("plan", EVERYWHERE, ids=str)
 @pytest.mark.parametrize("generated", [1, 4])
-def test_closed_form_is_exact_for_every_op(op, generated):
-    check(Plan.of([op] * NUM_BLOCKS), text_tokens=5, generated=generated, batch=1)
+def test_closed_form_is_exact_for_every_op_and_scope(plan, generated):
+    check(plan, text_tokens=5, generated=generated, batch=1)
 
 
-@settings(max_examples=25, deadline=None)
-@given(OPS.map(Plan.of), st.integers(2, 9), st.integers(1, 5), st.integers(1, 3))
+@settings(max_examples=60, deadline=None)
+@given(plans(NUM_BLOCKS, NUM_BLOCKS), st.integers(2, 9), st.integers(1, 5), st.integers(1, 3))
 def test_closed_form_is_exact_for_mixed_plans(plan, text_tokens, generated, batch):
     check(plan, text_tokens, generated, batch)
 
 
-@pytest.mark.parametrize("op", list(Op))
-def test_skipped_operators_are_not_executed(op):
-    places = count(Plan.of([Op.KEEP, op, Op.KEEP, Op.KEEP]), 5, 3, 1).get_flop_counts()
-    block = f"{type(MODEL).__name__}.model.language_model.layers.1"
-    assert (sum(places.get(f"{block}.self_attn", {}).values()) > 0) == op.runs_attention
-    assert (sum(places.get(f"{block}.mlp", {}).values()) > 0) == op.runs_ffn
+@pytest.mark.parametrize("level", LEVELS, ids=lambda level: level.name)
+@pytest.mark.parametrize("generated", [1, 3])
+def test_skipped_operators_are_not_executed(level, generated):
+    """Per sub-layer, the rows that its output projection was run on, one pass after another."""
+    block, rows = MODEL.model.language_model.layers[1], {"attention": [], "ffn": []}
+    projections = {"attention": block.self_attn.o_proj, "ffn": block.mlp.down_proj}
+    hooks = [
+        module.register_forward_hook(lambda _, args, __, name=name: rows[name].append(args[0].shape[:-1].numel()))
+        for name, module in projections.items()
+    ]
+    try:
+        count(Plan.of([Op.KEEP, level, Op.KEEP, Op.KEEP]), 5, generated, 1)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    passes = [{Group.VISUAL: NUM_VISUAL, Group.TEXT: 5}, *[{Group.GENERATED: 1}] * (generated - 1)]
+    runs = {"attention": level.runs_attention, "ffn": level.runs_ffn}
+    for name, run in runs.items():
+        wanted = [sum(number for group, number in tokens.items() if run(group)) for tokens in passes]
+        assert rows[name] == [number for number in wanted if number]
+
+
+@pytest.mark.parametrize(
+    ("text", "projected"),
+    [
+        ("b", []),  # nothing can attend: neither computed nor stored
+        ("bv", [(5, 9), (1, 1), (1, 1)]),  # (rows of queries, rows of keys) in the prefill and in two decode steps
+        ("bt", [(0, 9), (1, 1), (1, 1)]),
+        ("bg", [(9, 9)]),
+        ("fg", [(9, 9), (1, 1), (1, 1)]),
+    ],
+)
+def test_queries_and_keys_are_made_for_the_rows_that_need_them(text, projected):
+    rows = {"q_proj": [], "k_proj": []}
+    hooks = []
+    for name, found in rows.items():
+        module = MODEL.model.language_model.layers[1].self_attn.get_submodule(name)
+        # what a muted projection returns has no memory: all strides are 0
+        hooks.append(
+            module.register_forward_hook(
+                lambda _, args, out, found=found: found.append(args[0].shape[1]) if any(out.stride()) else None
+            )
+        )
+    try:
+        count(Plan.parse(f".{text}.."), 5, 3, 1)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    assert rows["q_proj"] == [queries for queries, _ in projected if queries]
+    assert rows["k_proj"] == [keys for _, keys in projected]
+
+
+def test_without_a_cache_nothing_is_computed_for_rows_that_nobody_reads():
+    """A prompt that skips attention, and no token after it: no keys, no values."""
+    counters = {}
+    for text in ("bt", "b"):
+        counters[text] = FlopCounterMode(display=False)
+        with apply_plan(MODEL, Plan.parse(f"...{text}")), counters[text], torch.no_grad():
+            MODEL(**inputs((5,)), use_cache=False)
+    assert counters["bt"].get_total_flops() == counters["b"].get_total_flops()

@@ -1,10 +1,14 @@
 """Packing is exact: packed logits are those of one question a row."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration
 
+from spaces.scope import Group
 from workers.packing import IGNORED, Tokenized, pack
+from workers.token_groups import CODES
 
 IMAGE, PAD = 3, 0
 PREFIX = (1, *[IMAGE] * 4, 7)
@@ -137,3 +141,18 @@ def test_counts_below_one_are_refused(bad):
 def test_an_empty_prompt_is_refused():
     with pytest.raises(ValueError, match="empty"):
         pack([Tokenized(0, (), (20, 2))], 8, True, **TOKENS)
+
+
+def test_groups_by_hand():
+    """Of a pack of two questions: prefix and prompts, image tokens, and the answer tokens that are fed."""
+    (batch,) = pack([ITEMS[1], replace(ITEMS[2], image=1)], 2, with_answers=True, **TOKENS)
+    assert batch.input_ids[0].tolist() == [*PREFIX, 8, 11, 21, 22, 12, 23, 24, 25]
+    letters = {code: group[0] for group, code in CODES.items()}
+    assert "".join(letters[code] for code in batch.groups(IMAGE)[0].tolist()) == "tvvvvtttggtggg"
+
+
+def test_groups_without_answers_are_those_of_prompts():
+    (batch,) = pack(ITEMS, 3, with_answers=False, **TOKENS)
+    groups = batch.groups(IMAGE)
+    assert set(groups.flatten().tolist()) == {CODES[Group.TEXT], CODES[Group.VISUAL]}
+    assert ((groups == CODES[Group.VISUAL]) == (batch.input_ids == IMAGE)).all()

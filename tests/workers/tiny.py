@@ -132,19 +132,27 @@ def picture(seed: int) -> Image.Image:
     return Image.fromarray(pixels)
 
 
-def inputs(lengths: tuple[int, ...] = (3, 6), seed: int = 0) -> dict[str, torch.Tensor]:
-    """A left-padded batch: bos, image tokens, then `lengths` text tokens a row; random pixels."""
+def inputs(
+    lengths: tuple[int, ...] = (3, 6), seed: int = 0, images: tuple[int, ...] | None = None, side: str = "left"
+) -> dict[str, torch.Tensor]:
+    """A padded batch: bos, image tokens, then `lengths` text tokens a row; random pixels. `images` a row, else one."""
     generator = torch.Generator().manual_seed(seed)
-    longest = max(lengths)
-    rows, masks = [], []
-    for length in lengths:
+    images = images or (1,) * len(lengths)
+    rows = []
+    for length, count in zip(lengths, images, strict=True):
         text = torch.randint(IMAGE_TOKEN + 1, len(WORDS), (length,), generator=generator)
-        row = torch.cat([torch.tensor([1]), torch.full((NUM_VISUAL,), IMAGE_TOKEN), text])
-        pad = longest - length
-        rows.append(torch.cat([torch.zeros(pad, dtype=torch.long), row]))
-        masks.append(torch.cat([torch.zeros(pad, dtype=torch.long), torch.ones(len(row), dtype=torch.long)]))
-    pixels = torch.randn(len(lengths), 3, IMAGE_SIZE, IMAGE_SIZE, generator=generator)
-    return {"input_ids": torch.stack(rows), "attention_mask": torch.stack(masks), "pixel_values": pixels}
+        # text between the images, as in a prompt that speaks of each
+        picture = torch.tensor([IMAGE_TOKEN] * NUM_VISUAL + [IMAGE_TOKEN + 1])
+        rows.append(torch.cat([torch.tensor([1]), picture.repeat(count)[: count * (NUM_VISUAL + 1) - 1], text]))
+    longest = max(map(len, rows))
+    places = [slice(longest - len(row), None) if side == "left" else slice(0, len(row)) for row in rows]
+    ids, mask = torch.zeros(2, len(rows), longest, dtype=torch.long)
+    for index, (row, place) in enumerate(zip(rows, places, strict=True)):
+        ids[index, place], mask[index, place] = row, 1
+    batch = {"input_ids": ids, "attention_mask": mask}
+    if sum(images):
+        batch["pixel_values"] = torch.randn(sum(images), 3, IMAGE_SIZE, IMAGE_SIZE, generator=generator)
+    return batch
 
 
 QUESTIONS = (("what is the color ?", "red"), ("what is the digit ?", "one two"), ("is the color red ?", "blue red one"))

@@ -57,8 +57,8 @@ difference is paired, question by question. FLOPs are relative to dense.
 
 ## Cost
 
-One thread of a machine that others used too: {evaluate:.2f} s for greedy answers to {search_questions} questions
-(dense), {step:.3f} s a tuning step.
+CPU seconds on one thread: {evaluate:.2f} for greedy answers to {search_questions} questions (dense), {step:.3f}
+a tuning step.
 
 ## Origin
 
@@ -129,7 +129,10 @@ def _verdict(trials: Sequence[Tuned]) -> str:
 
 
 def _origin(measured: Measured) -> str:
-    return "\n".join(f"- {name}: {value}" for name, value in measured.origin.items())
+    def words(value: object) -> str:
+        return ", ".join(f"{key} {item}" for key, item in value.items()) if isinstance(value, dict) else str(value)
+
+    return "\n".join(f"- {name}: {words(value)}" for name, value in measured.origin.items())
 
 
 def _interval(value: Interval) -> str:

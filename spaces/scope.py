@@ -1,0 +1,45 @@
+"""Which tokens an op applies to."""
+
+from enum import StrEnum
+
+
+class Group(StrEnum):
+    """The kinds of tokens a language model reads; every token is of exactly one."""
+
+    TEXT = "text"
+    """Tokens of the prompt that are no image tokens."""
+    VISUAL = "visual"
+    """Image-token positions of the prompt."""
+    GENERATED = "generated"
+    """Tokens fed back after they were generated, and the answer tokens of a training batch."""
+
+
+class Scope(StrEnum):
+    """The tokens an op applies to; all others run the block as usual."""
+
+    ALL = "all"
+    VISUAL = "visual"
+    """Image tokens of the prompt."""
+    PROMPT = "prompt"
+    """Every token before the first generated one, image tokens included."""
+    GENERATED = "generated"
+
+    @property
+    def mark(self) -> str:
+        """The character after an op in the text form of a plan; empty for `all`."""
+        return _MARKS[self]
+
+    @property
+    def groups(self) -> frozenset[Group]:
+        """The token groups the scope covers."""
+        return _GROUPS[self]
+
+
+_MARKS = {Scope.ALL: "", Scope.VISUAL: "v", Scope.PROMPT: "t", Scope.GENERATED: "g"}
+SCOPE_OF_MARK = {mark: scope for scope, mark in _MARKS.items() if mark}
+_GROUPS = {
+    Scope.ALL: frozenset(Group),
+    Scope.VISUAL: frozenset({Group.VISUAL}),
+    Scope.PROMPT: frozenset({Group.TEXT, Group.VISUAL}),
+    Scope.GENERATED: frozenset({Group.GENERATED}),
+}
