@@ -91,9 +91,15 @@ def test_refusals(monkeypatch: pytest.MonkeyPatch) -> None:
         export_route(Plan.parse(".p.."), FAMILIES)
 
 
-def test_a_block_for_some_tokens_only_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    plan = Plan.parse("..")
-    scoped = '{"blocks":[{"op":"keep"},{"op":"skip_ffn","scope":"visual"}]}'
-    monkeypatch.setattr(Plan, "to_json", lambda self: scoped)
-    with pytest.raises(ExportError, match="got skip_ffn with scope visual at block 1"):
+@pytest.mark.parametrize(
+    ("block", "told"),
+    [
+        ({"op": "skip_ffn", "scope": "visual"}, "got skip_ffn with scope visual at block 1"),
+        ({"op": "pair", "variant": "mean"}, "got pair with variant mean at block 1"),
+    ],
+)
+def test_what_no_row_describes_is_refused(block: dict[str, str], told: str) -> None:
+    blocks = [{"op": "keep"}, block, {"op": "paired" if block["op"] == "pair" else "keep"}]
+    plan = Plan.from_json({"schema": 1, "blocks": blocks, "pruning": None})
+    with pytest.raises(ExportError, match=told):
         export_route(plan, FAMILIES)
