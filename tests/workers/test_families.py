@@ -65,10 +65,7 @@ def read(model, embeddings, mask, groups, cache=None):
 def read_in_steps(model, embeddings, mask, groups):
     cache = DynamicCache(config=model.config.get_text_config())
     cuts = [0, PROMPT, *range(PROMPT + 1, len(KINDS) + 1)]
-    parts = [
-        read(model, embeddings[:, a:b], mask[:, :b], groups[:, a:b], cache)
-        for a, b in pairwise(cuts)
-    ]
+    parts = [read(model, embeddings[:, a:b], mask[:, :b], groups[:, a:b], cache) for a, b in pairwise(cuts)]
     return torch.cat(parts, dim=1)
 
 
