@@ -14,15 +14,15 @@ residual of the others. Which row is of which group is the business of `workers.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from weakref import WeakSet
 
 from torch import nn
 
 from spaces.plan import Op, Plan, PlanError, Scope
-from workers.block_ops import BLOCK_OPS, Parts, Patch, join_pair
-from workers.families import families_of
+from workers.anatomy import CACHE_ARGUMENT, Parts, anatomy_of, find_blocks
+from workers.block_ops import BLOCK_OPS, Patch, join_pair
 from workers.part_attention import KEY, QUERY, VALUE
 from workers.token_groups import Watch, put_back
 
@@ -34,29 +34,26 @@ _ACTIVE: WeakSet[nn.Module] = WeakSet()
 def apply_plan(model: nn.Module, plan: Plan) -> Iterator[nn.Module]:
     """Runs `model` under `plan` inside the `with`; yields the model.
 
-    Raises PlanError before anything is changed where the plan has another number of blocks than the model, where a
-    block can't do what it says, or where the model is under a plan already; ValueError for a model family that no row
-    of `workers.families` describes.
+    Raises PlanError before anything is changed where the plan has another number of blocks than the model, where
+    a block can't do what it says or is no plain residual one, or where the model is under a plan already.
     """
-    rows = families_of(model.config.to_dict())
-    blocks = model.get_submodule(rows.model.blocks)
+    _, blocks = find_blocks(model)
     _check_fit(blocks, plan)
-    decoder = model.get_submodule(rows.model.language_model)
-    watch = Watch(frozenset({rows.image_token}))
-    parts = [Parts.of(block, rows.decoder) for block in blocks]
-    _check_scopes(plan, parts)
+    anatomy = anatomy_of(model)
+    parts, watch = anatomy.parts, Watch(anatomy.image_tokens)
+    _check_ops(plan, parts)
     with ExitStack() as stack:
         _ACTIVE.add(blocks)
         stack.callback(_ACTIVE.discard, blocks)
         if any(block.scope is not Scope.ALL for block in plan.blocks):
-            stack.enter_context(watch.on(model, decoder, rows.decoder.cache_argument))
+            stack.enter_context(watch.on(model, anatomy.decoder, CACHE_ARGUMENT))
         for module, forward in _patches(plan, parts, watch):
             stack.callback(put_back, module, "forward", vars(module).get("forward"))
             module.forward = forward
         yield model
 
 
-def _patches(plan: Plan, parts: list[Parts], watch: Watch) -> Iterator[Patch]:
+def _patches(plan: Plan, parts: Sequence[Parts], watch: Watch) -> Iterator[Patch]:
     for index, block in enumerate(plan.blocks):
         if block.op is Op.PAIR:
             yield from join_pair(parts[index], parts[index + 1], block, watch)
@@ -76,9 +73,14 @@ def _check_fit(blocks: nn.Module, plan: Plan) -> None:
         )
 
 
-def _check_scopes(plan: Plan, parts: list[Parts]) -> None:
+def _check_ops(plan: Plan, parts: Sequence[Parts]) -> None:
     """Attention for some rows only needs queries and keys that are made apart, and a mask that says who sees whom."""
     for index, (block, part) in enumerate(zip(plan.blocks, parts, strict=True)):
+        if block.op is Op.PARALLEL and part.is_parallel:
+            raise PlanError(
+                f"a block can be made parallel where it is not already, got '{block.name}' at block {index} of a "
+                "family whose attention and FFN read the same input: leave the op out"
+            )
         if block.op.runs_attention or block.scope is Scope.ALL:
             continue
         where = f"got '{block.name}' at block {index}"

@@ -6,7 +6,6 @@ Legend: B sequences, T rows of the pass; x is the input of the block.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from inspect import signature
 from typing import Any
 
@@ -14,38 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from spaces.plan import Block, Op, Scope, Variant
-from workers.families import DecoderFamily
+from workers.anatomy import CACHE_ARGUMENT, Parts, mute
 from workers.part_attention import attend, attend_among, keys_and_values, put
 from workers.token_groups import Watch
 
 Forward = Callable[..., Any]
 Patch = tuple[nn.Module, Forward]
 """A module and what it shall run instead of its own forward."""
-
-
-@dataclass(frozen=True)
-class Parts:
-    """One decoder block and what it is made of."""
-
-    block: nn.Module
-    attention: nn.Module
-    attention_norm: nn.Module
-    ffn: tuple[nn.Module, ...]
-    """The FFN module, or its linear layers where the block itself runs them one after another."""
-    ffn_norm: nn.Module
-    cache_argument: str
-
-    @classmethod
-    def of(cls, block: nn.Module, family: DecoderFamily) -> Parts:
-        """The parts of a block of a known family."""
-        return cls(
-            block,
-            block.get_submodule(family.attention),
-            block.get_submodule(family.attention_norm),
-            (block.get_submodule(family.ffn),),
-            block.get_submodule(family.ffn_norm),
-            family.cache_argument,
-        )
 
 
 def _keep(parts: Parts, block: Block, watch: Watch) -> Iterator[Patch]:
@@ -58,7 +32,7 @@ def _skip_attention(parts: Parts, block: Block, watch: Watch) -> Iterator[Patch]
         return
 
     def forward(hidden_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, None]:
-        _grow_cache(kwargs.get(parts.cache_argument), parts.attention, hidden_states)
+        _grow_cache(kwargs.get(CACHE_ARGUMENT), parts.attention, hidden_states)
         return _nothing(hidden_states), None
 
     yield parts.attention, forward
@@ -69,7 +43,7 @@ def _skip_ffn(parts: Parts, block: Block, watch: Watch) -> Iterator[Patch]:
     if block.scope is not Scope.ALL:
         yield from ((module, _ffn_in_part(module, block, watch)) for module in parts.ffn)
         return
-    yield from ((module, _mute(module)) for module in parts.ffn)
+    yield from ((module, mute(module)) for module in parts.ffn)
     yield parts.ffn_norm, _identity
 
 
@@ -80,7 +54,7 @@ def _skip_block(parts: Parts, block: Block, watch: Watch) -> Iterator[Patch]:
         return
 
     def forward(hidden_states: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        _grow_cache(kwargs.get(parts.cache_argument), parts.attention, hidden_states)
+        _grow_cache(kwargs.get(CACHE_ARGUMENT), parts.attention, hidden_states)
         return hidden_states
 
     yield parts.block, forward
@@ -141,21 +115,21 @@ BLOCK_OPS: dict[Op, Callable[[Parts, Block, Watch], Iterator[Patch]]] = {
 
 def _attention_in_part(parts: Parts, block: Block, watch: Watch) -> Forward:
     """Attention of the rows outside of the scope; keys and values of all rows that are attended to."""
-    attention, before, cache_argument = parts.attention, parts.attention.forward, parts.cache_argument
+    attention, before = parts.attention, parts.attention.forward
     names = list(signature(before).parameters)[1:]
 
     def stored(hidden: Tensor, arguments: dict[str, Any]) -> tuple[Tensor, Any]:
-        rows, cache = watch.rows(block.scope), arguments.get(cache_argument)
+        rows, cache = watch.rows(block.scope), arguments.get(CACHE_ARGUMENT)
         if rows.all_run:
             return before(hidden_states=hidden, **arguments)
         if rows.none_run and cache is None:
             return _nothing(hidden), None
-        made = keys_and_values(attention, before, hidden, arguments, cache_argument)
+        made = keys_and_values(attention, before, hidden, arguments, CACHE_ARGUMENT)
         if cache is not None:
             made = cache.update(*made, attention.layer_idx)
         if rows.none_run:
             return _nothing(hidden), None
-        return attend(attention, before, hidden, arguments, cache_argument, rows, made), None
+        return attend(attention, before, hidden, arguments, CACHE_ARGUMENT, rows, made), None
 
     def forgotten(hidden: Tensor, arguments: dict[str, Any]) -> tuple[Tensor, Any]:
         rows = watch.rows(block.scope)
@@ -164,14 +138,14 @@ def _attention_in_part(parts: Parts, block: Block, watch: Watch) -> Forward:
                 f"under '{block.name}' a prompt must be read in one pass, as its keys and values are not kept, "
                 f"got rows of it after {watch.past} cached tokens: leave prefill_chunk_size out, start an empty cache"
             )
-        _grow_cache(arguments.get(cache_argument), attention, hidden)
+        _grow_cache(arguments.get(CACHE_ARGUMENT), attention, hidden)
         if rows.none_run:
             return _nothing(hidden), None
         if rows.all_run:
             mask = arguments.get("attention_mask")
             mask = None if mask is None else mask[..., : hidden.shape[1]]
-            return before(hidden_states=hidden, **{**arguments, "attention_mask": mask, cache_argument: None})
-        return attend_among(before, hidden, arguments, cache_argument, rows), None
+            return before(hidden_states=hidden, **{**arguments, "attention_mask": mask, CACHE_ARGUMENT: None})
+        return attend_among(before, hidden, arguments, CACHE_ARGUMENT, rows), None
 
     def forward(hidden_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Any]:
         arguments = {**dict(zip(names, args, strict=False)), **kwargs}
@@ -182,14 +156,14 @@ def _attention_in_part(parts: Parts, block: Block, watch: Watch) -> Forward:
 
 def _ffn_in_part(module: nn.Module, block: Block, watch: Watch) -> Forward:
     """The module on the gathered rows outside of the scope; zeros for the others."""
-    before, mute = module.forward, _mute(module)
+    before, muted = module.forward, mute(module)
 
     def forward(hidden_states: Tensor) -> Tensor:
         rows = watch.rows(block.scope)
         if rows.all_run:
             return before(hidden_states)
         if rows.none_run:
-            return mute(hidden_states)
+            return muted(hidden_states)
         gathered = hidden_states.reshape(-1, hidden_states.shape[-1])[rows.flat]
         return put(before(gathered[None])[0], rows, hidden_states)
 
@@ -201,16 +175,6 @@ def _choose(inside: Tensor, outside: Tensor, scope: Scope, watch: Watch) -> Tens
     if scope is Scope.ALL:
         return inside
     return torch.where(watch.rows(scope).inside.view(*inside.shape[:-1], 1), inside, outside)
-
-
-def _mute(module: nn.Module) -> Forward:
-    """Zeros of the shape the module would give, without memory of their own: what a skipped sub-layer adds."""
-    width = getattr(module, "out_features", None)
-
-    def forward(hidden_states: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        return hidden_states.new_zeros(()).expand(*hidden_states.shape[:-1], width or hidden_states.shape[-1])
-
-    return forward
 
 
 def _identity(hidden_states: Tensor) -> Tensor:

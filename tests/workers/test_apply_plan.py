@@ -11,6 +11,7 @@ from spaces.plan import Group, Op, Plan, PlanError, Scope
 from tests.spaces.drawn import plans
 from tests.workers.reference import reference_logits
 from tests.workers.tiny import IMAGE_TOKEN, NUM_BLOCKS, inputs, tiny_model
+from workers.anatomy import anatomy_of
 from workers.apply_plan import apply_plan
 from workers.token_groups import CODES, token_groups
 
@@ -302,6 +303,7 @@ class TestErrors:
 
     def test_attention_by_scope_under_other_kernels(self):
         model = tiny_model()
+        anatomy_of(model)
         model.config.text_config._attn_implementation = "flash_attention_2"
         state = snapshot(model)
         message = "under eager or sdpa attention, got 'skip_attn:visual' at block 1 under flash_attention_2"
@@ -313,6 +315,7 @@ class TestErrors:
 
     def test_attention_by_scope_with_queries_and_keys_in_one_product(self):
         model = tiny_model()
+        anatomy_of(model)
         del model.model.language_model.layers[1].self_attn.k_proj
         message = "where q_proj, k_proj and v_proj are apart, got 'skip_block:prompt' at block 1, which has no k_proj"
         with pytest.raises(PlanError, match=message), apply_plan(model, Plan.parse(".bt..")):
