@@ -37,7 +37,7 @@ def open_run(settings: Settings, problem: Problem) -> Iterator[Controller]:
         _check_same_search(settings, problem, results)
         results.update_settings(_stored(settings))
         study = SearchStudy.open(url, folder.name)
-        strategy = load_strategy(settings.strategy, problem.space, settings.budget)
+        strategy = load_strategy(settings.strategy, problem.task())
         try:
             yield Controller(settings, problem, study, results, strategy)
         finally:

@@ -11,7 +11,8 @@ import numpy as np
 
 from objectives.pareto import crowding, non_dominated
 from search.goals import MAXIMIZE
-from search.strategies.strategy import Observation, Proposal
+from search.strategies.scan import change, changed, scan
+from search.strategies.strategy import Observation, Proposal, Task
 from spaces.plan import Op, Plan
 from spaces.spaces import Space
 
@@ -24,17 +25,17 @@ MAX_MUTATIONS = 3
 class Evolution:
     """Warm-started evolution around the archive of non-dominated plans."""
 
-    def __init__(self, space: Space, budget: int) -> None:
-        self._space = space
-        self._scan = _scan(space, int(budget * SCAN_SHARE))
-        self._num_additive = int(budget * ADDITIVE_SHARE)
+    def __init__(self, task: Task) -> None:
+        self._space = task.space
+        self._scan = scan(task.space, int(task.budget * SCAN_SHARE))
+        self._num_additive = int(task.budget * ADDITIVE_SHARE)
 
     def ask(self, history: Sequence[Observation], rng: np.random.Generator) -> Proposal:
         """Scan first, then what it suggests, then children of the archive."""
         tried = {observation.plan for observation in history}
         for plan in self._scan:
             if plan not in tried:
-                return Proposal(plan, f"scan {_change(plan)}", probe=True)
+                return Proposal(plan, f"scan {change(plan)}", probe=True)
         for plan in self._additive_plans(history):
             if plan not in tried:
                 return Proposal(plan, f"additive {plan.num_changed} changes")
@@ -68,32 +69,6 @@ class Evolution:
         return Proposal(child, origin)
 
 
-def _scan(space: Space, limit: int) -> list[Plan]:
-    """Every plan of the space with one changed block, whole blocks first; a spread of them where there are more
-    than `limit`."""
-    dense = Plan.dense(space.num_blocks)
-    singles = [plan for plan in space.neighbors(dense) if plan.num_changed == 1]
-    singles.sort(key=lambda plan: _CHEAPEST_FIRST.index(_changed(plan)[1]))
-    if len(singles) <= limit:
-        return singles
-    picks = np.linspace(0, len(singles) - 1, max(limit, 0)).round().astype(int)
-    return [singles[pick] for pick in np.unique(picks)]
-
-
-#: The ops that save most come first: with a small budget the scan ends after them.
-_CHEAPEST_FIRST = (Op.SKIP_BLOCK, Op.SKIP_FFN, Op.SKIP_ATTN, Op.PARALLEL, Op.KEEP)
-
-
-def _changed(plan: Plan) -> tuple[int, Op]:
-    """The first changed block of a plan and its op."""
-    return next((index, op) for index, op in enumerate(plan.ops) if op is not Op.KEEP)
-
-
-def _change(plan: Plan) -> str:
-    index, op = _changed(plan)
-    return f"{op} {index}"
-
-
 #: Per block and op: the accuracy lost and the share of FLOPs saved by that change alone.
 Prices = list[dict[Op, tuple[float, float]]]
 
@@ -110,7 +85,7 @@ def _prices(space: Space, history: Sequence[Observation]) -> Prices | None:
     prices: Prices = [{Op.KEEP: (0.0, 0.0)} for _ in range(space.num_blocks)]
     for plan, seen in measured.items():
         if plan.num_changed == 1:
-            block, op = _changed(plan)
+            block, op = changed(plan)
             prices[block][op] = (dense.accuracies[0] - seen.accuracies[0], dense.flops_ratio - seen.flops_ratio)
     for block, known in enumerate(prices):
         if Op.SKIP_BLOCK in space.choices(block) and {Op.SKIP_ATTN, Op.SKIP_FFN} <= known.keys():
