@@ -1,1 +1,1 @@
-"""Measurements behind the tables in `docs/`: what is true of the embedded model, and who finds it fastest."""
+"""Scripts that show how fast and how good the search is; each prints a table with its machine and versions."""

@@ -124,7 +124,7 @@ class _Tree:
                 yield hidden
 
     def _grade(self, hidden: Tensor) -> np.ndarray:
-        """(questions,) bool: whether every token of the answer is the likeliest; `hidden` (labeled positions, width)."""
+        """(questions,) bool: whether every token of the answer is the likeliest; `hidden` is (labeled, width)."""
         norm = self.loaded.model.get_submodule(self.loaded.families.model.language_model).norm
         hit = self.loaded.head(norm(hidden)).argmax(-1) == self.labels[self.labels >= 0]
         right = np.ones(self.num_questions, dtype=bool)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def front_table(summary: dict[str, Any], width: int) -> Table:
     """One row a plan of the front, cheapest first, and the dense model below."""
     table = Table(title=f"Pareto front of {summary['run']}", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-    columns = [*_COLUMNS, _ORIGIN] if width >= WIDE else _COLUMNS
+    columns = [column for column in _COLUMNS if width >= WIDE or column[0] not in _WIDE_ONLY]
     for name, justify, _ in columns:
         table.add_column(name, justify=justify, no_wrap=True)
     dense = summary["dense"]
@@ -55,8 +55,9 @@ _COLUMNS: list[tuple[str, Literal["left", "right"], Callable[[dict[str, Any]], s
     ("accuracy", "right", lambda trial: f"{trial['accuracy']:.3f}"),
     ("test", "right", lambda trial: f"{trial['test']['accuracy']:.3f}" if trial["test"] else ""),
     ("against dense, 95 %", "right", _against_dense),
+    ("found by", "left", lambda trial: trial["origin"]),
 ]
-_ORIGIN = ("found by", "left", lambda trial: trial["origin"])
+_WIDE_ONLY = ("FLOPs", "found by")
 WIDE = 110
 
 

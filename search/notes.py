@@ -4,13 +4,14 @@ from objectives.flops import Costs
 from search.strategies.strategy import Observation
 from spaces.plan import Op, Plan
 
-_SQUARES = {Op.KEEP: "🟩", Op.SKIP_ATTN: "🟦", Op.SKIP_FFN: "🟨", Op.SKIP_BLOCK: "⬛", Op.PARALLEL: "🟪"}
-LEGEND = " ".join(f"{square} {op.replace('_', ' ')}" for op, square in _SQUARES.items())
+#: The upper half of a cell is attention, the lower half the FFN; in every monospaced font, unlike colored squares.
+_CELLS = {Op.KEEP: "█", Op.SKIP_ATTN: "▄", Op.SKIP_FFN: "▀", Op.SKIP_BLOCK: "░", Op.PARALLEL: "▓"}
+LEGEND = "`█` whole block, `▀` attention only, `▄` FFN only, `░` skipped, `▓` both in parallel"
 
 
 def plan_picture(plan: Plan) -> str:
-    """One colored square a block, from the first to the last."""
-    return "".join(_SQUARES[op] for op in plan.ops)
+    """One cell a block, from the first to the last."""
+    return "".join(_CELLS[op] for op in plan.ops)
 
 
 def trial_note(observation: Observation, reason: str | None, costs: Costs) -> str:
@@ -18,7 +19,7 @@ def trial_note(observation: Observation, reason: str | None, costs: Costs) -> st
     rungs = " → ".join(f"{accuracy:.3f}" for accuracy in observation.accuracies) or "none"
     lines = [
         f"`{observation.plan}` — {observation.origin}",
-        plan_picture(observation.plan),
+        f"`{plan_picture(observation.plan)}`",
         LEGEND,
         f"**{observation.state}**" + (f": {reason}" if reason else ""),
         f"accuracy per rung: {rungs}",

@@ -171,7 +171,9 @@ class StudySearcher(Searcher):
         if self._dispatcher.finished:
             return Searcher.FINISHED
         job = self._dispatcher.start(trial_id)
-        return None if job is None else {"request": job.request.model_dump_json()}
+        if job is None:
+            return None
+        return {"name": f"{job.phase}-{job.number:06d}", "request": job.request.model_dump_json()}
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         if error:
@@ -225,6 +227,8 @@ def run_on_ray(
                 scheduler=RungScheduler(dispatcher),
                 reuse_actors=True,
                 max_concurrent_trials=settings.workers,
+                trial_name_creator=_name,
+                trial_dirname_creator=_name,
             ),
             run_config=tune.RunConfig(
                 # A fresh name at each start: nothing of Tune's is ever taken up again.
@@ -256,6 +260,11 @@ def _connect(settings: Settings) -> None:
     if settings.gpus_per_trial > gpus:
         ray.shutdown()
         raise SettingsError(f"--gpus-per-trial must fit the cluster, got {settings.gpus_per_trial} of {gpus:g} GPUs")
+
+
+def _name(trial: TuneTrial) -> str:
+    """What TensorBoard and its like show: the trial's number in the study, and Tune's id of this attempt."""
+    return f"{trial.config['name']}-{trial.trial_id}"
 
 
 def _callback(name: str) -> Any:

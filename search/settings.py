@@ -2,16 +2,18 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from objectives.metrics import METRICS
 from search.strategies import STRATEGIES
 from spaces.names import unknown
 from spaces.spaces import SPACES
-from workers.requests import DataSource, ModelSource, Rung, TuningRecipe
+from workers.requests import DataSource, ModelSource, Rung, TuningRecipe, known
+
+CALLBACKS = ("tensorboard", "wandb", "mlflow")
 
 #: What may differ between two starts of the same run. Everything else decides what its numbers mean.
 FREE_TO_CHANGE = frozenset(
@@ -30,13 +32,13 @@ class Settings(BaseModel):
 
     budget: int = Field(200, ge=1)
     """Trials, baselines and sensitivity scan included. One row of the study is one unit, for ever."""
-    space: str = "layers"
+    space: Annotated[str, known("space", SPACES)] = "layers"
     """What may be chosen per block: `interval`, `blocks` or `layers`."""
-    strategy: str = "evolution"
+    strategy: Annotated[str, known("strategy", STRATEGIES)] = "evolution"
     """Who proposes plans: see `search.strategies`."""
     model: ModelSource = ModelSource()
     dataset: DataSource = DataSource()
-    metric: str = "exact_match"
+    metric: Annotated[str, known("metric", METRICS)] = "exact_match"
     max_flops: float | None = Field(None, gt=0, le=1)
     """Upper limit on FLOPs as a share of the dense model's."""
     rungs: tuple[Rung, ...] = (
@@ -58,42 +60,12 @@ class Settings(BaseModel):
     ray_address: str | None = None
     """Address of a running Ray cluster (`auto`, `ray://...`); given, trials run there."""
     gpus_per_trial: float = Field(0.0, ge=0)
-    callbacks: tuple[str, ...] = ()
+    callbacks: tuple[Annotated[str, known("callback", CALLBACKS)], ...] = ()
     """Ray Tune callbacks: `tensorboard`, `wandb`, `mlflow`."""
     out: Path | None = None
     """Folder of the run; None is `runs/<model>-<space>-<strategy>-s<seed>`."""
     storage: str | None = None
     """Database URL; None is `sqlite:///<out>/search.db`."""
-
-    @field_validator("space")
-    @classmethod
-    def _known_space(cls, value: str) -> str:
-        if value not in SPACES:
-            raise unknown("space", value, SPACES)
-        return value
-
-    @field_validator("strategy")
-    @classmethod
-    def _known_strategy(cls, value: str) -> str:
-        if value not in STRATEGIES:
-            raise unknown("strategy", value, STRATEGIES)
-        return value
-
-    @field_validator("metric")
-    @classmethod
-    def _known_metric(cls, value: str) -> str:
-        if value not in METRICS:
-            raise unknown("metric", value, METRICS)
-        return value
-
-    @field_validator("callbacks")
-    @classmethod
-    def _known_callbacks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        known = ("tensorboard", "wandb", "mlflow")
-        for name in value:
-            if name not in known:
-                raise unknown("callback", name, known)
-        return value
 
     @model_validator(mode="after")
     def _rungs_grow(self) -> "Settings":

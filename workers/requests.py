@@ -4,10 +4,11 @@ Both are frozen values that round-trip through JSON, so that any trial can be pr
 hand (`python -m workers request.json`) with the numbers it had in the search.
 """
 
+from collections.abc import Collection
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from objectives.metrics import METRICS
 from objectives.workload import Workload
@@ -15,6 +16,17 @@ from spaces.names import unknown
 from spaces.plan import Plan
 
 Split = Literal["train", "tune", "search", "test"]
+
+
+def known(kind: str, names: Collection[str]) -> AfterValidator:
+    """Refuses a name that is not one of `names`, and suggests the nearest."""
+
+    def check(name: str) -> str:
+        if name not in names:
+            raise unknown(kind, name, names)
+        return name
+
+    return AfterValidator(check)
 
 
 class Value(BaseModel):
@@ -73,7 +85,7 @@ class TrialRequest(Value):
     plan: dict[str, Any]
     model: ModelSource = ModelSource()
     data: DataSource = DataSource()
-    metric: str = "exact_match"
+    metric: Annotated[str, known("metric", METRICS)] = "exact_match"
     workload: dict[str, float] | None = None
     """Token counts the FLOPs are stated for; None takes the means of the search split."""
     tuning: TuningRecipe = TuningRecipe()
@@ -93,13 +105,6 @@ class TrialRequest(Value):
     @classmethod
     def _plan_is_one(cls, value: dict[str, Any]) -> dict[str, Any]:
         Plan.from_json(value)
-        return value
-
-    @field_validator("metric")
-    @classmethod
-    def _metric_is_known(cls, value: str) -> str:
-        if value not in METRICS:
-            raise unknown("metric", value, METRICS)
         return value
 
     @field_validator("workload")

@@ -1,8 +1,9 @@
 """Additive scores and integer programming, after Puzzle (Bercovich et al. 2024, arXiv 2411.19146).
 
-Every replacement of one block is scored alone; a plan is taken to lose the sum of its scores. The best plan within a bound
-on FLOPs is then a small integer program, solved for one bound after another. Plans that came out before are excluded by a
-constraint each, so that the next best ones follow (Puzzle asks for diverse solutions in the same way).
+Every replacement of one block is scored alone; a plan is taken to lose the sum of its scores. The best plan
+within a bound on FLOPs is then a small integer program, solved for one bound after another. Plans that came out
+before are excluded by a constraint each, so that the next best ones follow (Puzzle asks for diverse solutions in
+the same way).
 """
 
 import numpy as np

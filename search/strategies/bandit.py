@@ -1,8 +1,9 @@
 """A bandit over operators, after DAS (Wu et al. 2023) and EAS (arXiv 2403.15226).
 
-Every block (or sub-layer) is an arm. A trial pulls several arms at once: what they leave out together. An arm is worth
-what trials with it scored above others of the same size, plus a bonus for arms that were pulled seldom (UCB1). The
-papers learn the worths while the model trains, for one size; here sizes are drawn evenly, since a front is wanted.
+Every block (or sub-layer) is an arm. A trial pulls several arms at once: what they leave out together. An arm is
+worth what trials with it scored above others of the same size, plus a bonus for arms that were pulled seldom
+(UCB1). The papers learn the worths while the model trains, for one size; here sizes are drawn evenly, since a
+front is wanted.
 """
 
 import math

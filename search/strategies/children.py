@@ -1,7 +1,8 @@
 """Plans near given ones, many at a time: crossover, then level switches and single changes.
 
-For spaces whose blocks are chosen independently the moves of `spaces.product` are made on whole tables of codes, which is
-what lets thousands of plans be looked at for one proposal; other spaces make their own moves, fewer of them.
+For spaces whose blocks are chosen independently the moves of `spaces.product` are made on whole tables of codes,
+which is what lets thousands of plans be looked at for one proposal; other spaces make their own moves, fewer of
+them.
 """
 
 import numpy as np

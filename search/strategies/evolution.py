@@ -5,7 +5,7 @@ changed blocks and moves one; crossover takes blocks of two members of the archi
 counts against the budget.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -29,6 +29,7 @@ class Evolution:
         self._space = task.space
         self._scan = scan(task.space, int(task.budget * SCAN_SHARE))
         self._num_additive = int(task.budget * ADDITIVE_SHARE)
+        self._additive: list[Plan] | None = None
 
     def ask(self, history: Sequence[Observation], rng: np.random.Generator) -> Proposal:
         """Scan first, then what it suggests, then children of the archive."""
@@ -36,21 +37,25 @@ class Evolution:
         for plan in self._scan:
             if plan not in tried:
                 return Proposal(plan, f"scan {change(plan)}", probe=True)
-        for plan in self._additive_plans(history):
+        if self._additive is None and not any(o.state == "running" and o.plan in self._scan for o in history):
+            self._additive = self._additive_plans(history)
+        for plan in self._additive or ():
             if plan not in tried:
                 return Proposal(plan, f"additive {plan.num_changed} changes")
         return self._child(history, rng)
 
-    def _additive_plans(self, history: Sequence[Observation]) -> Iterator[Plan]:
+    def _additive_plans(self, history: Sequence[Observation]) -> list[Plan]:
         """What would be the best plans if the losses that the scan saw added up, spread over their FLOPs."""
-        prices = _prices(self._space, history)
+        scanned = {o.plan: o for o in history if o.accuracies and (o.plan.is_dense or o.plan in self._scan)}
+        prices = _prices(self._space, scanned)
         if prices is None or not self._num_additive:
-            return
+            return []
         found = dict.fromkeys(_cheapest(prices, exchange) for exchange in np.geomspace(1e-3, 1e3, 400))
         plans = [plan for plan in found if plan in self._space and not plan.is_dense]
-        if plans:
-            picks = np.unique(np.linspace(0, len(plans) - 1, self._num_additive).round().astype(int))
-            yield from (plans[pick] for pick in picks)
+        if not plans:
+            return []
+        picks = np.unique(np.linspace(0, len(plans) - 1, self._num_additive).round().astype(int))
+        return [plans[pick] for pick in picks]
 
     def _child(self, history: Sequence[Observation], rng: np.random.Generator) -> Proposal:
         archive = _archive(history)
@@ -73,17 +78,16 @@ class Evolution:
 Prices = list[dict[Op, tuple[float, float]]]
 
 
-def _prices(space: Space, history: Sequence[Observation]) -> Prices | None:
+def _prices(space: Space, scanned: Mapping[Plan, Observation]) -> Prices | None:
     """What the scan measured, at the cheapest rung, the only one that every trial has seen.
 
     A skipped block that was not scanned is taken to cost what its two halves cost.
     """
-    measured = {o.plan: o for o in history if o.accuracies}
-    dense = measured.get(Plan.dense(space.num_blocks))
+    dense = scanned.get(Plan.dense(space.num_blocks))
     if dense is None:
         return None
     prices: Prices = [{Op.KEEP: (0.0, 0.0)} for _ in range(space.num_blocks)]
-    for plan, seen in measured.items():
+    for plan, seen in scanned.items():
         if plan.num_changed == 1:
             block, op = changed(plan)
             prices[block][op] = (dense.accuracies[0] - seen.accuracies[0], dense.flops_ratio - seen.flops_ratio)

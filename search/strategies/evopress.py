@@ -1,9 +1,9 @@
 """(1 + lambda) evolution with level-switch mutation, after EvoPress (Sieberling et al. 2024, arXiv 2410.14649).
 
-The paper searches one size at a time: so many attentions and FFNs are left out, a mutation puts one back and leaves out
-another of its kind, and the best of the offspring and their parent goes on. For a whole front it is run for several
-sizes, here in turns, a generation each. The paper's thousands of evaluations a size don't fit our budgets: few offspring,
-one fidelity.
+The paper searches one size at a time: so many attentions and FFNs are left out, a mutation puts one back and
+leaves out another of its kind, and the best of the offspring and their parent goes on. For a whole front it is
+run for several sizes, here in turns, a generation each. The paper's thousands of evaluations a size don't fit our
+budgets: few offspring, one fidelity.
 """
 
 import numpy as np

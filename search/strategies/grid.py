@@ -1,4 +1,6 @@
-"""The grid of the source paper (arXiv 2410.09454): op, interval, start and end, in an order that fills the grid evenly."""
+"""The grid of the source paper (arXiv 2410.09454): op, interval, start and end, in an order that fills the grid
+evenly.
+"""
 
 from collections.abc import Iterator
 

@@ -13,9 +13,9 @@ Floats = NDArray[np.float64]
 def expected_improvement(front: Floats, costs: Floats, means: Floats, deviations: Floats) -> Floats:
     """Expected growth of the hypervolume by one more plan.
 
-    The front is a staircase over the costs: at every cost the best accuracy reached for at most that. A plan of cost c
-    lifts all steps right of c that are below it, so its expected growth is the sum over these steps of their widths times
-    the expected improvement above their heights.
+    The front is a staircase over the costs: at every cost the best accuracy reached for at most that. A plan of cost
+    c lifts all steps right of c that are below it, so its expected growth is the sum over these steps of their widths
+    times the expected improvement above their heights.
 
     Args:
         front: (N, 2) accuracy and cost of measured plans, dominated ones allowed.

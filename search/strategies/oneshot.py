@@ -1,8 +1,8 @@
 """One-shot ranking, after ShortGPT (Men et al. 2024, arXiv 2403.03853) and ShortV (arXiv 2504.00502).
 
-Every block (or sub-layer) gets a score of its own, then the k least important ones are left out together, for every k.
-The papers score by how little a block changes its input; here the score is the accuracy lost when it alone is left out,
-measured by a trial.
+Every block (or sub-layer) gets a score of its own, then the k least important ones are left out together, for
+every k. The papers score by how little a block changes its input; here the score is the accuracy lost when it
+alone is left out, measured by a trial.
 """
 
 from itertools import accumulate

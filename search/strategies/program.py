@@ -1,7 +1,7 @@
 """Algorithms written as programs that evaluate plans, behind a seam that asks for one plan at a time.
 
-A program yields rounds of plans and is sent their accuracies. Nothing of its state is stored: started again with the same
-results it takes the same way, so a search can be taken up by anybody.
+A program yields rounds of plans and is sent their accuracies. Nothing of its state is stored: started again with
+the same results it takes the same way, so a search can be taken up by anybody.
 """
 
 from collections.abc import Generator, Mapping, Sequence

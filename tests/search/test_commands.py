@@ -45,19 +45,21 @@ except SystemExit as stop:
     assert not list(tmp_path.iterdir()), "a dry run creates nothing"
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where a small search on the embedded model has been run."""
+    folder = tmp_path_factory.mktemp("commands")
+    done = run("search.run", "--budget", "10", "--out", "runs/demo", *SMALL, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    for expected in ("Pareto front", "10 of 10 trials", "search.db", "python -m search.report"):
+        assert expected in done.stdout
+    assert sum(line.startswith("trial=") for line in done.stdout.splitlines()) == 10
+    return folder
+
+
 @pytest.mark.slow
 class TestOneSearch:
-    """One small search on the embedded model, looked at from all sides."""
-
-    @pytest.fixture(scope="class")
-    def folder(self, tmp_path_factory: pytest.TempPathFactory) -> Path:
-        folder = tmp_path_factory.mktemp("commands")
-        done = run("search.run", "--budget", "10", "--out", "runs/demo", *SMALL, cwd=folder)
-        assert done.returncode == 0, done.stderr
-        for expected in ("Pareto front", "10 of 10 trials", "search.db", "python -m search.report"):
-            assert expected in done.stdout
-        assert sum(line.startswith("trial=") for line in done.stdout.splitlines()) == 10
-        return folder
+    """One small search, looked at from all sides."""
 
     def test_report_prints_table_picture_and_json(self, folder: Path) -> None:
         done = run("search.report", "--out", "runs/demo", "--picture", "here.png", cwd=folder)

@@ -71,7 +71,7 @@ def search(settings: Settings, actor: type[TrialActor]) -> list[TrialRecord]:
 
 
 def test_a_search_on_two_workers(tmp_path: Path) -> None:
-    settings = settings_in(tmp_path / "run", workers=2, budget=40, storage=None)
+    settings = settings_in(tmp_path / "run", workers=2, budget=40, callbacks=["tensorboard"])
     records = search(settings, PretendActor)
     assert [record.trial.number for record in records] == list(range(40))
     assert len({record.trial.digest for record in records}) == 40
@@ -81,6 +81,9 @@ def test_a_search_on_two_workers(tmp_path: Path) -> None:
     assert stopped, "successive halving stops trials on Ray as well"
     assert all(trial.state.is_finished() for trial in study_of(settings).trials)
     assert any(record.on("test") for record in records), "the final front is tested on the workers too"
+    written = [file for file in (tmp_path / "run" / "ray").rglob("*") if file.is_file()]
+    assert any("search-000007" in file.parent.name and "tfevents" in file.name for file in written)
+    assert not [file for file in written if b"sqlite:" in file.read_bytes()], "Ray never sees the database"
 
 
 def test_dead_hanging_and_raising_workers_cost_no_other_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,16 +20,14 @@ QUESTIONS_PER_IMAGE = 8
 
 def to_pixels(images: np.ndarray) -> Tensor:
     """Images (N, H, W, 3) uint8 as the image processor normalizes them: (N, 3, H, W) float32 in -1..1."""
-    return torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return torch.tensor(images).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 class Lessons:
     """Turns scenes and samples into packed batches with the words of a processor."""
 
     def __init__(self, processor: LlavaProcessor, num_visual_tokens: int):
-        self.tokenizer = processor.tokenizer
-        self.image_token = processor.image_token
-        self.template = processor
+        self.processor, self.tokenizer = processor, processor.tokenizer
         self.num_visual_tokens = num_visual_tokens
         self._prompt = cache(self._tokenize_prompt)
         self._answer = cache(self._tokenize_answer)
@@ -57,7 +55,7 @@ class Lessons:
 
     def pack(self, items: Sequence[Tokenized]) -> list[PackedBatch]:
         tokens = {
-            "image_token": self.tokenizer.convert_tokens_to_ids(self.image_token),
+            "image_token": self.processor.image_token_id,
             "pad_token": self.tokenizer.pad_token_id,
         }
         return pack(items, QUESTIONS_PER_IMAGE, with_answers=True, **tokens)
@@ -67,8 +65,8 @@ class Lessons:
 
     def _tokenize_prompt(self, question: str) -> tuple[int, ...]:
         content = [{"type": "image"}, {"type": "text", "text": question}]
-        text = self.template.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
-        text = text.replace(self.image_token, self.image_token * self.num_visual_tokens)
+        text = self.processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
+        text = text.replace(self.processor.image_token, self.processor.image_token * self.num_visual_tokens)
         return tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def _tokenize_answer(self, answer: str) -> tuple[int, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -20,8 +20,8 @@ from workers.embedded.words import PATCH_SIZE
 from workers.packing import PackedBatch
 
 FEATURE_LAYER = -1
-Gates = Sequence[tuple[bool, bool]]
-"""Per block: whether self-attention and whether the FFN run."""
+Share = tuple[int, int]
+"""How many heads and how many FFN channels."""
 
 
 def build_model(num_blocks: int, processor: LlavaProcessor) -> LlavaForConditionalGeneration:
@@ -69,39 +69,48 @@ def see(model: LlavaForConditionalGeneration, pixels: Tensor) -> Tensor:
     return tower(pixels, output_hidden_states=True).hidden_states[FEATURE_LAYER][:, 1:]
 
 
-def read(
-    model: LlavaForConditionalGeneration, features: Tensor, batch: PackedBatch, gates: Gates | None = None
-) -> Tensor:
+def read(model: LlavaForConditionalGeneration, features: Tensor, batch: PackedBatch) -> Tensor:
     """Logits (labeled positions, vocabulary) of packed questions.
 
-    `features` is the table that `batch.images` points into; `gates` leaves sub-layers out (layer drop).
+    `features` is the table that `batch.images` points into.
     """
     decoder = model.model.language_model
     visual = model.model.multi_modal_projector(features)[batch.images]
     hidden = decoder.embed_tokens(batch.input_ids)
-    hidden = hidden.masked_scatter((batch.input_ids == model.config.image_token_id)[..., None], visual.to(hidden.dtype))
+    hidden = hidden.masked_scatter((batch.input_ids == model.config.image_token_id)[..., None], visual)
     rotary, mask = decoder.rotary_emb(hidden, batch.position_ids), batch.mask(hidden.dtype)
-    for block, (attention, ffn) in zip(decoder.layers, gates or [(True, True)] * len(decoder.layers), strict=True):
-        if attention:
-            normed = block.input_layernorm(hidden)
-            hidden = hidden + block.self_attn(normed, position_embeddings=rotary, attention_mask=mask)[0]
-        if ffn:
-            hidden = hidden + block.mlp(block.post_attention_layernorm(hidden))
+    for block in decoder.layers:
+        normed = block.input_layernorm(hidden)
+        hidden = hidden + block.self_attn(normed, position_embeddings=rotary, attention_mask=mask)[0]
+        hidden = hidden + block.mlp(block.post_attention_layernorm(hidden))
     return model.lm_head(decoder.norm(hidden[batch.labels >= 0]))
 
 
-def deepen(model: LlavaForConditionalGeneration, num_blocks: int, processor: LlavaProcessor, damping: float) -> None:
-    """Grow the decoder in place: new blocks, their outputs damped, go evenly between the trained ones."""
+def unfold(model: LlavaForConditionalGeneration, shares: Sequence[Sequence[Share]]) -> None:
+    """Deepen the decoder in place: every block becomes several, which share out its heads and FFN channels.
+
+    What falls to another block starts with outputs of zero and is free to learn something else.
+    """
     decoder = model.model.language_model
-    fresh = build_model(num_blocks, processor).model.language_model.layers
-    places = torch.linspace(0, num_blocks - 1, len(decoder.layers)).round().int().tolist()
-    for place, block in zip(places, decoder.layers, strict=True):
-        fresh[place].load_state_dict(copy.deepcopy(block.state_dict()))
-    with torch.no_grad():
-        for place, block in enumerate(fresh):
-            if place not in places:
-                block.self_attn.o_proj.weight.mul_(damping)
-                block.mlp.down_proj.weight.mul_(damping)
-    decoder.layers = nn.ModuleList(fresh)
-    model.config.text_config.num_hidden_layers = num_blocks
-    decoder.config.num_hidden_layers = num_blocks
+    pairs = zip(decoder.layers, shares, strict=True)
+    blocks = [part for block, parts in pairs for part in _parts(block, parts)]
+    for index, block in enumerate(blocks):
+        block.self_attn.layer_idx = index
+    decoder.layers = nn.ModuleList(blocks)
+    model.config.text_config.num_hidden_layers = decoder.config.num_hidden_layers = len(blocks)
+
+
+@torch.no_grad()
+def _parts(block: nn.Module, shares: Sequence[Share]) -> Iterator[nn.Module]:
+    head_size, first_head, first_channel = block.self_attn.head_dim, 0, 0
+    for heads, channels in shares:
+        part = copy.deepcopy(block)
+        _keep_columns(part.self_attn.o_proj.weight, first_head * head_size, heads * head_size)
+        _keep_columns(part.mlp.down_proj.weight, first_channel, channels)
+        first_head, first_channel = first_head + heads, first_channel + channels
+        yield part
+
+
+def _keep_columns(weight: Tensor, first: int, count: int) -> None:
+    weight[:, :first] = 0
+    weight[:, first + count :] = 0

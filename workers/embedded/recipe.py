@@ -1,10 +1,10 @@
 """How the embedded model was trained: `python -m workers.embedded.recipe --seed 0 --out DIR`.
 
 1. sight:   the vision tower learns to name digit, color and cell of every patch; its heads are thrown away.
-2. shallow: projector and a shallow language model learn the questions; kinds that are stuck are asked more
-often.
-3. deep:    near-identity blocks go between the trained ones and all train on under layer drop, so that blocks
-            share the work unevenly and none is idle.
+2. shallow: projector and a language model of four blocks learn the questions; kinds that are stuck are asked
+            more often.
+3. deep:    every block is unfolded into three that share out its heads and FFN channels, and all train on for a
+            short while: long enough to be accurate again, too short for every block to become dispensable.
 4. mapping: vision tower and language model are frozen; only the projector trains, as in every search trial.
 
 Deterministic for a seed on one machine. Every finished stage is kept in `DIR/stages` and not repeated.
@@ -29,30 +29,38 @@ from workers.embedded import embedded_samples
 from workers.embedded.digits import CELLS, COLORS, IMAGE_SIZE, Scene
 from workers.embedded.exams import accuracy_by_kind, grade
 from workers.embedded.lessons import Lessons, draw_images
-from workers.embedded.network import Gates, build_model, deepen, read, see
+from workers.embedded.network import build_model, read, see, unfold
 from workers.embedded.questions import KINDS
 from workers.embedded.words import PATCH_SIZE, build_processor
 
 
+@dataclass(frozen=True)
+class Stage:
+    """How long a stage lasts, its peak learning rate, and how many images a step sees."""
+
+    steps: int
+    peak_rate: float
+    images: int
+
+
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """Steps and peak learning rate of every stage."""
+    """The four stages. After sight, every image comes with eight questions."""
 
-    sight: tuple[int, float] = (3000, 2e-3)
-    shallow: tuple[int, float] = (2000, 1e-3)
-    deep: tuple[int, float] = (2400, 1e-3)
-    mapping: tuple[int, float] = (200, 5e-4)
-    images: int = 32
-    """Per step, with eight questions each."""
-    sight_images: int = 64
+    sight: Stage = Stage(3000, 2e-3, images=64)
+    shallow: Stage = Stage(1800, 1e-3, images=32)
+    deep: Stage = Stage(300, 5e-4, images=16)
+    mapping: Stage = Stage(50, 5e-4, images=16)
     steps_between_exams: int = 100
 
 
-NUM_SHALLOW_BLOCKS = 4
-DAMPING = 0.1
-"""Scale of the output weights of an inserted block: near identity, not identity, so that it finds work."""
-DROP_RATES = (0.02, 0.10, 0.25, 0.05, 0.15, 0.30, 0.05, 0.10, 0.25, 0.05, 0.15, 0.30)
-"""Per block of the deep model: chance that a step runs without it, and half of that per sub-layer."""
+UNFOLDED = (
+    ((3, 43), (2, 85), (1, 128)),
+    ((2, 43), (3, 85), (1, 128)),
+    ((4, 43), (1, 85), (1, 128)),
+    ((4, 43), (1, 85), (1, 128)),
+)
+"""Per shallow block: the heads and FFN channels that each of its deep blocks inherits."""
 NUM_PATCH_CLASSES = [10, len(COLORS), len(CELLS)]
 STUCK_BELOW, STUCK_WEIGHT = 0.9, 4.5
 """Kinds below this accuracy on `tune` are asked that many times as often, which breaks plateaus sooner."""
@@ -65,71 +73,69 @@ class Recipe:
         self.schedule, self.seed, self.out = schedule, seed, out
         self.processor = build_processor()
         torch.manual_seed(seed)
-        self.model = build_model(NUM_SHALLOW_BLOCKS, self.processor)
+        self.model = build_model(len(UNFOLDED), self.processor)
         self.lessons = Lessons(self.processor, self.model.config.image_seq_length)
         self.tune = embedded_samples("tune")
         self.tune_pixels, self.tune_batches = self.lessons.exam(self.tune)
-        self.weights = dict.fromkeys(KINDS, 1.0)
 
     def run(self) -> None:
         """All stages, each skipped when its result is already there; then the checkpoint, in float16."""
         (self.out / "stages").mkdir(parents=True, exist_ok=True)
-        for number, stage in enumerate((self.sight, self.shallow, self.deep, self.mapping), start=1):
-            if stage == self.deep:
-                torch.manual_seed(self.seed)
-                deepen(self.model, len(DROP_RATES), self.processor, DAMPING)
-            self._once(self.out / "stages" / f"{number}-{stage.__name__}.pt", stage, number)
+        self._once(1, self.sight, self.schedule.sight)
+        self._once(2, self.shallow, self.schedule.shallow)
+        unfold(self.model, UNFOLDED)
+        self._once(3, self.deep, self.schedule.deep)
+        self._once(4, self.mapping, self.schedule.mapping)
         save(self.model, self.processor, self.out)
 
-    def _once(self, file: Path, stage: Callable[[], None], number: int) -> None:
+    def _once(self, number: int, train: Callable[[Stage], None], stage: Stage) -> None:
+        file = self.out / "stages" / f"{number}-{train.__name__}.pt"
         if file.exists():
             self.model.load_state_dict(torch.load(file))
             return
         torch.manual_seed(self.seed + number)
         self.rng = np.random.default_rng([self.seed, number])
+        self.weights = dict.fromkeys(KINDS, 1.0)
         started = time.perf_counter()
-        stage()
-        print(f"{stage.__name__} took {time.perf_counter() - started:.0f} s", flush=True)
+        train(stage)
+        print(f"{train.__name__} took {time.perf_counter() - started:.0f} s", flush=True)
         torch.save(self.model.state_dict(), file)
 
-    def sight(self) -> None:
+    def sight(self, stage: Stage) -> None:
         tower = self.model.model.vision_tower
         heads = nn.Linear(tower.config.hidden_size, sum(NUM_PATCH_CLASSES))
 
         def loss() -> Tensor:
-            scenes, pixels = draw_images(self.rng, self.schedule.sight_images)
+            scenes, pixels = draw_images(self.rng, stage.images)
             outputs = heads(see(self.model, pixels)).flatten(0, 1).split(NUM_PATCH_CLASSES, dim=-1)
             pairs = zip(outputs, patch_classes(scenes), strict=True)
             return torch.stack([F.cross_entropy(output, target) for output, target in pairs]).sum()
 
-        fit([*tower.parameters(), *heads.parameters()], loss, *self.schedule.sight)
+        fit([*tower.parameters(), *heads.parameters()], loss, stage)
 
-    def shallow(self) -> None:
-        fit(self._language_parameters(), self._loss, *self.schedule.shallow, after=self._examine)
+    def shallow(self, stage: Stage) -> None:
+        fit(self._language_parameters(), lambda: self._loss(stage), stage, after=self._examine)
 
-    def deep(self) -> None:
-        def loss() -> Tensor:
-            return self._loss(draw_gates(self.rng))
+    def deep(self, stage: Stage) -> None:
+        fit(self._language_parameters(), lambda: self._loss(stage), stage, after=self._examine)
 
-        fit(self._language_parameters(), loss, *self.schedule.deep, after=self._examine)
-
-    def mapping(self) -> None:
+    def mapping(self, stage: Stage) -> None:
         projector = self.model.model.multi_modal_projector.parameters()
-        fit(projector, self._loss, *self.schedule.mapping, after=self._examine)
+        fit(projector, lambda: self._loss(stage), stage, after=self._examine)
 
     def _language_parameters(self) -> list[nn.Parameter]:
         frozen = {id(parameter) for parameter in self.model.model.vision_tower.parameters()}
         return [parameter for parameter in self.model.parameters() if id(parameter) not in frozen]
 
-    def _loss(self, gates: Gates | None = None) -> Tensor:
-        pixels, batch = self.lessons.draw(self.rng, self.schedule.images, self.weights)
+    def _loss(self, stage: Stage) -> Tensor:
+        """Cross-entropy of the answer tokens on a fresh batch."""
+        pixels, batch = self.lessons.draw(self.rng, stage.images, self.weights)
         with torch.no_grad():
             features = see(self.model, pixels)
-        with torch.autocast("cpu", torch.bfloat16):
-            logits = read(self.model, features, batch, gates)
-        return F.cross_entropy(logits.float(), batch.labels[batch.labels >= 0])
+        return F.cross_entropy(read(self.model, features, batch), batch.labels[batch.labels >= 0])
 
     def _examine(self, step: int, loss: float) -> None:
+        """Every so often: accuracy on `tune`, a line in the log, and more of what is stuck."""
         if (step + 1) % self.schedule.steps_between_exams:
             return
         with torch.no_grad():
@@ -144,16 +150,15 @@ class Recipe:
 def fit(
     parameters: Iterable[nn.Parameter],
     loss_of_step: Callable[[], Tensor],
-    num_steps: int,
-    peak_rate: float,
+    stage: Stage,
     after: Callable[[int, float], None] = lambda step, loss: None,
 ) -> None:
     """AdamW with linear warm-up over the first steps and linear decay over the last third."""
     parameters = list(parameters)
     optimizer = torch.optim.AdamW(parameters, betas=(0.9, 0.98), weight_decay=0.05)
-    for step in range(num_steps):
-        rise, fall = (step + 1) / min(100, num_steps), (num_steps - step) / (num_steps / 3)
-        optimizer.param_groups[0]["lr"] = peak_rate * min(1.0, rise, fall)
+    for step in range(stage.steps):
+        rise, fall = (step + 1) / 100, (stage.steps - step) / (stage.steps / 3)
+        optimizer.param_groups[0]["lr"] = stage.peak_rate * min(1.0, rise, fall)
         loss = loss_of_step()
         optimizer.zero_grad()
         loss.backward()
@@ -170,13 +175,6 @@ def patch_classes(scenes: Sequence[Scene]) -> tuple[Tensor, Tensor, Tensor]:
     digits = torch.tensor([scene.digits for scene in scenes])
     colors = torch.tensor([[names.index(color) for color in scene.colors] for scene in scenes])
     return digits[:, cell].flatten(), colors[:, cell].flatten(), cell.repeat(len(scenes))
-
-
-def draw_gates(rng: np.random.Generator) -> Gates:
-    """Layer drop for one step: a block falls out whole by its rate, each sub-layer alone by half of it."""
-    rates = np.array(DROP_RATES)[:, None]
-    block, halves = rng.random((len(rates), 1)) >= rates, rng.random((len(rates), 2)) >= rates / 2
-    return (block & halves).tolist()
 
 
 def save(model: LlavaForConditionalGeneration, processor: LlavaProcessor, folder: Path) -> None:

@@ -1,0 +1,178 @@
+"""Measures the shipped checkpoint and writes its card: `python -m workers.embedded.card`.
+
+Every number comes from the code that a search trial runs. Takes some ten minutes on one core.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import Counter
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spaces.patterns import pattern
+from spaces.plan import Op, Plan
+from workers.describe import describe_model
+from workers.embedded import embedded_path
+from workers.embedded.card_text import render
+from workers.evaluate import evaluate
+from workers.requests import ModelSource, Rung, Split, TrialReport, TrialRequest, TuningRecipe
+from workers.trial import Worker, run_trial
+
+METRIC = "exact_match"
+SINGLE_OPS = (Op.SKIP_BLOCK, Op.SKIP_ATTN, Op.SKIP_FFN)
+PATTERNS = (
+    *("dense", "interval-4", "interval-3", "interval-2", "interval-2:skip_attn", "interval-2:skip_ffn"),
+    *("interval-2:parallel", "interval-1:parallel@-1", "first-9", "first-6"),
+)
+"""Plans in the table of tuning, besides the costliest and a middling single skip of every operator."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean with its 95 % bootstrap interval; whole images are drawn, as their questions are not independent."""
+
+    mean: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, scores: np.ndarray, images: np.ndarray) -> Interval:
+        """`scores` and `images` (questions,): what each question scored, and the number of its image."""
+        totals = np.bincount(images, weights=scores)
+        counts = np.bincount(images)
+        draws = np.random.default_rng(0).integers(0, len(totals), (4000, len(totals)))
+        means = totals[draws].sum(1) / counts[draws].sum(1)
+        return cls(float(scores.mean()), *(float(bound) for bound in np.percentile(means, [2.5, 97.5])))
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """A plan before and after brief tuning, on the same questions."""
+
+    plan: Plan
+    flops_ratio: float
+    before: Interval
+    after: Interval
+    gain: Interval
+    """Paired, question by question."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of question on `test`."""
+
+    accuracy: Interval
+    majority: float
+    """Share of the commonest answer."""
+    blind: float
+    """Accuracy with the image features of another picture."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """All the numbers of the card."""
+
+    kinds: dict[str, Kind]
+    """By name, `all` last."""
+    singles: dict[Op, list[Tuned]]
+    """One plan a block, on `search`."""
+    spread: list[Tuned]
+    """On `test`."""
+    seconds: dict[str, float]
+    recipe: TuningRecipe
+    steps: int
+    origin: dict[str, Any]
+
+
+class Card:
+    """A worker that stays loaded while one trial after another is asked of it."""
+
+    def __init__(self, recipe: TuningRecipe, steps: int) -> None:
+        self.recipe, self.steps, self.worker = recipe, steps, Worker()
+
+    def measure(self, num_blocks: int) -> Measured:
+        """Runs everything; prints a line a plan."""
+        dense = Plan.dense(num_blocks)
+        singles = {
+            op: [self.tune(dense.replace(block, op), "search") for block in range(num_blocks)] for op in SINGLE_OPS
+        }
+        chosen = [pattern(name, num_blocks) for name in PATTERNS]
+        for trials in singles.values():
+            costliest_first = sorted(trials, key=lambda tuned: tuned.before.mean)
+            chosen += [costliest_first[0].plan, costliest_first[num_blocks // 4].plan]
+        spread = [self.tune(plan, "test") for plan in dict.fromkeys(chosen)]
+        last = self.run(dense, "search")
+        return Measured(
+            kinds=self.examine(),
+            singles=singles,
+            spread=sorted(spread, key=lambda tuned: -tuned.before.mean),
+            seconds={
+                "evaluate": last.rungs[0].seconds["evaluate"],
+                "step": last.rungs[1].seconds["tune"] / self.steps,
+            },
+            recipe=self.recipe,
+            steps=self.steps,
+            origin=last.origin,
+        )
+
+    def run(self, plan: Plan, split: Split) -> TrialReport:
+        """One trial: evaluated on all of `split`, tuned, evaluated again."""
+        rungs = (Rung(split=split), Rung(split=split, tuning_steps=self.steps))
+        request = TrialRequest(plan=json.loads(plan.to_json()), tuning=self.recipe, rungs=rungs, threads=1)
+        report = run_trial(self.worker, request, go_on=lambda _: True)
+        if len(report.rungs) < len(rungs):
+            raise RuntimeError(f"trial {plan} must end, got {report.state}: {report.reason}")
+        return report
+
+    def tune(self, plan: Plan, split: Split) -> Tuned:
+        report = self.run(plan, split)
+        before, after = (np.array(rung.scores) for rung in report.rungs)
+        images = self._images(split)
+        print(f"{split} {plan} {before.mean():.3f} -> {after.mean():.3f}", flush=True)
+        return Tuned(
+            plan=plan,
+            flops_ratio=report.rungs[0].costs["flops_ratio"],
+            before=Interval.of(before, images),
+            after=Interval.of(after, images),
+            gain=Interval.of(after - before, images),
+        )
+
+    def examine(self) -> dict[str, Kind]:
+        """Accuracy of the dense model on `test`, kind by kind, beside what guessing gives."""
+        session = self.worker.session
+        test, images = session.split("test"), self._images("test")
+        blindfolded = replace(test, features=test.features.roll(1, dims=0), _packs={})
+        seen, blind = (np.array(evaluate(session.loaded, one, METRIC).scores) for one in (test, blindfolded))
+        kinds = np.array([sample.kind for sample in test.samples])
+        answers = np.array([sample.answers[0] for sample in test.samples])
+
+        def summary(rows: np.ndarray) -> Kind:
+            most = Counter(answers[rows].tolist()).most_common(1)[0][1]
+            return Kind(Interval.of(seen[rows], images[rows]), most / rows.sum(), float(blind[rows].mean()))
+
+        names = dict.fromkeys(kinds.tolist())
+        return {name: summary(kinds == name) for name in names} | {"all": summary(kinds == kinds)}
+
+    def _images(self, split: Split) -> np.ndarray:
+        return np.array([item.image for item in self.worker.session.split(split).items])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path("docs/embedded-model.md"))
+    parser.add_argument("--steps", type=int, default=100, help="tuning steps")
+    parser.add_argument("--learning-rate", type=float, default=2e-3, help="of the tuning")
+    arguments = parser.parse_args()
+    card = Card(TuningRecipe(learning_rate=arguments.learning_rate), arguments.steps)
+    num_blocks = describe_model(ModelSource()).num_blocks
+    megabytes = (embedded_path() / "model.safetensors").stat().st_size / 1e6
+    arguments.out.write_text(render(card.measure(num_blocks), num_blocks, megabytes), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
