@@ -20,20 +20,20 @@ from spaces.plan import Plan
 class Recorded:
     """What `search.history.History` is to a search: all trials so far."""
 
-    observations_: list[Observation] = field(default_factory=list)
+    trials: list[Observation] = field(default_factory=list)
     plans: set[Plan] = field(default_factory=set)
 
     def __len__(self) -> int:
-        return len(self.observations_)
+        return len(self.trials)
 
     def __contains__(self, plan: Plan) -> bool:
         return plan in self.plans
 
     def observations(self) -> Sequence[Observation]:
-        return self.observations_
+        return self.trials
 
     def add(self, observation: Observation) -> None:
-        self.observations_.append(observation)
+        self.trials.append(observation)
         self.plans.add(observation.plan)
 
 

@@ -24,7 +24,6 @@ from spaces.plan import Op, Plan
 from spaces.spaces import NON_KEEP, Space, load_space
 
 DATA = Path(__file__).parent / "data"
-QUESTIONS = 512
 SPLITS = ("search", "test")
 
 
@@ -38,6 +37,8 @@ class Landscape:
     ops: tuple[Op, ...]
     blocks: tuple[int, ...]
     """Blocks of the model that may be changed."""
+    questions: int
+    """The first ones of each split."""
 
     @property
     def searched(self) -> Space:
@@ -53,8 +54,8 @@ class Landscape:
 LANDSCAPES = {
     landscape.name: landscape
     for landscape in (
-        Landscape("blocks12", "blocks", (Op.SKIP_BLOCK,), tuple(range(12))),
-        Landscape("layers6", "layers", NON_KEEP, tuple(range(6, 12))),
+        Landscape("blocks12", "blocks", (Op.SKIP_BLOCK,), tuple(range(12)), 512),
+        Landscape("layers6", "layers", NON_KEEP, tuple(range(6, 12)), 256),
     )
 }
 
@@ -134,12 +135,13 @@ class Truth:
         return hypervolume(self.points(split), REFERENCE, MAXIMIZE)
 
 
-def measure(landscape: Landscape, questions: int = QUESTIONS) -> Truth:
+def measure(landscape: Landscape) -> Truth:
     """Enumerates a landscape on the embedded model."""
     from benchmarks.enumeration import score_all
     from workers.requests import DataSource, ModelSource, TrialRequest
     from workers.session import Session
 
+    questions = landscape.questions
     session = Session(ModelSource(), DataSource())
     num_blocks, dense = session.shape.num_blocks, Plan.dense(session.shape.num_blocks)
     choices = [(Op.KEEP, *landscape.ops) if i in landscape.blocks else (Op.KEEP,) for i in range(num_blocks)]

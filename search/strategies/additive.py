@@ -9,10 +9,9 @@ the same way).
 import numpy as np
 from scipy.optimize import Bounds, LinearConstraint, milp
 
-from search.strategies.program import ProgramStrategy, Round, Steps
+from search.strategies.program import ProgramStrategy, Round, Steps, check_independent
 from search.strategies.strategy import Task
 from spaces.plan import Op, Plan
-from spaces.product import ProductSpace
 
 SCAN_SHARE = 0.5
 """At most this share of the budget scores replacements, those that save most first."""
@@ -27,11 +26,7 @@ class Additive(ProgramStrategy):
     """Scores every replacement, then solves for the bounds of a grid."""
 
     def __init__(self, task: Task) -> None:
-        if not isinstance(task.space, ProductSpace):
-            raise ValueError(
-                "strategy 'additive' must have a space whose blocks are chosen independently, "
-                f"got '{task.space.name}': use --space blocks or layers, or another strategy"
-            )
+        check_independent("additive", task)
         super().__init__(task)
 
     def steps(self, rng: np.random.Generator) -> Steps:

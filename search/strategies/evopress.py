@@ -8,7 +8,8 @@ budgets: few offspring, one fidelity.
 
 import numpy as np
 
-from search.strategies.program import ProgramStrategy, Round, Steps
+from search.strategies.program import ProgramStrategy, Round, Steps, check_independent
+from search.strategies.strategy import Task
 from spaces.plan import Op, Plan
 from spaces.spaces import Space
 
@@ -22,6 +23,10 @@ IDLE = 20
 
 class EvoPress(ProgramStrategy):
     """One population of one plan for every size."""
+
+    def __init__(self, task: Task) -> None:
+        check_independent("evopress", task)
+        super().__init__(task)
 
     def steps(self, rng: np.random.Generator) -> Steps:
         space = self.task.space

@@ -15,12 +15,12 @@ import numpy as np
 from search.strategies.children import children
 from search.strategies.coding import Codes, Coding
 from search.strategies.improvement import expected_improvement
-from search.strategies.learning import Learned, learn
+from search.strategies.learning import Learned, Learner
 from search.strategies.scan import change, scan
 from search.strategies.strategy import Observation, Proposal, Task
 from spaces.plan import Plan
 
-SCAN_SHARE = 0.25
+SCAN_SHARE = 0.5
 """At most this share of the budget goes into the scan."""
 POOL = 400
 """Children in a generation."""
@@ -37,23 +37,24 @@ class Guided:
     def __init__(self, task: Task) -> None:
         self._task = task
         self._coding = Coding(task.space)
-        self._scan = scan(task.space, int(task.budget * SCAN_SHARE))
+        singles = scan(task.space, int(task.budget * SCAN_SHARE))
+        self._scan = {code.tobytes(): plan for code, plan in zip(self._coding.encode(singles), singles, strict=True)}
         self._prices = _prices(task, self._coding)
-        self._learned: Learned | None = None
+        self._learner = Learner(task, self._coding)
 
     def ask(self, history: Sequence[Observation], rng: np.random.Generator) -> Proposal:
         """The scan first, then the child that is expected to add most."""
-        tried = {observation.plan for observation in history}
-        for plan in self._scan:
-            if plan not in tried:
+        tried = {code.tobytes() for code in self._learner.codes(history)}
+        for key, plan in self._scan.items():
+            if key not in tried:
                 return Proposal(plan, f"scan {change(plan)}", probe=not self._task.feasible(plan))
-        self._learned = learn(self._task, self._coding, history, self._learned)
-        if self._learned is None:
+        learned = self._learner.learn(history)
+        if learned is None:
             return Proposal(self._task.space.sample(rng), "random")
-        return self._best_child(self._learned, tried, rng)
+        return self._best_child(learned, tried, rng)
 
-    def _best_child(self, learned: Learned, tried: set[Plan], rng: np.random.Generator) -> Proposal:
-        parents, looked_at = learned.archive, {code.tobytes() for code in learned.codes}
+    def _best_child(self, learned: Learned, tried: set[bytes], rng: np.random.Generator) -> Proposal:
+        parents, looked_at = learned.archive, set(tried)
         found: list[tuple[Codes, np.ndarray]] = []
         for _ in range(GENERATIONS):
             pool = children(self._task.space, self._coding, parents, POOL, rng)
@@ -69,7 +70,7 @@ class Guided:
         codes, gains = (np.concatenate(parts) for parts in zip(*found, strict=True))
         order = np.argsort(-gains)[:MOST_CHECKED]
         plans = [self._coding.decode(code) for code in codes[order]]
-        feasible = (plan for plan in plans if plan not in tried and self._task.feasible(plan))
+        feasible = (plan for plan in plans if self._task.feasible(plan))
         return Proposal(next(feasible, plans[0]), f"expected to add {gains[order[0]]:.5f}")
 
     def _costs(self, codes: Codes) -> np.ndarray:

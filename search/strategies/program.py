@@ -11,6 +11,7 @@ import numpy as np
 
 from search.strategies.strategy import Observation, Proposal, Task
 from spaces.plan import Plan
+from spaces.product import ProductSpace
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,15 @@ class ProgramStrategy:
             return self._steps.send(accuracies)
         except StopIteration:
             return None
+
+
+def check_independent(strategy: str, task: Task) -> None:
+    """Raises ValueError for a space whose blocks can't be chosen one by one."""
+    if not isinstance(task.space, ProductSpace):
+        raise ValueError(
+            f"strategy '{strategy}' must have a space whose blocks are chosen independently, got '{task.space.name}': "
+            "use --space blocks or layers, or another strategy"
+        )
 
 
 def _accuracy(observation: Observation) -> float:

@@ -6,19 +6,22 @@ from spaces.plan import Op, Plan
 from spaces.spaces import Space
 
 #: The ops that save most come first: with a small budget the scan ends after them.
-_CHEAPEST_FIRST = (Op.SKIP_BLOCK, Op.SKIP_FFN, Op.SKIP_ATTN, Op.PARALLEL, Op.KEEP)
+_CHEAPEST_FIRST = (Op.SKIP_BLOCK, Op.SKIP_FFN, Op.SKIP_ATTN, Op.PARALLEL)
 
 
 def scan(space: Space, limit: int) -> list[Plan]:
-    """Every plan of the space with one changed block, whole blocks first; a spread of them where there are more than
-    `limit`."""
+    """Plans of the space with one changed block, at most `limit`: op after op, whole blocks first; of the op that does
+    not fit as a whole, some, spread over the depth."""
     dense = Plan.dense(space.num_blocks)
     singles = [plan for plan in space.neighbors(dense) if plan.num_changed == 1]
-    singles.sort(key=lambda plan: _CHEAPEST_FIRST.index(changed(plan)[1]))
-    if len(singles) <= limit:
-        return singles
-    picks = np.linspace(0, len(singles) - 1, max(limit, 0)).round().astype(int)
-    return [singles[pick] for pick in np.unique(picks)]
+    found: list[Plan] = []
+    for op in _CHEAPEST_FIRST:
+        own = [plan for plan in singles if changed(plan)[1] is op]
+        room = max(0, limit - len(found))
+        if len(own) > room:
+            own = [own[pick] for pick in np.unique(np.linspace(0, len(own) - 1, room).round().astype(int))]
+        found += own
+    return found
 
 
 def changed(plan: Plan) -> tuple[int, Op]:

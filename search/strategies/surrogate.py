@@ -9,11 +9,10 @@ distances with a weight a bit). Weights, scales and noise are fitted to the marg
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import cho_solve, cholesky, solve_triangular
 from scipy.optimize import minimize
 
-Floats = NDArray[np.float64]
+from search.strategies.prior import Floats, Prior
 
 LENGTH_PRIOR, SCALE_PRIOR = 1.0, 2.0
 """Standard deviations of the normal priors on the logarithms of the weights and of the scales."""
@@ -26,7 +25,6 @@ MOST_STEPS = 25
 class Kernel:
     """Hyperparameters, for F bits."""
 
-    mean: float
     linear: float
     """Variance of a bit's own effect."""
     product: float
@@ -48,52 +46,53 @@ class Kernel:
 class Surrogate:
     """The posterior given N measured plans."""
 
-    def __init__(self, kernel: Kernel, bits: Floats, values: Floats) -> None:
-        self._kernel, self._bits = kernel, bits
+    def __init__(self, kernel: Kernel, prior: Prior, bits: Floats, values: Floats) -> None:
+        self._kernel, self._prior, self._bits = kernel, prior, bits
         covariance = kernel.between(bits, bits)
         covariance[np.diag_indices_from(covariance)] += kernel.noise
         self._factor = cholesky(covariance, lower=True, check_finite=False)
-        self._solved = cho_solve((self._factor, True), values - kernel.mean, check_finite=False)
+        self._solved = cho_solve((self._factor, True), values - prior.mean(bits), check_finite=False)
 
     def predict(self, bits: Floats) -> tuple[Floats, Floats]:
         """Mean and standard deviation of (M, F) plans: (M,) each."""
         cross = self._kernel.between(self._bits, bits)
-        mean = self._kernel.mean + cross.T @ self._solved
+        mean = self._prior.mean(bits) + cross.T @ self._solved
         explained = solve_triangular(self._factor, cross, lower=True, check_finite=False)
         variance = self._kernel.variances(bits) - (explained**2).sum(0)
         return mean, np.sqrt(np.maximum(variance, 1e-12))
 
 
-def fit(bits: Floats, values: Floats, prior_weights: Floats) -> Kernel:
-    """The most likely kernel for N measured plans, under broad priors around `prior_weights` and the data's spread."""
-    spread = float(values.var()) + 1e-4
-    start = np.log(np.concatenate([[spread / 4, spread, spread / 100], prior_weights]))
-    deviation = np.concatenate([[SCALE_PRIOR] * 3, np.full(len(prior_weights), LENGTH_PRIOR)])
+def fit(prior: Prior, bits: Floats, values: Floats) -> Kernel:
+    """The most likely kernel for N measured plans, under broad priors around the scan's weights and the spread that
+    the prior mean leaves."""
+    residuals = values - prior.mean(bits)
+    spread = float((residuals**2).mean()) + 1e-4
+    start = np.log(np.concatenate([[spread / 4, spread, spread / 100], prior.weights]))
+    deviation = np.concatenate([[SCALE_PRIOR] * 3, np.full(len(prior.weights), LENGTH_PRIOR)])
 
     def loss(logs: Floats) -> tuple[float, Floats]:
-        value, slope = _negative_likelihood(np.exp(logs), bits, values)
+        value, slope = _negative_likelihood(np.exp(logs), bits, residuals)
         off = (logs - start) / deviation
         return value + 0.5 * float(off @ off), slope + off / deviation
 
     bounds = [(s - 3 * d, s + 3 * d) for s, d in zip(start, deviation, strict=True)]
     found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": MOST_STEPS}).x
     linear, product, noise, *weights = np.exp(found)
-    return Kernel(float(values.mean()), linear, product, noise, np.array(weights))
+    return Kernel(linear, product, noise, np.array(weights))
 
 
-def _negative_likelihood(parameters: Floats, bits: Floats, values: Floats) -> tuple[float, Floats]:
+def _negative_likelihood(parameters: Floats, bits: Floats, residuals: Floats) -> tuple[float, Floats]:
     """Negative log marginal likelihood and its slope along the logarithm of every parameter."""
     linear, product, noise = parameters[:3]
     weights = parameters[3:]
-    centered = values - values.mean()
     gram = (bits - 0.5) @ (bits - 0.5).T
     decay = product * np.exp(-_distances(bits, bits, weights))
     covariance = linear * gram + decay
     covariance[np.diag_indices_from(covariance)] += noise + 1e-9
     factor = cholesky(covariance, lower=True, check_finite=False)
-    solved = cho_solve((factor, True), centered, check_finite=False)
-    value = 0.5 * centered @ solved + np.log(np.diag(factor)).sum()
-    inverse = cho_solve((factor, True), np.eye(len(values)), check_finite=False)
+    solved = cho_solve((factor, True), residuals, check_finite=False)
+    value = 0.5 * residuals @ solved + np.log(np.diag(factor)).sum()
+    inverse = cho_solve((factor, True), np.eye(len(residuals)), check_finite=False)
     pull = 0.5 * (np.outer(solved, solved) - inverse)  # d log likelihood / d covariance
     pulled = pull * decay
     # Where bits differ, x + y - 2xy = 1; summed over all pairs without a table a bit.
