@@ -7,6 +7,7 @@ are run again and the others' results stay.
 """
 
 import json
+from itertools import product
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -39,7 +40,7 @@ PICTURED = 200
 """The budget whose runs are drawn."""
 FLOPS = np.linspace(0.05, 1.0, 77)
 """Where attained accuracies are compared."""
-SLOW = {"gp": (2, 50), "additive": (10, 200)}
+SLOW = {"gp": (2, 50), "additive": (10, 200), "tpe": (10, 200), "bandit": (10, 200)}
 """Strategies that take long for a proposal: seeds and largest budget they are run with."""
 LANDSCAPES = ("blocks12", "blocks12:read_row", "blocks12:where_is", "layers6")
 """Tables of `benchmarks.truth`; after a colon the only kind of question asked, which is another task."""
@@ -52,19 +53,16 @@ def landscape(name: str) -> Truth:
     return truth.only((kind,)) if kind else truth
 
 
-def compare(truth: Truth, strategy: str, seeds: int) -> dict[str, Any]:
-    """Results of one strategy on one landscape, by budget; ready for JSON."""
-    most_seeds, most = SLOW.get(strategy, (seeds, max(BUDGETS)))
-    results = {}
-    for budget in (budget for budget in BUDGETS if budget <= most):
-        runs = [replay(truth, strategy, budget, seed) for seed in range(min(seeds, most_seeds))]
-        results[str(budget)] = {
-            "share": [round(share(truth, run.rows), 5) for run in runs],
-            "regret": [round(regret(truth, run.rows), 5) for run in runs],
-            "milliseconds": round(1e3 * float(np.mean([second for run in runs for second in run.seconds])), 2),
-            **({"picture": _picture(truth, runs)} if budget == PICTURED else {}),
-        }
-    return results
+def compare(truth: Truth, strategy: str, budget: int, seeds: int) -> dict[str, Any]:
+    """Results of one strategy with one budget on one landscape; ready for JSON."""
+    runs = [replay(truth, strategy, budget, seed) for seed in range(seeds)]
+    return {
+        "commit": commit(),
+        "share": [round(share(truth, run.rows), 5) for run in runs],
+        "regret": [round(regret(truth, run.rows), 5) for run in runs],
+        "milliseconds": round(1e3 * float(np.mean([second for run in runs for second in run.seconds])), 2),
+        **({"picture": _picture(truth, runs)} if budget == PICTURED else {}),
+    }
 
 
 def _picture(truth: Truth, runs: list[Run]) -> dict[str, Any]:
@@ -91,21 +89,30 @@ def load_store(file: Path = STORE) -> dict[str, Any]:
 def main(
     landscapes: Annotated[str, typer.Option(help="Names, with commas.")] = ",".join(LANDSCAPES),
     strategies: Annotated[str, typer.Option(help="Names, with commas.")] = ",".join(STRATEGIES),
+    budgets: Annotated[str, typer.Option(help="Trials of a search, with commas.")] = ",".join(map(str, BUDGETS)),
     seeds: Annotated[int, typer.Option(help="Searches per strategy and budget.")] = 10,
 ) -> None:
     """Runs the comparison, stores it and writes the report."""
-    print(heading("Strategies against the truth", budgets=BUDGETS, seeds=seeds))
-    for name in landscapes.split(","):
+    print(heading("Strategies against the truth", budgets=budgets, seeds=seeds))
+    for name, budget, strategy in product(landscapes.split(","), map(int, budgets.split(",")), strategies.split(",")):
+        most_seeds, most = SLOW.get(strategy, (seeds, budget))
+        if budget > most:
+            continue
         truth = landscape(name)
-        for strategy in strategies.split(","):
-            store = load_store()
-            place = store.setdefault(name, {"truth": dict(truth.origin), "strategies": {}})
-            place["truth"] = dict(truth.origin)
-            results = place["strategies"][strategy] = {"commit": commit(), "budgets": compare(truth, strategy, seeds)}
-            STORE.write_text(json.dumps(store, indent=1) + "\n")
-            medians = " ".join(f"{b}: {np.median(r['share']):.4f}" for b, r in results["budgets"].items())
-            print(f"{name:18} {strategy:14} {medians}", flush=True)
+        result = compare(truth, strategy, budget, min(seeds, most_seeds))
+        _keep(name, truth, strategy, budget, result)
+        print(f"{name:18} {budget:4} {strategy:14} {np.median(result['share']):.4f}", flush=True)
     write_report(load_store())
+
+
+def _keep(name: str, truth: Truth, strategy: str, budget: int, result: dict[str, Any]) -> None:
+    """Stores one result; those of another truth go."""
+    store, origin = load_store(), json.loads(json.dumps(truth.origin))
+    place = store.get(name)
+    if place is None or place["truth"] != origin:
+        place = store[name] = {"truth": origin, "strategies": {}}
+    place["strategies"].setdefault(strategy, {})[str(budget)] = result
+    STORE.write_text(json.dumps(store) + "\n")
 
 
 if __name__ == "__main__":

@@ -37,9 +37,9 @@ def _goals(store: Results) -> str:
 
 def _judged(strategies: Results) -> list[tuple[str, str, bool]]:
     """Every goal, what was got and whether that reaches it."""
-    mine = strategies[OURS]["budgets"]
+    mine = strategies[OURS]
     share = {budget: np.array(result["share"]) for budget, result in mine.items()}
-    others = {name: result["budgets"] for name, result in strategies.items() if name != OURS}
+    others = {name: results for name, results in strategies.items() if name != OURS}
     judged = [
         ("median at 50 trials at least 0.95", f"{np.median(share['50']):.4f}", np.median(share["50"]) >= 0.95),
         ("median at 200 trials at least 0.99", f"{np.median(share['200']):.4f}", np.median(share["200"]) >= 0.99),
@@ -62,7 +62,7 @@ def _section(name: str, results: Results, picture: str) -> str:
     table, _, kind = name.partition(":")
     truth = Truth.load(table)
     truth = truth.only((kind,)) if kind else truth
-    budgets = list(results["strategies"][OURS]["budgets"])
+    budgets = list(results["strategies"][OURS])
     fingerprints, shown = results["truth"]["fingerprints"], results["truth"]["versions"]
     lines = [
         f"## {name}",
@@ -76,7 +76,7 @@ def _section(name: str, results: Results, picture: str) -> str:
         "| strategy | " + " | ".join(budgets) + " | regret on test at 200 | ms an ask |",
         "|---" * (len(budgets) + 3) + "|",
     ]
-    lines += [_row(strategy, result["budgets"], budgets) for strategy, result in results["strategies"].items()]
+    lines += [_row(strategy, result, budgets) for strategy, result in results["strategies"].items()]
     return "\n".join([*lines, "", f"![Share by trials, and accuracy attained]({picture})"])
 
 
@@ -99,13 +99,9 @@ def _draw(name: str, strategies: Results, file: Path) -> None:
 
     figure = Figure(figsize=(11, 4.2), layout="constrained")
     left, right = figure.subplots(1, 2)
-    drawn = [
-        strategy
-        for strategy in DRAWN
-        if "picture" in strategies.get(strategy, {"budgets": {}})["budgets"].get("200", {})
-    ]
+    drawn = [strategy for strategy in DRAWN if "picture" in strategies.get(strategy, {}).get("200", {})]
     for strategy in drawn:
-        picture = strategies[strategy]["budgets"]["200"]["picture"]
+        picture = strategies[strategy]["200"]["picture"]
         low, middle, high = picture["share"]
         trials = range(1, len(middle) + 1)
         (line,) = left.plot(trials, middle, label=strategy, linewidth=2.2 if strategy == OURS else 1.2)

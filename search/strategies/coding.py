@@ -20,7 +20,11 @@ class Coding:
         self.counts = np.array([len(ops) for ops in self.choices])
         """(L,) ops to choose from at every block."""
         self._places = [{op: place for place, op in enumerate(ops)} for ops in self.choices]
-        self._tables = [_bits(ops) for ops in self.choices]
+        tables = [_bits(ops) for ops in self.choices]
+        self._bits = np.zeros((len(tables), self.counts.max(), max(table.shape[1] for table in tables)))
+        """(L, choices, bits a block); blocks with fewer choices or bits are filled up with zeros."""
+        for block, table in enumerate(tables):
+            self._bits[block, : table.shape[0], : table.shape[1]] = table
 
     def encode(self, plans: Iterable[Plan]) -> Codes:
         """(N, L)."""
@@ -33,7 +37,7 @@ class Coding:
 
     def bits(self, codes: Codes) -> NDArray[np.float64]:
         """(N, F) zeros and ones."""
-        return np.concatenate([table[codes[:, block]] for block, table in enumerate(self._tables)], axis=1)
+        return self._bits[np.arange(codes.shape[1]), codes].reshape(len(codes), -1)
 
 
 def _bits(ops: tuple[Op, ...]) -> NDArray[np.float64]:

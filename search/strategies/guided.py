@@ -22,7 +22,7 @@ from spaces.plan import Plan
 
 SCAN_SHARE = 0.5
 """At most this share of the budget goes into the scan."""
-POOL = 400
+POOL = 300
 """Children in a generation."""
 GENERATIONS = 3
 PARENTS = 24

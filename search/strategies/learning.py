@@ -12,11 +12,11 @@ from search.strategies.prior import Floats, Prior, prior_of
 from search.strategies.strategy import Observation, Task
 from search.strategies.surrogate import Kernel, Surrogate, fit
 
-MOST_LEARNED = 400
+MOST_LEARNED = 300
 """Trials the surrogate learns from at most, those nearest to the front: what bounds the time of an ask."""
-MOST_FITTED = 150
+MOST_FITTED = 120
 """Trials its kernel is fitted to at most."""
-REFIT = 1.2
+REFIT = 1.25
 """The kernel is fitted anew when there are this many times as many trials."""
 ENOUGH_FULL = 4
 """Full trials from which on only they make the front; before, every trial does."""

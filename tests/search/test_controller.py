@@ -99,7 +99,7 @@ def test_the_same_seed_gives_the_same_search_and_another_seed_another(tmp_path: 
 
 
 def test_only_full_trials_enter_the_front(tmp_path: Path) -> None:
-    settings = settings_in(tmp_path / "run", budget=80)
+    settings = settings_in(tmp_path / "run", budget=80, strategy="evolution")
     records = search(settings)
     results = open_results(settings.run_folder, None)
     front = {trial["number"] for trial in summarize(results)["front"]}
