@@ -70,7 +70,7 @@ def main(
     """Print the overhead per trial, and whether it is within what is allowed."""
     print(heading("Controller overhead, no-op trials, SQLite", trials=trials, ray_trials=ray_trials))
     print(f"{'dispatch':22} {'strategy':10} {'trials':>6} {'mean':>9} {'at the end':>10}  allowed")
-    cases = [("in this process", 1, "random", trials), ("in this process", 1, "evolution", trials)]
+    cases = [("in this process", 1, "random", trials), ("in this process", 1, "guided", trials)]
     if ray_trials:
         cases.append(("Ray Tune, 2 workers", 2, "random", ray_trials))
     for name, workers, strategy, budget in cases:

@@ -9,26 +9,22 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-import numpy as np
-
 from search.goals import MAXIMIZE
 from search.history import History
 from search.notes import trial_note
 from search.problem import Problem
 from search.promotion import goes_on
+from search.proposer import Proposer
 from search.results import Results
 from search.settings import Settings
 from search.strategies.strategy import Observation, Proposal, Strategy
 from search.study import SearchStudy
-from spaces.constraints import repair
 from workers.requests import Rung, RungReport, TrialReport, TrialRequest, TrialState
 
 #: A trial whose worker dies this often is failed: it is probably the cause.
 MAX_LOSSES = 3
 #: Likewise for a trial during which the whole run died. Far more: the trial is rarely to blame for that.
 MAX_ATTEMPTS = 10
-#: Proposals refused in a row (tried already, infeasible) before plain samples are taken instead.
-PATIENCE = 50
 
 
 class Phase(StrEnum):
@@ -55,9 +51,8 @@ class Controller:
         self, settings: Settings, problem: Problem, study: SearchStudy, results: Results, strategy: Strategy
     ) -> None:
         self._settings, self._problem, self._study, self._results = settings, problem, study, results
-        self._strategy = strategy
+        self._proposer = Proposer(strategy, problem.task())
         self.history = History(settings, problem, study, results)
-        self._baselines = problem.baselines(settings.budget)
         self._adopted = self.history.running()
         self._losses: dict[int, int] = {}
         self._running: set[int] = set()
@@ -74,7 +69,7 @@ class Controller:
             if job := self._adopt(self._adopted.pop(0)):
                 return job
         if len(self.history) < self._settings.budget and not self._exhausted:
-            proposal = self._propose()
+            proposal = self._proposer.next(self.history)
             if proposal is not None:
                 return self._start(proposal)
             self._exhausted = True
@@ -86,31 +81,6 @@ class Controller:
         """Whether every job is done."""
         spent = self._exhausted or len(self.history) >= self._settings.budget
         return spent and not (self._adopted or self._running or self._testing or self._untested())
-
-    def _propose(self) -> Proposal | None:
-        """The next plan nobody has tried and that keeps the limits; None where there is none."""
-        for proposal in self._baselines:
-            if proposal.plan not in self.history:
-                return proposal
-        number, observations = len(self.history), self.history.observations()
-        for attempt in range(2 * PATIENCE):
-            rng = np.random.default_rng([self._settings.seed, number, attempt])
-            if attempt < PATIENCE:
-                proposal = self._strategy.ask(observations, rng)
-            else:
-                proposal = Proposal(self._problem.space.sample(rng), "random (nothing new proposed)")
-            if (kept := self._keep_limits(proposal, rng)) and kept.plan not in self.history:
-                return kept
-        unseen = (plan for plan in self._problem.small_space() if plan not in self.history)
-        plan = next(unseen, None)
-        return None if plan is None else Proposal(plan, "enumeration")
-
-    def _keep_limits(self, proposal: Proposal, rng: np.random.Generator) -> Proposal | None:
-        """The proposal, repaired where it breaks a limit. A probe may break one: it never enters the front."""
-        if proposal.probe or self._problem.feasible(proposal.plan):
-            return proposal
-        plan = repair(proposal.plan, self._problem.space, self._problem.limits, rng)
-        return None if plan is None else Proposal(plan, f"{proposal.origin}, repaired", proposal.probe)
 
     def _start(self, proposal: Proposal) -> Job:
         plan = proposal.plan

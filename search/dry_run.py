@@ -7,6 +7,7 @@ import numpy as np
 from rich.table import Table
 
 from search.problem import Problem
+from search.proposer import pick_baselines
 from search.settings import Settings
 from search.terminal import console
 from spaces.plan import Plan
@@ -30,7 +31,7 @@ def describe(settings: Settings, problem: Problem) -> None:
         "rungs": " > ".join(
             f"{rung.tuning_steps} tuning steps, {rung.questions or 'all'} questions" for rung in settings.rungs
         ),
-        "baselines": ", ".join(p.origin.removeprefix("baseline ") for p in problem.baselines(settings.budget)),
+        "baselines": ", ".join(p.origin.removeprefix("baseline ") for p in pick_baselines(problem.task())),
         "workers": f"{settings.workers} on Ray Tune" if settings.on_ray else "this process",
         "run": f"{settings.run_folder}",
         "storage": settings.storage_url,

@@ -2,7 +2,6 @@
 
 import json
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -10,9 +9,8 @@ from typing import Any
 from objectives.flops import Costs, costs
 from objectives.workload import Workload
 from search.settings import Settings
-from search.strategies.strategy import Proposal
+from search.strategies.strategy import Task
 from spaces.constraints import Limit, check_reachable, is_feasible
-from spaces.patterns import baselines
 from spaces.plan import Plan
 from spaces.shape import ModelShape
 from spaces.spaces import Space, load_space
@@ -20,11 +18,6 @@ from workers.describe import describe_model, describe_workload
 from workers.fingerprints import fingerprint_model, fingerprint_samples
 from workers.requests import TrialRequest
 from workers.samples import load_samples
-
-#: Spaces up to this size are enumerated when nothing else brings a new plan.
-SMALL = 100_000
-#: At most this share of the budget goes to hand-made patterns.
-BASELINE_SHARE = 0.25
 
 
 @dataclass(frozen=True)
@@ -69,25 +62,15 @@ class Problem:
         """Whether a plan keeps every limit."""
         return is_feasible(plan, self.limits)
 
-    def baselines(self, budget: int) -> list[Proposal]:
-        """The hand-made patterns that every search tries first; dense always, the others as far as a share of
-        the budget reaches, spread over their FLOPs."""
-        named = {name: plan for name, plan in baselines(self.space).items()}
-        dense, *others = [
-            Proposal(plan, f"baseline {name}") for name, plan in named.items() if plan.is_dense or self.feasible(plan)
-        ]
-        room = max(0, int(budget * BASELINE_SHARE) - 1)
-        if len(others) > room:
-            others.sort(key=lambda proposal: self.costs(proposal.plan).flops)
-            step = len(others) / room if room else 0
-            others = [others[int(index * step)] for index in range(room)]
-        return [dense, *others]
-
-    def small_space(self) -> Iterator[Plan]:
-        """Every plan that keeps the limits, where the space is small enough to go through."""
-        if self.space.size > SMALL:
-            return iter(())
-        return (plan for plan in self.space.enumerate() if self.feasible(plan))
+    def task(self) -> Task:
+        """What a strategy may know of it."""
+        return Task(
+            space=self.space,
+            budget=self.settings.budget,
+            flops_ratio=lambda plan: self.costs(plan).flops_ratio,
+            limits=self.limits,
+            seed=self.settings.seed,
+        )
 
     def request(self, number: int | None, plan: Plan) -> TrialRequest:
         """The request that runs a plan with the search's settings."""

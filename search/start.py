@@ -28,6 +28,7 @@ def open_run(settings: Settings, problem: Problem) -> Iterator[Controller]:
         ValueError: one clear line; where it is raised nothing was created.
     """
     folder, url = settings.run_folder, settings.storage_url
+    strategy = load_strategy(settings.strategy, problem.task())
     _check_writable(folder, "--out")
     database = _check_storage(url)
     _create([folder, *([database.parent] if database else [])])
@@ -37,7 +38,6 @@ def open_run(settings: Settings, problem: Problem) -> Iterator[Controller]:
         _check_same_search(settings, problem, results)
         results.update_settings(_stored(settings))
         study = SearchStudy.open(url, folder.name)
-        strategy = load_strategy(settings.strategy, problem.space, settings.budget)
         try:
             yield Controller(settings, problem, study, results, strategy)
         finally:

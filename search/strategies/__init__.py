@@ -6,20 +6,27 @@ from typing import TYPE_CHECKING
 from spaces.names import unknown
 
 if TYPE_CHECKING:
-    from search.strategies.strategy import Strategy
-    from spaces.spaces import Space
+    from search.strategies.strategy import Strategy, Task
 
 #: name -> `module:class`; nothing is imported until it is asked for.
 STRATEGIES = {
+    "guided": "search.strategies.guided:Guided",
     "evolution": "search.strategies.evolution:Evolution",
     "random": "search.strategies.random:Random",
     "tpe": "search.strategies.samplers:TPE",
     "nsga2": "search.strategies.samplers:NSGA2",
+    "gp": "search.strategies.samplers:GP",
+    "interval-grid": "search.strategies.grid:IntervalGrid",
+    "greedy": "search.strategies.greedy:Greedy",
+    "one-shot": "search.strategies.oneshot:OneShot",
+    "additive": "search.strategies.additive:Additive",
+    "evopress": "search.strategies.evopress:EvoPress",
+    "bandit": "search.strategies.bandit:Bandit",
 }
 
 
-def load_strategy(name: str, space: "Space", budget: int) -> "Strategy":
-    """The strategy called `name` for a space and a budget.
+def load_strategy(name: str, task: "Task") -> "Strategy":
+    """The strategy called `name` for a task.
 
     Raises:
         ValueError: for a name not in `STRATEGIES`, with the nearest one.
@@ -27,5 +34,5 @@ def load_strategy(name: str, space: "Space", budget: int) -> "Strategy":
     if name not in STRATEGIES:
         raise unknown("strategy", name, STRATEGIES)
     module, attribute = STRATEGIES[name].split(":")
-    strategy: Strategy = getattr(import_module(module), attribute)(space, budget)
+    strategy: Strategy = getattr(import_module(module), attribute)(task)
     return strategy

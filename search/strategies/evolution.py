@@ -1,4 +1,4 @@
-"""The default strategy: a sensitivity scan, plans built from it, then evolution of the Pareto archive.
+"""Evolution without a surrogate: a sensitivity scan, plans built from it, then evolution of the Pareto archive.
 
 Operators after EvoPress (Sieberling et al. 2024, arXiv 2410.14649): level-switch mutation keeps the number of
 changed blocks and moves one; crossover takes blocks of two members of the archive. Everything spent on the scan
@@ -11,7 +11,8 @@ import numpy as np
 
 from objectives.pareto import crowding, non_dominated
 from search.goals import MAXIMIZE
-from search.strategies.strategy import Observation, Proposal
+from search.strategies.scan import change, changed, scan
+from search.strategies.strategy import Observation, Proposal, Task
 from spaces.plan import Block, Op, Plan, Scope
 from spaces.spaces import Space
 
@@ -24,10 +25,10 @@ MAX_MUTATIONS = 3
 class Evolution:
     """Warm-started evolution around the archive of non-dominated plans."""
 
-    def __init__(self, space: Space, budget: int) -> None:
-        self._space = space
-        self._scan = _scan(space, int(budget * SCAN_SHARE))
-        self._num_additive = int(budget * ADDITIVE_SHARE)
+    def __init__(self, task: Task) -> None:
+        self._space = task.space
+        self._scan = scan(task.space, int(task.budget * SCAN_SHARE))
+        self._num_additive = int(task.budget * ADDITIVE_SHARE)
         self._additive: list[Plan] | None = None
 
     def ask(self, history: Sequence[Observation], rng: np.random.Generator) -> Proposal:
@@ -35,7 +36,7 @@ class Evolution:
         tried = {observation.plan for observation in history}
         for plan in self._scan:
             if plan not in tried:
-                return Proposal(plan, f"scan {_change(plan)}", probe=True)
+                return Proposal(plan, f"scan {change(plan)}", probe=True)
         if self._additive is None and not any(o.state == "running" and o.plan in self._scan for o in history):
             self._additive = self._additive_plans(history)
         for plan in self._additive or ():
@@ -74,32 +75,6 @@ class Evolution:
         return Proposal(child, origin)
 
 
-def _scan(space: Space, limit: int) -> list[Plan]:
-    """Every plan of the space with one changed block, whole blocks first; a spread of them where there are more
-    than `limit`."""
-    dense = Plan.dense(space.num_blocks)
-    singles = [plan for plan in space.neighbors(dense) if plan.num_changed == 1]
-    singles.sort(key=lambda plan: _CHEAPEST_FIRST.index(_changed(plan)[1].op))
-    if len(singles) <= limit:
-        return singles
-    picks = np.linspace(0, len(singles) - 1, max(limit, 0)).round().astype(int)
-    return [singles[pick] for pick in np.unique(picks)]
-
-
-#: The ops that save most come first: with a small budget the scan ends after them.
-_CHEAPEST_FIRST = (Op.SKIP_BLOCK, Op.SKIP_FFN, Op.SKIP_ATTN, Op.PARALLEL, Op.KEEP)
-
-
-def _changed(plan: Plan) -> tuple[int, Block]:
-    """The first changed block of a plan and what it is."""
-    return next((index, block) for index, block in enumerate(plan.blocks) if block.op is not Op.KEEP)
-
-
-def _change(plan: Plan) -> str:
-    index, block = _changed(plan)
-    return f"{block.name} {index}"
-
-
 #: Per block and level: the accuracy lost and the share of FLOPs saved by that change alone.
 Prices = list[dict[Block, tuple[float, float]]]
 
@@ -115,7 +90,7 @@ def _prices(space: Space, scanned: Mapping[Plan, Observation]) -> Prices | None:
     prices: Prices = [{Block(): (0.0, 0.0)} for _ in range(space.num_blocks)]
     for plan, seen in scanned.items():
         if plan.num_changed == 1:
-            index, level = _changed(plan)
+            index, level = changed(plan)
             prices[index][level] = (dense.accuracies[0] - seen.accuracies[0], dense.flops_ratio - seen.flops_ratio)
     for index, known in enumerate(prices):
         for scope in Scope:

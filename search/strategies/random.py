@@ -4,15 +4,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from search.strategies.strategy import Observation, Proposal
-from spaces.spaces import Space
+from search.strategies.strategy import Observation, Proposal, Task
 
 
 class Random:
     """Samples of the space, independent of what was observed."""
 
-    def __init__(self, space: Space, budget: int) -> None:
-        self._space = space
+    def __init__(self, task: Task) -> None:
+        self._space = task.space
 
     def ask(self, history: Sequence[Observation], rng: np.random.Generator) -> Proposal:
         """A sample of the space."""

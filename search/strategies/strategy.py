@@ -1,12 +1,32 @@
 """The seam between a strategy and the search: observations in, one proposal out."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
+from spaces.constraints import Limit, is_feasible
 from spaces.plan import Plan
+from spaces.spaces import Space
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is known before anything is measured: all of it closed form."""
+
+    space: Space
+    budget: int
+    """Trials in all, baselines included."""
+    flops_ratio: Callable[[Plan], float]
+    """FLOPs of any plan as a share of the dense model's."""
+    limits: tuple[Limit, ...] = ()
+    seed: int = 0
+    """For strategies that must draw the same numbers at every ask."""
+
+    def feasible(self, plan: Plan) -> bool:
+        """Whether a plan keeps every limit."""
+        return is_feasible(plan, self.limits)
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from tests.search.pretend import PretendWorker, problem_of, report_of, settings_
 from workers.requests import RungReport, TrialRequest
 from workers.watchdog import Watchdog
 
-STRATEGIES = ("random", "tpe", "nsga2", "evolution")
+STRATEGIES = ("random", "tpe", "nsga2", "evolution", "guided")
 
 
 def search(settings: Settings, worker: PretendWorker | None = None) -> list[TrialRecord]:
@@ -99,7 +99,7 @@ def test_the_same_seed_gives_the_same_search_and_another_seed_another(tmp_path: 
 
 
 def test_only_full_trials_enter_the_front(tmp_path: Path) -> None:
-    settings = settings_in(tmp_path / "run", budget=80)
+    settings = settings_in(tmp_path / "run", budget=80, strategy="evolution")
     records = search(settings)
     results = open_results(settings.run_folder, None)
     front = {trial["number"] for trial in summarize(results)["front"]}
@@ -113,13 +113,13 @@ def test_only_full_trials_enter_the_front(tmp_path: Path) -> None:
     assert all(r.trial.state == "pruned" for r in records if r.trial.origin.startswith("scan"))
 
 
-def test_evolution_is_ahead_of_random_here(tmp_path: Path) -> None:
+def test_guided_is_ahead_of_evolution_and_that_of_random_here(tmp_path: Path) -> None:
     volumes = {}
-    for strategy in ("random", "evolution"):
+    for strategy in ("random", "evolution", "guided"):
         settings = settings_in(tmp_path / strategy, strategy=strategy, budget=120)
         search(settings)
         volumes[strategy] = summarize(open_results(settings.run_folder, None))["hypervolume"]
-    assert volumes["evolution"] > volumes["random"]
+    assert volumes["guided"] > volumes["evolution"] > volumes["random"]
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def test_a_search_cut_off_at_any_trial_goes_on_as_if_nothing_had_happened(tmp_pa
     assert len(cut) == 30
     assert len({record.trial.digest for record in cut}) == 30
     assert all(record.trial.state in ("complete", "pruned") for record in cut)
-    if strategy in ("random", "evolution"):
+    if strategy in ("random", "evolution", "guided"):
         assert [record.trial.plan for record in cut] == [record.trial.plan for record in whole]
         assert [record.trial.state for record in cut] == [record.trial.state for record in whole]
 

@@ -1,0 +1,132 @@
+"""Scores every plan of a small space on one set of questions, sharing what plans have in common.
+
+Plans that agree in their first blocks share the hidden states there, so the plans are walked depth first as a tree:
+a node is the state after some blocks, an edge is the op of the next one. Attention and FFN of a node are computed
+once for all ops that need them. An answer counts when each of its tokens is the likeliest given the right ones
+before: the same as decoding greedily and comparing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from spaces.plan import Op
+from workers.loading import LoadedModel
+from workers.packing import PackedBatch, pack
+from workers.prepare import Prepared
+
+PER_IMAGE = 16
+Choices = Sequence[tuple[Op, ...]]
+"""The ops to try at every block of the model; `(Op.KEEP,)` at blocks that all plans keep."""
+
+
+@torch.inference_mode()
+def score_all(
+    loaded: LoadedModel,
+    prepared: Prepared,
+    questions: int,
+    choices: Choices,
+    tick: Callable[[int], None] = lambda _: None,
+) -> np.ndarray:
+    """Which questions every plan answers right: (plans, questions) bool, plans in the order of `itertools.product`.
+
+    `tick` is called with the number of plans done, now and then.
+    """
+    items = prepared.items[:questions]
+    (batch,) = pack(
+        items,
+        PER_IMAGE,
+        with_answers=True,
+        image_token=loaded.image_token,
+        pad_token=loaded.pad_token,
+        batch_size=len(items),
+    )
+    tree = _Tree.of(loaded, batch.to(loaded.device), len(items))
+    hidden = loaded.embed(batch.input_ids, prepared.features[batch.images])
+    rows = []
+    for number, right in enumerate(tree.walk(hidden, choices), start=1):
+        rows.append(right)
+        if number % 256 == 0:
+            tick(number)
+    return np.stack(rows)
+
+
+@dataclass(frozen=True)
+class _Tree:
+    """What all nodes share: the model's parts and where the answers are."""
+
+    loaded: LoadedModel
+    blocks: nn.ModuleList
+    rotary: tuple[Tensor, Tensor]
+    mask: Tensor
+    labels: Tensor
+    """(B, T) next-token targets; -100 elsewhere."""
+    owner: Tensor
+    """(labeled positions,) the question each belongs to."""
+    num_questions: int
+
+    @classmethod
+    def of(cls, loaded: LoadedModel, batch: PackedBatch, num_questions: int) -> _Tree:
+        rows = loaded.families.model
+        decoder = loaded.model.get_submodule(rows.language_model)
+        labeled = batch.labels >= 0
+        owner = batch.owner[labeled.nonzero()[:, 0], batch.segment[labeled] - 1]
+        anything = loaded.model.get_input_embeddings()(batch.input_ids[:1])
+        return cls(
+            loaded=loaded,
+            blocks=loaded.model.get_submodule(rows.blocks),
+            rotary=decoder.rotary_emb(anything, batch.position_ids),
+            mask=batch.mask(loaded.model.dtype),
+            labels=batch.labels,
+            owner=owner,
+            num_questions=num_questions,
+        )
+
+    def walk(self, hidden: Tensor, choices: Choices, depth: int = 0) -> Iterator[np.ndarray]:
+        """(questions,) bool for every plan below a node."""
+        if depth == len(self.blocks):
+            yield self._grade(hidden)
+            return
+        last = depth + 1 == len(self.blocks)
+        for state in self._after(self.blocks[depth], hidden, choices[depth], last):
+            yield from self.walk(state, choices, depth + 1)
+
+    def _after(self, block: nn.Module, hidden: Tensor, ops: tuple[Op, ...], last: bool) -> Iterator[Tensor]:
+        """The hidden states after each op; after the last block only those that predict a token of an answer."""
+        family = self.loaded.families.decoder
+        attention, ffn = (block.get_submodule(name) for name in (family.attention, family.ffn))
+        attention_norm, ffn_norm = (block.get_submodule(n) for n in (family.attention_norm, family.ffn_norm))
+        attended = fed = None
+        if any(op.runs_attention for op in ops):
+            normed = attention_norm(hidden)
+            attended = hidden + attention(normed, position_embeddings=self.rotary, attention_mask=self.mask)[0]
+        if last:
+            labeled = self.labels >= 0
+            hidden = hidden[labeled]
+            attended = None if attended is None else attended[labeled]
+        if Op.SKIP_ATTN in ops or Op.PARALLEL in ops:
+            fed = ffn(ffn_norm(hidden))
+        for op in ops:
+            if op is Op.KEEP:
+                yield attended + ffn(ffn_norm(attended))
+            elif op is Op.SKIP_ATTN:
+                yield hidden + fed
+            elif op is Op.SKIP_FFN:
+                yield attended
+            elif op is Op.PARALLEL:
+                yield attended + fed
+            else:
+                yield hidden
+
+    def _grade(self, hidden: Tensor) -> np.ndarray:
+        """(questions,) bool: whether every token of the answer is the likeliest; `hidden` is (labeled, width)."""
+        norm = self.loaded.model.get_submodule(self.loaded.families.model.language_model).norm
+        hit = self.loaded.head(norm(hidden)).argmax(-1) == self.labels[self.labels >= 0]
+        right = np.ones(self.num_questions, dtype=bool)
+        right[self.owner[~hit].numpy(force=True)] = False
+        return right

@@ -1,0 +1,119 @@
+"""Every strategy against the truth, side by side: `python -m benchmarks.strategies`.
+
+Each strategy searches each landscape with each budget and seed, told the budget, on the stored tables of
+`benchmarks.truth`: no model runs. What comes out is `benchmarks/data/strategies.json`, from which
+`benchmarks.strategy_report` writes `docs/strategies.md` and its pictures. Given strategies or landscapes, only these
+are run again and the others' results stay.
+"""
+
+import json
+from itertools import product
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from benchmarks.origin import heading
+from benchmarks.replay import Run, regret, replay, share
+from benchmarks.strategy_report import write_report
+from benchmarks.truth import DATA, Truth
+from workers.software import commit
+
+STORE = DATA / "strategies.json"
+STRATEGIES = (
+    "guided",
+    "evolution",
+    "additive",
+    "one-shot",
+    "greedy",
+    "bandit",
+    "evopress",
+    "interval-grid",
+    "tpe",
+    "nsga2",
+    "random",
+    "gp",
+)
+BUDGETS = (25, 50, 100, 200, 400)
+PICTURED = 200
+"""The budget whose runs are drawn."""
+FLOPS = np.linspace(0.05, 1.0, 77)
+"""Where attained accuracies are compared."""
+SLOW = {"gp": (2, 50), "additive": (10, 200), "tpe": (10, 200), "bandit": (10, 200)}
+"""Strategies that take long for a proposal: seeds and largest budget they are run with."""
+LANDSCAPES = ("blocks12", "blocks12:read_row", "blocks12:where_is", "layers6")
+"""Tables of `benchmarks.truth`; after a colon the only kind of question asked, which is another task."""
+
+
+def landscape(name: str) -> Truth:
+    """A table, or the part of it that one kind of question makes."""
+    table, _, kind = name.partition(":")
+    truth = Truth.load(table)
+    return truth.only((kind,)) if kind else truth
+
+
+def compare(truth: Truth, strategy: str, budget: int, seeds: int) -> dict[str, Any]:
+    """Results of one strategy with one budget on one landscape; ready for JSON."""
+    runs = [replay(truth, strategy, budget, seed) for seed in range(seeds)]
+    return {
+        "commit": commit(),
+        "share": [round(share(truth, run.rows), 5) for run in runs],
+        "regret": [round(regret(truth, run.rows), 5) for run in runs],
+        "milliseconds": round(1e3 * float(np.mean([second for run in runs for second in run.seconds])), 2),
+        **({"picture": _picture(truth, runs)} if budget == PICTURED else {}),
+    }
+
+
+def _picture(truth: Truth, runs: list[Run]) -> dict[str, Any]:
+    """Quartiles over the seeds of the share after every trial, and of the accuracy attained at every ratio."""
+    shares = [[share(truth, run.rows[:trial]) for trial in range(1, PICTURED + 1)] for run in runs]
+    accuracy = truth.accuracy("search")
+    attained = []
+    for run in runs:
+        rows = np.asarray(run.rows)
+        within = truth.flops_ratio[rows][None] <= FLOPS[:, None] + 1e-9
+        attained.append(np.where(within, accuracy[rows][None], 0.0).max(1))
+    quartiles = (0.25, 0.5, 0.75)
+    return {
+        "share": np.quantile(shares, quartiles, axis=0).round(4).tolist(),
+        "attained": np.quantile(attained, quartiles, axis=0).round(4).tolist(),
+    }
+
+
+def load_store(file: Path = STORE) -> dict[str, Any]:
+    """All results so far: landscape, then strategy."""
+    return json.loads(file.read_text()) if file.exists() else {}
+
+
+def main(
+    landscapes: Annotated[str, typer.Option(help="Names, with commas.")] = ",".join(LANDSCAPES),
+    strategies: Annotated[str, typer.Option(help="Names, with commas.")] = ",".join(STRATEGIES),
+    budgets: Annotated[str, typer.Option(help="Trials of a search, with commas.")] = ",".join(map(str, BUDGETS)),
+    seeds: Annotated[int, typer.Option(help="Searches per strategy and budget.")] = 10,
+) -> None:
+    """Runs the comparison, stores it and writes the report."""
+    print(heading("Strategies against the truth", budgets=budgets, seeds=seeds))
+    for name, budget, strategy in product(landscapes.split(","), map(int, budgets.split(",")), strategies.split(",")):
+        most_seeds, most = SLOW.get(strategy, (seeds, budget))
+        if budget > most:
+            continue
+        truth = landscape(name)
+        result = compare(truth, strategy, budget, min(seeds, most_seeds))
+        _keep(name, truth, strategy, budget, result)
+        print(f"{name:18} {budget:4} {strategy:14} {np.median(result['share']):.4f}", flush=True)
+    write_report(load_store())
+
+
+def _keep(name: str, truth: Truth, strategy: str, budget: int, result: dict[str, Any]) -> None:
+    """Stores one result; those of another truth go."""
+    store, origin = load_store(), json.loads(json.dumps(truth.origin))
+    place = store.get(name)
+    if place is None or place["truth"] != origin:
+        place = store[name] = {"truth": origin, "strategies": {}}
+    place["strategies"].setdefault(strategy, {})[str(budget)] = result
+    STORE.write_text(json.dumps(store) + "\n")
+
+
+if __name__ == "__main__":
+    typer.run(main)

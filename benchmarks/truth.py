@@ -1,0 +1,186 @@
+"""The truth: every plan of a small space of the embedded model, measured and stored as a table.
+
+`python -m benchmarks.truth` writes `benchmarks/data/*.npz`, one file a landscape, with the counts of right
+answers on the search and on the test split (untuned, as at the cheapest rung of a search), the FLOPs, and where
+all this comes from.
+"""
+
+import argparse
+import itertools
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from objectives.flops import costs
+from objectives.hypervolume import hypervolume
+from objectives.pareto import non_dominated
+from search.goals import MAXIMIZE, REFERENCE
+from spaces.plan import Op, Plan
+from spaces.spaces import NON_KEEP, Space, load_space
+
+DATA = Path(__file__).parent / "data"
+SPLITS = ("search", "test")
+
+
+@dataclass(frozen=True)
+class Landscape:
+    """A space small enough to enumerate: some ops at some blocks, the other blocks kept."""
+
+    name: str
+    space: str
+    """The search space a strategy is given, as deep as there are `blocks`."""
+    ops: tuple[Op, ...]
+    blocks: tuple[int, ...]
+    """Blocks of the model that may be changed."""
+    questions: int
+    """The first ones of each split."""
+
+    @property
+    def searched(self) -> Space:
+        """The space as a strategy sees it: a model of only these blocks."""
+        return load_space(self.space, len(self.blocks), ops=self.ops)
+
+    def whole(self, plan: Plan, num_blocks: int) -> Plan:
+        """The plan of the whole model for a plan of `searched`."""
+        ops = dict(zip(self.blocks, plan.ops, strict=True))
+        return Plan.of(ops.get(block, Op.KEEP) for block in range(num_blocks))
+
+
+LANDSCAPES = {
+    landscape.name: landscape
+    for landscape in (
+        Landscape("blocks12", "blocks", (Op.SKIP_BLOCK,), tuple(range(12)), 512),
+        Landscape("layers6", "layers", NON_KEEP, tuple(range(6, 12)), 256),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What every plan of a landscape reaches. P plans in the order of `Space.enumerate`, K kinds of questions."""
+
+    landscape: Landscape
+    right: Mapping[str, np.ndarray]
+    """Per split the right answers of every plan by kind: (P, K) uint16."""
+    questions: Mapping[str, np.ndarray]
+    """Per split the number of questions of every kind: (K,)."""
+    kinds: tuple[str, ...]
+    flops_ratio: np.ndarray
+    """(P,)."""
+    origin: Mapping[str, Any]
+
+    @classmethod
+    def load(cls, name: str, folder: Path = DATA) -> "Truth":
+        """The stored table of a landscape."""
+        with np.load(folder / f"{name}.npz") as stored:
+            return cls(
+                landscape=LANDSCAPES[name],
+                right={split: stored[f"right_{split}"] for split in SPLITS},
+                questions={split: stored[f"questions_{split}"] for split in SPLITS},
+                kinds=tuple(stored["kinds"].tolist()),
+                flops_ratio=stored["flops_ratio"],
+                origin=json.loads(str(stored["origin"])),
+            )
+
+    def save(self, folder: Path = DATA) -> Path:
+        """Writes the table."""
+        file = folder / f"{self.landscape.name}.npz"
+        np.savez_compressed(
+            file,
+            **{f"right_{split}": self.right[split] for split in SPLITS},
+            **{f"questions_{split}": self.questions[split] for split in SPLITS},
+            kinds=np.array(self.kinds),
+            flops_ratio=self.flops_ratio,
+            origin=np.array(json.dumps(self.origin)),
+        )
+        return file
+
+    def only(self, kinds: tuple[str, ...]) -> "Truth":
+        """The landscape of another task: the questions of these kinds alone."""
+        chosen = [self.kinds.index(kind) for kind in kinds]
+        right = {split: self.right[split][:, chosen] for split in SPLITS}
+        questions = {split: self.questions[split][chosen] for split in SPLITS}
+        return Truth(self.landscape, right, questions, kinds, self.flops_ratio, self.origin)
+
+    @cached_property
+    def plans(self) -> list[Plan]:
+        """Every plan, as a strategy sees it."""
+        return list(self.landscape.searched.enumerate())
+
+    @cached_property
+    def index(self) -> dict[Plan, int]:
+        """Row of every plan."""
+        return {plan: row for row, plan in enumerate(self.plans)}
+
+    def accuracy(self, split: str) -> np.ndarray:
+        """(P,) share of right answers."""
+        return self.right[split].sum(1) / self.questions[split].sum()
+
+    def points(self, split: str) -> np.ndarray:
+        """(P, 2) accuracy and FLOPs ratio."""
+        return np.stack([self.accuracy(split), self.flops_ratio], axis=1)
+
+    def front(self, split: str = "search") -> np.ndarray:
+        """Rows of the exact Pareto front, cheapest first."""
+        rows = np.flatnonzero(non_dominated(self.points(split), MAXIMIZE))
+        return rows[np.argsort(self.flops_ratio[rows], kind="stable")]
+
+    def volume(self, split: str = "search") -> float:
+        """Hypervolume of the exact front."""
+        return hypervolume(self.points(split), REFERENCE, MAXIMIZE)
+
+
+def measure(landscape: Landscape) -> Truth:
+    """Enumerates a landscape on the embedded model."""
+    from benchmarks.enumeration import score_all
+    from workers.requests import DataSource, ModelSource, TrialRequest
+    from workers.session import Session
+
+    questions = landscape.questions
+    session = Session(ModelSource(), DataSource())
+    num_blocks, dense = session.shape.num_blocks, Plan.dense(session.shape.num_blocks)
+    choices = [(Op.KEEP, *landscape.ops) if i in landscape.blocks else (Op.KEEP,) for i in range(num_blocks)]
+    workload = session.workload(TrialRequest(plan=json.loads(dense.to_json())))
+    plans = [Plan.of(ops) for ops in itertools.product(*choices)]
+    right, counts = {}, {}
+    for split in SPLITS:
+        prepared = session.split(split)
+        done = score_all(session.loaded, prepared, questions, choices, lambda n, s=split: print(s, n, flush=True))
+        asked = [sample.kind for sample in prepared.samples[:questions]]
+        kinds = tuple(dict.fromkeys(asked))
+        of_kind = np.array([[kind == name for name in kinds] for kind in asked])
+        right[split] = (done.astype(np.int32) @ of_kind).astype(np.uint16)
+        counts[split] = of_kind.sum(0)
+    ratios = np.array([costs(session.shape, plan, workload).flops_ratio for plan in plans])
+    return Truth(landscape, right, counts, kinds, ratios, _origin(session.fingerprints, questions))
+
+
+def _origin(fingerprints: Mapping[str, str], questions: int) -> dict[str, Any]:
+    from workers.software import commit, versions
+
+    return {
+        "commit": commit(),
+        "versions": versions(),
+        "fingerprints": dict(fingerprints),
+        "questions": questions,
+        "seed": "none: nothing is drawn",
+        "fidelity": "no tuning, dense mapping module",
+    }
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("landscape", nargs="*", choices=list(LANDSCAPES), default=list(LANDSCAPES))
+    for name in parser.parse_args().landscape:
+        truth = measure(LANDSCAPES[name])
+        print(f"{truth.save()}: {len(truth.plans)} plans, {len(truth.front())} on the front, {truth.volume():.4f}")
+
+
+if __name__ == "__main__":
+    main()

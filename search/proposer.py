@@ -1,0 +1,85 @@
+"""Which plan is tried next: hand-made patterns first, then what the strategy asks for, never a plan twice.
+
+Knows no database and runs no model, so that the same rules serve a search and a replay of recorded results.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+import numpy as np
+
+from search.strategies.strategy import Observation, Proposal, Strategy, Task
+from spaces.constraints import repair
+from spaces.patterns import baselines
+from spaces.plan import Plan
+
+#: At most this share of the budget goes to hand-made patterns.
+BASELINE_SHARE = 0.25
+#: Proposals refused in a row (tried already, infeasible) before plain samples are taken instead.
+PATIENCE = 50
+#: Spaces up to this size are enumerated when nothing else brings a new plan.
+SMALL = 100_000
+
+
+class Tried(Protocol):
+    """All trials so far, as `search.history.History` keeps them."""
+
+    def __len__(self) -> int: ...
+
+    def __contains__(self, plan: Plan) -> bool: ...
+
+    def observations(self) -> Sequence[Observation]: ...
+
+
+class Proposer:
+    """Asks a strategy until it names a plan that is new and keeps the limits."""
+
+    def __init__(self, strategy: Strategy, task: Task) -> None:
+        self._strategy, self._task = strategy, task
+        self._baselines = pick_baselines(task)
+
+    def next(self, history: Tried) -> Proposal | None:
+        """The next plan nobody has tried and that keeps the limits; None where there is none."""
+        for proposal in self._baselines:
+            if proposal.plan not in history:
+                return proposal
+        number, observations = len(history), history.observations()
+        for attempt in range(2 * PATIENCE):
+            rng = np.random.default_rng([self._task.seed, number, attempt])
+            if attempt < PATIENCE:
+                proposal = self._strategy.ask(observations, rng)
+            else:
+                proposal = Proposal(self._task.space.sample(rng), "random (nothing new proposed)")
+            if (kept := self._keep_limits(proposal, rng)) and kept.plan not in history:
+                return kept
+        plan = next((plan for plan in self._small_space() if plan not in history), None)
+        return None if plan is None else Proposal(plan, "enumeration")
+
+    def _keep_limits(self, proposal: Proposal, rng: np.random.Generator) -> Proposal | None:
+        """The proposal, repaired where it breaks a limit. A probe may break one: it never enters the front."""
+        if proposal.probe or self._task.feasible(proposal.plan):
+            return proposal
+        plan = repair(proposal.plan, self._task.space, self._task.limits, rng)
+        return None if plan is None else Proposal(plan, f"{proposal.origin}, repaired", proposal.probe)
+
+    def _small_space(self) -> Iterator[Plan]:
+        """Every plan that keeps the limits, where the space is small enough to go through."""
+        if self._task.space.size > SMALL:
+            return iter(())
+        return (plan for plan in self._task.space.enumerate() if self._task.feasible(plan))
+
+
+def pick_baselines(task: Task) -> list[Proposal]:
+    """The hand-made patterns that every search tries first; dense always, the others as far as a share of the budget
+    reaches, spread over their FLOPs."""
+    dense, *others = [
+        Proposal(plan, f"baseline {name}")
+        for name, plan in baselines(task.space).items()
+        if plan.is_dense or task.feasible(plan)
+    ]
+    room = max(0, int(task.budget * BASELINE_SHARE) - 1)
+    if len(others) > room:
+        others.sort(key=lambda proposal: task.flops_ratio(proposal.plan))
+        step = len(others) / room if room else 0
+        others = [others[int(index * step)] for index in range(room)]
+    return [dense, *others]

@@ -1,0 +1,35 @@
+"""The sensitivity scan: plans that change one block."""
+
+import numpy as np
+
+from spaces.plan import Block, Op, Plan
+from spaces.spaces import Space
+
+#: The ops that save most come first: with a small budget the scan ends after them.
+_CHEAPEST_FIRST = (Op.SKIP_BLOCK, Op.SKIP_FFN, Op.SKIP_ATTN, Op.PARALLEL)
+
+
+def scan(space: Space, limit: int) -> list[Plan]:
+    """Plans of the space with one changed block, at most `limit`: op after op, whole blocks first; of the op that does
+    not fit as a whole, some, spread over the depth."""
+    dense = Plan.dense(space.num_blocks)
+    singles = [plan for plan in space.neighbors(dense) if plan.num_changed == 1]
+    found: list[Plan] = []
+    for op in _CHEAPEST_FIRST:
+        own = [plan for plan in singles if changed(plan)[1].op is op]
+        room = max(0, limit - len(found))
+        if len(own) > room:
+            own = [own[pick] for pick in np.unique(np.linspace(0, len(own) - 1, room).round().astype(int))]
+        found += own
+    return found
+
+
+def changed(plan: Plan) -> tuple[int, Block]:
+    """The first changed block of a plan and what is done to it."""
+    return next((index, block) for index, block in enumerate(plan.blocks) if block.op is not Op.KEEP)
+
+
+def change(plan: Plan) -> str:
+    """The first change as text, for the origin of a proposal."""
+    index, block = changed(plan)
+    return f"{block.name} {index}"

@@ -1,0 +1,24 @@
+"""Plans as sets of sub-layers that are left out, for algorithms that remove one after another."""
+
+from spaces.plan import Op, Plan
+from spaces.spaces import Space
+
+_OP = {(True, True): Op.KEEP, (False, True): Op.SKIP_ATTN, (True, False): Op.SKIP_FFN, (False, False): Op.SKIP_BLOCK}
+
+
+def num_out(plan: Plan) -> int:
+    """Attentions and FFNs that don't run."""
+    return 2 * len(plan) - plan.num_attention - plan.num_ffn
+
+
+def steps_down(space: Space, plan: Plan) -> list[Plan]:
+    """The neighbors that leave out least more than `plan`: a sub-layer where the space has halves, else a block."""
+    fewer = [(num_out(other), other) for other in space.neighbors(plan) if num_out(other) > num_out(plan)]
+    least = min((count for count, _ in fewer), default=0)
+    return [other for count, other in fewer if count == least]
+
+
+def join(first: Plan, second: Plan) -> Plan:
+    """The plan that leaves out what either of two leaves out."""
+    pairs = zip(first.ops, second.ops, strict=True)
+    return Plan.of(_OP[a.runs_attention and b.runs_attention, a.runs_ffn and b.runs_ffn] for a, b in pairs)

@@ -1,0 +1,108 @@
+"""A Gaussian process on plans: what accuracy a plan will have, and how sure that is.
+
+A plan is a row of bits: per block whether its attention is left out, its FFN, and whether both run in parallel. Two
+plans are alike as far as their bits agree: the kernel is a linear part (every bit has an effect of its own) and the
+product over the bits of exp(-weight) where they differ, which holds interactions of any order (the kernel of Hamming
+distances with a weight a bit). Weights, scales and noise are fitted to the marginal likelihood.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import cho_solve, cholesky, solve_triangular
+from scipy.optimize import minimize
+
+from search.strategies.prior import Floats, Prior
+
+LENGTH_PRIOR, SCALE_PRIOR = 1.0, 2.0
+"""Standard deviations of the normal priors on the logarithms of the weights and of the scales."""
+MOST_FITTED = 150
+"""Points that weights are fitted to at most: a fit costs the third power of them."""
+MOST_STEPS = 25
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """Hyperparameters, for F bits."""
+
+    linear: float
+    """Variance of a bit's own effect."""
+    product: float
+    """Variance of what interactions add."""
+    noise: float
+    weights: Floats
+    """(F,) how fast the product falls with a difference in a bit."""
+
+    def between(self, first: Floats, second: Floats) -> Floats:
+        """(N, M) covariances of (N, F) and (M, F) bits."""
+        alike = (first - 0.5) @ (second - 0.5).T
+        return self.linear * alike + self.product * np.exp(-_distances(first, second, self.weights))
+
+    def variances(self, bits: Floats) -> Floats:
+        """(N,) prior variances."""
+        return np.full(len(bits), self.linear * bits.shape[1] / 4 + self.product)
+
+
+class Surrogate:
+    """The posterior given N measured plans."""
+
+    def __init__(self, kernel: Kernel, prior: Prior, bits: Floats, values: Floats) -> None:
+        self._kernel, self._prior, self._bits = kernel, prior, bits
+        covariance = kernel.between(bits, bits)
+        covariance[np.diag_indices_from(covariance)] += kernel.noise
+        self._factor = cholesky(covariance, lower=True, check_finite=False)
+        self._solved = cho_solve((self._factor, True), values - prior.mean(bits), check_finite=False)
+
+    def predict(self, bits: Floats) -> tuple[Floats, Floats]:
+        """Mean and standard deviation of (M, F) plans: (M,) each."""
+        cross = self._kernel.between(self._bits, bits)
+        mean = self._prior.mean(bits) + cross.T @ self._solved
+        explained = solve_triangular(self._factor, cross, lower=True, check_finite=False)
+        variance = self._kernel.variances(bits) - (explained**2).sum(0)
+        return mean, np.sqrt(np.maximum(variance, 1e-12))
+
+
+def fit(prior: Prior, bits: Floats, values: Floats) -> Kernel:
+    """The most likely kernel for N measured plans, under broad priors around the scan's weights and the spread that
+    the prior mean leaves."""
+    residuals = values - prior.mean(bits)
+    spread = float((residuals**2).mean()) + 1e-4
+    start = np.log(np.concatenate([[spread / 4, spread, spread / 100], prior.weights]))
+    deviation = np.concatenate([[SCALE_PRIOR] * 3, np.full(len(prior.weights), LENGTH_PRIOR)])
+
+    def loss(logs: Floats) -> tuple[float, Floats]:
+        value, slope = _negative_likelihood(np.exp(logs), bits, residuals)
+        off = (logs - start) / deviation
+        return value + 0.5 * float(off @ off), slope + off / deviation
+
+    bounds = [(s - 3 * d, s + 3 * d) for s, d in zip(start, deviation, strict=True)]
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": MOST_STEPS}).x
+    linear, product, noise, *weights = np.exp(found)
+    return Kernel(linear, product, noise, np.array(weights))
+
+
+def _negative_likelihood(parameters: Floats, bits: Floats, residuals: Floats) -> tuple[float, Floats]:
+    """Negative log marginal likelihood and its slope along the logarithm of every parameter."""
+    linear, product, noise = parameters[:3]
+    weights = parameters[3:]
+    gram = (bits - 0.5) @ (bits - 0.5).T
+    decay = product * np.exp(-_distances(bits, bits, weights))
+    covariance = linear * gram + decay
+    covariance[np.diag_indices_from(covariance)] += noise + 1e-9
+    factor = cholesky(covariance, lower=True, check_finite=False)
+    solved = cho_solve((factor, True), residuals, check_finite=False)
+    value = 0.5 * residuals @ solved + np.log(np.diag(factor)).sum()
+    inverse = cho_solve((factor, True), np.eye(len(residuals)), check_finite=False)
+    pull = 0.5 * (np.outer(solved, solved) - inverse)  # d log likelihood / d covariance
+    pulled = pull * decay
+    # Where bits differ, x + y - 2xy = 1; summed over all pairs without a table a bit.
+    rows = pulled.sum(1)
+    differ = 2 * bits.T @ rows - 2 * ((pulled @ bits) * bits).sum(0)
+    slope = np.concatenate([[linear * (pull * gram).sum(), pulled.sum(), noise * np.trace(pull)], -weights * differ])
+    return float(value), -slope
+
+
+def _distances(first: Floats, second: Floats, weights: Floats) -> Floats:
+    """(N, M) sums of the weights of the bits that differ."""
+    weighted = first * weights
+    return weighted.sum(1)[:, None] + (second @ weights)[None] - 2 * weighted @ second.T

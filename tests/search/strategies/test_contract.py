@@ -1,0 +1,84 @@
+"""What every strategy must keep, whatever it does."""
+
+import pytest
+
+from objectives.hypervolume import hypervolume
+from search.goals import MAXIMIZE, REFERENCE
+from search.strategies import STRATEGIES, load_strategy
+from tests.search.strategies.landscape import additive_accuracy, flops_ratio, search, task
+
+OWN = tuple(name for name in STRATEGIES if name not in ("tpe", "nsga2", "gp"))
+CASES = [(name, space) for name in STRATEGIES for space in ("blocks", "layers", "interval") if name != "gp"]
+CASES = [case for case in CASES if case not in (("additive", "interval"), ("evopress", "interval"))]
+
+
+@pytest.mark.parametrize(("name", "space"), CASES)
+def test_plans_lie_in_the_space_and_none_comes_twice(name: str, space: str) -> None:
+    wanted = task(space)
+    plans = [proposal.plan for proposal in search(wanted, name)]
+    assert len(plans) == wanted.budget
+    assert len(set(plans)) == wanted.budget
+    assert all(plan in wanted.space for plan in plans)
+
+
+@pytest.mark.parametrize(("name", "space"), [case for case in CASES if case[0] in OWN])
+def test_parallel_workers_get_different_plans(name: str, space: str) -> None:
+    plans = [proposal.plan for proposal in search(task(space), name, workers=4)]
+    assert len(set(plans)) == 40
+
+
+@pytest.mark.parametrize("name", [name for name in STRATEGIES if name != "gp"])
+def test_the_seed_decides(name: str) -> None:
+    first, again, other = (search(task("layers", seed=seed), name) for seed in (0, 0, 1))
+    assert first == again
+    if name not in ("greedy", "one-shot", "interval-grid"):
+        assert first != other
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_nothing_is_remembered_but_the_history(name: str) -> None:
+    wanted = task("layers")
+    assert search(wanted, lambda: load_strategy(name, wanted)) == search(wanted, name)
+
+
+@pytest.mark.parametrize("name", [name for name in STRATEGIES if name != "gp"])
+@pytest.mark.parametrize("space", ["blocks", "layers"])
+def test_only_probes_and_the_dense_plan_break_a_limit(name: str, space: str) -> None:
+    wanted = task(space, max_flops=0.6)
+    proposals = search(wanted, name)
+    assert all(proposal.probe or wanted.feasible(proposal.plan) for proposal in proposals[1:])
+    if name != "greedy":  # it has a long way down through plans that break the limit
+        assert any(not proposal.probe for proposal in proposals[-5:])
+
+
+def test_gp_proposes_new_plans_of_the_space() -> None:
+    wanted = task("blocks", budget=14)
+    plans = [proposal.plan for proposal in search(wanted, "gp")]
+    assert len(set(plans)) == 14
+    assert all(plan in wanted.space for plan in plans)
+
+
+@pytest.mark.parametrize("name", ["guided", "additive", "one-shot"])
+def test_where_losses_add_up_the_front_is_found_soon(name: str) -> None:
+    wanted = task("blocks", budget=40)
+    exact = [(additive_accuracy(plan), flops_ratio(plan)) for plan in wanted.space.enumerate()]
+    found = [(additive_accuracy(p.plan), flops_ratio(p.plan)) for p in search(wanted, name)]
+    best = hypervolume(exact, REFERENCE, MAXIMIZE)
+    assert hypervolume(found, REFERENCE, MAXIMIZE) == pytest.approx(best, rel=0.003)
+    drawn = [(additive_accuracy(p.plan), flops_ratio(p.plan)) for p in search(wanted, "random")]
+    assert hypervolume(drawn, REFERENCE, MAXIMIZE) < 0.97 * best
+
+
+def test_greedy_takes_the_path_of_least_loss() -> None:
+    plans = [proposal.plan for proposal in search(task("blocks", num_blocks=6, budget=30), "greedy")]
+    by_size = {size: [plan for plan in plans if plan.num_changed == size] for size in range(1, 7)}
+    for size in range(1, 6):
+        best = max(by_size[size], key=additive_accuracy)
+        further = [best.replace(block, "skip_block") for block, op in enumerate(best.ops) if op == "keep"]
+        assert set(further) <= set(by_size[size + 1])
+
+
+@pytest.mark.parametrize("name", ["additive", "evopress"])
+def test_what_needs_independent_blocks_is_refused_elsewhere(name: str) -> None:
+    with pytest.raises(ValueError, match=rf"strategy '{name}' must have a space whose blocks .* got 'interval': use"):
+        load_strategy(name, task("interval"))

@@ -1,0 +1,133 @@
+"""The parts of `guided`, each against a slower way to the same number."""
+
+
+import numpy as np
+import pytest
+
+from objectives.hypervolume import hypervolume
+from search.goals import MAXIMIZE, REFERENCE
+from search.strategies.children import children
+from search.strategies.coding import Coding
+from search.strategies.improvement import expected_improvement
+from search.strategies.learning import Learner, _values
+from search.strategies.prior import Prior, prior_of
+from search.strategies.strategy import Observation
+from search.strategies.surrogate import Kernel, Surrogate, _negative_likelihood, fit
+from spaces.plan import Op, Plan
+from spaces.spaces import load_space
+from tests.search.strategies.landscape import flops_ratio, observed, task
+
+RNG = np.random.default_rng(5)
+BITS = (RNG.random((30, 8)) < 0.5).astype(float)
+VALUES = RNG.random(30)
+KERNEL = Kernel(linear=0.1, product=0.3, noise=0.01, weights=RNG.random(8))
+PRIOR = Prior(0.9, np.full(8, 0.05), 1.0)
+
+
+def test_the_posterior_is_the_textbook_one() -> None:
+    def covariance(one: np.ndarray, two: np.ndarray) -> float:
+        differ = (one != two).astype(float)
+        return float(0.1 * ((one - 0.5) @ (two - 0.5)) + 0.3 * np.exp(-KERNEL.weights @ differ))
+
+    train, at = BITS[:20], BITS[20:]
+    inside = np.array([[covariance(a, b) for b in train] for a in train]) + 0.01 * np.eye(20)
+    across = np.array([[covariance(a, b) for b in train] for a in at])
+    mean = PRIOR.mean(at) + across @ np.linalg.solve(inside, VALUES[:20] - PRIOR.mean(train))
+    variance = [covariance(a, a) - row @ np.linalg.solve(inside, row) for a, row in zip(at, across, strict=True)]
+    got_mean, got_deviation = Surrogate(KERNEL, PRIOR, train, VALUES[:20]).predict(at)
+    np.testing.assert_allclose(got_mean, mean, atol=1e-9)
+    np.testing.assert_allclose(got_deviation, np.sqrt(variance), atol=1e-7)
+
+
+def test_the_slope_of_the_likelihood_is_its_difference_quotient() -> None:
+    logs = np.log(np.concatenate([[0.2, 0.5, 0.02], KERNEL.weights]))
+    _, slope = _negative_likelihood(np.exp(logs), BITS, VALUES)
+    for place in range(len(logs)):
+        step = np.zeros(len(logs))
+        step[place] = 1e-5
+        up, down = (_negative_likelihood(np.exp(logs + sign * step), BITS, VALUES)[0] for sign in (1, -1))
+        assert slope[place] == pytest.approx((up - down) / 2e-5, rel=1e-4, abs=1e-5)
+
+
+def test_a_fit_finds_the_bits_that_matter() -> None:
+    values = 0.9 * np.exp(-2.0 * BITS[:, 0] * BITS[:, 1] - 1.0 * BITS[:, 2])
+    weights = fit(PRIOR, BITS, values).weights
+    assert weights[:3].min() > 2 * weights[3:].max()
+
+
+def test_expected_improvement_is_the_mean_growth_of_the_hypervolume() -> None:
+    front = np.array([[0.9, 1.0], [0.7, 0.6], [0.65, 0.7], [0.2, 0.3]])
+    costs, means, deviations = np.array([0.5, 0.65, 0.9]), np.array([0.5, 0.75, 0.1]), np.array([0.2, 0.1, 0.3])
+    got = expected_improvement(front, costs, means, deviations)
+    before = hypervolume(front, REFERENCE, MAXIMIZE)
+    for place in range(3):
+        draws = means[place] + deviations[place] * np.random.default_rng(place).standard_normal(20_000)
+        grown = [hypervolume([*front, (draw, costs[place])], REFERENCE, MAXIMIZE) for draw in draws]
+        assert got[place] == pytest.approx(np.mean(grown) - before, abs=1.5e-3)
+
+
+def test_the_prior_reads_tolls_off_the_scan() -> None:
+    coding = Coding(load_space("layers", 4))
+    tolls = np.linspace(0.02, 0.15, 12)
+    singles = [plan for plan in load_space("layers", 4).neighbors(Plan.dense(4))]
+    bits = coding.bits(coding.encode(singles))
+    prior = prior_of(bits, 0.8 * np.exp(-bits @ tolls), np.ones(len(bits), dtype=bool), 0.8)
+    np.testing.assert_allclose(prior.tolls, tolls, atol=0.01)
+    assert prior.steepness == 1.0
+    assert prior.mean(np.ones((1, 12)))[0] == pytest.approx(0.8 * np.exp(-tolls.sum()), rel=0.01)
+    steeper = prior_of(
+        np.concatenate([bits, [[1] * 12]]),
+        np.append(0.8 * np.exp(-bits @ tolls), 0.8 * np.exp(-2 * tolls.sum())),
+        np.append(np.ones(len(bits), dtype=bool), False),
+        0.8,
+    )
+    assert steeper.steepness > 1.0
+
+
+def test_halves_share_the_toll_of_a_whole_block_where_only_that_was_scanned() -> None:
+    coding = Coding(load_space("layers", 3))
+    plans = [Plan.parse(text) for text in ("b..", ".b.", "..b")]
+    prior = prior_of(coding.bits(coding.encode(plans)), np.array([0.2, 0.8, 0.8]), np.ones(3, dtype=bool), 0.9)
+    tolls = prior.tolls.reshape(3, 3)
+    assert tolls[0, 0] == pytest.approx(tolls[0, 1])
+    assert tolls[0, :2].sum() == pytest.approx(np.log(0.9 / 0.2), rel=0.05)
+
+
+@pytest.mark.parametrize("name", ["blocks", "layers", "interval"])
+def test_codes_and_children_are_plans_of_the_space(name: str) -> None:
+    space, rng = load_space(name, 9), np.random.default_rng(0)
+    coding = Coding(space)
+    plans = [space.sample(rng) for _ in range(20)]
+    assert [coding.decode(code) for code in coding.encode(plans)] == plans
+    born = [coding.decode(code) for code in children(space, coding, coding.encode(plans), 200, rng)]
+    assert all(child in space for child in born)
+    assert len(set(born)) > 20
+    assert len({child.num_changed for child in born}) > 3
+
+
+def test_bits_say_what_is_left_out() -> None:
+    coding = Coding(load_space("layers", 5))
+    rows = coding.bits(coding.encode([Plan.of([Op.KEEP, Op.SKIP_ATTN, Op.SKIP_FFN, Op.SKIP_BLOCK, Op.PARALLEL])]))
+    assert rows.reshape(5, 3).tolist() == [[0, 0, 0], [1, 0, 0], [0, 1, 0], [1, 1, 0], [0, 0, 1]]
+    assert Coding(load_space("blocks", 5)).bits(np.zeros((1, 5), dtype=np.int8)).shape == (1, 5)
+
+
+def test_trials_that_ended_early_are_lifted_by_what_later_rungs_added() -> None:
+    plan = Plan.dense(3)
+    seen = [(0.5, 0.6, 0.65), (0.4, 0.44), (0.3,)]
+    trials = [Observation(number, plan, "", "pruned", 1.0, accuracies) for number, accuracies in enumerate(seen)]
+    np.testing.assert_allclose(_values(trials), [0.65, 0.49, 0.3 + 0.07 + 0.05])
+
+
+def test_running_trials_count_with_what_is_expected_of_them() -> None:
+    wanted = task("blocks", num_blocks=6)
+    learner = Learner(wanted, Coding(wanted.space))
+    plans = list(wanted.space.neighbors(Plan.dense(6)))
+    trials = [*observed([Plan.dense(6), *plans])]
+    running = Observation(99, Plan.parse("bb...."), "", "running", flops_ratio(Plan.parse("bb....")))
+    alone, together = learner.learn(trials), learner.learn([*trials, running])
+    assert alone is not None and together is not None
+    assert len(together.front) == len(alone.front) + 1
+    at = Coding(wanted.space).bits(Coding(wanted.space).encode([running.plan]))
+    assert together.surrogate.predict(at)[1] < 0.8 * alone.surrogate.predict(at)[1]
+    assert together.front[-1, 0] == pytest.approx(alone.surrogate.predict(at)[0][0])
