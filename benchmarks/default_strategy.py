@@ -72,6 +72,7 @@ def main(
     seeds: Annotated[int, typer.Option(help="Searches per strategy.")] = 5,
     space: Annotated[str, typer.Option(help="The space searched.")] = "layers",
     questions: Annotated[int, typer.Option(help="Questions of the search split a trial answers.")] = 256,
+    strategies: Annotated[str, typer.Option(help="Names, separated by commas.")] = "random,tpe,evolution,guided",
 ) -> None:
     """Print hypervolume per strategy and seed."""
     print(heading("Default strategy", budget=budget, seeds=seeds, space=space, questions=questions))

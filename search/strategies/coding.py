@@ -1,4 +1,4 @@
-"""Plans as rows of numbers: the place of every block's level (op, scope) among its choices, and bits of what it does."""
+"""Plans as rows of numbers: the place of every block's level (op, scope) among its choices, and what it does as bits."""
 
 from collections.abc import Iterable
 

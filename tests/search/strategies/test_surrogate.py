@@ -1,6 +1,5 @@
 """The parts of `guided`, each against a slower way to the same number."""
 
-
 import numpy as np
 import pytest
 
