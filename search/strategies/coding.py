@@ -1,4 +1,4 @@
-"""Plans as rows of numbers: the place of every block's level (op, scope) among its choices, and what it does as bits."""
+"""Plans as rows of numbers: the place of each level (op, scope) among a block's choices, and bits of what it does."""
 
 from collections.abc import Iterable
 
