@@ -80,7 +80,7 @@ def main(
     given = {"space": space, "budget": budget, "rungs": [{"questions": questions}], "threads": 1}
     volume, count = hand_made(load_settings(None, given), worker)
     print(f"{'hand-made':10} {volume:.4f}  ({count} patterns together)")
-    for strategy in ("random", "tpe", "nsga2", "evolution", "guided"):
+    for strategy in strategies.split(","):
         volumes = []
         for seed in range(seeds):
             out = folder / f"{strategy}-{seed}"

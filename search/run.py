@@ -17,7 +17,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 def run(
     budget: Annotated[int | None, typer.Option(help="Trials in all, baselines and scan included. [200]")] = None,
     space: Annotated[str | None, typer.Option(help="interval, blocks, layers or scoped. [layers]")] = None,
-    strategy: Annotated[str | None, typer.Option(help="One of search/strategies/. [guided]")] = None,
+    strategy: Annotated[str | None, typer.Option(help="One of search/strategies/. [evolution]")] = None,
     model: Annotated[str | None, typer.Option(help="embedded, a hub id, or a local folder. [embedded]")] = None,
     dataset: Annotated[str | None, typer.Option(help="embedded, a hub id, or a local folder. [embedded]")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the run. [runs/<name>]")] = None,

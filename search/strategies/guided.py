@@ -1,4 +1,4 @@
-"""The default strategy: evolution whose children are chosen by a surrogate.
+"""Evolution whose children are chosen by a surrogate: the best of all on tables of one fidelity.
 
 1. A sensitivity scan: every block changed alone, whole blocks first, counted in the budget.
 2. A Gaussian process on plans (`surrogate`) learns from everything measured so far, from the scan on.
