@@ -99,6 +99,7 @@ class TestExport:
         started = subprocess.Popen(
             command(run, "--to", old, "--trial", "1", "--force"), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background job ignores it
         )  # fmt: skip
         while not list(tmp_path.glob(".model.partial-*/model.safetensors")):
             assert started.poll() is None, started.communicate()
