@@ -7,13 +7,12 @@ lone half costs a layer of its own.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
 from spaces.names import unknown
-from spaces.plan import Op, Plan
+from spaces.plan import Block, Op, Plan
 from workers.families import Families
 
 
@@ -120,7 +119,7 @@ def export_route(plan: Plan, families: Families, form: str = "auto") -> Route:
 
 
 def pack_halves(plan: Plan) -> tuple[Layer, ...]:
-    """The layers of the exported decoder. Raises ExportError for an op or a scope that no row describes."""
+    """The layers of the exported decoder. Raises ExportError for an op, a scope or a pruning that no row describes."""
     layers: list[Layer] = []
     halves = list(_halves(plan))
     while halves:
@@ -135,15 +134,14 @@ def pack_halves(plan: Plan) -> tuple[Layer, ...]:
 
 
 def _halves(plan: Plan) -> Iterator[tuple[str, int]]:
-    for index, block in enumerate(json.loads(plan.to_json())["blocks"]):
-        op, *more = block.items()
-        if op[1] not in HALVES or more:
-            what = " with ".join([op[1], *(f"{key} {value}" for key, value in more)])
+    for index, block in enumerate(plan.blocks):
+        if block.op not in HALVES or block != Block(block.op):
             raise ExportError(
-                f"every block of an exported plan must be one of {', '.join(HALVES)} for all tokens, got {what} at "
-                f"block {index}: run this plan with workers.apply_plan, or export another trial"
+                f"every block of an exported plan must be one of {', '.join(HALVES)} for all tokens, with its weights "
+                f"unpruned, got {block.name} at block {index}: run this plan with workers.apply_plan, or export "
+                "another trial"
             )
-        yield from ((half, index) for half in HALVES[Op(op[1])])
+        yield from ((half, index) for half in HALVES[block.op])
 
 
 def _stock(plan: Plan, families: Families, layers: tuple[Layer, ...]) -> Route:
