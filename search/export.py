@@ -32,6 +32,8 @@ def export(
     dtype: Annotated[str, typer.Option(help="auto (the search's), float32, bfloat16 or float16.")] = "auto",
     questions: Annotated[int | None, typer.Option(min=1, help="Test questions the export must answer. [all]")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a folder that is there already.")] = False,
+    push_to_hub: Annotated[str | None, typer.Option(help="Upload the finished folder to this hub repository.")] = None,
+    private: Annotated[bool, typer.Option("--private", help="Make that repository a private one.")] = False,
 ) -> None:
     """Export a plan as a model folder, checked by loading it in a fresh process."""
     import signal
@@ -46,7 +48,10 @@ def export(
     given = {rule: value for rule, value in rules.items() if value is not None}
     try:
         with one_line_errors():
-            export_plan(out, to, storage=storage, form=form, dtype=dtype, questions=questions, force=force, **given)
+            export_plan(
+                out, to, storage=storage, form=form, dtype=dtype, questions=questions, force=force,
+                push_to_hub=push_to_hub, private=private, **given,
+            )  # fmt: skip
     except KeyboardInterrupt:
         typer.echo(f"stopped: {to} is as it was", err=True)
         raise typer.Exit(130) from None
@@ -61,6 +66,8 @@ def export_plan(
     dtype: str = "auto",
     questions: int | None = None,
     force: bool = False,
+    push_to_hub: str | None = None,
+    private: bool = False,
     say: Any = print,
     **rule: Any,
 ) -> list[int | None]:
@@ -76,8 +83,10 @@ def export_plan(
     from search.export_request import request_of
     from search.open_folder import open_results
     from workers.export.folder import check_target
+    from workers.export.hub import check_repository, push
 
     name, value = _only(rule)
+    _check_push(name, push_to_hub, private)
     to = Path(to)
     results = open_results(Path(out), storage)
     try:
@@ -89,6 +98,8 @@ def export_plan(
     finally:
         results.close()
     check_target(to.absolute(), force)
+    if push_to_hub:
+        check_repository(push_to_hub, force)
     for each in chosen:
         say(f"{_title(each)}: {each.why}")
 
@@ -96,7 +107,17 @@ def export_plan(
 
     export(requests, to, force, say)
     say(f"Written: {to}")
+    if push_to_hub:
+        say(f"Pushed: {push(to, push_to_hub, private)}")
     return [each.record.trial.number if each.record else None for each in chosen]
+
+
+def _check_push(rule: str, repository: str | None, private: bool) -> None:
+    """Raises ValueError where the options for the hub don't go together."""
+    if repository and rule == "front":
+        raise ValueError("--push-to-hub takes one model, got --front with one folder a trial: export one of its trials")
+    if private and not repository:
+        raise ValueError("--private is about a repository on the hub, got no --push-to-hub: name the repository")
 
 
 def _only(rule: dict[str, Any]) -> tuple[str, Any]:
