@@ -28,7 +28,7 @@ def export(
         float | None, typer.Option(help="The cheapest that keeps this share of the dense accuracy.")
     ] = None,
     front: Annotated[bool, typer.Option("--front", help="The whole front, one folder each.")] = False,
-    form: Annotated[str, typer.Option("--format", help="auto, transformers or remote-code.")] = "auto",
+    form: Annotated[str, typer.Option("--format", help="auto, transformers, remote-code or nemotron-nas.")] = "auto",
     dtype: Annotated[str, typer.Option(help="auto (the search's), float32, bfloat16 or float16.")] = "auto",
     questions: Annotated[int | None, typer.Option(min=1, help="Test questions the export must answer. [all]")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a folder that is there already.")] = False,
