@@ -29,9 +29,11 @@ class Badge(StrEnum):
     """The same, but some layers hold a half of zeros, whose parameters and FLOPs are not saved."""
     REMOTE = "remote code"
     """transformers with trust_remote_code=True, or `workers.load_exported`."""
+    NEMOTRON = "vLLM, llama.cpp, mlx-lm (nemotron-nas)"
+    """Engines that know `DeciLMForCausalLM`; the language model alone."""
 
 
-FORMATS = ("auto", "transformers", "remote-code")
+FORMATS = ("auto", "transformers", "remote-code", "nemotron-nas")
 """`auto` takes stock transformers wherever it can express the plan."""
 
 
@@ -88,6 +90,16 @@ class Route:
     layers: tuple[Layer, ...]
     notes: tuple[str, ...]
 
+    def fills(self, number: int) -> bool:
+        """Whether the missing half of layer `number` is there as zeros.
+
+        Engines add the first attention to the residual that everything else is added to: in nemotron-nas the first
+        layer always has one.
+        """
+        return self.badge is Badge.ZEROED or (
+            self.badge is Badge.NEMOTRON and number == 0 and self.layers[number].attention is None
+        )
+
     @property
     def lone(self) -> tuple[Layer, ...]:
         """Layers that hold one half only."""
@@ -109,10 +121,12 @@ def export_route(plan: Plan, families: Families, form: str = "auto") -> Route:
         raise unknown("export format", form, FORMATS)
     layers = pack_halves(plan)
     needs_code = [layer for layer in layers if layer.parallel]
-    if form == "transformers" and needs_code:
+    if form in ("transformers", "nemotron-nas") and needs_code:
         raise ExportError(
-            f"--format transformers must be a plan without parallel blocks, got '{plan}': use --format remote-code"
+            f"--format {form} must be a plan without parallel blocks, got '{plan}': use --format remote-code"
         )
+    if form == "nemotron-nas":
+        return _nemotron(plan, families, layers)
     if form == "remote-code" or needs_code:
         return _remote(plan, families, layers, bool(needs_code))
     return _stock(plan, families, layers)
@@ -161,6 +175,25 @@ def _stock(plan: Plan, families: Families, layers: tuple[Layer, ...]) -> Route:
         "parameters and FLOPs are not saved: --format remote-code saves them"
     )
     return Route(Badge.ZEROED, layers, (note,))
+
+
+def _nemotron(plan: Plan, families: Families, layers: tuple[Layer, ...]) -> Route:
+    text = families.text
+    heads = text["num_attention_heads"]
+    rules = {
+        "a Llama decoder": text.get("model_type", families.model.default_text["model_type"]) == "llama",
+        "an FFN whose channels are a multiple of 256": text["intermediate_size"] % 256 == 0,
+        "heads that together are as wide as the model": text["hidden_size"]
+        == heads * (text.get("head_dim") or text["hidden_size"] // heads),
+        "a layer": bool(layers),
+    }
+    for rule, holds in rules.items():
+        if not holds:
+            raise ExportError(f"--format nemotron-nas must be {rule}, got another one for '{plan}': use --format auto")
+    notes = ["the language model alone: the vision tower is that of the base model, the projector is in mapping_module"]
+    if layers[0].attention is None:
+        notes.append("the first layer has an attention of zeros, as engines expect one there")
+    return Route(Badge.NEMOTRON, layers, tuple(notes))
 
 
 def _remote(plan: Plan, families: Families, layers: tuple[Layer, ...], needed: bool) -> Route:
