@@ -94,6 +94,10 @@ class LoadedModel:
         ids = [own, *(listed if isinstance(listed, list) else [listed])]
         return tuple(dict.fromkeys(i for i in ids if i is not None))
 
+    def answer_tokens(self, answer: str) -> tuple[int, ...]:
+        """Token ids of an answer to be learned or judged, end-of-sequence token included."""
+        return (*self.processor.tokenizer(answer, add_special_tokens=False).input_ids, self.end_tokens[0])
+
 
 def load_model(source: ModelSource) -> LoadedModel:
     """Loads model and processor as transformers does for the folder or hub id, and finds what to train.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -85,9 +85,13 @@ class PackedSplit:
             answer_batch(loaded, self.features, batch, self.max_new_tokens, ids)
         return ids
 
-    def lesson(self, loaded: LoadedModel, chosen: Sequence[int], per_image: int) -> PackedBatch:
-        """The chosen samples with their answers in one batch of packs."""
+    def lesson(
+        self, loaded: LoadedModel, chosen: Sequence[int], per_image: int, answers: Sequence[str] | None = None
+    ) -> PackedBatch:
+        """The chosen samples with their answers, or others, in one batch of packs."""
         items = [self.items[index] for index in chosen]
+        if answers is not None:
+            items = [replace(i, answer=loaded.answer_tokens(a)) for i, a in zip(items, answers, strict=True)]
         (batch,) = pack(
             items,
             per_image,
@@ -102,6 +106,14 @@ class PackedSplit:
         """(labeled positions, vocabulary) float32 logits of the answer tokens."""
         hidden = read(loaded, lesson, self.features)
         return loaded.head(hidden[lesson.labels != IGNORED]).float()
+
+    def rows(self, loaded: LoadedModel, lesson: PackedBatch) -> list[tuple[Tensor, Tensor]]:
+        """(B, T) rows that are no padding, and their token groups, of the one pass of the decoder."""
+        return [(lesson.segment >= 0, lesson.groups(loaded.image_token))]
+
+    def sequences_at_once(self, loaded: LoadedModel) -> int:
+        """How many questions fit into a batch, each in a sequence of its own."""
+        return max(1, TOKENS_AT_ONCE // self._pack_tokens(loaded, 1))
 
     def steps(self, loaded: LoadedModel) -> tuple[Callable[[], None], Callable[[], None]]:
         """Prefill from cached image features to the first token, and one further token."""
@@ -177,11 +189,10 @@ def _tokenize(loaded: LoadedModel, sample: Sample, row: int, spans: Sequence[tup
     has_bos = tokenizer.bos_token is not None and text.startswith(tokenizer.bos_token)
     ids = tokenizer(text, add_special_tokens=not has_bos).input_ids
     place = ids.index(loaded.image_token)
-    answer = tokenizer(target(sample), add_special_tokens=False).input_ids
     return Tokenized(
         image=row,
         prompt=(*ids[:place], *spans[row], *ids[place + 1 :]),
-        answer=(*answer, loaded.end_tokens[0]),
+        answer=loaded.answer_tokens(target(sample)),
     )
 
 

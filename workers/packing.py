@@ -57,6 +57,11 @@ class PackedBatch:
         """(labeled positions,) the labels there are, pack by pack."""
         return self.labels[self.labels != IGNORED]
 
+    @property
+    def order(self) -> Tensor:
+        """(items,) which item's answer comes when in `targets`."""
+        return self.owner[self.owner >= 0]
+
     def mask(self, dtype: torch.dtype) -> Tensor:
         """(B, 1, T, T) additive attention mask: 0 where a row may attend, else the least number."""
         row, column = self.segment[:, :, None], self.segment[:, None, :]

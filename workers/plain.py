@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from transformers import LogitsProcessor, LogitsProcessorList
 
+from spaces.scope import Group
 from workers.finite import check_logits
 from workers.inputs import on_device
 from workers.loading import LoadedModel
@@ -23,6 +24,7 @@ from workers.prompts import target
 from workers.replay import Recording, join, sketch
 from workers.samples import Sample
 from workers.talk import Talk
+from workers.token_groups import CODES, prompt_groups
 
 TOKENS_AT_ONCE = 8192
 """Prompt tokens in a batch, about: what bounds the memory of the KV cache."""
@@ -46,6 +48,11 @@ class PlainBatch:
         assert self.answers is not None, "a lesson has answers"
         return self.answers[self.answers != IGNORED]
 
+    @property
+    def order(self) -> Tensor:
+        """(B,) which question's answer comes when in `targets`."""
+        return torch.arange(len(self.images))
+
 
 class PlainSplit:
     """A split, ready for the model. Made once; all trials read the same."""
@@ -54,7 +61,7 @@ class PlainSplit:
         self.samples = tuple(samples)
         numbers: dict[str, int] = {}
         self.images = tuple(numbers.setdefault(sample.image_id, len(numbers)) for sample in samples)
-        self.answers = tuple(_answer(loaded, sample) for sample in samples)
+        self.answers = tuple(loaded.answer_tokens(target(sample)) for sample in samples)
         self.max_new_tokens = max(map(len, self.answers))
         self._recorded: dict[int, Recording] = {}
         self._batches: list[PlainBatch] = []
@@ -68,10 +75,13 @@ class PlainSplit:
             ids += self._generate(loaded, self._batch(loaded, number))
         return ids[:questions]
 
-    def lesson(self, loaded: LoadedModel, chosen: Sequence[int], per_image: int) -> PlainBatch:
-        """The chosen samples with their answers; every one is a sequence of its own, whatever `per_image` is."""
-        longest = max(len(self.answers[index]) for index in chosen)
-        rows = [[*self.answers[i], *[IGNORED] * (longest - len(self.answers[i]))] for i in chosen]
+    def lesson(
+        self, loaded: LoadedModel, chosen: Sequence[int], per_image: int, answers: Sequence[str] | None = None
+    ) -> PlainBatch:
+        """The chosen samples with their answers, or others; each a sequence of its own, whatever `per_image` is."""
+        ids = [self.answers[i] for i in chosen] if answers is None else [*map(loaded.answer_tokens, answers)]
+        longest = max(map(len, ids))
+        rows = [[*answer, *[IGNORED] * (longest - len(answer))] for answer in ids]
         return self._make(loaded, chosen, torch.tensor(rows, device=loaded.device))
 
     def answer_logits(self, loaded: LoadedModel, lesson: PlainBatch) -> Tensor:
@@ -85,6 +95,17 @@ class PlainSplit:
             fed = answers[:, :-1].masked_fill(answers[:, :-1] == IGNORED, loaded.pad_token)
             logits = torch.cat([logits, talk.feed(fed)], dim=1)
         return logits[answers != IGNORED].float()
+
+    def rows(self, loaded: LoadedModel, lesson: PlainBatch) -> list[tuple[Tensor, Tensor]]:
+        """(B, T) rows that are no padding, and their token groups: of the prompts, then of the answers that are fed."""
+        prompts = lesson.inputs["attention_mask"].bool(), prompt_groups(lesson.inputs["input_ids"], loaded.image_tokens)
+        assert lesson.answers is not None, "a lesson has answers"
+        fed = lesson.answers[:, 1:] != IGNORED
+        return [prompts, *([(fed, torch.full(fed.shape, CODES[Group.GENERATED]))] if fed.shape[1] else [])]
+
+    def sequences_at_once(self, loaded: LoadedModel) -> int:
+        """How many questions fit into a batch."""
+        return self._rows
 
     def steps(self, loaded: LoadedModel) -> tuple[Callable[[], None], Callable[[], None]]:
         """Prefill from what the vision tower returned to the first token, and one further token."""
@@ -173,11 +194,6 @@ def _greedy(loaded: LoadedModel, tokens: int) -> dict[str, Any]:
 
 def _asked(samples: Sequence[Sample]) -> tuple[list[str], list[Any]]:
     return [sample.question for sample in samples], [sample.image for sample in samples]
-
-
-def _answer(loaded: LoadedModel, sample: Sample) -> tuple[int, ...]:
-    ids = loaded.processor.tokenizer(target(sample), add_special_tokens=False).input_ids
-    return (*ids, loaded.end_tokens[0])
 
 
 def _up_to_end(ids: list[int], end_tokens: Sequence[int]) -> list[int]:

@@ -20,11 +20,15 @@ from workers.samples import Sample
 
 
 class Lesson(Protocol):
-    """Questions with the answers to be learned."""
+    """Questions with the answers to be learned or judged."""
 
     @property
     def targets(self) -> Tensor:
         """(labeled positions,) token ids of the answers, end-of-sequence included, one answer after another."""
+
+    @property
+    def order(self) -> Tensor:
+        """(questions,) which of the questions asked for comes when in `targets`."""
 
 
 class Prepared(Protocol):
@@ -44,11 +48,22 @@ class Prepared(Protocol):
     def answer_ids(self, loaded: LoadedModel, questions: int) -> list[list[int]]:
         """Greedy answers to the first `questions` questions, as token ids. Raises NonFinite."""
 
-    def lesson(self, loaded: LoadedModel, chosen: Sequence[int], per_image: int) -> Any:
-        """A batch of the chosen samples with their answers; at most `per_image` share a sequence."""
+    def lesson(
+        self, loaded: LoadedModel, chosen: Sequence[int], per_image: int, answers: Sequence[str] | None = None
+    ) -> Any:
+        """A `Lesson` of the chosen samples with their own answers, or with others given.
+
+        At most `per_image` questions share a sequence.
+        """
 
     def answer_logits(self, loaded: LoadedModel, lesson: Any) -> Tensor:
         """(labeled positions, vocabulary) float32 logits that should give `lesson.targets`."""
+
+    def rows(self, loaded: LoadedModel, lesson: Any) -> list[tuple[Tensor, Tensor]]:
+        """For every pass of the decoder in `answer_logits`: (B, T) bool, rows that are no padding, and (B, T) codes."""
+
+    def sequences_at_once(self, loaded: LoadedModel) -> int:
+        """How many questions fit into a batch, each in a sequence of its own."""
 
     def steps(self, loaded: LoadedModel) -> tuple[Callable[[], None], Callable[[], None]]:
         """Two things to time on the first question: prefill to the first token, and one further token after it."""
