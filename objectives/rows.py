@@ -31,11 +31,15 @@ def prefill_rows(block: Block, workload: Workload) -> Rows:
     return Rows(attending, keys, attending * keys, ffn)
 
 
-def decode_rows(block: Block, workload: Workload) -> Rows:
-    """Step t = 1, 2, ... feeds one token, which attends to the prompt and to t generated tokens."""
+def decode_rows(block: Block, workload: Workload, window: int | None = None) -> Rows:
+    """Step t = 1, 2, ... feeds one token, which attends to the prompt and to t generated tokens.
+
+    A sliding cache holds the last `window` of them. (In the prefill all scores are computed and then masked.)
+    """
     steps = workload.decode_steps
     attending = steps * block.runs_attention(Group.GENERATED)
-    pairs = attending * workload.prompt_tokens + _triangle(attending)
+    growing = attending if window is None else min(max(window - workload.prompt_tokens, 0), attending)
+    pairs = growing * workload.prompt_tokens + _triangle(growing) + (attending - growing) * (window or 0)
     return Rows(attending, attending, pairs, steps * block.runs_ffn(Group.GENERATED))
 
 

@@ -61,9 +61,14 @@ def anatomy_of(model: nn.Module) -> Anatomy:
         decoder = model.get_submodule(path.rpartition(".")[0])
         calls = _calls(decoder, blocks, model.config.get_text_config().hidden_size)
         parts = tuple(_parts(f"{path}.{index}", block, calls[index]) for index, block in enumerate(blocks))
-        found = (getattr(model.config, name, None) for name in _IMAGE_TOKENS)
-        _FOUND[model] = Anatomy(decoder, blocks, parts, frozenset(token for token in found if token is not None))
+        _FOUND[model] = Anatomy(decoder, blocks, parts, image_tokens_of(model.config))
     return _FOUND[model]
+
+
+def image_tokens_of(config: Any) -> frozenset[int]:
+    """The token ids that stand for what the vision tower saw."""
+    found = (getattr(config, name, None) for name in _IMAGE_TOKENS)
+    return frozenset(token for token in found if token is not None)
 
 
 def find_blocks(model: nn.Module) -> tuple[str, nn.ModuleList]:

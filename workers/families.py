@@ -16,16 +16,18 @@ Config = Mapping[str, Any]
 class DecoderFamily:
     """A text decoder of pre-norm residual blocks: h = x + attention(norm x), y = h + ffn(norm h)."""
 
-    attention: str
+    attention: str = "self_attn"
     """Child names inside one block."""
-    ffn: str
-    attention_norm: str
-    ffn_norm: str
-    gated_ffn: bool
-    keys: Mapping[str, str]
+    ffn: str = "mlp"
+    attention_norm: str = "input_layernorm"
+    ffn_norm: str = "post_attention_layernorm"
+    gated_ffn: bool = True
+    keys: Mapping[str, str] = field(default_factory=lambda: _TRANSFORMER_KEYS)
     """Field of `ModelShape` -> key of the text config."""
-    defaults: Config
-    """Values the config class takes for keys that `config.json` leaves out."""
+    is_parallel: bool = False
+    """Whether attention and FFN read the same input already."""
+    defaults: Config | None = None
+    """Values the config class takes for keys that `config.json` leaves out; None: the class itself is asked."""
     cache_argument: str = "past_key_values"
     """Keyword under which blocks and attentions receive the KV cache."""
 
@@ -99,12 +101,6 @@ _VIT_KEYS = {
 
 DECODERS: dict[str, DecoderFamily] = {
     "llama": DecoderFamily(
-        attention="self_attn",
-        ffn="mlp",
-        attention_norm="input_layernorm",
-        ffn_norm="post_attention_layernorm",
-        gated_ffn=True,
-        keys=_TRANSFORMER_KEYS,
         defaults={
             "num_hidden_layers": 32,
             "hidden_size": 4096,
@@ -113,8 +109,37 @@ DECODERS: dict[str, DecoderFamily] = {
             "vocab_size": 32000,
         },
     ),
+    "mistral": DecoderFamily(),
+    "qwen2": DecoderFamily(),
+    "qwen3": DecoderFamily(),
+    "qwen2_vl_text": DecoderFamily(),
+    "qwen2_5_vl_text": DecoderFamily(),
+    "qwen3_vl_text": DecoderFamily(),
+    "gemma": DecoderFamily(),
+    "gemma2": DecoderFamily(),
+    "gemma3_text": DecoderFamily(),
+    "phi3": DecoderFamily(),
+    "smollm3": DecoderFamily(),
+    "cohere2": DecoderFamily(is_parallel=True),
+    "opt": DecoderFamily(
+        gated_ffn=False,
+        keys={**_TRANSFORMER_KEYS, "num_kv_heads": "num_attention_heads", "ffn_size": "ffn_dim"},
+    ),
 }
 """`model_type` of the text config -> its row."""
+
+MAPPINGS = frozenset(
+    {
+        "multi_modal_projector",
+        "connector",
+        "language_projection",
+        "merger",
+        "deepstack_merger_list",
+        "modality_projection",
+        "image_to_text_projection",
+    }
+)
+"""What families call the mapping module between vision tower and decoder."""
 
 VISION_TOWERS: dict[str, VisionFamily] = {
     "clip_vision_model": VisionFamily(
@@ -180,6 +205,42 @@ class Families:
         return int(value)
 
 
+def has_rows(config: Config) -> bool:
+    """Whether rows describe all of a model, so that its `config.json` says everything."""
+    model = MODELS.get(config.get("model_type", ""))
+    if model is None:
+        return False
+    text = config.get(model.text_key) or model.default_text
+    vision = config.get(model.vision_key) or model.default_vision
+    decoder = DECODERS.get(text.get("model_type", model.default_text["model_type"]))
+    tower = vision.get("model_type", model.default_vision["model_type"])
+    return decoder is not None and decoder.defaults is not None and tower in VISION_TOWERS
+
+
+def decoder_row(name: str, text: Config) -> DecoderFamily:
+    """The row of a text config's `model_type`. Raises ValueError where there is none."""
+    row: DecoderFamily = _row("text decoder", DECODERS, name)
+    return row
+
+
+def decoder_sizes(row: DecoderFamily, text: Config) -> dict[str, Any]:
+    """The fields of `ModelShape` that a filled-in text config states."""
+    sizes = {field: text.get(key) for field, key in row.keys.items()}
+    return {
+        **sizes,
+        "num_kv_heads": sizes["num_kv_heads"] or sizes["num_heads"],
+        "head_size": sizes["head_size"] or sizes["hidden_size"] // sizes["num_heads"],
+        "gated_ffn": row.gated_ffn,
+    }
+
+
+def windows(text: Config, num_blocks: int) -> list[int | None]:
+    """Per block the tokens of its sliding window, None where it has none; by the rule of transformers' KV caches."""
+    window = text.get("sliding_window")
+    types = text.get("layer_types") or ["sliding_attention" if window else "full_attention"] * num_blocks
+    return [window if kind == "sliding_attention" else None for kind in types]
+
+
 def families_of(config: Config) -> Families:
     """The rows for a `config.json`, by its `model_type` and those inside it.
 
@@ -195,7 +256,7 @@ def families_of(config: Config) -> Families:
         decoder=decoder,
         vision=tower,
         config=_filled(config, model.defaults),
-        text=_filled(text, decoder.defaults),
+        text=_filled(text, decoder.defaults or {}),
         vision_config=_filled(vision, tower.defaults),
     )
 

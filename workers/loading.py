@@ -110,10 +110,10 @@ def load_model(source: ModelSource) -> LoadedModel:
     if source.attn_implementation not in ATTENTIONS:
         raise unknown("attention implementation", source.attn_implementation, ATTENTIONS)
     parse_lora(source.trainable)
-    _loading(source, lambda: _check_takes_images(source))
-    processor = _loading(source, lambda: load_processor(source))
+    reading(source, lambda: check_takes_images(source))
+    processor = reading(source, lambda: load_processor(source))
     form = prompt_form(model_type, getattr(processor, "chat_template", None) is not None, source.name)
-    model = _loading(source, lambda: _read_weights(source)).to(device).eval().requires_grad_(False)
+    model = reading(source, lambda: _read_weights(source)).to(device).eval().requires_grad_(False)
     return assemble(model, Asker(processor, form), source.trainable)
 
 
@@ -130,7 +130,8 @@ def assemble(model: Any, asker: Asker, trainable: str = MAPPING) -> LoadedModel:
     return LoadedModel(model, asker.processor, model.device, asker, mapping, weights, replay)
 
 
-def _check_takes_images(source: ModelSource) -> None:
+def check_takes_images(source: ModelSource) -> None:
+    """Raises NoVision, a ValueError, for a model that transformers knows no image-text-to-text class for."""
     from transformers import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING, AutoConfig
 
     options = {"revision": source.revision, "trust_remote_code": source.trust_remote_code}
@@ -161,7 +162,7 @@ def _read_weights(source: ModelSource) -> Any:
     )
 
 
-def _loading(source: ModelSource, load: Callable[[], T]) -> T:
+def reading(source: ModelSource, load: Callable[[], T]) -> T:
     """What `load` returns. Raises ValueError, in one line, where transformers can't."""
     try:
         return load()
