@@ -6,7 +6,8 @@ pair whether masked or not. Embeddings, norms, activations, rotary positions and
 
 A block whose op has a scope runs attention and FFN for the rows outside of it. Keys and values of the prompt are
 counted in full where they are kept for generated tokens, whose attention runs; otherwise with the rows that attend.
-Every workload runs with a KV cache.
+Every workload runs with a KV cache. A block that is narrower, by FFN channels or heads cut out, counts as narrow;
+weights that are zero change nothing here, but in a column of their own (`objectives.sparsity`).
 """
 
 from collections import Counter
@@ -14,12 +15,13 @@ from dataclasses import dataclass
 from itertools import repeat
 
 from objectives.memory import kv_bytes_per_token, parameter_bytes
+from objectives.rows import PROMPT, Rows, decode_rows, prefill_rows
+from objectives.sparsity import zero_flops
 from objectives.workload import Workload
 from spaces.plan import Block, Group, Op, Plan, PlanError
 from spaces.shape import ModelShape, VisionShape
 
-_PROMPT = (Group.VISUAL, Group.TEXT)
-_PASSES = (_PROMPT, (Group.GENERATED,))
+_PASSES = (PROMPT, (Group.GENERATED,))
 """The token groups of the prefill and those of a decode step."""
 
 
@@ -61,8 +63,8 @@ def flops(shape: ModelShape, plan: Plan, workload: Workload) -> Ledger:
             "write one character a block"
         )
     batch, kinds = workload.batch, Counter(plan.blocks)
-    prefill = sum(count * _prefill(shape, block, workload) for block, count in kinds.items())
-    decode = sum(count * _decode(shape, block, workload) for block, count in kinds.items())
+    prefill = sum(count * _block(shape, block, prefill_rows(block, workload)) for block, count in kinds.items())
+    decode = sum(count * _block(shape, block, decode_rows(block, workload)) for block, count in kinds.items())
     projector = sum(2 * inputs * outputs for inputs, outputs in shape.projector)
     return Ledger(
         vision=batch * workload.images * _vision(shape.vision),
@@ -82,6 +84,8 @@ class Costs:
     """FLOPs of the whole workload: the total of the ledger."""
     flops_ratio: float
     """`flops` over those of the dense plan."""
+    sparse_flops: float
+    """`flops` without the multiply-adds of weights that are zero: what kernels that skip them would leave."""
     depth: int
     """Sub-layers of the decoder that must run one after another."""
     parameter_bytes: int
@@ -92,7 +96,7 @@ class Costs:
     def as_dict(self) -> dict[str, float]:
         """Flat, ready for JSON; the places of the ledger as `flops_vision` and so on."""
         places = {f"flops_{name}": value for name, value in self.ledger.as_dict().items() if name != "total"}
-        names = ("flops", "flops_ratio", "depth", "parameter_bytes", "kv_bytes_per_token")
+        names = ("flops", "flops_ratio", "sparse_flops", "depth", "parameter_bytes", "kv_bytes_per_token")
         return {name: getattr(self, name) for name in names} | places
 
 
@@ -104,6 +108,7 @@ def costs(shape: ModelShape, plan: Plan, workload: Workload) -> Costs:
         ledger=ledger,
         flops=ledger.total,
         flops_ratio=ledger.total / dense.total,
+        sparse_flops=ledger.total - zero_flops(shape, plan, workload),
         depth=depth(plan),
         parameter_bytes=parameter_bytes(shape, plan),
         kv_bytes_per_token=kv_bytes_per_token(shape, plan),
@@ -131,20 +136,10 @@ def _sublayers(block: Block, before: Block | None, groups: tuple[Group, ...]) ->
     return attention + ffn
 
 
-def _prefill(shape: ModelShape, block: Block, workload: Workload) -> float:
-    tokens = {Group.VISUAL: workload.visual_tokens, Group.TEXT: workload.text_tokens}
-    rows = sum(tokens[group] for group in _PROMPT if block.runs_attention(group))
-    keys = workload.prompt_tokens if block.caches else rows
-    ffn_rows = sum(tokens[group] for group in _PROMPT if block.runs_ffn(group))
-    return _attention(shape, rows, keys, rows * keys) + _ffn(shape, ffn_rows)
-
-
-def _decode(shape: ModelShape, block: Block, workload: Workload) -> float:
-    """Step t = 1, 2, ... feeds one token, which attends to the prompt and to t generated tokens."""
-    steps = workload.decode_steps
-    attention, ffn = block.runs_attention(Group.GENERATED), block.runs_ffn(Group.GENERATED)
-    pairs = steps * workload.prompt_tokens + _triangle(steps)
-    return attention * _attention(shape, steps, steps, pairs) + ffn * _ffn(shape, steps)
+def _block(shape: ModelShape, block: Block, rows: Rows) -> float:
+    """One block in one kind of pass."""
+    narrow = shape.narrowed(block.pruning)
+    return _attention(narrow, rows.attending, rows.keys, rows.pairs) + _ffn(narrow, rows.ffn)
 
 
 def _attention(shape: ModelShape, rows: float, keys: float, pairs: float) -> float:
@@ -165,8 +160,3 @@ def _vision(vision: VisionShape) -> int:
     patches = 2 * vision.num_patches * width * vision.num_channels * vision.patch_size**2
     layer = 8 * rows * width * width + 4 * width * rows * rows + 4 * rows * width * vision.ffn_size
     return patches + vision.num_layers_run * layer
-
-
-def _triangle(n: float) -> float:
-    """1 + 2 + ... + n, and its polynomial for a fractional n."""
-    return n * (n + 1) // 2 if isinstance(n, int) else n * (n + 1) / 2

@@ -1,19 +1,27 @@
 """Memory of a plan in closed form: parameters that are left and the KV cache."""
 
-from spaces.plan import Plan
+from objectives.sparsity import whole_weights
+from spaces.plan import Block, Plan
 from spaces.shape import ModelShape, VisionShape
 
 
 def parameter_bytes(shape: ModelShape, plan: Plan) -> int:
-    """Bytes of the parameters that stay when attentions and FFNs that no token runs are removed with their norms."""
+    """Bytes of the parameters that stay when attentions and FFNs that no token runs are removed with their norms, and
+    channels and heads that are cut out with their weights. Weights that are zero stay."""
     removed = (len(plan) - plan.num_attention) * _attention(shape) + (len(plan) - plan.num_ffn) * _ffn(shape)
-    return (_all(shape) - removed) * shape.bytes_per_parameter
+    cut = sum(_cut(shape, block) for block in plan.blocks if block.pruning is not None)
+    return (_all(shape) - removed - cut) * shape.bytes_per_parameter
 
 
 def kv_bytes_per_token(shape: ModelShape, plan: Plan) -> int:
     """Bytes of the keys and values of one token of one sequence, in every block where a later token may attend."""
-    cached = 2 * shape.num_kv_heads * shape.head_size * shape.bytes_per_parameter
-    return cached * sum(block.caches for block in plan.blocks)
+    heads = sum(shape.narrowed(block.pruning).num_kv_heads for block in plan.blocks if block.caches)
+    return 2 * heads * shape.head_size * shape.bytes_per_parameter
+
+
+def _cut(shape: ModelShape, block: Block) -> int:
+    """Weights that a narrower block lacks."""
+    return sum(whole_weights(shape)) - sum(whole_weights(shape.narrowed(block.pruning)))
 
 
 def _attention(shape: ModelShape) -> int:

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from search.results import Results, TrialRecord
+    from search.results import Results
     from search.selection import Selected
-    from workers.export.request import ExportRequest
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -29,10 +28,12 @@ def export(
         float | None, typer.Option(help="The cheapest that keeps this share of the dense accuracy.")
     ] = None,
     front: Annotated[bool, typer.Option("--front", help="The whole front, one folder each.")] = False,
-    form: Annotated[str, typer.Option("--format", help="auto, transformers or remote-code.")] = "auto",
+    form: Annotated[str, typer.Option("--format", help="auto, transformers, remote-code or nemotron-nas.")] = "auto",
     dtype: Annotated[str, typer.Option(help="auto (the search's), float32, bfloat16 or float16.")] = "auto",
     questions: Annotated[int | None, typer.Option(min=1, help="Test questions the export must answer. [all]")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a folder that is there already.")] = False,
+    push_to_hub: Annotated[str | None, typer.Option(help="Upload the finished folder to this hub repository.")] = None,
+    private: Annotated[bool, typer.Option("--private", help="Make that repository a private one.")] = False,
 ) -> None:
     """Export a plan as a model folder, checked by loading it in a fresh process."""
     import signal
@@ -47,7 +48,10 @@ def export(
     given = {rule: value for rule, value in rules.items() if value is not None}
     try:
         with one_line_errors():
-            export_plan(out, to, storage=storage, form=form, dtype=dtype, questions=questions, force=force, **given)
+            export_plan(
+                out, to, storage=storage, form=form, dtype=dtype, questions=questions, force=force,
+                push_to_hub=push_to_hub, private=private, **given,
+            )  # fmt: skip
     except KeyboardInterrupt:
         typer.echo(f"stopped: {to} is as it was", err=True)
         raise typer.Exit(130) from None
@@ -62,6 +66,8 @@ def export_plan(
     dtype: str = "auto",
     questions: int | None = None,
     force: bool = False,
+    push_to_hub: str | None = None,
+    private: bool = False,
     say: Any = print,
     **rule: Any,
 ) -> list[int | None]:
@@ -74,21 +80,26 @@ def export_plan(
     Raises:
         ValueError: one line that says what can't be done and why; `to` is then as it was.
     """
+    from search.export_request import request_of
     from search.open_folder import open_results
     from workers.export.folder import check_target
+    from workers.export.hub import check_repository, push
 
     name, value = _only(rule)
+    _check_push(name, push_to_hub, private)
     to = Path(to)
     results = open_results(Path(out), storage)
     try:
         chosen = _choose(results, name, value)
         requests = {
-            _folder_name(each, name): _request(results, each, Path(out), form=form, dtype=dtype, questions=questions)
+            _folder_name(each, name): request_of(results, each, Path(out), form=form, dtype=dtype, questions=questions)
             for each in chosen
         }
     finally:
         results.close()
     check_target(to.absolute(), force)
+    if push_to_hub:
+        check_repository(push_to_hub, force)
     for each in chosen:
         say(f"{_title(each)}: {each.why}")
 
@@ -96,7 +107,17 @@ def export_plan(
 
     export(requests, to, force, say)
     say(f"Written: {to}")
+    if push_to_hub:
+        say(f"Pushed: {push(to, push_to_hub, private)}")
     return [each.record.trial.number if each.record else None for each in chosen]
+
+
+def _check_push(rule: str, repository: str | None, private: bool) -> None:
+    """Raises ValueError where the options for the hub don't go together."""
+    if repository and rule == "front":
+        raise ValueError("--push-to-hub takes one model, got --front with one folder a trial: export one of its trials")
+    if private and not repository:
+        raise ValueError("--private is about a repository on the hub, got no --push-to-hub: name the repository")
 
 
 def _only(rule: dict[str, Any]) -> tuple[str, Any]:
@@ -127,99 +148,6 @@ def _title(chosen: "Selected") -> str:
 def _folder_name(chosen: "Selected", rule: str) -> str:
     """Below the target: one folder a trial for a front, else the target itself."""
     return f"trial-{chosen.record.trial.number:06d}" if rule == "front" and chosen.record else "."
-
-
-def _request(results: "Results", chosen: "Selected", out: Path, **options: Any) -> "ExportRequest":
-    """What the worker is asked: the trial as it was searched, and what the folder shall say about it."""
-    from pydantic import ValidationError
-
-    from search.notes import LEGEND, plan_picture
-    from workers.export.request import ExportRequest
-
-    trial = _trial_request(results, chosen, out)
-    try:
-        return ExportRequest(
-            trial=trial,
-            fingerprints=results.run.origin["fingerprints"],
-            record=_record(results, chosen, trial.mapping_module is not None),
-            drawing=(plan_picture(chosen.plan), LEGEND.replace("`", "")),
-            timings=str(out.absolute() / "exports"),
-            **options,
-        )
-    except ValidationError as error:
-        detail = error.errors()[0]
-        raise ValueError(f"--{detail['loc'][0]}: {detail['msg'].lower()}, got {detail['input']!r}") from None
-
-
-def _trial_request(results: "Results", chosen: "Selected", out: Path) -> Any:
-    """The stored request, with the mapping module that the trial tuned."""
-    import json
-
-    from workers.requests import Rung, TrialRequest
-
-    records = results.records()
-    stored = chosen.record or next(iter(records), None)
-    if stored is None:
-        raise ValueError("a run must have a trial before one of its plans is exported, got none: let the search go on")
-    request = dict(stored.trial.request)
-    request |= {
-        "plan": json.loads(chosen.plan.to_json()),
-        "rungs": (Rung(split="test"),),
-        "mapping_module": None,
-        "number": chosen.record.trial.number if chosen.record else None,
-    }
-    module = chosen.record.mapping_module if chosen.record else None
-    if module is not None:
-        place = out.absolute() / "artifacts" / module
-        if not place.is_file():
-            place = Path(request["artifacts"] or ".") / module
-        if not place.is_file():
-            raise ValueError(
-                f"the tuned mapping module of trial {stored.trial.number} must be in {out / 'artifacts'}, {module} is "
-                "missing: put it back, or export the plan of another trial"
-            )
-        request["mapping_module"] = str(place)
-    return TrialRequest.model_validate(request)
-
-
-def _record(results: "Results", chosen: "Selected", tuned: bool) -> dict[str, Any]:
-    """What plan.json says about the trial and its run."""
-    records = results.records()
-    settings = results.run.settings
-    dense = next((record for record in records if set(record.trial.plan) == {"."} and record.on("search")), None)
-    return {
-        "run": results.run.name,
-        "trial": chosen.record.trial.number if chosen.record else None,
-        "found_by": chosen.record.trial.origin if chosen.record else "asked for",
-        "chosen_as": chosen.why,
-        "tuned": tuned,
-        "data": Path(settings["dataset"]["name"]).name,
-        "metric": settings["metric"],
-        "seed": settings["seed"],
-        "metrics": {
-            **(_metrics(chosen.record, dense) if chosen.record else {}),
-            "dense": _metrics(dense, dense) if dense else None,
-        },
-        "search_origin": {
-            key: value for key, value in results.run.origin.items() if key in ("versions", "commit", "fingerprints")
-        },
-    }
-
-
-def _metrics(record: "TrialRecord", dense: "TrialRecord | None") -> dict[str, Any]:
-    """Accuracies with their intervals, as the search measured them."""
-    from objectives.intervals import bootstrap_interval
-    from search.summary import describe_trial
-
-    described, last = describe_trial(record, dense), record.on("search")[-1]
-    search = {
-        "accuracy": last.accuracy,
-        "interval": bootstrap_interval(last.scores),
-        "accuracy_by_kind": last.metrics["accuracy_by_kind"],
-        "questions": last.questions,
-        "tuning_steps": last.tuning_steps,
-    }
-    return {"search": search, "test": described["test"]}
 
 
 if __name__ == "__main__":

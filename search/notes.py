@@ -18,8 +18,9 @@ LEGEND = "`█` whole block, `▀` attention only, `▄` FFN only, `░` skipped
 
 
 def plan_picture(plan: Plan) -> str:
-    """One cell a block, from the first to the last, with the scope's mark where it is not for all tokens."""
-    return "".join(_CELLS[block.op] + block.scope.mark for block in plan.blocks)
+    """One cell a block, from the first to the last, with the scope's mark where it is not for all tokens, and how its
+    weights are pruned."""
+    return "".join(_CELLS[block.op] + block.scope.mark + block.pruning_mark for block in plan.blocks)
 
 
 def trial_note(observation: Observation, reason: str | None, costs: Costs) -> str:
@@ -33,4 +34,6 @@ def trial_note(observation: Observation, reason: str | None, costs: Costs) -> st
         f"accuracy per rung: {rungs}",
         f"{costs.flops / 1e9:.4g} GFLOPs, {costs.flops_ratio:.1%} of dense; depth {costs.depth} sub-layers",
     ]
+    if costs.sparse_flops < costs.flops:
+        lines.append(f"{costs.sparse_flops / 1e9:.4g} GFLOPs with kernels that skip zero weights")
     return "\n\n".join(lines)

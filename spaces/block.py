@@ -1,14 +1,13 @@
-"""What can be done to one block of a language model: the op, and the tokens it applies to."""
+"""What can be done to one block of a language model: the op, the tokens it applies to, and how weights are pruned."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from spaces.errors import PlanError as PlanError
 from spaces.names import nearest
+from spaces.pruning import Pruning
+from spaces.pruning_forms import pruning_of_text, text_of_pruning
 from spaces.scope import Group, Scope
-
-
-class PlanError(ValueError):
-    """A plan that is malformed or does not fit where it is used. The message is one line for the user."""
 
 
 class Op(StrEnum):
@@ -95,11 +94,13 @@ def as_variant(value: object, where: str = "") -> Variant:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """What is done to one block of the language model, for which tokens."""
+    """What is done to one block of the language model, for which tokens, and what of its weights is left."""
 
     op: Op = Op.KEEP
     scope: Scope = Scope.ALL
     variant: Variant = Variant.SUM
+    pruning: Pruning | None = None
+    """Of this block's weights, for all tokens; each block of a pair has its own."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.op, Op):
@@ -116,27 +117,68 @@ class Block:
             )
         if self.variant is not Variant.SUM and self.op is not Op.PAIR:
             raise PlanError(f"only a pair has a variant, got {self.variant} for op {self.op}: leave it out")
+        if self.pruning is not None and self.part_of(self.pruning) != self.pruning:
+            raise PlanError(
+                f"a pruning must be of what the block runs, got one of more for op {self.op}: leave that out"
+            )
 
     @classmethod
     def named(cls, name: object, where: str = "") -> "Block":
-        """The block of a name: `OP`, `OP:SCOPE`, for a pair also `pair:SCOPE:mean`. Raises PlanError."""
+        """The block of a name: `OP`, `OP:SCOPE`, for a pair also `pair:SCOPE:mean`; `{PRUNING}` may follow.
+
+        Raises PlanError.
+        """
         if isinstance(name, Block):
             return name
         if not isinstance(name, str):
             return cls(as_op(name, where))
-        op, *rest = name.split(":")
-        if len(rest) > 2:
+        name, brace, pruning = name.partition("{")
+        if brace:
+            return cls.named(name, where).pruned(pruning_of_text(pruning.removesuffix("}")))
+        op, *marks = name.split(":")
+        if len(marks) > 2:
             raise PlanError(f"a block must be named OP, OP:SCOPE or OP:SCOPE:VARIANT, got {name!r}{where}: shorten it")
-        scope = as_scope(rest[0], where) if rest else Scope.ALL
-        variant = as_variant(rest[1], where) if rest[1:] else Variant.SUM
+        scope = as_scope(marks[0], where) if marks else Scope.ALL
+        variant = as_variant(marks[1], where) if marks[1:] else Variant.SUM
         return cls(as_op(op, where), scope, variant)
 
     @property
     def name(self) -> str:
-        """The op, then the scope where it is not `all` or a variant follows, then the variant of a mean pair."""
+        """The op, the scope where it is not `all` or a variant follows, the variant of a mean pair, the pruning."""
+        name = str(self.op)
+        if self.scope is not Scope.ALL or self.variant is not Variant.SUM:
+            name += f":{self.scope}"
         if self.variant is not Variant.SUM:
-            return f"{self.op}:{self.scope}:{self.variant}"
-        return str(self.op) if self.scope is Scope.ALL else f"{self.op}:{self.scope}"
+            name += f":{self.variant}"
+        return name + self.pruning_mark
+
+    @property
+    def pruning_mark(self) -> str:
+        """The pruning in braces; empty where there is none."""
+        return f"{{{text_of_pruning(self.pruning)}}}" if self.pruning else ""
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether nothing is done to the block."""
+        return self.op is Op.KEEP and self.pruning is None
+
+    @property
+    def has_attention(self) -> bool:
+        """Whether self-attention is executed for some tokens at least."""
+        return any(self.runs_attention(group) for group in Group)
+
+    @property
+    def has_ffn(self) -> bool:
+        """Whether the FFN is executed for some tokens at least."""
+        return any(self.runs_ffn(group) for group in Group)
+
+    def part_of(self, pruning: Pruning) -> Pruning | None:
+        """What of a pruning concerns the block: what it prunes of the attention or FFN that runs."""
+        return pruning.within(self.has_attention, self.has_ffn)
+
+    def pruned(self, pruning: Pruning | None) -> "Block":
+        """This block with another pruning. Raises PlanError where it prunes what the block doesn't run."""
+        return replace(self, pruning=pruning)
 
     def runs_attention(self, group: Group) -> bool:
         """Whether self-attention is executed for the tokens of a group."""

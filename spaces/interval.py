@@ -55,7 +55,7 @@ class IntervalSpace:
 
     def check(self, plan: Plan) -> None:
         check_depth(self.name, self.num_blocks, plan)
-        changed = [(i, block) for i, block in enumerate(plan.blocks) if block.op is not Op.KEEP]
+        changed = [(i, block) for i, block in enumerate(plan.blocks) if not block.is_kept]
         kinds = {block for _, block in changed}
         if kinds - set(self._levels) or len(kinds) > 1:
             known = ", ".join(level.name for level in self._levels)

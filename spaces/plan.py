@@ -1,4 +1,4 @@
-"""The plan: one immutable value that says which sub-layers of a language model run, block by block."""
+"""The plan: one immutable value that says what of a language model runs, block by block."""
 
 import hashlib
 import json
@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from spaces.block import SINGLE_BLOCKS, Block, Op, PlanError, Variant
-from spaces.plan_json import SCHEMA, block_fields, blocks_of
+from spaces.plan_json import blocks_of, plan_fields
 from spaces.plan_text import blocks_of_text, text_of
 from spaces.scope import Group, Scope
 
@@ -47,10 +47,11 @@ class Plan:
 
     @classmethod
     def parse(cls, text: str) -> "Plan":
-        """The plan of a text such as `..ab.fp` or `.av.bg()` (`spaces.plan_text`); space around it is ignored.
+        """The plan of a text such as `..ab.fp`, `.av.bg()` or `{w50}..b.` (`spaces.plan_text`); space around it is
+        ignored.
 
         Raises:
-            PlanError: the text is empty, or holds something that is no op, pair or scope mark.
+            PlanError: the text is empty, or holds something that is no op, pair, scope mark or pruning.
         """
         return cls(blocks_of_text(text))
 
@@ -65,8 +66,7 @@ class Plan:
 
     def to_json(self) -> str:
         """The canonical JSON: fixed key order, no spaces. Fields at their default are left out."""
-        blocks = [block_fields(block) for block in self.blocks]
-        return json.dumps({"schema": SCHEMA, "blocks": blocks, "pruning": None}, separators=(",", ":"))
+        return json.dumps(plan_fields(self.blocks), separators=(",", ":"))
 
     @cached_property
     def digest(self) -> str:
@@ -86,17 +86,22 @@ class Plan:
     @property
     def num_changed(self) -> int:
         """The number of blocks that are not kept as they are."""
-        return len(self.ops) - self.ops.count(Op.KEEP)
+        return sum(not block.is_kept for block in self.blocks)
+
+    @property
+    def is_calibrated(self) -> bool:
+        """Whether a block is pruned by what calibration samples make of the model."""
+        return any(block.pruning is not None and block.pruning.is_calibrated for block in self.blocks)
 
     @property
     def num_attention(self) -> int:
         """The number of blocks whose self-attention runs, for some tokens at least."""
-        return sum(any(block.runs_attention(group) for group in Group) for block in self.blocks)
+        return sum(block.has_attention for block in self.blocks)
 
     @property
     def num_ffn(self) -> int:
         """The number of blocks whose FFN runs, for some tokens at least."""
-        return sum(any(block.runs_ffn(group) for group in Group) for block in self.blocks)
+        return sum(block.has_ffn for block in self.blocks)
 
     def counts(self) -> dict[str, int]:
         """How many blocks have each op, by op name; every op is listed."""

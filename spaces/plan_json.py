@@ -1,15 +1,17 @@
 """The JSON form of a plan: writes a block, reads a plan, and says in one line what is wrong with one."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from spaces.block import Block, PlanError, Variant, as_op, as_scope, as_variant
+from spaces.plan_pruning import gathered, spread
+from spaces.pruning_forms import pruning_fields, pruning_of_fields
 from spaces.scope import Scope
 
 SCHEMA = 1
 _PLAN_KEYS = ("schema", "blocks", "pruning")
-_BLOCK_KEYS = ("op", "scope", "variant")
+_BLOCK_KEYS = ("op", "scope", "variant", "pruning")
 _EXAMPLE = '{"schema": 1, "blocks": [{"op": "keep"}, {"op": "skip_attn"}], "pruning": null}'
 
 
@@ -24,21 +26,31 @@ def blocks_of(source: str | Mapping[str, Any]) -> tuple[Block, ...]:
         raise PlanError(f"a plan in JSON must be an object, got {_kind(plan)}: write {_EXAMPLE}")
     _check_schema(plan)
     _check_keys(plan, _PLAN_KEYS, "a plan")
-    if plan.get("pruning") is not None:
-        raise PlanError(f"pruning must be null in a plan of schema {SCHEMA}, got {plan['pruning']!r}: use null")
     blocks = plan.get("blocks")
     if not isinstance(blocks, list | tuple) or not blocks:
         raise PlanError(f"the blocks of a plan must be a list of objects, got {blocks!r}: write {_EXAMPLE}")
-    return tuple(_block(i, block) for i, block in enumerate(blocks))
+    read = tuple(_block(i, block) for i, block in enumerate(blocks))
+    if plan.get("pruning") is None:
+        return read
+    return spread(pruning_of_fields(plan["pruning"], " of a plan"), read)
 
 
-def block_fields(block: Block) -> dict[str, str]:
-    """The JSON object of one block; scope `all` and variant `sum` are left out, so that digests stay."""
-    fields = {"op": str(block.op)}
+def plan_fields(blocks: Sequence[Block]) -> dict[str, Any]:
+    """The JSON object of a plan: a pruning that all blocks have as far as they can stands once, at the plan."""
+    whole = gathered(blocks)
+    fields = [_block_fields(block if whole is None else block.pruned(None)) for block in blocks]
+    return {"schema": SCHEMA, "blocks": fields, "pruning": pruning_fields(whole) if whole else None}
+
+
+def _block_fields(block: Block) -> dict[str, Any]:
+    """The JSON object of one block; what is at its default is left out, so that digests stay."""
+    fields: dict[str, Any] = {"op": str(block.op)}
     if block.scope is not Scope.ALL:
         fields["scope"] = str(block.scope)
     if block.variant is not Variant.SUM:
         fields["variant"] = str(block.variant)
+    if block.pruning is not None:
+        fields["pruning"] = pruning_fields(block.pruning)
     return fields
 
 
@@ -81,8 +93,9 @@ def _block(index: int, block: Any) -> Block:
     scope = as_scope(block["scope"], at) if "scope" in block else Scope.ALL
     variant = as_variant(block["variant"], at) if "variant" in block else Variant.SUM
     op = as_op(block["op"], at)
+    pruning = pruning_of_fields(block["pruning"], at) if block.get("pruning") is not None else None
     try:
-        return Block(op, scope, variant)
+        return Block(op, scope, variant, pruning)
     except PlanError as error:
         raise PlanError(f"{where}: {error}") from None
 

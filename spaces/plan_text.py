@@ -1,14 +1,19 @@
-"""The text form of a plan: one character a block, a scope mark after it where the op is not for all tokens.
+"""The text form of a plan: one character a block, a scope mark after it where the op is not for all tokens, then how
+the block's weights are pruned, in braces (`spaces.pruning_forms`); in front of all blocks for the whole plan.
 
     . keep   a skip_attn   f skip_ffn   b skip_block   p parallel   () a pair (sum)   [] a pair (mean)
     v visual tokens   t every token of the prompt   g generated tokens
 
-`.av.bg()t` is keep, skip_attn for visual tokens, keep, skip_block for generated tokens, and a pair for the prompt.
+`.av.bg()t` is keep, skip_attn for visual tokens, keep, skip_block for generated tokens, and a pair for the prompt;
+`.av{ffn50}.` halves the FFN of its second block too; `{w50}..b.` prunes all weights that run.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 
 from spaces.block import SINGLE_OPS, Block, Op, PlanError, Variant
+from spaces.plan_pruning import gathered, spread
+from spaces.pruning import Pruning
+from spaces.pruning_forms import EXAMPLES, pruning_of_text, text_of_pruning
 from spaces.scope import SCOPE_OF_MARK, Scope
 
 _OP_OF_CHAR = {op.char: op for op in SINGLE_OPS}
@@ -18,14 +23,18 @@ LEGEND = ", ".join([*(f"{op.char} {op}" for op in SINGLE_OPS), "() pair", "[] pa
 MARKS = ", ".join(f"{mark} {scope}" for mark, scope in SCOPE_OF_MARK.items())
 
 
-def text_of(blocks: Iterable[Block]) -> str:
+def text_of(blocks: Sequence[Block]) -> str:
     """The text of blocks in which every pair is whole."""
-    text = ""
+    whole = gathered(blocks)
+    text = "" if whole is None else f"{{{text_of_pruning(whole)}}}"
+    opened = blocks[0]
     for block in blocks:
+        char, mark = block.op.char, block.scope.mark
         if block.op is Op.PAIR:
-            text += "".join(_CLOSING[block.variant]) + block.scope.mark
-        elif block.op is not Op.PAIRED:
-            text += block.op.char + block.scope.mark
+            opened, (char, _), mark = block, _CLOSING[block.variant], ""
+        elif block.op is Op.PAIRED:
+            (_, char), mark = _CLOSING[opened.variant], opened.scope.mark
+        text += char + mark + ("" if whole else block.pruning_mark)
     return text
 
 
@@ -33,32 +42,42 @@ def blocks_of_text(text: str) -> tuple[Block, ...]:
     """The blocks of a text; space around it is ignored.
 
     Raises:
-        PlanError: empty, an unknown character, a pair that is not closed, a scope mark where none may stand.
+        PlanError: empty, an unknown character, a pair that is not closed, a scope mark or a pruning where none may be.
     """
     chars = text.strip()
-    if not chars:
+    whole, start = _pruning(chars, 0, f"before the blocks of {chars!r}")
+    if start == len(chars):
         raise PlanError(f"a plan text must hold one character a block, got {text!r}: {LEGEND}")
-    return tuple(_blocks(chars))
+    blocks = tuple(_blocks(chars, start))
+    return blocks if whole is None else spread(whole, blocks)
 
 
-def _blocks(chars: str) -> Iterator[Block]:
-    place = block = 0
+def _blocks(chars: str, place: int) -> Iterator[Block]:
+    block = 0
     while place < len(chars):
         char = chars[place]
         where = f"at block {block} (counted from 0) of {chars!r}"
         if char in _BRACKETS:
-            closing, variant = _BRACKETS[char]
-            if chars[place + 1 : place + 2] != closing:
-                raise PlanError(f"a pair must be closed at once, got {char!r} without {closing!r} {where}: write ()")
-            scope = _scope(chars, place + 2, Op.PAIR, where)
-            yield from (Block(Op.PAIR, scope, variant), Block(Op.PAIRED))
-            place, block = place + 2, block + 2
+            first, second, place = _pair(chars, place, where)
+            yield from (first, second)
+            block += 2
         else:
             op = _op(char, where)
-            scope = _scope(chars, place + 1, op, where)
-            yield Block(op, scope)
-            place, block = place + 1, block + 1
-        place += scope is not Scope.ALL
+            scope, place = _scope(chars, place + 1, op, where)
+            pruning, place = _pruning(chars, place, where)
+            yield _pruned(Block(op, scope), pruning, where)
+            block += 1
+
+
+def _pair(chars: str, place: int, where: str) -> tuple[Block, Block, int]:
+    """The two blocks of a pair that opens at `place`, and the place after it."""
+    closing, variant = _BRACKETS[chars[place]]
+    of_first, end = _pruning(chars, place + 1, where)
+    if chars[end : end + 1] != closing:
+        raise PlanError(f"a pair must be closed at once, got {chars[place]!r} without {closing!r} {where}: write ()")
+    scope, end = _scope(chars, end + 1, Op.PAIR, where)
+    of_second, end = _pruning(chars, end, where)
+    return Block(Op.PAIR, scope, variant, of_first), Block(Op.PAIRED, pruning=of_second), end
 
 
 def _op(char: str, where: str) -> Op:
@@ -68,12 +87,34 @@ def _op(char: str, where: str) -> Op:
         raise PlanError(f"a scope mark must follow an op, got {char!r} {where}: one op, then at most one of {MARKS}")
     if any(char == closing for closing, _ in _BRACKETS.values()):
         raise PlanError(f"a pair must be opened before it is closed, got {char!r} {where}: write () or []")
+    if char in "{}":
+        raise PlanError(f"a pruning must follow a block, once, got {char!r} {where}: write one such as {EXAMPLES}")
     raise PlanError(f"unknown op {char!r} {where}: an op is one of {LEGEND}")
 
 
-def _scope(chars: str, place: int, op: Op, where: str) -> Scope:
-    """The scope whose mark stands at `place`; `all` where none does."""
+def _scope(chars: str, place: int, op: Op, where: str) -> tuple[Scope, int]:
+    """The scope whose mark stands at `place`, `all` where none does, and the place after it."""
     scope = SCOPE_OF_MARK.get(chars[place : place + 1], Scope.ALL)
     if scope is not Scope.ALL and op is Op.KEEP:
         raise PlanError(f"a kept block must have no scope mark, got {chars[place]!r} {where}: remove it")
-    return scope
+    return scope, place + (scope is not Scope.ALL)
+
+
+def _pruning(chars: str, place: int, where: str) -> tuple[Pruning | None, int]:
+    """The pruning whose brace opens at `place`, None where none does, and the place after it."""
+    if chars[place : place + 1] != "{":
+        return None, place
+    end = chars.find("}", place)
+    if end < 0:
+        raise PlanError(f"a pruning must be closed by }}, got {chars[place:]!r} {where}: write one such as {EXAMPLES}")
+    try:
+        return pruning_of_text(chars[place + 1 : end]), end + 1
+    except PlanError as error:
+        raise PlanError(f"{error} ({where})") from None
+
+
+def _pruned(block: Block, pruning: Pruning | None, where: str) -> Block:
+    try:
+        return block if pruning is None else block.pruned(pruning)
+    except PlanError as error:
+        raise PlanError(f"{error} ({where})") from None

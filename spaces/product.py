@@ -127,8 +127,8 @@ class ProductSpace:
 
 
 def choices_of(plan: Plan) -> tuple[Block, ...]:
-    """One choice a block: the plan's blocks, the second ones of pairs as `keep`."""
-    return tuple(_KEEP if block.op is Op.PAIRED else block for block in plan.blocks)
+    """One choice a block: the plan's blocks, the second ones of pairs, unless they are pruned, as `keep`."""
+    return tuple(_KEEP if block == _PAIRED else block for block in plan.blocks)
 
 
 def plan_of(choices: Sequence[Block]) -> Plan:

@@ -1,6 +1,9 @@
 """The shape of a vision-language model: the numbers that FLOPs and memory follow from."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from typing import NamedTuple
+
+from spaces.pruning import Pruning
 
 
 class ShapeError(ValueError):
@@ -48,6 +51,14 @@ class VisionShape:
         return self.num_layers
 
 
+class Weights(NamedTuple):
+    """Weights of the linear layers of one block that are not zero, by what the layers make."""
+
+    query_and_output: int
+    key_and_value: int
+    ffn: int
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelShape:
     """The shape of a decoder with a vision tower and a projector in front of it."""
@@ -77,6 +88,8 @@ class ModelShape:
     """Parameters of one block's FFN and its norm as counted; None: no biases, one RMSNorm."""
     tie_embeddings: bool = False
     """Whether the LM head shares its weights with the token embedding."""
+    saved_weights: tuple[Weights, ...] | None = None
+    """What the mask file that goes with the model leaves of every block; None: there is none."""
 
     def __post_init__(self) -> None:
         _check_positive(self)
@@ -90,6 +103,18 @@ class ModelShape:
                 raise ShapeError(
                     f"a projector layer must be (inputs, outputs), both positive, got {layer}: check the config"
                 )
+
+    def narrowed(self, pruning: Pruning | None) -> "ModelShape":
+        """The shape of a model whose blocks are all as narrow as this pruning makes one."""
+        if pruning is None or not pruning.narrows:
+            return self
+        groups = pruning.kept_groups(self.num_kv_heads)
+        return replace(
+            self,
+            num_kv_heads=groups,
+            num_heads=groups * self.num_heads // self.num_kv_heads,
+            ffn_size=pruning.kept_channels(self.ffn_size),
+        )
 
 
 def _check_positive(shape: VisionShape | ModelShape) -> None:

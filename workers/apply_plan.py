@@ -76,6 +76,8 @@ def _check_fit(blocks: nn.Module, plan: Plan) -> None:
 def _check_ops(plan: Plan, parts: Sequence[Parts]) -> None:
     """Attention for some rows only needs queries and keys that are made apart, and a mask that says who sees whom."""
     for index, (block, part) in enumerate(zip(plan.blocks, parts, strict=True)):
+        if block.pruning is not None:
+            raise PlanError(f"a block can't be pruned yet, got '{block.name}' at block {index}: leave the pruning out")
         if block.op is Op.PARALLEL and part.is_parallel:
             raise PlanError(
                 f"a block can be made parallel where it is not already, got '{block.name}' at block {index} of a "

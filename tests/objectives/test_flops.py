@@ -268,6 +268,7 @@ def test_costs_as_dict_is_flat():
     assert set(flat) == {
         "flops",
         "flops_ratio",
+        "sparse_flops",
         "depth",
         "parameter_bytes",
         "kv_bytes_per_token",

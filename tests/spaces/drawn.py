@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from spaces.block import SINGLE_OPS
 from spaces.plan import Block, Op, Plan, Scope, Variant
+from spaces.pruning import FULL, Calibration, Linears, Method, Pattern, Pruning
 
 ops = st.sampled_from(SINGLE_OPS)
 scopes = st.sampled_from(Scope)
@@ -38,6 +39,45 @@ def plans(min_blocks: int = 1, max_blocks: int = 40) -> st.SearchStrategy[Plan]:
     return st.integers(min_blocks, max_blocks).flatmap(
         lambda n: st.lists(units, min_size=n, max_size=n).map(lambda drawn: joined(drawn, n))
     )
+
+
+percents = st.integers(1, FULL - 1)
+_amounts = st.builds(lambda percent: {"percent": percent}, percents) | st.sampled_from([(2, 4), (4, 8), (1, 3)]).map(
+    lambda pair: {"pattern": Pattern(*pair)}
+)
+_methods = st.builds(
+    lambda method, amount, linears: {"method": method, "linears": linears, **(amount if method != "saved" else {})},
+    st.sampled_from(Method),
+    _amounts,
+    st.sampled_from(Linears),
+)
+_widths = st.fixed_dictionaries({}, optional={"ffn_width": percents, "head_width": percents})
+
+
+def _pruning(fields: dict, calibration: Calibration) -> Pruning:
+    found = Pruning(**fields)
+    return Pruning(**fields, calibration=calibration) if found.is_calibrated else found
+
+
+prunings = st.builds(
+    lambda method, widths, calibration: _pruning(method | (widths if method["method"] != "saved" else {}), calibration),
+    _methods,
+    _widths,
+    st.sampled_from(Calibration),
+) | st.builds(_pruning, _widths.filter(bool), st.sampled_from(Calibration))
+"""Every method, amount, choice of linears, width and calibration."""
+
+
+@st.composite
+def pruned_plans(draw: st.DrawFn, min_blocks: int = 1, max_blocks: int = 12) -> Plan:
+    """Plans in which some blocks are pruned as they can be, each by its own or, often, all by the same."""
+    plan, choices = draw(plans(min_blocks, max_blocks)), draw(st.lists(prunings, min_size=1, max_size=3))
+    spared = draw(st.booleans())
+    blocks = []
+    for block in plan.blocks:
+        pruning = draw(st.sampled_from([*choices, None] if spared else choices))
+        blocks.append(block.pruned(pruning and block.part_of(pruning)))
+    return Plan(tuple(blocks))
 
 
 generators = st.integers(0, 2**32 - 1).map(np.random.default_rng)

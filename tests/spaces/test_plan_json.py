@@ -47,7 +47,39 @@ def test_pruning_may_be_left_out():
         ),
         (
             {"schema": 1, "blocks": [KEEP], "pruning": {}},
-            "pruning must be null in a plan of schema 1, got {}: use null",
+            "must have a method or a width below 100 percent, got neither: leave it out (the pruning of a plan)",
+        ),
+        (
+            {"schema": 1, "blocks": [KEEP], "pruning": "w50"},
+            "a pruning must be an object of a plan, got 'w50': write {",
+        ),
+        (
+            {"schema": 1, "blocks": [KEEP], "pruning": {"metod": "wanda"}},
+            "unknown key 'metod' in the pruning of a plan",
+        ),
+        (
+            {"schema": 1, "blocks": [KEEP | {"pruning": {"method": "wnda", "percent": 50}}]},
+            "unknown method 'wnda' at block 0 (did you mean 'wanda'?): one of magnitude, wanda, saved",
+        ),
+        (
+            {"schema": 1, "blocks": [KEEP | {"pruning": {"method": "wanda", "percent": 0.5}}]},
+            "percent must be a whole number of percent, got 0.5 at block 0: change it",
+        ),
+        (
+            {"schema": 1, "blocks": [KEEP | {"pruning": {"ffn_width": True}}]},
+            "must be a whole number of percent, got True",
+        ),
+        (
+            {"schema": 1, "blocks": [KEEP | {"pruning": {"method": "wanda", "pattern": "2/4"}}]},
+            "must be n:m such as 2:4",
+        ),
+        (
+            {"schema": 1, "blocks": [{"op": "skip_attn", "pruning": {"head_width": 50}}]},
+            "a pruning must be of what the block runs, got one of more for op skip_attn: leave that out",
+        ),
+        (
+            {"schema": 1, "blocks": [KEEP | {"pruning": {"ffn_width": 50}}], "pruning": {"head_width": 50}},
+            "a pruning must be given for the whole plan or for single blocks, got both: remove one",
         ),
         ({"schema": 1}, "must be a list of objects, got None: write "),
         ({"schema": 1, "blocks": []}, "must be a list of objects, got []: write "),
@@ -79,7 +111,10 @@ def test_pruning_may_be_left_out():
             "unknown scope 'picture' at block 0: a scope is one of all, visual, prompt, generated",
         ),
         ({"schema": 1, "blocks": [{"op": "skip_attn", "scope": None}]}, "unknown scope None at block 0"),
-        ({"schema": 1, "blocks": [{"op": "skip_attn", "scop": "all"}]}, "the keys are op, scope, variant; remove it"),
+        (
+            {"schema": 1, "blocks": [{"op": "skip_attn", "scop": "all"}]},
+            "the keys are op, scope, variant, pruning; remove it",
+        ),
         (
             {"schema": 1, "blocks": [{"op": "pair", "variant": "product"}, {"op": "paired"}]},
             "unknown variant 'product' at block 0: a pair's variant is one of sum, mean",

@@ -51,6 +51,14 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 
 model = AutoModelForImageTextToText.from_pretrained(folder)
 processor = AutoProcessor.from_pretrained(folder)"""
+NEMOTRON = """\
+# vLLM:       vllm serve FOLDER --trust-remote-code
+# llama.cpp:  python convert_hf_to_gguf.py FOLDER
+# mlx-lm:     mlx_lm.generate --model FOLDER --prompt ...
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+model = AutoModelForCausalLM.from_pretrained(folder, trust_remote_code=True)   # modeling_decilm.py
+tokenizer = AutoTokenizer.from_pretrained(folder)"""
 REMOTE = """\
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
@@ -61,12 +69,14 @@ from workers import load_exported    # or, with skipsearch installed, without re
 
 model, processor = load_exported(folder)"""
 
+CODE = {Badge.REMOTE: REMOTE, Badge.NEMOTRON: NEMOTRON}
+
 
 def write_card(folder: Path, record: dict[str, Any], drawing: Sequence[str]) -> None:
     """Writes README.md from what plan.json says."""
     base, checked = record["base_model"], record["checked"]
     text = CARD.format(
-        header=_header(base),
+        header=_header(base, record["badge"]),
         title=f"{base['name']}, plan {record['plan']}",
         base=f"[{base['name']}](https://huggingface.co/{base['name']})" if base["kind"] == "hub" else _named(base),
         kept=len(record["kept_blocks"]),
@@ -79,15 +89,16 @@ def write_card(folder: Path, record: dict[str, Any], drawing: Sequence[str]) -> 
         table=_table(record),
         in_search=checked["in_search_accuracy"],
         equal="equal to the last bit" if checked["logits_bit_equal"] else "equal up to rounding",
-        code=REMOTE if record["badge"] == Badge.REMOTE else STOCK,
+        code=CODE.get(record["badge"], STOCK),
         data=record.get("data", "?"),
         metric=record.get("metric", "?"),
     )
     (folder / "README.md").write_text(text, encoding="utf-8")
 
 
-def _header(base: dict[str, Any]) -> str:
-    lines = ["library_name: transformers", "pipeline_tag: image-text-to-text", "tags: [skipsearch]"]
+def _header(base: dict[str, Any], badge: str) -> str:
+    task = "text-generation" if badge == Badge.NEMOTRON else "image-text-to-text"
+    lines = ["library_name: transformers", f"pipeline_tag: {task}", "tags: [skipsearch]"]
     return "\n".join([f"base_model: {base['name']}", *lines] if base["kind"] == "hub" else lines)
 
 

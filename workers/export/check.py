@@ -21,6 +21,7 @@ from spaces.plan import Plan
 from workers.apply_plan import apply_plan
 from workers.evaluate import evaluate
 from workers.export import reload
+from workers.export.physical import MODELING_FILES
 from workers.export.request import ExportRequest
 from workers.export.route import Badge, ExportError, Route
 from workers.files import checkpoint
@@ -115,7 +116,9 @@ def _probe(
     source = request.trial.model
     return {
         "export": str(folder),
-        "trust_remote_code": route.badge is Badge.REMOTE,
+        "trust_remote_code": route.badge in MODELING_FILES,
+        "language_model": loaded.families.model.language_model if route.badge is Badge.NEMOTRON else None,
+        "head": loaded.families.model.head,
         "dense": checkpoint(source),
         "revision": source.revision,
         "dense_trust_remote_code": source.trust_remote_code,

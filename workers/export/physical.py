@@ -10,12 +10,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from workers.export import modeling_skipsearch
+from workers.export import modeling_decilm, modeling_skipsearch
 from workers.export.route import DECODERS, REMOTE_CLASSES, Badge, ExportError, Layer, Route
 from workers.families import Families
 from workers.loading import LoadedModel
 
-MODELING_FILE = Path(modeling_skipsearch.__file__)
+MODELING_FILES = {
+    Badge.REMOTE: (Path(modeling_skipsearch.__file__),),
+    Badge.NEMOTRON: (Path(modeling_decilm.__file__), Path(modeling_skipsearch.__file__)),
+}
+"""What transformers must find in the folder; its classes are in the first."""
 FFN_LISTS = ("mlp_layer_types",)
 """Per-layer lists of text configs that describe the FFN; all others describe the attention."""
 
@@ -27,13 +31,17 @@ def build(loaded: LoadedModel, route: Route) -> Any:
     """
     config = shortened(loaded.model.config, loaded.families, route)
     kind = type(loaded.model)
+    weights = dict(_weights(loaded, route))
     if route.badge is Badge.REMOTE:
         config, kind = _remote(config, loaded.families, route)
+    elif route.badge is Badge.NEMOTRON:
+        config, kind = _decilm(config.get_text_config(), route)
+        weights = dict(_language_model(weights, loaded.families))
     with torch.device("meta"):
         model = kind(config)
     model.to(loaded.model.dtype)
     try:
-        model.load_state_dict(dict(_weights(loaded, route)), strict=True, assign=True)
+        model.load_state_dict(weights, strict=True, assign=True)
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:300]
         raise ExportError(
@@ -70,12 +78,48 @@ def _remote(config: Any, families: Families, route: Route) -> tuple[Any, type]:
     values.pop("model_type")
     remote = kind.config_class(**values)
     remote.skipsearch = [layer.kind for layer in route.layers]
-    module = MODELING_FILE.stem
-    remote.auto_map = {
-        "AutoConfig": f"{module}.{kind.config_class.__name__}",
-        "AutoModelForImageTextToText": f"{module}.{kind.__name__}",
-    }
+    remote.auto_map = _auto_map(kind, "AutoModelForImageTextToText")
     return remote, kind
+
+
+def _decilm(text: Any, route: Route) -> tuple[Any, type]:
+    """Config and class of the language model alone, in the form of NVIDIA's nemotron-nas models."""
+    kind = modeling_decilm.DeciLMForCausalLM
+    values = text.to_dict()
+    values.pop("model_type")
+    group = text.num_attention_heads // text.num_key_value_heads
+    # Engines compute the channels from this number, rounding up to a multiple of 256.
+    ffn = {"no_op": False, "ffn_mult": 3 * text.intermediate_size / (2 * text.hidden_size)}
+    config = kind.config_class(
+        block_configs=[
+            {
+                "attention": {"no_op": False, "n_heads_in_group": group}
+                if layer.attention is not None or route.fills(number)
+                else {"no_op": True},
+                "ffn": {"no_op": True} if layer.ffn is None else ffn,
+            }
+            for number, layer in enumerate(route.layers)
+        ],
+        **values,
+    )
+    config.auto_map = _auto_map(kind, "AutoModelForCausalLM")
+    config.rope_theta = text.rope_parameters["rope_theta"]  # where engines older than transformers 5 look for it
+    return config, kind
+
+
+def _auto_map(kind: Any, loader: str) -> dict[str, str]:
+    module = kind.__module__.rpartition(".")[2]
+    return {"AutoConfig": f"{module}.{kind.config_class.__name__}", loader: f"{module}.{kind.__name__}"}
+
+
+def _language_model(weights: dict[str, Tensor], families: Families) -> Iterator[tuple[str, Tensor]]:
+    """The weights of decoder and LM head, by the names of a text model."""
+    decoder = f"{families.model.language_model}."
+    for name, tensor in weights.items():
+        if name.startswith(decoder):
+            yield f"model.{name.removeprefix(decoder)}", tensor
+        elif name.startswith(f"{families.model.head}."):
+            yield name, tensor
 
 
 def _weights(loaded: LoadedModel, route: Route) -> Iterator[tuple[str, Tensor]]:
@@ -87,7 +131,7 @@ def _weights(loaded: LoadedModel, route: Route) -> Iterator[tuple[str, Tensor]]:
             block = _origin(loaded.families, layer, name)
             if block is not None:
                 yield f"{prefix}{number}.{name}", state[f"{prefix}{block}.{name}"]
-            elif route.badge is not Badge.REMOTE:
+            elif route.fills(number):
                 tensor = state[f"{prefix}{layer.source}.{name}"]
                 silent = _is_output(loaded.families, name)
                 yield f"{prefix}{number}.{name}", torch.zeros_like(tensor) if silent else tensor

@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from workers.export import modeling_skipsearch
-from workers.export.physical import MODELING_FILE
-from workers.export.route import Badge, ExportError
+from workers.export.route import ExportError
 from workers.files import read_json
 
 
 def load_exported(folder: str | Path, **options: Any) -> tuple[Any, Any]:
-    """Model, in evaluation mode, and processor of an export; `options` go to `from_pretrained` of the model.
+    """Model, in evaluation mode, and processor of an export; of a language model alone its tokenizer.
 
-    Raises ExportError where the folder is no export.
+    `options` go to `from_pretrained` of the model. Raises ExportError where the folder is no export.
     """
-    from transformers import AutoModelForImageTextToText, AutoProcessor
+    import transformers
 
     folder = Path(folder)
     if not (folder / "plan.json").is_file():
         raise ExportError(
             f"an exported folder must have a plan.json, got {folder} without one: write it with python -m search.export"
         )
-    kind: Any = AutoModelForImageTextToText
-    if read_json(folder / "plan.json")["badge"] == Badge.REMOTE:
-        name = read_json(folder / "config.json")["auto_map"]["AutoModelForImageTextToText"]
-        kind = getattr(modeling_skipsearch, name.removeprefix(f"{MODELING_FILE.stem}."))
-    return kind.from_pretrained(folder, **options).eval(), AutoProcessor.from_pretrained(folder)
+    loaders = read_json(folder / "config.json").get("auto_map", {})
+    loader = next((name for name in loaders if name != "AutoConfig"), "AutoModelForImageTextToText")
+    kind: Any = getattr(transformers, loader)
+    if loader in loaders:
+        module, _, name = loaders[loader].partition(".")
+        kind = getattr(import_module(f"workers.export.{module}"), name)
+    reader = transformers.AutoTokenizer if loader == "AutoModelForCausalLM" else transformers.AutoProcessor
+    return kind.from_pretrained(folder, **options).eval(), reader.from_pretrained(folder)

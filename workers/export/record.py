@@ -43,7 +43,7 @@ def record_of(
         "workload": workload.to_dict(),
         "checked": _checked(reference, checked),
         "measured": _measured(folder, checked),
-        "files": {path.name: _hash(path) for path in sorted(folder.iterdir())},
+        "files": {str(path.relative_to(folder)): _hash(path) for path in sorted(folder.rglob("*")) if path.is_file()},
         "exported_with": {"versions": versions(), "commit": commit()},
     }
 

@@ -15,10 +15,10 @@ from statistics import median
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
-from transformers import AutoModelForImageTextToText, AutoProcessor
+from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, AutoProcessor
 
 KEPT_POSITIONS = 16
 """Last positions whose logits are compared; through attention they depend on all others."""
@@ -88,6 +88,39 @@ class Probe:
         )
         return model.to(self.asked["device"]).eval()
 
+    def dense(self, **options: Any) -> Any:
+        """The base model."""
+        return self.load(
+            self.asked["dense"],
+            revision=self.asked["revision"],
+            trust_remote_code=self.asked["dense_trust_remote_code"],
+            **options,
+        )
+
+    def exported(self) -> Any:
+        """The export; a language model alone takes its place in the base model, with the mapping module beside it."""
+        place, trusted = self.asked["export"], self.asked["trust_remote_code"]
+        if not self.asked["language_model"]:
+            return self.load(place, trust_remote_code=trusted)
+        language = AutoModelForCausalLM.from_pretrained(
+            place, attn_implementation=self.asked["attention"], trust_remote_code=trusted
+        )
+        whole = self.dense(dtype=language.dtype)
+        whole.set_submodule(self.asked["language_model"], language.model)
+        whole.set_submodule(self.asked["head"], language.lm_head)
+        whole.config.text_config = language.config
+        whole.load_state_dict(load_file(Path(place) / "mapping_module" / "model.safetensors"), strict=False)
+        return whole.to(self.asked["device"]).eval()
+
+    def parts(self, model: Any) -> list[Any]:
+        """What of a model the export stands for."""
+        language = self.asked["language_model"]
+        return [model.get_submodule(name) for name in (language, self.asked["head"])] if language else [model]
+
+    def processor(self) -> Any:
+        """The export's, or the base model's for a language model alone."""
+        return AutoProcessor.from_pretrained(self.asked["dense" if self.asked["language_model"] else "export"])
+
     def inputs(self, processor: Any, first: int, last: int) -> dict[str, Tensor]:
         from PIL import Image
 
@@ -101,8 +134,7 @@ def main(work: Path) -> None:
     probe = Probe(work)
     asked = probe.asked
     torch.set_num_threads(asked["threads"])
-    model = probe.load(asked["export"], trust_remote_code=asked["trust_remote_code"])
-    processor = AutoProcessor.from_pretrained(asked["export"])
+    model, processor = probe.exported(), probe.processor()
     outputs = _outputs(probe, model, processor)
     save_file(outputs, work / "outputs.safetensors")
     result = {
@@ -110,15 +142,10 @@ def main(work: Path) -> None:
         "answers": _answers(probe, model, processor),
         "own_modules": sorted(OWN & {name.partition(".")[0] for name in sys.modules}),
         "dtype": str(model.dtype).removeprefix("torch."),
-        "exported": {"parameters": _count(model)},
+        "exported": {"parameters": _count(probe.parts(model))},
     }
-    dense = probe.load(
-        asked["dense"],
-        dtype=model.dtype,
-        revision=asked["revision"],
-        trust_remote_code=asked["dense_trust_remote_code"],
-    )
-    result["dense"] = {"parameters": _count(dense)}
+    dense = probe.dense(dtype=model.dtype)
+    result["dense"] = {"parameters": _count(probe.parts(dense))}
     if asked["time"]:
         result["seconds"] = _time(probe, processor, {"exported": model, "dense": dense})
     for name, each in (("exported", model), ("dense", dense)):
@@ -149,8 +176,8 @@ def _answers(probe: Probe, model: Any, processor: Any) -> list[str]:
     return [text.strip() for text in texts]
 
 
-def _count(model: Any) -> int:
-    return sum(parameter.numel() for parameter in model.parameters())
+def _count(parts: list[Any]) -> int:
+    return sum(parameter.numel() for parameter in {p for part in parts for p in part.parameters()})
 
 
 def _flops(model: Any, inputs: dict[str, Tensor], asked: dict[str, Any]) -> int:

@@ -7,13 +7,12 @@ lone half costs a layer of its own.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
 from spaces.names import unknown
-from spaces.plan import Op, Plan
+from spaces.plan import Block, Op, Plan
 from workers.families import Families
 
 
@@ -30,9 +29,11 @@ class Badge(StrEnum):
     """The same, but some layers hold a half of zeros, whose parameters and FLOPs are not saved."""
     REMOTE = "remote code"
     """transformers with trust_remote_code=True, or `workers.load_exported`."""
+    NEMOTRON = "vLLM, llama.cpp, mlx-lm (nemotron-nas)"
+    """Engines that know `DeciLMForCausalLM`; the language model alone."""
 
 
-FORMATS = ("auto", "transformers", "remote-code")
+FORMATS = ("auto", "transformers", "remote-code", "nemotron-nas")
 """`auto` takes stock transformers wherever it can express the plan."""
 
 
@@ -89,6 +90,16 @@ class Route:
     layers: tuple[Layer, ...]
     notes: tuple[str, ...]
 
+    def fills(self, number: int) -> bool:
+        """Whether the missing half of layer `number` is there as zeros.
+
+        Engines add the first attention to the residual that everything else is added to: in nemotron-nas the first
+        layer always has one.
+        """
+        return self.badge is Badge.ZEROED or (
+            self.badge is Badge.NEMOTRON and number == 0 and self.layers[number].attention is None
+        )
+
     @property
     def lone(self) -> tuple[Layer, ...]:
         """Layers that hold one half only."""
@@ -110,17 +121,19 @@ def export_route(plan: Plan, families: Families, form: str = "auto") -> Route:
         raise unknown("export format", form, FORMATS)
     layers = pack_halves(plan)
     needs_code = [layer for layer in layers if layer.parallel]
-    if form == "transformers" and needs_code:
+    if form in ("transformers", "nemotron-nas") and needs_code:
         raise ExportError(
-            f"--format transformers must be a plan without parallel blocks, got '{plan}': use --format remote-code"
+            f"--format {form} must be a plan without parallel blocks, got '{plan}': use --format remote-code"
         )
+    if form == "nemotron-nas":
+        return _nemotron(plan, families, layers)
     if form == "remote-code" or needs_code:
         return _remote(plan, families, layers, bool(needs_code))
     return _stock(plan, families, layers)
 
 
 def pack_halves(plan: Plan) -> tuple[Layer, ...]:
-    """The layers of the exported decoder. Raises ExportError for an op or a scope that no row describes."""
+    """The layers of the exported decoder. Raises ExportError for an op, a scope or a pruning that no row describes."""
     layers: list[Layer] = []
     halves = list(_halves(plan))
     while halves:
@@ -135,15 +148,14 @@ def pack_halves(plan: Plan) -> tuple[Layer, ...]:
 
 
 def _halves(plan: Plan) -> Iterator[tuple[str, int]]:
-    for index, block in enumerate(json.loads(plan.to_json())["blocks"]):
-        op, *more = block.items()
-        if op[1] not in HALVES or more:
-            what = " with ".join([op[1], *(f"{key} {value}" for key, value in more)])
+    for index, block in enumerate(plan.blocks):
+        if block.op not in HALVES or block != Block(block.op):
             raise ExportError(
-                f"every block of an exported plan must be one of {', '.join(HALVES)} for all tokens, got {what} at "
-                f"block {index}: run this plan with workers.apply_plan, or export another trial"
+                f"every block of an exported plan must be one of {', '.join(HALVES)} for all tokens, with its weights "
+                f"unpruned, got {block.name} at block {index}: run this plan with workers.apply_plan, or export "
+                "another trial"
             )
-        yield from ((half, index) for half in HALVES[Op(op[1])])
+        yield from ((half, index) for half in HALVES[block.op])
 
 
 def _stock(plan: Plan, families: Families, layers: tuple[Layer, ...]) -> Route:
@@ -163,6 +175,25 @@ def _stock(plan: Plan, families: Families, layers: tuple[Layer, ...]) -> Route:
         "parameters and FLOPs are not saved: --format remote-code saves them"
     )
     return Route(Badge.ZEROED, layers, (note,))
+
+
+def _nemotron(plan: Plan, families: Families, layers: tuple[Layer, ...]) -> Route:
+    text = families.text
+    heads = text["num_attention_heads"]
+    rules = {
+        "a Llama decoder": text.get("model_type", families.model.default_text["model_type"]) == "llama",
+        "an FFN whose channels are a multiple of 256": text["intermediate_size"] % 256 == 0,
+        "heads that together are as wide as the model": text["hidden_size"]
+        == heads * (text.get("head_dim") or text["hidden_size"] // heads),
+        "a layer": bool(layers),
+    }
+    for rule, holds in rules.items():
+        if not holds:
+            raise ExportError(f"--format nemotron-nas must be {rule}, got another one for '{plan}': use --format auto")
+    notes = ["the language model alone: the vision tower is that of the base model, the projector is in mapping_module"]
+    if layers[0].attention is None:
+        notes.append("the first layer has an attention of zeros, as engines expect one there")
+    return Route(Badge.NEMOTRON, layers, tuple(notes))
 
 
 def _remote(plan: Plan, families: Families, layers: tuple[Layer, ...], needed: bool) -> Route:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import save_file
 
 from objectives.flops import costs
 from objectives.workload import Workload
@@ -19,7 +20,7 @@ from workers.describe import check_fit, describe_model
 from workers.export.card import write_card
 from workers.export.check import Checked, check, refer
 from workers.export.folder import replacing
-from workers.export.physical import MODELING_FILE, build
+from workers.export.physical import MODELING_FILES, build
 from workers.export.record import record_of
 from workers.export.request import ExportRequest
 from workers.export.route import Badge, ExportError, Route, export_route
@@ -27,12 +28,16 @@ from workers.export.timings import keep_timings, read_timings
 from workers.families import families_of
 from workers.files import read_config
 from workers.fingerprints import fingerprint_model, fingerprint_samples
+from workers.loading import LoadedModel
 from workers.requests import ModelSource
 from workers.samples import load_samples
 from workers.session import Session
 from workers.software import versions
+from workers.tuning import copy_state
 
 MAX_SHARD_SIZE = "5GB"
+MAPPING_MODULE = "mapping_module/model.safetensors"
+"""Below the folder of a language model alone, where engines don't take it for theirs."""
 Say = Callable[[str], None]
 
 
@@ -68,7 +73,7 @@ def check_base(request: ExportRequest) -> None:
     seen, trial = request.fingerprints, request.trial
     marks = {
         "model": lambda: fingerprint_model(trial.model),
-        "data set": lambda: fingerprint_samples(load_samples(trial.data.name, "search")),
+        "data set": lambda: fingerprint_samples(load_samples(trial.data, "search")),
     }
     for what, mark in marks.items():
         if what in seen and mark() != seen[what]:
@@ -83,6 +88,13 @@ def _source(request: ExportRequest) -> ModelSource:
     """The base model, in the dtype of the export."""
     source = request.trial.model
     return source if request.dtype == "auto" else source.model_copy(update={"dtype": request.dtype})
+
+
+def save_mapping_module(loaded: LoadedModel, file: Path) -> None:
+    """Writes the mapping module by the names its weights have in the whole model."""
+    prefix = loaded.families.model.projector
+    file.parent.mkdir()
+    save_file({f"{prefix}.{name}": tensor.contiguous() for name, tensor in copy_state(loaded).items()}, file)
 
 
 class Exporter:
@@ -131,11 +143,15 @@ class Exporter:
         """Weights, config, generation config and processor, and the modeling file where there is one."""
         loaded = self.session.loaded
         build(loaded, route).save_pretrained(place, max_shard_size=MAX_SHARD_SIZE)
-        copy.deepcopy(self.processor).save_pretrained(place)
-        for path in place.glob("*.safetensors"):
+        reader = copy.deepcopy(self.processor)
+        if route.badge is Badge.NEMOTRON:
+            reader = reader.tokenizer
+            save_mapping_module(loaded, place / MAPPING_MODULE)
+        reader.save_pretrained(place)
+        for path in place.rglob("*.safetensors"):
             shutil.copymode(place / "config.json", path)  # safetensors keeps others from reading
-        if route.badge is Badge.REMOTE:
-            shutil.copyfile(MODELING_FILE, place / MODELING_FILE.name)
+        for file in MODELING_FILES.get(route.badge, ()):
+            shutil.copyfile(file, place / file.name)
 
     def _timed(self, request: ExportRequest, plan: Plan, route: Route) -> dict[str, Any]:
         """What a time depends on."""

@@ -20,7 +20,7 @@ from tests.workers.tiny import IMAGE_TOKEN, NUM_BLOCKS, NUM_VISUAL, inputs
 from workers.apply_plan import apply_plan
 from workers.describe import describe_model
 from workers.export import modeling_skipsearch
-from workers.export.physical import MODELING_FILE, build
+from workers.export.physical import MODELING_FILES, build
 from workers.export.route import Badge, export_route
 from workers.requests import ModelSource
 
@@ -133,11 +133,15 @@ def test_lists_with_one_entry_a_layer_are_shortened(loaded, tmp_path):
     assert built.other == [1, 2, 3]
 
 
-def test_the_modeling_file_needs_torch_and_transformers_only():
-    tree = ast.parse(MODELING_FILE.read_text())
-    names = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    names |= {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
-    assert {name.partition(".")[0] for name in names} - set(sys.stdlib_module_names) == {"torch", "transformers"}
+@pytest.mark.parametrize("badge", MODELING_FILES)
+def test_modeling_files_need_torch_transformers_and_each_other_only(badge):
+    trees = [ast.parse(file.read_text()) for file in MODELING_FILES[badge]]
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    absolute = {node.module for node in nodes if isinstance(node, ast.ImportFrom) and not node.level}
+    absolute |= {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    assert {name.partition(".")[0] for name in absolute} - set(sys.stdlib_module_names) == {"torch", "transformers"}
+    relative = {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.level}
+    assert relative <= {file.stem for file in MODELING_FILES[badge]}
 
 
 def test_stock_transformers_refuse_a_remote_folder_instead_of_ignoring_the_plan(loaded, tmp_path):

@@ -94,8 +94,9 @@ def test_refusals(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("block", "told"),
     [
-        ({"op": "skip_ffn", "scope": "visual"}, "got skip_ffn with scope visual at block 1"),
-        ({"op": "pair", "variant": "mean"}, "got pair with variant mean at block 1"),
+        ({"op": "skip_ffn", "scope": "visual"}, "got skip_ffn:visual at block 1"),
+        ({"op": "pair", "variant": "mean"}, "got pair:all:mean at block 1"),
+        ({"op": "keep", "pruning": {"ffn_width": 50}}, "got keep{ffn50} at block 1"),
     ],
 )
 def test_what_no_row_describes_is_refused(block: dict[str, str], told: str) -> None:

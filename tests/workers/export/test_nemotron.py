@@ -1,0 +1,165 @@
+"""The nemotron-nas form: read back by transformers, and run by mlx-lm, an engine with code of its own for it."""
+
+import json
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
+from transformers import LlavaForConditionalGeneration
+
+from spaces.plan import Plan
+from tests.workers.export.test_export import record, request, silent
+from tests.workers.tiny import NUM_BLOCKS, WORDS, tiny_config, tiny_processor
+from workers import load_exported
+from workers.apply_plan import apply_plan
+from workers.export.physical import build
+from workers.export.route import Badge, ExportError, export_route
+from workers.export.write import export
+from workers.loading import load_model
+from workers.requests import ModelSource
+
+PLANS = {"mixed": "fabf", "without a first attention": "ba..", "attention alone": "fff."}
+PROMPT = torch.randint(5, len(WORDS), (1, 9), generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory) -> ModelSource:
+    """A tiny LLaVA whose decoder the form can hold: grouped queries, 256 FFN channels."""
+    config = tiny_config()
+    config.text_config.intermediate_size, config.text_config.head_dim = 256, 8
+    torch.manual_seed(3)
+    model = LlavaForConditionalGeneration(config)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            parameter.uniform_(0.5, 1.5) if "norm" in name else parameter.normal_(std=0.25)
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    model.save_pretrained(folder)
+    tiny_processor().save_pretrained(folder)
+    return ModelSource(name=str(folder), device="cpu")
+
+
+@pytest.fixture(scope="module")
+def whole(source):
+    return load_model(source)
+
+
+@pytest.fixture(scope="module")
+def exports(source, whole, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("exports")
+    tuned = folder / "tuned.safetensors"
+    save_file({name: (tensor * 0.5).contiguous() for name, tensor in whole.projector.state_dict().items()}, tuned)
+    requests = {
+        name: request(source, plan, form="nemotron-nas", mapping_module=str(tuned)) for name, plan in PLANS.items()
+    }
+    export(requests, folder / "made", say=silent)
+    return folder / "made"
+
+
+def in_search(whole, plan: str) -> torch.Tensor:
+    """(1, tokens, vocabulary) logits of the language model under the plan."""
+    with torch.no_grad(), apply_plan(whole.model, Plan.parse(plan)):
+        return whole.model(PROMPT).logits
+
+
+class TestFolder:
+    @pytest.mark.parametrize("name", PLANS)
+    def test_was_checked_inside_its_base_model(self, exports, name):
+        made = record(exports / name)
+        assert made["badge"] == Badge.NEMOTRON
+        assert made["checked"]["logits_bit_equal"]
+        assert made["checked"]["accuracy"] == made["checked"]["in_search_accuracy"]
+        assert made["measured"]["parameters"]["exported"] < made["measured"]["parameters"]["dense"]
+        assert "mapping_module/model.safetensors" in made["files"]
+        assert "vllm serve" in (exports / name / "README.md").read_text()
+
+    def test_blocks_are_told_as_engines_read_them(self, exports):
+        config = json.loads((exports / "mixed" / "config.json").read_text())
+        assert (config["model_type"], config["architectures"]) == ("nemotron-nas", ["DeciLMForCausalLM"])
+        assert config["num_hidden_layers"] == len(config["block_configs"]) == 2
+        attention = {"no_op": False, "n_heads_in_group": 2}
+        ffn = {"no_op": False, "ffn_mult": 3 * 256 / (2 * 32)}
+        assert config["block_configs"] == [
+            {"attention": attention, "ffn": ffn},
+            {"attention": attention, "ffn": {"no_op": True}},
+        ]
+        assert config["rope_theta"] == config["rope_parameters"]["rope_theta"]
+
+    def test_a_layer_without_attention_is_first_only_with_one_of_zeros(self, exports):
+        config = json.loads((exports / "without a first attention" / "config.json").read_text())
+        weights = load_file(exports / "without a first attention" / "model.safetensors")
+        assert not config["block_configs"][0]["attention"]["no_op"]
+        assert not weights["model.layers.0.self_attn.o_proj.weight"].any()
+
+    @pytest.mark.parametrize("name", PLANS)
+    def test_holds_the_language_model_alone_and_nothing_skipped(self, exports, name):
+        weights = load_file(exports / name / "model.safetensors")
+        config = json.loads((exports / name / "config.json").read_text())
+        for number, block in enumerate(config["block_configs"]):
+            for half, parts in (("attention", ("self_attn", "input_layernorm")), ("ffn", ("mlp", "post_att"))):
+                held = [key for key in weights if key.startswith(tuple(f"model.layers.{number}.{p}" for p in parts))]
+                assert bool(held) != block[half]["no_op"]
+        assert not [key for key in weights if "vision" in key or "projector" in key]
+
+    @pytest.mark.parametrize("name", PLANS)
+    def test_without_remote_code_it_computes_what_the_search_did(self, exports, whole, name):
+        model, tokenizer = load_exported(exports / name)
+        assert tokenizer.get_vocab() == whole.processor.tokenizer.get_vocab()
+        with torch.no_grad():
+            assert torch.equal(model(PROMPT).logits, in_search(whole, PLANS[name]))
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_mlx_lm_computes_what_the_search_did(exports, whole, name):
+    mx = pytest.importorskip("mlx.core", reason="mlx runs on Linux and macOS")
+    from mlx_lm.models.cache import make_prompt_cache
+    from mlx_lm.utils import load_model as load_with_mlx
+
+    model, _ = load_with_mlx(exports / name)
+    want = in_search(whole, PLANS[name])[0]
+    got = torch.tensor(model(mx.array(PROMPT.tolist())).tolist())[0]
+    torch.testing.assert_close(got, want, atol=2e-4 * float(want.abs().max()), rtol=0)  # float32, other kernels
+    cache = make_prompt_cache(model)
+    steps = [model(mx.array([[token]]), cache=cache) for token in PROMPT[0].tolist()]
+    stepped = torch.tensor(mx.concatenate(steps, axis=1).tolist())[0]
+    torch.testing.assert_close(stepped, want, atol=2e-4 * float(want.abs().max()), rtol=0)
+
+
+@given(channels=st.integers(1, 200).map(lambda n: 256 * n), hidden=st.integers(1, 128).map(lambda n: 64 * n))
+def test_engines_find_the_channels_again(channels, hidden):
+    """vLLM, llama.cpp and mlx-lm compute them from `ffn_mult`; the last rounds it to six digits first."""
+    mult = 3 * channels / (2 * hidden)
+    for read in (mult, round(mult, 6)):
+        size = int(2 * read * hidden / 3)
+        assert -(-size // 256) * 256 == channels
+
+
+class TestRefusals:
+    def test_parallel_blocks(self, whole):
+        with pytest.raises(ExportError, match="nemotron-nas must be a plan without parallel blocks"):
+            export_route(Plan.parse("p..."), whole.families, "nemotron-nas")
+
+    @pytest.mark.parametrize(
+        ("change", "told"), [({"intermediate_size": 48}, "multiple of 256"), ({"head_dim": 10}, "as wide as the model")]
+    )
+    def test_decoders_that_the_form_cannot_hold(self, whole, change, told):
+        text = {**whole.families.text, **change}
+        families = type(whole.families)(**{**vars(whole.families), "text": text})
+        with pytest.raises(ExportError, match=told):
+            export_route(Plan.dense(NUM_BLOCKS), families, "nemotron-nas")
+
+    def test_no_layer_left(self, whole):
+        with pytest.raises(ExportError, match="must be a layer"):
+            export_route(Plan.parse("bbbb"), whole.families, "nemotron-nas")
+
+
+def test_tied_embeddings(source, tmp_path):
+    """The LM head is then no weight of its own."""
+    whole = load_model(source)
+    whole.model.config.tie_word_embeddings = whole.model.config.text_config.tie_word_embeddings = True
+    whole.model.tie_weights()
+    built = build(whole, export_route(Plan.parse("f.a."), whole.families, "nemotron-nas"))
+    built.save_pretrained(tmp_path)
+    assert "lm_head.weight" not in load_file(tmp_path / "model.safetensors")
+    assert json.loads((tmp_path / "config.json").read_text())["tie_word_embeddings"]
