@@ -58,7 +58,7 @@ class Guided:
         return self._best_child(learned, tried, rng)
 
     def _saves(self, plan: Plan) -> bool:
-        """Whether a plan is cheaper than the dense one. What isn't, as blocks in parallel, is tried in children only."""
+        """Whether a plan is cheaper than the dense one, as plans with blocks in parallel are not."""
         return self._task.flops_ratio(plan) < self._dense_cost
 
     def _best_child(self, learned: Learned, tried: set[bytes], rng: np.random.Generator) -> Proposal:

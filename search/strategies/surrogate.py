@@ -64,7 +64,7 @@ class Surrogate:
 
 
 def fit(weights: Floats, bits: Floats, values: Floats) -> Kernel:
-    """The most likely kernel for N measured plans, under broad priors around the (F,) weights and the values' spread."""
+    """The most likely kernel for N measured plans, under broad priors around (F,) weights and the values' spread."""
     spread = float((values**2).mean()) + 1e-4
     start = np.log(np.concatenate([[spread / 4, spread, spread / 100], weights]))
     deviation = np.concatenate([[SCALE_PRIOR] * 3, np.full(len(weights), LENGTH_PRIOR)])

@@ -112,9 +112,7 @@ def test_plans_that_would_be_stopped_are_expected_to_add_less() -> None:
     plans = list(dict.fromkeys(wanted.space.sample(np.random.default_rng(draw)) for draw in range(90)))
     trials = climbed([Plan.dense(8), *plans], full=30)
     reader = Reader(wanted, coding)
-    strict, lax = (
-        Learner(replace(wanted, keep_fraction=keep), coding, reader).learn(trials) for keep in (0.05, 1.0)
-    )
+    strict, lax = (Learner(replace(wanted, keep_fraction=keep), coding, reader).learn(trials) for keep in (0.05, 1.0))
     assert strict is not None and lax is not None
     others = [plan for plan in wanted.space.neighbors(plans[0]) if plan not in plans]
     bits, costs = coding.bits(coding.encode(others)), np.array([flops_ratio(plan) for plan in others])
