@@ -15,7 +15,7 @@ from workers.anatomy import anatomy_of
 from workers.families import Families, families_of
 from workers.files import checkpoint, read_config
 from workers.inputs import Asker, load_processor, on_device
-from workers.mapping import find_mapping
+from workers.mapping import find_mapping, reached_weights
 from workers.probe import probe_inputs
 from workers.prompts import prompt_form
 from workers.replay import Replay, plan_replay
@@ -124,6 +124,11 @@ def assemble(model: Any, asker: Asker, trainable: str = MAPPING) -> LoadedModel:
     is_pattern = trainable != MAPPING and parse_lora(trainable) is None
     mapping = () if is_pattern else find_mapping(model, batch)
     weights = choose_trainable(model, mapping, trainable)
+    if is_pattern and not reached_weights(model, batch, weights):
+        raise ValueError(
+            f"what is trained must have an effect on the answers, got {trainable!r} which has none: "
+            "leave --trainable out for the mapping module"
+        )
     replay = plan_replay(model, weights, alone, batch)
     if not replay.modules:
         log.warning("the vision tower runs in every pass: what it returns can't be replayed for this model")

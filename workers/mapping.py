@@ -31,7 +31,7 @@ def find_mapping(model: nn.Module, inputs: Inputs) -> tuple[str, ...]:
     weights = vision_weights(model)
     stacks = _stacks(model, inputs)
     while True:
-        reached = _reached(model, inputs, weights, [block for stack in stacks for block in stack.children()])
+        reached = reached_weights(model, inputs, weights, [block for stack in stacks for block in stack.children()])
         modules = _modules_of(model, reached, stacks)
         if modules:
             return modules
@@ -104,8 +104,8 @@ def _first_tensor(tree: Any) -> Tensor | None:
     return next((leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)), None)
 
 
-def _reached(
-    model: nn.Module, inputs: Inputs, weights: Mapping[str, nn.Parameter], cut: Sequence[nn.Module]
+def reached_weights(
+    model: nn.Module, inputs: Inputs, weights: Mapping[str, nn.Parameter], cut: Sequence[nn.Module] = ()
 ) -> set[str]:
     """Names of the weights that the logits depend on when the outputs of the `cut` modules are constants."""
     with trainable(model, weights), ExitStack() as hooks:

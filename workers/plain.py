@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import LogitsProcessor, LogitsProcessorList
 
 from spaces.scope import Group
 from workers.finite import check_logits
@@ -162,24 +161,16 @@ class PlainSplit:
             yield
 
     def _generate(self, loaded: LoadedModel, batch: PlainBatch) -> list[list[int]]:
-        with self._replayed(loaded, batch):
-            said = loaded.model.generate(
-                **batch.inputs,
-                **_greedy(loaded, self.max_new_tokens),
-                logits_processor=LogitsProcessorList([_Finite()]),
-            )
+        watch = loaded.head.register_forward_hook(lambda _, args, logits: check_logits(logits))
+        try:
+            with self._replayed(loaded, batch):
+                said = loaded.model.generate(**batch.inputs, **_greedy(loaded, self.max_new_tokens))
+        finally:
+            watch.remove()
         prompt = batch.inputs["input_ids"]
         if torch.equal(said[:, : prompt.shape[1]], prompt):  # some families return the answer alone
             said = said[:, prompt.shape[1] :]
         return [_up_to_end(row, loaded.end_tokens) for row in said.tolist()]
-
-
-class _Finite(LogitsProcessor):
-    """Changes nothing and raises NonFinite."""
-
-    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        check_logits(scores)
-        return scores
 
 
 def _greedy(loaded: LoadedModel, tokens: int) -> dict[str, Any]:

@@ -8,9 +8,10 @@ a batch, where that gives the logits of the plain batch on a trial pair of pictu
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 import torch
@@ -110,7 +111,7 @@ def _stop(module: nn.Module, args: Any) -> None:
 
 
 def _player(path: str, recording: Recording, device: torch.device) -> Any:
-    calls = iter(range(len(recording)))
+    calls = count()
 
     def forward(*args: Any, **kwargs: Any) -> Any:
         return recording[path, next(calls)].value(device)
@@ -213,13 +214,13 @@ def _frozen_calls(
     return paths, frozenset(read), frozenset(known)
 
 
-def _largest(module: nn.Module, path: str, frozen: set[str], text: Collection[nn.Module | None]) -> Iterator[str]:
+def _largest(module: nn.Module, path: str, frozen: set[str], text: set[nn.Module | None]) -> Iterator[str]:
     """Paths of the largest frozen modules that hold weights; `text` and what it holds is left out."""
     for name, child in module.named_children():
         below = f"{path}.{name}".lstrip(".")
         if child in text:
             continue
-        if below in frozen and any(True for _ in child.parameters()):
+        if below in frozen and any(True for _ in child.parameters()) and text.isdisjoint(child.modules()):
             yield below
         else:
             yield from _largest(child, below, frozen, text)
@@ -230,10 +231,10 @@ def _calls(model: nn.Module, paths: Sequence[str], note: Any) -> Iterator[None]:
     """Inside the `with`, `note(call, output)` sees every call of these modules and says what it returns."""
     with ExitStack() as hooks:
         for path in paths:
-            counter = iter(range(2**31))
+            numbers = count()
 
-            def seen(module: nn.Module, args: Any, output: Any, path: str = path, counter: Any = counter) -> Any:
-                return note((path, next(counter)), output)
+            def seen(module: nn.Module, args: Any, output: Any, path: str = path, numbers: Any = numbers) -> Any:
+                return note((path, next(numbers)), output)
 
             hooks.callback(model.get_submodule(path).register_forward_hook(seen).remove)
         yield

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -201,7 +202,8 @@ def hub_model(family: str, attn: str = "sdpa", seed: int = 0, **text: Any) -> to
     base = {"vision_config": VISION, "text_config": {**TEXT, "model_type": "llama"}, **FAMILIES[family], **kind.config}
     options = {
         **base,
-        "text_config": {**base["text_config"], "vocab_size": VOCABULARY, **text},
+        "text_config": {**base["text_config"], "vocab_size": VOCABULARY, "tie_word_embeddings": False, **text},
+        "tie_word_embeddings": text.get("tie_word_embeddings", False),
         "image_token_id": ids[kind.image],
         "image_token_index": ids[kind.image],
     }
@@ -227,6 +229,15 @@ def hub_model(family: str, attn: str = "sdpa", seed: int = 0, **text: Any) -> to
                 parameter.normal_(std=0.3)
     model.generation_config.update(eos_token_id=2, pad_token_id=0, bos_token_id=1)
     return model.eval().requires_grad_(False)
+
+
+def save_hub(folder: Path, family: str, seed: int = 0) -> str:
+    """A local model folder as a user would have one."""
+    hub_model(family, seed=seed).save_pretrained(folder)
+    processor = hub_processor(family)
+    with images_only():
+        processor.save_pretrained(folder)
+    return str(folder)
 
 
 QUESTIONS = (("what is the color ?", "red"), ("what is the digit ?", "one two"), ("is the color red ?", "blue red one"))
