@@ -11,13 +11,13 @@ from objectives.flops import flops
 from objectives.memory import parameter_bytes
 from objectives.workload import WorkloadError
 from spaces.plan import Plan
-from tests.workers.hub import KINDS, hub_model, hub_processor, hub_samples
+from tests.workers.hub import KINDS, hub_model, hub_processor, hub_samples, save_hub
 from tests.workers.zoo import NUM_BLOCKS
 from workers.anatomy import anatomy_of, find_blocks
 from workers.apply_plan import apply_plan
 from workers.counted import MOST_SAMPLES, mapping_modules
 from workers.describe import describe_model, describe_workload
-from workers.inputs import Asker, images_only
+from workers.inputs import Asker
 from workers.loading import load_model
 from workers.mapping import find_mapping
 from workers.prompts import PROMPT_FORMS
@@ -47,11 +47,7 @@ def sources(tmp_path_factory):
 
     def source(family):
         if family not in made:
-            folder = tmp_path_factory.mktemp(family)
-            model_of(family).save_pretrained(folder)
-            with images_only():
-                asker_of(family).processor.save_pretrained(folder)
-            made[family] = ModelSource(name=str(folder))
+            made[family] = ModelSource(name=save_hub(tmp_path_factory.mktemp(family), family))
         return made[family]
 
     return source
