@@ -4,7 +4,7 @@ import json
 import os
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import Any, get_args
 
 from objectives.flops import Costs, costs
 from objectives.workload import Workload
@@ -16,8 +16,8 @@ from spaces.shape import ModelShape
 from spaces.spaces import Space, load_space
 from workers.describe import describe_model, describe_workload
 from workers.fingerprints import fingerprint_model, fingerprint_samples
-from workers.requests import TrialRequest
-from workers.samples import load_samples
+from workers.requests import Split, TrialRequest
+from workers.samples import load_samples, load_split
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,9 @@ class Problem:
             ValueError: one clear line, before anything is created.
         """
         shape = describe_model(settings.model)
-        samples = load_samples(settings.dataset.name, "search")
+        for split in get_args(Split):
+            load_split(settings.dataset, split)  # a test split that can't be read must not end a search of hours
+        samples = load_samples(settings.dataset, "search")
         workload = describe_workload(settings.model, samples)
         space = load_space(settings.space, shape.num_blocks)
         marks = {"model": fingerprint_model(settings.model), "data set": fingerprint_samples(samples)}

@@ -10,7 +10,12 @@ if TYPE_CHECKING:
     from search.problem import Problem
     from search.settings import Settings
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown")
+
+
+def _data(help: str, *names: str) -> Any:
+    """An option that says how the data set is read."""
+    return typer.Option(*names, help=help, rich_help_panel="Data")
 
 
 @app.command()
@@ -19,9 +24,27 @@ def run(
     space: Annotated[str | None, typer.Option(help="interval, blocks, layers or scoped. [layers]")] = None,
     strategy: Annotated[str | None, typer.Option(help="One of search/strategies/. [evolution]")] = None,
     model: Annotated[str | None, typer.Option(help="embedded, a hub id, or a local folder. [embedded]")] = None,
-    dataset: Annotated[str | None, typer.Option(help="embedded, a hub id, or a local folder. [embedded]")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder of the run. [runs/<name>]")] = None,
-    storage: Annotated[str | None, typer.Option(help="Database URL. [sqlite:///<out>/search.db]")] = None,
+    dataset: Annotated[str | None, _data("embedded, a hub id, or a local folder. [embedded]")] = None,
+    dataset_config: Annotated[str | None, _data("Configuration (subset), where it has several.")] = None,
+    dataset_revision: Annotated[str | None, _data("Revision of the data set on the hub.")] = None,
+    image_column: Annotated[str | None, _data("Images, or their paths. [guessed]")] = None,
+    question_column: Annotated[str | None, _data("Questions; a set without is captioned. [guessed]")] = None,
+    answer_column: Annotated[str | None, _data("Answers, captions, or the right choice. [guessed]")] = None,
+    choices_column: Annotated[str | None, _data("Options of a multiple choice. [guessed]")] = None,
+    kind_column: Annotated[str | None, _data("Kind of question, for accuracy per kind. [guessed]")] = None,
+    train_split: Annotated[str | None, _data("Tunes the projector. [guessed]")] = None,
+    tune_split: Annotated[str | None, _data("Says whether tuning helped. [guessed, or from train]")] = None,
+    search_split: Annotated[str | None, _data("Scores trials. [guessed, or from train]")] = None,
+    test_split: Annotated[str | None, _data("Scores the final front. [guessed, or from train]")] = None,
+    max_train: Annotated[int | None, _data("Rows to tune on at most. [2048]")] = None,
+    max_tune: Annotated[int | None, _data("Rows that say whether tuning helped, at most. [256]")] = None,
+    max_eval: Annotated[int | None, _data("Rows to search on, and to test on, at most. [all]")] = None,
+    streaming: Annotated[bool | None, _data("Read no more than these limits ask for.", "--streaming")] = None,
+    max_unreadable: Annotated[float | None, _data("Share of images that may be unreadable. [0.01]")] = None,
+    prompt: Annotated[str | None, _data("What is asked, with {question} and {choices}. [by task]")] = None,
+    choices_as: Annotated[str | None, _data("Choices are answered with their letter or text. [letter]")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the run. [runs/NAME]")] = None,
+    storage: Annotated[str | None, typer.Option(help="Database URL. [sqlite:///OUT/search.db]")] = None,
     workers: Annotated[int | None, typer.Option(help="1: in this process; more: on Ray Tune. [1]")] = None,
     ray_address: Annotated[str | None, typer.Option(help="A running Ray cluster: auto or ray://HOST:PORT.")] = None,
     gpus_per_trial: Annotated[float | None, typer.Option(help="GPUs each Ray worker holds. [0]")] = None,
@@ -49,10 +72,17 @@ def run(
     given = {
         "budget": budget, "space": space, "strategy": strategy, "out": out, "storage": storage, "seed": seed,
         "workers": workers, "ray_address": ray_address, "gpus_per_trial": gpus_per_trial, "metric": metric,
-        "max_flops": max_flops, "time_limit": time_limit, "threads": threads, "dataset.name": dataset,
+        "max_flops": max_flops, "time_limit": time_limit, "threads": threads,
         "model.name": model, "model.revision": revision, "model.dtype": dtype, "model.device": device,
         "model.attn_implementation": attn_implementation, "model.trust_remote_code": trust_remote_code,
         "rungs": rungs, "callbacks": callbacks.split(",") if callbacks else None,
+        "dataset.name": dataset, "dataset.config": dataset_config, "dataset.revision": dataset_revision,
+        "dataset.image_column": image_column, "dataset.question_column": question_column,
+        "dataset.answer_column": answer_column, "dataset.choices_column": choices_column,
+        "dataset.kind_column": kind_column, "dataset.train_split": train_split, "dataset.tune_split": tune_split,
+        "dataset.search_split": search_split, "dataset.test_split": test_split, "dataset.max_train": max_train,
+        "dataset.max_tune": max_tune, "dataset.max_eval": max_eval, "dataset.streaming": streaming,
+        "dataset.max_unreadable": max_unreadable, "dataset.prompt": prompt, "dataset.choices_as": choices_as,
     }  # fmt: skip
     with one_line_errors():
         settings, problem = _resolve(config, given)

@@ -53,7 +53,7 @@ def read_request(place: str) -> TrialRequest:
 def _run(request: TrialRequest) -> TrialReport:
     # Mistakes are told before torch is imported.
     check_fit(describe_model(request.model), request)
-    load_samples(request.data.name, "search", 1)
+    load_samples(request.data, "search")
     from workers.trial import Worker, run_trial
 
     worker = Worker()

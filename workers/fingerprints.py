@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from workers.files import locate, weight_files
-from workers.requests import DataSource, ModelSource
+from workers.requests import DataSource, ModelSource, Split
 from workers.samples import load_samples
 
 if TYPE_CHECKING:
@@ -20,8 +20,8 @@ HASHED_BYTES = 256 * 2**20
 
 def fingerprint(model: ModelSource, data: DataSource) -> dict[str, str]:
     """One hash for the model, one for all that trials see of the data (the splits train, tune and search)."""
-    tune, train = load_samples(data.name, "tune", data.max_tune), load_samples(data.name, "train", data.max_train)
-    seen = [*load_samples(data.name, "search"), *tune, *train]
+    splits: tuple[Split, ...] = ("search", "tune", "train")
+    seen = [sample for split in splits for sample in load_samples(data, split)]
     return {"model": fingerprint_model(model), "data": fingerprint_samples(seen)}
 
 
@@ -40,10 +40,10 @@ def fingerprint_model(source: ModelSource) -> str:
 
 
 def fingerprint_samples(samples: Sequence[Sample]) -> str:
-    """Hash of questions, answers, kinds and pixels, in order; each image is read once."""
+    """Hash of questions, answers, kinds, choices and pixels, in order; each image is read once."""
     digest, seen = hashlib.sha256(), set()
     for sample in samples:
-        digest.update(repr((sample.image_id, sample.question, sample.answers, sample.kind)).encode())
+        digest.update(repr((sample.image_id, sample.question, sample.answers, sample.kind, *sample.choices)).encode())
         if sample.image_id not in seen:
             seen.add(sample.image_id)
             digest.update(sample.image.tobytes())

@@ -49,11 +49,49 @@ class ModelSource(Value):
 
 
 class DataSource(Value):
-    """Where the questions come from, and how many of each split are used."""
+    """Where the questions come from, which columns and splits hold what, and how many of each split are used."""
 
     name: str = "embedded"
+    """`embedded`, a Hugging Face hub id, or a local folder."""
+    config: str | None = None
+    """Configuration (subset) of a data set that has several."""
+    revision: str | None = None
+    image_column: str | None = None
+    """Columns that are None are guessed by type and by usual names (`workers.columns`)."""
+    question_column: str | None = None
+    answer_column: str | None = None
+    """Answers of questions, captions, or the right one of the choices (index from 0, letter or text)."""
+    choices_column: str | None = None
+    kind_column: str | None = None
+    train_split: str | None = None
+    """Splits that are None are guessed by usual names; what isn't there is taken from `train`, by image."""
+    tune_split: str | None = None
+    search_split: str | None = None
+    test_split: str | None = None
+    prompt: str | None = None
+    """What the model is asked, {question} and {choices} standing for a row's own; None is as usual for the task."""
+    choices_as: Literal["letter", "text"] = "letter"
+    """What the model answers a multiple choice with: the letter of a listed option, or the option's text."""
     max_train: int = Field(2048, ge=1)
     max_tune: int = Field(256, ge=1)
+    max_eval: int | None = Field(None, ge=1)
+    """Rows of `search` and of `test`; None takes all."""
+    streaming: bool = False
+    """Read no more of the data set than the limits ask for."""
+    max_unreadable: float = Field(0.01, ge=0, le=1)
+    """Share of a split's rows whose image may be unreadable: these are skipped and counted."""
+
+    @model_validator(mode="after")
+    def _streams_end(self) -> "DataSource":
+        if self.streaming and self.max_eval is None:
+            raise ValueError(
+                "streaming must have an end, got no max_eval: say with --max-eval how many rows to search and test on"
+            )
+        return self
+
+    def limit(self, split: Split) -> int | None:
+        """Rows of a split that are used at most; None is all."""
+        return {"train": self.max_train, "tune": self.max_tune}.get(split, self.max_eval)
 
 
 class TuningRecipe(Value):

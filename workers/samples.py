@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, get_args
 
 from spaces.names import unknown
+from workers.requests import DataSource, Split
 
 if TYPE_CHECKING:
     import numpy as np
     from PIL.Image import Image
-
-Split = Literal["train", "tune", "search", "test"]
-"""`train` tunes, `tune` says whether tuning helped, `search` scores trials, `test` only the final front."""
 
 
 @dataclass(frozen=True)
@@ -31,27 +31,62 @@ class Sample:
     """All accepted answers, the one to train on first."""
     kind: str
     """Kind of question, for accuracy per kind."""
+    choices: tuple[str, ...] = ()
+    """What may be answered to a multiple choice, as the model is to answer it; empty for open questions."""
+
+
+class DataTask(StrEnum):
+    """What a data set asks for."""
+
+    QUESTIONS = "questions"
+    CAPTIONS = "captions"
+    CHOICES = "multiple choice"
+
+
+@dataclass(frozen=True)
+class SplitData:
+    """What was read of a split."""
+
+    samples: tuple[Sample, ...]
+    """In the order of the rows."""
+    task: DataTask = DataTask.QUESTIONS
+    columns: Mapping[str, str] = field(default_factory=dict)
+    """What a sample needs -> the column it was read from; empty where the data set has no columns."""
+    skipped: int = 0
+    """Rows left out because their image could not be read."""
+
+    @property
+    def rows(self) -> int:
+        """Rows read, the skipped ones included."""
+        return len(self.samples) + self.skipped
 
 
 SOURCES = {"embedded": "workers.embedded:embedded_samples"}
 """Name of a data set -> `module:function` of type `(split) -> list[Sample]`, imported only when asked for."""
 
 
-def load_samples(dataset: str, split: Split, limit: int | None = None) -> list[Sample]:
-    """The samples of a split in their fixed order, at most `limit`.
+@lru_cache(maxsize=8)
+def load_split(source: DataSource, split: Split) -> SplitData:
+    """Reads a split, once in a process: every image has been decoded when this returns.
 
-    A name with a slash, or of a folder, is read as `workers.tables` says. Raises ValueError on an unknown name.
+    A name with a slash, or of a folder, is read as `workers.tables` says. Raises ValueError, in one line, where the
+    data set, its splits or columns can't be found, or too many images can't be read.
     """
     if split not in get_args(Split):
         raise unknown("split", split, get_args(Split))
+    if source.name in SOURCES:
+        module, function = SOURCES[source.name].split(":")
+        samples: Callable[[Split], list[Sample]] = getattr(import_module(module), function)
+        return SplitData(tuple(samples(split)[: source.limit(split)]))
+    if "/" in source.name or Path(source.name).is_dir():
+        from workers.tables import read_split
+
+        return read_split(source, split)
+    raise unknown("data set", source.name, tuple(SOURCES), "or a hub id such as owner/name, or a local folder")
+
+
+def load_samples(source: DataSource, split: Split, limit: int | None = None) -> list[Sample]:
+    """The samples of a split in their fixed order, at most `limit`. Raises ValueError as `load_split` does."""
     if limit is not None and limit < 1:
         raise ValueError(f"limit must be at least 1 or left out, got {limit}")
-    if dataset not in SOURCES:
-        if "/" in dataset or Path(dataset).is_dir():
-            from workers.tables import table_samples
-
-            return table_samples(dataset, split, limit)
-        raise unknown("data set", dataset, tuple(SOURCES), "or a hub id such as owner/name, or a local folder")
-    module, function = SOURCES[dataset].split(":")
-    source: Callable[[Split], list[Sample]] = getattr(import_module(module), function)
-    return source(split)[:limit]
+    return list(load_split(source, split).samples[:limit])

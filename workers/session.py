@@ -66,5 +66,4 @@ class Session:
             ) from None
 
     def _samples(self, name: Split) -> list[Sample]:
-        limits = {"train": self.data_source.max_train, "tune": self.data_source.max_tune}
-        return load_samples(self.data_source.name, name, limits.get(name))
+        return load_samples(self.data_source, name)

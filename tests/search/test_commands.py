@@ -154,6 +154,8 @@ BAD = [
     (["--config", "missing.yaml"], "--config"),
     (["--dataset", "empty"], "data set"),
     (["--dataset", "no-images"], "image"),
+    (["--dataset", "no-images", "--image-column", "pictures"], "unknown image column"),
+    (["--streaming"], "--max-eval"),
 ]
 
 

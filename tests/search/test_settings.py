@@ -42,6 +42,10 @@ def test_rungs_are_read() -> None:
         ({"model.nam": "x"}, "did you mean 'model.name'?"),
         ({"budgt": 3}, "did you mean 'budget'?"),
         ({"rungs": [{"tuning_steps": 5}, {"tuning_steps": 0}]}, "do not fall, got [5, 0]"),
+        ({"dataset.question_colum": "q"}, "did you mean 'dataset.question_column'?"),
+        ({"dataset.choices_as": "number"}, "dataset.choices_as: input should be 'letter' or 'text', got 'number'"),
+        ({"dataset.max_eval": 0}, "dataset.max_eval: input should be greater than or equal to 1, got 0"),
+        ({"dataset.streaming": True}, "streaming must have an end, got no max_eval"),
         ({"rungs": [{"split": "test"}]}, "'test' is for the final front"),
     ],
 )

@@ -39,4 +39,4 @@ def loaded(tiny_source):
 
 @pytest.fixture(scope="session")
 def prepared(loaded):
-    return prepare(loaded, load_samples("tiny", "search"))
+    return prepare(loaded, load_samples(DataSource(name="tiny"), "search"))

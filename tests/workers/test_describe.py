@@ -106,7 +106,7 @@ class TestWorkload:
         processor.save_pretrained(tmp_path)
         prompter = read_prompter(ModelSource(name=str(tmp_path)))
         image = processor.image_token_id
-        for sample in load_samples(data, "search", 24):
+        for sample in load_samples(DataSource(name=data), "search", 24):
             ids = processor.apply_chat_template(
                 conversation(sample.question, sample.image), add_generation_prompt=True, tokenize=True, return_dict=True
             )["input_ids"][0]
@@ -252,7 +252,7 @@ from workers.samples import load_samples
 from workers.samples import load_samples
 source = ModelSource(name={str(tiny_folder)!r})
 describe_model(source)
-describe_workload(source, load_samples("embedded", "search", 8))
+describe_workload(source, load_samples(DataSource(), "search", 8))
 fingerprint(source, DataSource())
 sys.exit(any(name in sys.modules for name in ("torch", "transformers")))
 """

@@ -11,7 +11,7 @@ from workers.loading import load_model
 from workers.packing import pack
 from workers.prepare import prepare
 from workers.prompts import conversation
-from workers.requests import ModelSource
+from workers.requests import DataSource, ModelSource
 from workers.samples import load_samples
 from workers.tuning import answer_logits
 
@@ -21,7 +21,7 @@ PLANS = ["....", "a...", "b..f", "pppp", ".aab", "bbbb", "bvavfvpv", "btag.f", "
 @pytest.fixture(scope="module")
 def embedded():
     loaded = load_model(ModelSource(device="cpu"))
-    return loaded, prepare(loaded, load_samples("embedded", "search", 24))
+    return loaded, prepare(loaded, load_samples(DataSource(), "search", 24))
 
 
 def plain_answers(loaded, prepared):

@@ -9,7 +9,7 @@ from workers.evaluate import NonFinite
 from workers.loading import load_model
 from workers.packing import IGNORED
 from workers.prepare import prepare
-from workers.requests import TuningRecipe
+from workers.requests import DataSource, TuningRecipe
 from workers.samples import load_samples
 from workers.tuning import Lessons, Tuning, answer_logits, copy_state, cosine
 
@@ -18,7 +18,7 @@ RECIPE = TuningRecipe(learning_rate=5e-3, images_per_step=3, questions_per_image
 
 @pytest.fixture(scope="module")
 def train(loaded):
-    return prepare(loaded, load_samples("tiny", "train"))
+    return prepare(loaded, load_samples(DataSource(name="tiny"), "train"))
 
 
 @pytest.fixture(autouse=True)
@@ -65,7 +65,7 @@ def test_the_loss_falls(loaded, train):
 def test_half_precision_learns_too(tiny_source):
     """Steps this small vanish in bfloat16 one by one; together they must not."""
     loaded = load_model(tiny_source.model_copy(update={"dtype": "bfloat16"}))
-    train = prepare(loaded, load_samples("tiny", "train"))
+    train = prepare(loaded, load_samples(DataSource(name="tiny"), "train"))
     before = copy_state(loaded)
     after = tuned(loaded, train, 30, recipe=RECIPE.model_copy(update={"learning_rate": 2e-4}))
     moved = [(after[name] - before[name]).float().abs().max().item() for name in before]

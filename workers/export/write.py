@@ -73,7 +73,7 @@ def check_base(request: ExportRequest) -> None:
     seen, trial = request.fingerprints, request.trial
     marks = {
         "model": lambda: fingerprint_model(trial.model),
-        "data set": lambda: fingerprint_samples(load_samples(trial.data.name, "search")),
+        "data set": lambda: fingerprint_samples(load_samples(trial.data, "search")),
     }
     for what, mark in marks.items():
         if what in seen and mark() != seen[what]:
