@@ -7,7 +7,7 @@ layer after layer: so the norms serve every plan.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from spaces.names import unknown
 from spaces.pruning import Calibration, Linears
 from spaces.scope import Group
 from workers.anatomy import anatomy_of
@@ -29,13 +30,21 @@ TOKENS_AT_ONCE = 8192
 """Tokens in a batch, about."""
 
 
-def calibrate(loaded: LoadedModel, prepared: Prepared, num_samples: int) -> Norms:
+def calibrate(loaded: LoadedModel, prepared: Prepared, num_samples: int, kinds: Collection[str] = ()) -> Norms:
     """Norms over at most `num_samples` samples, drawn once and for all. The model must be under no plan.
 
-    Raises PlanError where a block has weights in no linear layer or feeds them with other rows than its own.
+    Args:
+        kinds: only samples of these kinds of questions; of any, where there are none.
+
+    Raises ValueError for a kind that no sample has, PlanError where a block has weights in no linear layer.
     """
-    order = np.random.default_rng(0).permutation(len(prepared.items))[:num_samples]
-    items = [prepared.items[index] for index in order]
+    known = {sample.kind for sample in prepared.samples}
+    for kind in kinds:
+        if kind not in known:
+            raise unknown("kind of question", kind, sorted(known))
+    chosen = [index for index, sample in enumerate(prepared.samples) if not kinds or sample.kind in kinds]
+    order = np.random.default_rng(0).permutation(len(chosen))[:num_samples]
+    items = [prepared.items[chosen[place]] for place in order]
     return norms_of(loaded, prepared.features, _batches(loaded, items))
 
 
