@@ -8,7 +8,7 @@ where the FFN must read something else unless the family runs both in parallel.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -60,9 +60,15 @@ def anatomy_of(model: nn.Module) -> Anatomy:
         path, blocks = find_blocks(model)
         decoder = model.get_submodule(path.rpartition(".")[0])
         calls = _calls(decoder, blocks, model.config.get_text_config().hidden_size)
-        parts = tuple(_parts(f"{path}.{index}", block, calls[index]) for index, block in enumerate(blocks))
-        _FOUND[model] = Anatomy(decoder, blocks, parts, image_tokens_of(model.config))
+        know(model, [_parts(f"{path}.{index}", block, calls[index]) for index, block in enumerate(blocks)])
     return _FOUND[model]
+
+
+def know(model: nn.Module, parts: Sequence[Parts]) -> None:
+    """Takes the parts of a model's blocks as given: `anatomy_of` probes no more."""
+    path, blocks = find_blocks(model)
+    decoder = model.get_submodule(path.rpartition(".")[0])
+    _FOUND[model] = Anatomy(decoder, blocks, tuple(parts), image_tokens_of(model.config))
 
 
 def image_tokens_of(config: Any) -> frozenset[int]:

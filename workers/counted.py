@@ -15,11 +15,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
+from transformers import DynamicCache
 
 from objectives.workload import Workload
 from spaces.shape import BlockKind, ModelShape
 from workers.anatomy import find_blocks, image_tokens_of
-from workers.families import MAPPINGS, decoder_row, decoder_sizes, windows
+from workers.families import MAPPINGS, decoder_row, decoder_sizes
 from workers.files import read_config
 from workers.inputs import Asker, load_processor
 from workers.loading import check_takes_images, reading
@@ -38,16 +39,18 @@ def read_shape(source: ModelSource, bytes_per_parameter: Mapping[str, int], stor
     Raises ValueError, in one line, for a model that transformers can't build from its config or that takes no images.
     """
     model = _model(source)
-    config = model.config.get_text_config().to_dict()
-    sizes = decoder_sizes(decoder_row(model.config.get_text_config().model_type, config), config)
-    blocks = find_blocks(model)[1]
+    text = model.config.get_text_config()
+    row = decoder_row(text.model_type)
+    caches = DynamicCache(config=text).layers
     kinds = tuple(
-        BlockKind(window=window, **_parameters(block))
-        for block, window in zip(blocks, windows(config, len(blocks)), strict=True)
+        BlockKind(
+            window=cache.sliding_window if cache.is_sliding else None, is_parallel=row.is_parallel, **_parameters(block)
+        )
+        for block, cache in zip(find_blocks(model)[1], caches, strict=True)
     )
     dtype = str(model.config.dtype or "float32") if source.dtype == "auto" else source.dtype
     return ModelShape(
-        **sizes,
+        **decoder_sizes(row, text.to_dict()),
         vision=None,
         projector=(),
         visual_tokens_per_image=None,
@@ -118,9 +121,9 @@ class _VisionCounter:
 
     def _run(self, inputs: Mapping[str, Any]) -> tuple[int, int]:
         counter = FlopCounterMode(display=False)
-        with torch.no_grad(), Weightless(), counter, _noted(self._model, counter) as mapping:
-            with suppress(_Reached):
-                self._model(**inputs)
+        noted = _noted(self._model, counter)
+        with torch.no_grad(), Weightless(), counter, noted as mapping, suppress(_Reached):
+            self._model(**inputs)
         return counter.get_total_flops() - sum(mapping), sum(mapping)
 
 

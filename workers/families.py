@@ -1,4 +1,4 @@
-"""What skipsearch knows about model families, as data: where a block's parts are and what a config means.
+"""What configs of model families mean, as data; where a model's parts are is found by what they do (`workers.anatomy`).
 
 A new family is a new row here, not a new branch somewhere else. Imports no torch.
 """
@@ -16,11 +16,6 @@ Config = Mapping[str, Any]
 class DecoderFamily:
     """A text decoder of pre-norm residual blocks: h = x + attention(norm x), y = h + ffn(norm h)."""
 
-    attention: str = "self_attn"
-    """Child names inside one block."""
-    ffn: str = "mlp"
-    attention_norm: str = "input_layernorm"
-    ffn_norm: str = "post_attention_layernorm"
     gated_ffn: bool = True
     keys: Mapping[str, str] = field(default_factory=lambda: _TRANSFORMER_KEYS)
     """Field of `ModelShape` -> key of the text config."""
@@ -28,8 +23,6 @@ class DecoderFamily:
     """Whether attention and FFN read the same input already."""
     defaults: Config | None = None
     """Values the config class takes for keys that `config.json` leaves out; None: the class itself is asked."""
-    cache_argument: str = "past_key_values"
-    """Keyword under which blocks and attentions receive the KV cache."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,16 +37,8 @@ class VisionFamily:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelFamily:
-    """A vision-language model: module paths from the top, and the keys of its composite config."""
+    """A vision-language model whose vision tower and mapping module have a closed form."""
 
-    blocks: str
-    """The ModuleList of decoder blocks."""
-    language_model: str
-    """The decoder without its head; takes `inputs_embeds`."""
-    head: str
-    """The LM head."""
-    projector: str
-    """The mapping module between vision tower and decoder: the only part that is ever trained."""
     defaults: Config
     default_text: Config
     """The text config where `config.json` has none at all."""
@@ -64,7 +49,6 @@ class ModelFamily:
     """(whole config, patches, positions of the tower) -> visual tokens of one image."""
     text_key: str = "text_config"
     vision_key: str = "vision_config"
-    image_token_key: str = "image_token_index"
 
 
 def _llava_projector(config: Config, text: Config, vision: Config) -> tuple[tuple[int, int], ...]:
@@ -160,12 +144,7 @@ VISION_TOWERS: dict[str, VisionFamily] = {
 
 MODELS: dict[str, ModelFamily] = {
     "llava": ModelFamily(
-        blocks="model.language_model.layers",
-        language_model="model.language_model",
-        head="lm_head",
-        projector="model.multi_modal_projector",
         defaults={
-            "image_token_index": 32000,
             "vision_feature_layer": -2,
             "vision_feature_select_strategy": "default",
             "tie_word_embeddings": False,
@@ -198,12 +177,6 @@ class Families:
     text: Config = field(repr=False)
     vision_config: Config = field(repr=False)
 
-    @property
-    def image_token(self) -> int:
-        """Token id that stands for one visual token in `input_ids`."""
-        value = self.config.get("image_token_id") or self.config[self.model.image_token_key]
-        return int(value)
-
 
 def has_rows(config: Config) -> bool:
     """Whether rows describe all of a model, so that its `config.json` says everything."""
@@ -217,7 +190,7 @@ def has_rows(config: Config) -> bool:
     return decoder is not None and decoder.defaults is not None and tower in VISION_TOWERS
 
 
-def decoder_row(name: str, text: Config) -> DecoderFamily:
+def decoder_row(name: str) -> DecoderFamily:
     """The row of a text config's `model_type`. Raises ValueError where there is none."""
     row: DecoderFamily = _row("text decoder", DECODERS, name)
     return row
@@ -232,13 +205,6 @@ def decoder_sizes(row: DecoderFamily, text: Config) -> dict[str, Any]:
         "head_size": sizes["head_size"] or sizes["hidden_size"] // sizes["num_heads"],
         "gated_ffn": row.gated_ffn,
     }
-
-
-def windows(text: Config, num_blocks: int) -> list[int | None]:
-    """Per block the tokens of its sliding window, None where it has none; by the rule of transformers' KV caches."""
-    window = text.get("sliding_window")
-    types = text.get("layer_types") or ["sliding_attention" if window else "full_attention"] * num_blocks
-    return [window if kind == "sliding_attention" else None for kind in types]
 
 
 def families_of(config: Config) -> Families:

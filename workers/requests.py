@@ -49,6 +49,8 @@ class ModelSource(Value):
     adapters on its linear layers; or globs over the names of weights outside of the decoder, comma-separated."""
     device: str = "auto"
     """`auto` takes the first GPU where there is one."""
+    masks: str | None = None
+    """Absolute path of a mask file (`python -m workers.pruning`) for blocks that a plan prunes by `{saved}`."""
 
 
 class DataSource(Value):
@@ -79,6 +81,8 @@ class DataSource(Value):
     max_tune: int = Field(256, ge=1)
     max_eval: int | None = Field(None, ge=1)
     """Rows of `search` and of `test`; None takes all."""
+    max_calibration: int = Field(128, ge=1)
+    """Samples of `train`, drawn at random, that pruning is calibrated on; 128 as in Wanda (arXiv 2306.11695)."""
     streaming: bool = False
     """Read no more of the data set than the limits ask for."""
     max_unreadable: float = Field(0.01, ge=0, le=1)

@@ -125,7 +125,7 @@ BAD = [
     ({"kne": True}, "did you mean 'knee'"),
     ({"trial": 1, "form": "gguf"}, "unknown export format 'gguf'"),
     ({"trial": 1, "dtype": "float8"}, "--dtype"),
-    ({"plan": "...........p", "form": "transformers"}, "--format remote-code"),
+    ({"plan": "...........p", "form": "transformers"}, "--format auto"),
 ]
 
 

@@ -1,4 +1,4 @@
-"""What models without rows cost: the closed form and the counted parts together equal what really runs, family by family."""
+"""What models without rows cost: closed form and counted parts together equal what really runs, family by family."""
 
 from dataclasses import replace
 from functools import cache

@@ -58,7 +58,6 @@ def test_absent_keys_mean_what_the_config_classes_say(raw):
     raw = raw or tiny_config().to_dict()
     filled = LlavaConfig.from_dict(json.loads(json.dumps(raw, default=str))).to_dict()
     assert shape_of(families_of(raw), 2) == shape_of(families_of(filled), 2)
-    assert families_of(raw).image_token == families_of(filled).image_token
 
 
 def test_llava_1_5():
@@ -74,16 +73,6 @@ def test_defaults_are_those_of_the_config_class(table):
             continue  # the class is asked
         fresh = CONFIG_MAPPING[name]()
         assert {key: getattr(fresh, key) for key in row.defaults} == row.defaults
-
-
-def test_every_row_names_modules_that_exist(loaded):
-    rows = families_of(loaded.model.config.to_dict())
-    for path in (rows.model.blocks, rows.model.projector, rows.model.head, rows.model.language_model):
-        loaded.model.get_submodule(path)
-    block = loaded.model.get_submodule(rows.model.blocks)[0]
-    for child in (rows.decoder.attention, rows.decoder.ffn, rows.decoder.attention_norm, rows.decoder.ffn_norm):
-        block.get_submodule(child)
-    assert rows.image_token == loaded.processor.image_token_id
 
 
 class TestWorkload:
