@@ -9,7 +9,8 @@ without a closed form are counted on the model, and their FLOPs are part of the 
 A block whose op has a scope runs attention and FFN for the rows outside of it. Keys and values of the prompt are
 counted in full where they are kept for generated tokens, whose attention runs; otherwise with the rows that attend.
 Every workload runs with a KV cache. A block that is narrower, by FFN channels or heads cut out, counts as narrow;
-weights that are zero change nothing here, but in a column of their own (`objectives.sparsity`).
+weights that are zero change nothing here, but in a column of their own (`objectives.sparsity`). A mixture of experts
+counts the experts that are active for a row.
 """
 
 from collections import Counter
@@ -21,7 +22,7 @@ from objectives.rows import PROMPT, Rows, decode_rows, prefill_rows
 from objectives.sparsity import zero_flops
 from objectives.workload import Workload, WorkloadError
 from spaces.plan import Block, Group, Op, Plan, PlanError
-from spaces.shape import ModelShape, VisionShape
+from spaces.shape import BlockKind, ModelShape, VisionShape
 
 _PASSES = (PROMPT, (Group.GENERATED,))
 """The token groups of the prefill and those of a decode step."""
@@ -69,8 +70,8 @@ def flops(shape: ModelShape, plan: Plan, workload: Workload) -> Ledger:
     prefill: float = 0
     decode: float = 0
     for (block, kind), count in kinds.items():
-        prefill += count * _block(shape, block, prefill_rows(block, workload))
-        decode += count * _block(shape, block, decode_rows(block, workload, kind.window))
+        prefill += count * _block(shape, block, kind, prefill_rows(block, kind, workload))
+        decode += count * _block(shape, block, kind, decode_rows(block, kind, workload))
     vision, projector = _image_parts(shape, workload)
     return Ledger(
         vision=batch * vision,
@@ -142,10 +143,11 @@ def _sublayers(block: Block, before: Block | None, groups: tuple[Group, ...]) ->
     return attention + ffn
 
 
-def _block(shape: ModelShape, block: Block, rows: Rows) -> float:
+def _block(shape: ModelShape, block: Block, kind: BlockKind, rows: Rows) -> float:
     """One block in one kind of pass."""
     narrow = shape.narrowed(block.pruning)
-    return _attention(narrow, rows.attending, rows.keys, rows.pairs) + _ffn(narrow, rows.ffn)
+    ffn = _ffn(narrow, rows.ffn) if kind.active_ffn_weights is None else 2 * rows.ffn * kind.active_ffn_weights
+    return _attention(narrow, rows.attending, rows.keys, rows.pairs) + ffn
 
 
 def _attention(shape: ModelShape, rows: float, keys: float, pairs: float) -> float:

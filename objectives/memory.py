@@ -16,8 +16,14 @@ def parameter_bytes(shape: ModelShape, plan: Plan) -> int:
 
 
 def kv_bytes_per_token(shape: ModelShape, plan: Plan) -> int:
-    """Bytes of the keys and values of one token of one sequence, in every block where a later token may attend."""
-    heads = sum(shape.narrowed(block.pruning).num_kv_heads for block in plan.blocks if block.caches)
+    """Bytes of the keys and values of one token of one sequence, in every block where a later token may attend.
+
+    Cross-attention keeps those of image features, not of tokens. A sliding window stops growing at its size.
+    """
+    caching = [
+        block for block, kind in zip(plan.blocks, shape.block_kinds, strict=True) if block.caches and not kind.is_cross
+    ]
+    heads = sum(shape.narrowed(block.pruning).num_kv_heads for block in caching)
     return 2 * heads * shape.head_size * shape.bytes_per_parameter
 
 

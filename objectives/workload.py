@@ -27,6 +27,8 @@ class Workload:
     images: float = 1
     """Images that go through the vision tower."""
     batch: int = 1
+    cross_tokens: float = 0
+    """Rows of image features that cross-attention attends to; 0 also where there is no image: its blocks don't run."""
     vision_flops: float | None = None
     """FLOPs of the vision tower for one request's images, where they are counted; None: the shape's closed form."""
     projector_flops: float | None = None
@@ -53,8 +55,9 @@ class Workload:
         return max(self.generated_tokens - 1, 0)
 
     def to_dict(self) -> dict[str, float]:
-        """The fields by name, ready for JSON; without those that are None."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
+        """The fields by name, ready for JSON; without those of models that are counted or have cross-attention."""
+        optional = ("cross_tokens", "vision_flops", "projector_flops")
+        return {name: value for name, value in asdict(self).items() if name not in optional or value}
 
     @classmethod
     def from_dict(cls, source: Mapping[str, Any]) -> "Workload":

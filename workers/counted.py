@@ -7,7 +7,7 @@ The model is built without weights and reads what its own processor makes of the
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from itertools import islice
 from statistics import fmean
 from typing import Any
@@ -19,7 +19,7 @@ from transformers import DynamicCache
 
 from objectives.workload import Workload
 from spaces.shape import BlockKind, ModelShape
-from workers.anatomy import find_blocks, image_tokens_of
+from workers.anatomy import CROSS_ARGUMENT, attention_of, find_blocks, image_tokens_of, is_cross
 from workers.families import MAPPINGS, decoder_row, decoder_sizes
 from workers.files import read_config
 from workers.inputs import Asker, load_processor
@@ -44,7 +44,11 @@ def read_shape(source: ModelSource, bytes_per_parameter: Mapping[str, int], stor
     caches = DynamicCache(config=text).layers
     kinds = tuple(
         BlockKind(
-            window=cache.sliding_window if cache.is_sliding else None, is_parallel=row.is_parallel, **_parameters(block)
+            window=cache.sliding_window if cache.is_sliding else None,
+            is_parallel=row.is_parallel,
+            is_cross=is_cross(block),
+            active_ffn_weights=_active_weights(block, text),
+            **_parameters(block),
         )
         for block, cache in zip(find_blocks(model)[1], caches, strict=True)
     )
@@ -69,11 +73,12 @@ def read_workload(source: ModelSource, samples: Sequence[Sample]) -> Workload:
     counter = _VisionCounter(_model(source))
     step = -(-len(samples) // MOST_SAMPLES)
     counted = [counter.count(asker.inputs([each.question], [each.image])) for each in islice(samples, 0, None, step)]
-    visual, text, vision, mapping = (fmean(column) for column in zip(*counted, strict=True))
+    visual, text, vision, mapping, cross = (fmean(column) for column in zip(*counted, strict=True))
     return Workload(
         visual_tokens=visual,
         text_tokens=text,
         generated_tokens=fmean(_answer_length(processor, sample) for sample in samples),
+        cross_tokens=cross,
         vision_flops=vision,
         projector_flops=mapping,
     )
@@ -89,6 +94,16 @@ def _answer_length(processor: Any, sample: Sample) -> int:
     return len(processor.tokenizer(target(sample), add_special_tokens=False).input_ids) + 1
 
 
+def _active_weights(block: nn.Module, text: Any) -> int | None:
+    """Weights that one row is multiplied with in a mixture of experts, whose experts are stacked along a dimension."""
+    ffn = [child for child in block.children() if child is not attention_of(block)]
+    weights = [weight for child in ffn for weight in child.parameters() if weight.ndim > 1]
+    stacked = sum(weight.numel() // len(weight) for weight in weights if weight.ndim == 3)
+    if not stacked:
+        return None
+    return text.num_experts_per_tok * stacked + sum(weight.numel() for weight in weights if weight.ndim == 2)
+
+
 def _parameters(block: nn.Module) -> dict[str, int]:
     """Parameters of a block's halves; norms belong to the half they stand before, or after, one to each."""
     sizes = [(child, sum(weight.numel() for weight in child.parameters())) for child in block.children()]
@@ -101,6 +116,10 @@ def _parameters(block: nn.Module) -> dict[str, int]:
 class _Reached(Exception):
     """The decoder is about to run: what is before it has been counted."""
 
+    def __init__(self, features: int) -> None:
+        self.features = features
+        """Rows of image features that the decoder is given beside its tokens."""
+
 
 class _VisionCounter:
     """Counts what a model without weights does before its decoder, once for images of the same sizes."""
@@ -108,10 +127,11 @@ class _VisionCounter:
     def __init__(self, model: nn.Module) -> None:
         self._model = model
         self._image_tokens = torch.tensor(sorted(image_tokens_of(model.config)))
-        self._known: dict[Hashable, tuple[int, int]] = {}
+        self._known: dict[Hashable, tuple[int, int, int]] = {}
 
-    def count(self, inputs: Mapping[str, Any]) -> tuple[int, int, int, int]:
-        """Visual tokens, other tokens, FLOPs of the vision tower, FLOPs of the mapping module, of one sequence."""
+    def count(self, inputs: Mapping[str, Any]) -> tuple[int, int, int, int, int]:
+        """Of one sequence: visual tokens, other tokens, FLOPs of the vision tower, FLOPs of the mapping module, and
+        rows of image features for cross-attention."""
         ids = inputs["input_ids"]
         visual = int(torch.isin(ids, self._image_tokens).sum())
         key = tuple(sorted((name, _sizes(value)) for name, value in inputs.items() if not name.endswith("ids")))
@@ -119,12 +139,16 @@ class _VisionCounter:
             self._known[key] = self._run(inputs)
         return visual, ids.numel() - visual, *self._known[key]
 
-    def _run(self, inputs: Mapping[str, Any]) -> tuple[int, int]:
+    def _run(self, inputs: Mapping[str, Any]) -> tuple[int, int, int]:
         counter = FlopCounterMode(display=False)
         noted = _noted(self._model, counter)
-        with torch.no_grad(), Weightless(), counter, noted as mapping, suppress(_Reached):
-            self._model(**inputs)
-        return counter.get_total_flops() - sum(mapping), sum(mapping)
+        features = 0
+        with torch.no_grad(), Weightless(), counter, noted as mapping:
+            try:
+                self._model(**inputs)
+            except _Reached as end:
+                features = end.features
+        return counter.get_total_flops() - sum(mapping), sum(mapping), features
 
 
 def _sizes(value: Any) -> Hashable:
@@ -147,14 +171,15 @@ def _noted(model: nn.Module, counter: FlopCounterMode) -> Iterator[list[int]]:
     def end(*_: Any) -> None:
         spent[-1] += counter.get_total_flops()
 
-    def stop(*_: Any) -> None:
-        raise _Reached
+    def stop(_: nn.Module, args: Any, kwargs: Mapping[str, Any]) -> None:
+        features = kwargs.get(CROSS_ARGUMENT)
+        raise _Reached(0 if features is None else features.shape[1])
 
     with ExitStack() as hooks:
         for module in mapping_modules(model, decoder):
             hooks.callback(module.register_forward_pre_hook(begin).remove)
             hooks.callback(module.register_forward_hook(end).remove)
-        hooks.callback(decoder.register_forward_pre_hook(stop).remove)
+        hooks.callback(decoder.register_forward_pre_hook(stop, with_kwargs=True).remove)
         yield spent
 
 
