@@ -112,7 +112,8 @@ def load_model(source: ModelSource) -> LoadedModel:
     parse_lora(source.trainable)
     _loading(source, lambda: _check_takes_images(source))
     processor = _loading(source, lambda: load_processor(source))
-    form = prompt_form(model_type, getattr(processor, "chat_template", None) is not None, source.name)
+    has_template = getattr(processor, "chat_template", None) is not None
+    form = None if has_template else prompt_form(model_type, source.name)
     model = _loading(source, lambda: _read_weights(source)).to(device).eval().requires_grad_(False)
     return assemble(model, Asker(processor, form), source.trainable)
 
