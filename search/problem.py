@@ -79,6 +79,7 @@ class Problem:
             budget=self.settings.budget,
             flops_ratio=lambda plan: self.costs(plan).flops_ratio,
             limits=self.limits,
+            keep_fraction=self.settings.keep_fraction,
             seed=self.settings.seed,
         )
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from objectives.pareto import crowding, non_dominated, sort_fronts
+from search.goals import MAXIMIZE
 
 
 def goes_on(
@@ -40,3 +41,23 @@ def goes_on(
     front = ranks == ranks[-1]
     spread = crowding(points[front])
     return ahead + int(np.sum(spread > spread[-1])) < places
+
+
+def bar(points: np.ndarray, keep_fraction: float) -> np.ndarray:
+    """The front at a rung that a trial must not be dominated by to go on, cheapest first.
+
+    `goes_on` refuses what one of these dominates; what none does it refuses only by crowding, among the last trials
+    that fit.
+
+    Args:
+        points: (N, 2) accuracy and cost of the trials that have finished the rung.
+        keep_fraction: as in `goes_on`.
+
+    Returns:
+        (K, 2), empty where nothing is measured.
+    """
+    ranks = sort_fronts(points, MAXIMIZE)
+    places = math.ceil((len(points) + 1) * keep_fraction)
+    ahead = np.concatenate([[0], np.cumsum(np.bincount(ranks))])
+    front = points[ranks == np.flatnonzero(ahead < places)[-1]]
+    return front[np.argsort(front[:, 1])]

@@ -62,11 +62,12 @@ class _Program:
         scores: dict[Change, float] = {(block, Op.KEEP): 0.0 for block in range(depth)} | losses
         self._changes = list(scores)
         self._losses = np.array(list(scores.values()))
-        self._saved = np.array([1.0 - task.flops_ratio(dense.replace(*change)) for change in scores])
+        self._dense_cost = task.flops_ratio(dense)
+        self._saved = np.array([self._dense_cost - task.flops_ratio(dense.replace(*change)) for change in scores])
         self._of_block = np.array([[block == own for own, _ in scores] for block in range(depth)], dtype=float)
-        self.low = 1.0 - float((self._of_block * self._saved).max(1).sum())
+        self.low = self._dense_cost - float((self._of_block * self._saved).max(1).sum())
         # Limits of today are all on the ratio of FLOPs.
-        self.high = min([1.0, *(limit.bound for limit in task.limits)])
+        self.high = min([self._dense_cost, *(limit.bound for limit in task.limits)])
 
     def solve(self, bound: float, excluded: list[Plan]) -> Plan | None:
         """The plan that loses least within the bound and is none of the excluded; None where there is none."""
@@ -74,7 +75,7 @@ class _Program:
         known = np.array([[plan.ops[block] is op for block, op in self._changes] for plan in excluded], dtype=float)
         constraints = [
             LinearConstraint(self._of_block, 1, 1),
-            LinearConstraint(self._saved[None], lb=1.0 - bound),
+            LinearConstraint(self._saved[None], lb=self._dense_cost - bound),
             LinearConstraint(known, ub=depth - 1),
         ]
         result = milp(

@@ -39,7 +39,7 @@ class Coding:
 
     def bits(self, codes: Codes) -> NDArray[np.float64]:
         """(N, F) zeros and ones."""
-        return self._bits[np.arange(codes.shape[1]), codes].reshape(len(codes), -1)
+        return self._bits[np.arange(codes.shape[1]), codes].reshape(len(codes), self._bits[:, 0].size)
 
 
 def _bits(levels: tuple[Block, ...]) -> NDArray[np.float64]:

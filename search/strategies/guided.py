@@ -1,9 +1,10 @@
-"""Evolution whose children are chosen by a surrogate: the best of all on tables of one fidelity.
+"""Evolution whose children are chosen by a surrogate.
 
 1. A sensitivity scan: every block changed alone, whole blocks first, counted in the budget.
-2. A Gaussian process on plans (`surrogate`) learns from everything measured so far, from the scan on.
+2. Gaussian processes on plans (`surrogate`), one a rung (`fidelities`), learn from everything measured so far.
 3. Children of the archive, and children of the most promising children, are ranked by the hypervolume they can be
-   expected to add (`improvement`), accuracy in doubt, FLOPs exact. The best one is asked for.
+   expected to add (`improvement`): accuracy at the last rung and getting there in doubt, FLOPs exact. The best one is
+   asked for.
 
 Trials that are running count with the accuracy that is expected of them, so parallel workers spread out.
 """
@@ -14,11 +15,11 @@ import numpy as np
 
 from search.strategies.children import children
 from search.strategies.coding import Codes, Coding
-from search.strategies.improvement import expected_improvement
 from search.strategies.learning import Learned, Learner
+from search.strategies.measured import Reader
 from search.strategies.scan import change, scan
 from search.strategies.strategy import Observation, Proposal, Task
-from spaces.plan import Block
+from spaces.plan import Block, Plan
 from spaces.product import plan_of
 
 SCAN_SHARE = 0.5
@@ -38,14 +39,16 @@ class Guided:
     def __init__(self, task: Task) -> None:
         self._task = task
         self._coding = Coding(task.space)
-        singles = scan(task.space, int(task.budget * SCAN_SHARE))
+        self._dense_cost = task.flops_ratio(Plan.dense(task.space.num_blocks))
+        singles = [plan for plan in scan(task.space, int(task.budget * SCAN_SHARE)) if self._saves(plan)]
         self._scan = {code.tobytes(): plan for code, plan in zip(self._coding.encode(singles), singles, strict=True)}
-        self._prices = _prices(task, self._coding)
-        self._learner = Learner(task, self._coding)
+        self._prices = _prices(task, self._coding, self._dense_cost)
+        self._reader = Reader(task, self._coding)
+        self._learner = Learner(task, self._coding, self._reader)
 
     def ask(self, history: Sequence[Observation], rng: np.random.Generator) -> Proposal:
         """The scan first, then the child that is expected to add most."""
-        tried = {code.tobytes() for code in self._learner.codes(history)}
+        tried = {code.tobytes() for code in self._reader.codes(history)}
         for key, plan in self._scan.items():
             if key not in tried:
                 return Proposal(plan, f"scan {change(plan)}", probe=not self._task.feasible(plan))
@@ -54,16 +57,19 @@ class Guided:
             return Proposal(self._task.space.sample(rng), "random")
         return self._best_child(learned, tried, rng)
 
+    def _saves(self, plan: Plan) -> bool:
+        """Whether a plan is cheaper than the dense one, as plans with blocks in parallel are not."""
+        return self._task.flops_ratio(plan) < self._dense_cost
+
     def _best_child(self, learned: Learned, tried: set[bytes], rng: np.random.Generator) -> Proposal:
         parents, looked_at = learned.archive, set(tried)
         found: list[tuple[Codes, np.ndarray]] = []
         for _ in range(GENERATIONS):
             pool = children(self._task.space, self._coding, parents, POOL, rng)
-            pool = _fresh(pool, looked_at)
+            pool = _fresh(self._undo_idle(pool), looked_at)
             if not len(pool):
                 break
-            mean, deviation = learned.surrogate.predict(self._coding.bits(pool))
-            gains = expected_improvement(learned.front, self._costs(pool), mean, deviation)
+            gains = learned.gains(self._coding.bits(pool), self._costs(pool))
             found.append((pool, gains))
             parents = np.concatenate([pool[np.argsort(-gains)[:PARENTS]], learned.archive])
         if not found:
@@ -74,19 +80,23 @@ class Guided:
         feasible = (plan for plan in plans if self._task.feasible(plan))
         return Proposal(next(feasible, plans[0]), f"expected to add {gains[order[0]]:.5f}")
 
+    def _undo_idle(self, codes: Codes) -> Codes:
+        """Keeps the blocks whose change saves nothing: in both objectives such a plan gains by chance at most."""
+        return np.where(self._prices[np.arange(codes.shape[1]), codes] > 0, codes, 0).astype(codes.dtype)
+
     def _costs(self, codes: Codes) -> np.ndarray:
         """(N,) FLOPs ratios, as the sum of what every change saves alone."""
-        return 1.0 - self._prices[np.arange(codes.shape[1]), codes].sum(1)
+        return self._dense_cost - self._prices[np.arange(codes.shape[1]), codes].sum(1)
 
 
-def _prices(task: Task, coding: Coding) -> np.ndarray:
+def _prices(task: Task, coding: Coding, dense_cost: float) -> np.ndarray:
     """(L, choices) share of the dense FLOPs that every change saves alone."""
     dense = [Block()] * task.space.num_blocks
     prices = np.zeros((len(coding.choices), coding.counts.max()))
     for block, levels in enumerate(coding.choices):
         for place, level in enumerate(levels):
             changed = plan_of([*dense[:block], level, *dense[block + 1 :]])
-            prices[block, place] = 1.0 - task.flops_ratio(changed)
+            prices[block, place] = dense_cost - task.flops_ratio(changed)
     return prices
 
 

@@ -10,28 +10,39 @@ from search.goals import MAXIMIZE, REFERENCE
 Floats = NDArray[np.float64]
 
 
-def expected_improvement(front: Floats, costs: Floats, means: Floats, deviations: Floats) -> Floats:
+class Staircase:
+    """A front as steps over the costs: at every cost the best accuracy reached for at most that."""
+
+    def __init__(self, points: Floats) -> None:
+        """(N, 2) accuracy and cost of plans, dominated ones allowed."""
+        floor, ceiling = REFERENCE
+        front = points[non_dominated(points, MAXIMIZE)] if len(points) else points
+        front = front[np.argsort(front[:, 1])]
+        self.heights = np.concatenate([[floor], front[:, 0]])
+        """(K + 1,) accuracies, from the step left of the cheapest plan on."""
+        self.left = np.concatenate([[-np.inf], front[:, 1]])
+        self.right = np.minimum(np.concatenate([front[:, 1], [ceiling]]), ceiling)
+
+    def at(self, costs: Floats) -> Floats:
+        """(M,) heights at (M,) costs."""
+        return self.heights[np.searchsorted(self.left, costs, side="right") - 1]
+
+
+def expected_improvement(stairs: Staircase, costs: Floats, means: Floats, deviations: Floats) -> Floats:
     """Expected growth of the hypervolume by one more plan.
 
-    The front is a staircase over the costs: at every cost the best accuracy reached for at most that. A plan of cost
-    c lifts all steps right of c that are below it, so its expected growth is the sum over these steps of their widths
-    times the expected improvement above their heights.
+    A plan of cost c lifts all steps right of c that are below it, so its expected growth is the sum over these steps of
+    their widths times the expected improvement above their heights.
 
     Args:
-        front: (N, 2) accuracy and cost of measured plans, dominated ones allowed.
+        stairs: of the measured plans.
         costs, means, deviations: (M,) of the plans in question; accuracies are normal.
 
     Returns:
         (M,).
     """
-    floor, ceiling = REFERENCE
-    steps = front[non_dominated(front, MAXIMIZE)] if len(front) else front
-    steps = steps[np.argsort(steps[:, 1])]
-    heights = np.concatenate([[floor], steps[:, 0]])
-    left = np.concatenate([[-np.inf], steps[:, 1]])
-    right = np.minimum(np.concatenate([steps[:, 1], [ceiling]]), ceiling)
-    widths = np.maximum(right[None] - np.maximum(left[None], costs[:, None]), 0.0)
-    above = (means[:, None] - heights[None]) / deviations[:, None]
+    widths = np.maximum(stairs.right[None] - np.maximum(stairs.left[None], costs[:, None]), 0.0)
+    above = (means[:, None] - stairs.heights[None]) / deviations[:, None]
     density = np.exp(-0.5 * above**2) / np.sqrt(2 * np.pi)
     gains = deviations[:, None] * (density + above * ndtr(above))
     return (widths * gains).sum(1)

@@ -33,8 +33,13 @@ class Prior:
     """(F,), at least 0."""
     steepness: float
 
-    def mean(self, bits: Floats) -> Floats:
-        """(N,) accuracy to expect of (N, F) plans."""
+    @property
+    def slope(self) -> float:
+        """Nothing comes before the first rung."""
+        return 0.0
+
+    def mean(self, bits: Floats, before: Floats | None = None) -> Floats:
+        """(N,) accuracy to expect of (N, F) plans at the first rung; nothing comes `before` it."""
         return self.dense * np.exp(-self.steepness * (bits @ self.tolls))
 
     @property

@@ -23,6 +23,8 @@ class Task:
     limits: tuple[Limit, ...] = ()
     seed: int = 0
     """For strategies that must draw the same numbers at every ask."""
+    keep_fraction: float = 1.0
+    """Share of the trials at a rung that goes on to the next, see `search.promotion`."""
 
     def feasible(self, plan: Plan) -> bool:
         """Whether a plan keeps every limit."""

@@ -1,9 +1,10 @@
-"""A Gaussian process on plans: what accuracy a plan will have, and how sure that is.
+"""A Gaussian process on plans: what a number measured of plans will be for others, and how sure that is.
 
 A plan is a row of bits: per block whether its attention is left out, its FFN, and whether both run in parallel. Two
 plans are alike as far as their bits agree: the kernel is a linear part (every bit has an effect of its own) and the
 product over the bits of exp(-weight) where they differ, which holds interactions of any order (the kernel of Hamming
-distances with a weight a bit). Weights, scales and noise are fitted to the marginal likelihood.
+distances with a weight a bit). Weights, scales and noise are fitted to the marginal likelihood. The mean is zero:
+what is known beforehand is subtracted by the caller.
 """
 
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ import numpy as np
 from scipy.linalg import cho_solve, cholesky, solve_triangular
 from scipy.optimize import minimize
 
-from search.strategies.prior import Floats, Prior
+from search.strategies.prior import Floats
 
 LENGTH_PRIOR, SCALE_PRIOR = 1.0, 2.0
 """Standard deviations of the normal priors on the logarithms of the weights and of the scales."""
@@ -44,41 +45,39 @@ class Kernel:
 
 
 class Surrogate:
-    """The posterior given N measured plans."""
+    """The posterior given N measured plans, none included."""
 
-    def __init__(self, kernel: Kernel, prior: Prior, bits: Floats, values: Floats) -> None:
-        self._kernel, self._prior, self._bits = kernel, prior, bits
+    def __init__(self, kernel: Kernel, bits: Floats, values: Floats) -> None:
+        self._kernel, self._bits = kernel, bits
         covariance = kernel.between(bits, bits)
         covariance[np.diag_indices_from(covariance)] += kernel.noise
         self._factor = cholesky(covariance, lower=True, check_finite=False)
-        self._solved = cho_solve((self._factor, True), values - prior.mean(bits), check_finite=False)
+        self._solved = cho_solve((self._factor, True), values, check_finite=False)
 
     def predict(self, bits: Floats) -> tuple[Floats, Floats]:
         """Mean and standard deviation of (M, F) plans: (M,) each."""
         cross = self._kernel.between(self._bits, bits)
-        mean = self._prior.mean(bits) + cross.T @ self._solved
+        mean = cross.T @ self._solved
         explained = solve_triangular(self._factor, cross, lower=True, check_finite=False)
         variance = self._kernel.variances(bits) - (explained**2).sum(0)
         return mean, np.sqrt(np.maximum(variance, 1e-12))
 
 
-def fit(prior: Prior, bits: Floats, values: Floats) -> Kernel:
-    """The most likely kernel for N measured plans, under broad priors around the scan's weights and the spread that
-    the prior mean leaves."""
-    residuals = values - prior.mean(bits)
-    spread = float((residuals**2).mean()) + 1e-4
-    start = np.log(np.concatenate([[spread / 4, spread, spread / 100], prior.weights]))
-    deviation = np.concatenate([[SCALE_PRIOR] * 3, np.full(len(prior.weights), LENGTH_PRIOR)])
+def fit(weights: Floats, bits: Floats, values: Floats) -> Kernel:
+    """The most likely kernel for N measured plans, under broad priors around (F,) weights and the values' spread."""
+    spread = float((values**2).mean()) + 1e-4
+    start = np.log(np.concatenate([[spread / 4, spread, spread / 100], weights]))
+    deviation = np.concatenate([[SCALE_PRIOR] * 3, np.full(len(weights), LENGTH_PRIOR)])
 
     def loss(logs: Floats) -> tuple[float, Floats]:
-        value, slope = _negative_likelihood(np.exp(logs), bits, residuals)
+        value, slope = _negative_likelihood(np.exp(logs), bits, values)
         off = (logs - start) / deviation
         return value + 0.5 * float(off @ off), slope + off / deviation
 
     bounds = [(s - 3 * d, s + 3 * d) for s, d in zip(start, deviation, strict=True)]
     found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": MOST_STEPS}).x
-    linear, product, noise, *weights = np.exp(found)
-    return Kernel(linear, product, noise, np.array(weights))
+    linear, product, noise, *fitted = np.exp(found)
+    return Kernel(linear, product, noise, np.array(fitted))
 
 
 def _negative_likelihood(parameters: Floats, bits: Floats, residuals: Floats) -> tuple[float, Floats]:

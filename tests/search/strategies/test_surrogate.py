@@ -1,5 +1,7 @@
 """The parts of `guided`, each against a slower way to the same number."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -7,14 +9,16 @@ from objectives.hypervolume import hypervolume
 from search.goals import MAXIMIZE, REFERENCE
 from search.strategies.children import children
 from search.strategies.coding import Coding
-from search.strategies.improvement import expected_improvement
-from search.strategies.learning import Learner, _values
+from search.strategies.guided import Guided
+from search.strategies.improvement import Staircase, expected_improvement
+from search.strategies.learning import Learned, Learner
+from search.strategies.measured import Reader
 from search.strategies.prior import Prior, prior_of
-from search.strategies.strategy import Observation
+from search.strategies.strategy import Observation, Task
 from search.strategies.surrogate import Kernel, Surrogate, _negative_likelihood, fit
 from spaces.plan import Op, Plan
 from spaces.spaces import load_space
-from tests.search.strategies.landscape import flops_ratio, observed, task
+from tests.search.strategies.landscape import flops_ratio, observed, search, task
 
 RNG = np.random.default_rng(5)
 BITS = (RNG.random((30, 8)) < 0.5).astype(float)
@@ -31,9 +35,9 @@ def test_the_posterior_is_the_textbook_one() -> None:
     train, at = BITS[:20], BITS[20:]
     inside = np.array([[covariance(a, b) for b in train] for a in train]) + 0.01 * np.eye(20)
     across = np.array([[covariance(a, b) for b in train] for a in at])
-    mean = PRIOR.mean(at) + across @ np.linalg.solve(inside, VALUES[:20] - PRIOR.mean(train))
+    mean = across @ np.linalg.solve(inside, VALUES[:20])
     variance = [covariance(a, a) - row @ np.linalg.solve(inside, row) for a, row in zip(at, across, strict=True)]
-    got_mean, got_deviation = Surrogate(KERNEL, PRIOR, train, VALUES[:20]).predict(at)
+    got_mean, got_deviation = Surrogate(KERNEL, train, VALUES[:20]).predict(at)
     np.testing.assert_allclose(got_mean, mean, atol=1e-9)
     np.testing.assert_allclose(got_deviation, np.sqrt(variance), atol=1e-7)
 
@@ -50,14 +54,14 @@ def test_the_slope_of_the_likelihood_is_its_difference_quotient() -> None:
 
 def test_a_fit_finds_the_bits_that_matter() -> None:
     values = 0.9 * np.exp(-2.0 * BITS[:, 0] * BITS[:, 1] - 1.0 * BITS[:, 2])
-    weights = fit(PRIOR, BITS, values).weights
+    weights = fit(PRIOR.weights, BITS, values - PRIOR.mean(BITS)).weights
     assert weights[:3].min() > 2 * weights[3:].max()
 
 
 def test_expected_improvement_is_the_mean_growth_of_the_hypervolume() -> None:
     front = np.array([[0.9, 1.0], [0.7, 0.6], [0.65, 0.7], [0.2, 0.3]])
     costs, means, deviations = np.array([0.5, 0.65, 0.9]), np.array([0.5, 0.75, 0.1]), np.array([0.2, 0.1, 0.3])
-    got = expected_improvement(front, costs, means, deviations)
+    got = expected_improvement(Staircase(front), costs, means, deviations)
     before = hypervolume(front, REFERENCE, MAXIMIZE)
     for place in range(3):
         draws = means[place] + deviations[place] * np.random.default_rng(place).standard_normal(20_000)
@@ -111,22 +115,52 @@ def test_bits_say_what_is_left_out() -> None:
     assert Coding(load_space("blocks", 5)).bits(np.zeros((1, 5), dtype=np.int8)).shape == (1, 5)
 
 
-def test_trials_that_ended_early_are_lifted_by_what_later_rungs_added() -> None:
-    plan = Plan.dense(3)
-    seen = [(0.5, 0.6, 0.65), (0.4, 0.44), (0.3,)]
-    trials = [Observation(number, plan, "", "pruned", 1.0, accuracies) for number, accuracies in enumerate(seen)]
-    np.testing.assert_allclose(_values(trials), [0.65, 0.49, 0.3 + 0.07 + 0.05])
+def test_the_trials_nearest_to_the_front_come_first_with_what_their_rungs_lack() -> None:
+    wanted = task("blocks", num_blocks=3)
+    plans = [Plan.parse(text) for text in ("...", "..b", ".b.", "b..")]
+    seen = [(0.5, 0.6, 0.65), (0.4, 0.44), (0.3,), (0.6,)]
+    trials = [
+        Observation(number, plan, "", "pruned", 1.0, accuracies)
+        for number, (plan, accuracies) in enumerate(zip(plans, seen, strict=True))
+    ]
+    # At equal cost by what is to be expected of the last rung: 0.65, 0.44 + 0.05, 0.3 + 0.07 + 0.05, 0.6 + 0.07 + 0.05.
+    measured = Reader(wanted, Coding(wanted.space)).measured(trials)
+    assert measured.nearest().tolist() == [3, 0, 1, 2]
+    np.testing.assert_allclose(measured.last[:, 0], [0.65, 0.44, 0.3, 0.6])
+    assert measured.at(1).tolist() == [0, 1]
 
 
 def test_running_trials_count_with_what_is_expected_of_them() -> None:
     wanted = task("blocks", num_blocks=6)
-    learner = Learner(wanted, Coding(wanted.space))
     plans = list(wanted.space.neighbors(Plan.dense(6)))
     trials = [*observed([Plan.dense(6), *plans])]
     running = Observation(99, Plan.parse("bb...."), "", "running", flops_ratio(Plan.parse("bb....")))
-    alone, together = learner.learn(trials), learner.learn([*trials, running])
-    assert alone is not None and together is not None
-    assert len(together.front) == len(alone.front) + 1
+    alone, together = learned(wanted, trials), learned(wanted, [*trials, running])
+    assert len(together.front.heights) == len(alone.front.heights) + 1
     at = Coding(wanted.space).bits(Coding(wanted.space).encode([running.plan]))
-    assert together.surrogate.predict(at)[1] < 0.8 * alone.surrogate.predict(at)[1]
-    assert together.front[-1, 0] == pytest.approx(alone.surrogate.predict(at)[0][0])
+    before, after = (known.fidelities.outlook(at, []) for known in (alone, together))
+    assert after.deviation < 0.8 * before.deviation
+    assert together.front.at(np.array([running.flops_ratio])) == pytest.approx(before.mean)
+
+
+def test_costs_of_children_are_the_costs_of_their_plans() -> None:
+    """Also where the plan that changes nothing does not cost 1, as in a part of a model."""
+    part = replace(task("layers", num_blocks=5), flops_ratio=lambda plan: 0.7 * flops_ratio(plan) - 0.05)
+    asked, rng = Guided(part), np.random.default_rng(0)
+    plans = [part.space.sample(rng) for _ in range(30)]
+    costs = asked._costs(Coding(part.space).encode(plans))
+    np.testing.assert_allclose(costs, [part.flops_ratio(plan) for plan in plans], rtol=1e-9)
+
+
+def test_what_saves_nothing_is_not_searched() -> None:
+    wanted = task("layers", budget=60)
+    searched = [proposal for proposal in search(wanted, "guided") if not proposal.origin.startswith("baseline")]
+    assert len(searched) > 20
+    assert not any(Op.PARALLEL in proposal.plan.ops for proposal in searched)
+
+
+def learned(wanted: Task, trials: list[Observation]) -> Learned:
+    coding = Coding(wanted.space)
+    known = Learner(wanted, coding, Reader(wanted, coding)).learn(trials)
+    assert known is not None
+    return known

@@ -1,0 +1,121 @@
+"""What a plan will score at the last rung, learned from trials of all rungs.
+
+Autoregressive co-kriging (Kennedy and O'Hagan 2000) in its recursive form (Le Gratiet and Garnier 2014): the accuracy
+at a rung is a line through the accuracy at the rung before, plus what a Gaussian process of its own says of the
+plan, such as that tuning makes up for FFNs and hardly for attention. Every rung is learned given what was measured
+at the rung before, so that it does no harm that only good trials climb.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from scipy.special import ndtr
+
+from search.strategies.prior import USUAL, Floats
+from search.strategies.surrogate import Surrogate
+
+HELD = 0.05
+"""How firmly the slope of a line is held to 1, as a sum of squared accuracies."""
+FARTHEST = 6.0
+"""Standard deviations: a bar farther up counts as this far."""
+
+
+class Trend(Protocol):
+    """What is expected at a rung before plans are looked at one by one. M plans, F bits."""
+
+    @property
+    def slope(self) -> float:
+        """How far a doubt about the rung before goes on."""
+        ...
+
+    @property
+    def weights(self) -> Floats:
+        """(F,) of the surrogate of what the trend leaves, before they are fitted."""
+        ...
+
+    def mean(self, bits: Floats, before: Floats) -> Floats:
+        """(M,) accuracies to expect of (M, F) plans that scored (M,) `before`."""
+        ...
+
+
+@dataclass(frozen=True)
+class Line:
+    """The accuracy at a rung as a line through the one before, for plans of F bits."""
+
+    offset: float
+    slope: float
+    num_bits: int
+
+    @classmethod
+    def through(cls, before: Floats, after: Floats, num_bits: int) -> "Line":
+        """Least squares with the slope held to 1: the mean gain alone where (N,) trials are few or alike."""
+        middle = before.mean()
+        spread = before - middle
+        slope = 1.0 + float(spread @ (after - before)) / (float(spread @ spread) + HELD)
+        return cls(float(after.mean() - slope * middle), slope, num_bits)
+
+    @property
+    def weights(self) -> Floats:
+        return np.full(self.num_bits, USUAL / self.num_bits)
+
+    def mean(self, bits: Floats, before: Floats) -> Floats:
+        return self.offset + self.slope * before
+
+
+@dataclass(frozen=True)
+class Level:
+    """One rung."""
+
+    trend: Trend
+    surrogate: Surrogate
+    """Of what the trend leaves."""
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What is expected of M plans at the last rung: (M,) each."""
+
+    chance: Floats
+    """Of getting there."""
+    mean: Floats
+    """Accuracy of those that do."""
+    deviation: Floats
+
+
+@dataclass(frozen=True)
+class Fidelities:
+    """The rungs that trials have reached, cheapest first."""
+
+    levels: Sequence[Level]
+
+    def outlook(self, bits: Floats, bars: Sequence[Floats]) -> Outlook:
+        """What is expected of (M, F) plans, given the (M,) accuracies to beat at every rung but the last.
+
+        The distribution at a rung is cut off at the bar; what is left of it is taken to be normal again.
+        """
+        mean, deviation, chance = np.zeros(len(bits)), np.zeros(len(bits)), np.ones(len(bits))
+        for rung, level in enumerate(self.levels):
+            more, doubt = level.surrogate.predict(bits)
+            mean = level.trend.mean(bits, mean) + more
+            deviation = np.hypot(level.trend.slope * deviation, doubt)
+            if rung < len(bars):
+                passed, mean, deviation = cut_off(mean, deviation, bars[rung])
+                chance = chance * passed
+        return Outlook(chance, mean, deviation)
+
+    def finish(self, bits: Floats, accuracies: Sequence[float]) -> float:
+        """The accuracy to expect at the last rung of one plan, (1, F), that has these up to now."""
+        value = np.array(accuracies[-1:] or [0.0])
+        for level in self.levels[len(accuracies) :]:
+            value = level.trend.mean(bits, value) + level.surrogate.predict(bits)[0]
+        return float(value[0])
+
+
+def cut_off(mean: Floats, deviation: Floats, bar: Floats) -> tuple[Floats, Floats, Floats]:
+    """Of normal values the chance to lie above a bar, and mean and standard deviation of those that do."""
+    below = np.clip((bar - mean) / deviation, -FARTHEST, FARTHEST)
+    chance = ndtr(-below)
+    ratio = np.exp(-0.5 * below**2) / np.sqrt(2 * np.pi) / chance
+    return chance, mean + deviation * ratio, deviation * np.sqrt(1.0 - ratio * (ratio - below))
