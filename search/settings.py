@@ -38,7 +38,8 @@ class Settings(BaseModel):
     """Who proposes plans: see `search.strategies`."""
     model: ModelSource = ModelSource()
     dataset: DataSource = DataSource()
-    metric: Annotated[str, known("metric", METRICS)] = "exact_match"
+    metric: Annotated[str | None, known("metric", METRICS)] = None
+    """None is the one usual for the data; `Problem.resolve` says which."""
     max_flops: float | None = Field(None, gt=0, le=1)
     """Upper limit on FLOPs as a share of the dense model's."""
     rungs: tuple[Rung, ...] = (
@@ -151,9 +152,13 @@ def _read_yaml(path: Path) -> dict[str, Any]:
 
 
 def _make_absolute(source: Any) -> None:
-    """Ray changes the working directory of its workers, so a local folder must not depend on it."""
-    if isinstance(source, dict) and isinstance(source.get("name"), str) and Path(source["name"]).is_dir():
+    """Ray changes the working directory of its workers, so what is local must not depend on it."""
+    if not isinstance(source, dict):
+        return
+    if isinstance(source.get("name"), str) and Path(source["name"]).is_dir():
         source["name"] = str(Path(source["name"]).absolute())
+    if isinstance(source.get("masks"), str):
+        source["masks"] = str(Path(source["masks"]).absolute())
 
 
 def _set(values: dict[str, Any], path: list[str], value: Any) -> None:

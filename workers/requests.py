@@ -21,8 +21,8 @@ Split = Literal["train", "tune", "search", "test"]
 def known(kind: str, names: Collection[str]) -> AfterValidator:
     """Refuses a name that is not one of `names`, and suggests the nearest."""
 
-    def check(name: str) -> str:
-        if name not in names:
+    def check(name: str | None) -> str | None:
+        if name is not None and name not in names:
             raise unknown(kind, name, names)
         return name
 
@@ -49,6 +49,8 @@ class ModelSource(Value):
     adapters on its linear layers; or globs over the names of weights outside of the decoder, comma-separated."""
     device: str = "auto"
     """`auto` takes the first GPU where there is one."""
+    masks: str | None = None
+    """Absolute path of a mask file (`python -m workers.pruning`) for blocks that a plan prunes by `{saved}`."""
 
 
 class DataSource(Value):
@@ -79,6 +81,8 @@ class DataSource(Value):
     max_tune: int = Field(256, ge=1)
     max_eval: int | None = Field(None, ge=1)
     """Rows of `search` and of `test`; None takes all."""
+    max_calibration: int = Field(128, ge=1)
+    """Samples of `train`, drawn at random, that pruning is calibrated on; 128 as in Wanda (arXiv 2306.11695)."""
     streaming: bool = False
     """Read no more of the data set than the limits ask for."""
     max_unreadable: float = Field(0.01, ge=0, le=1)
@@ -126,7 +130,8 @@ class TrialRequest(Value):
     plan: dict[str, Any]
     model: ModelSource = ModelSource()
     data: DataSource = DataSource()
-    metric: Annotated[str, known("metric", METRICS)] = "exact_match"
+    metric: Annotated[str | None, known("metric", METRICS)] = None
+    """None is the one usual for the data (`workers.pick_metric`)."""
     workload: dict[str, float] | None = None
     """Token counts the FLOPs are stated for; None takes the means of the search split."""
     tuning: TuningRecipe = TuningRecipe()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -11,9 +13,14 @@ from objectives.workload import Workload
 from workers.describe import describe_model, describe_workload
 from workers.fingerprints import fingerprint
 from workers.loading import load_model
+from workers.pick_metric import pick_metric
 from workers.prepare import Prepared, prepare
+from workers.pruning.calibrate import calibrate
+from workers.pruning.files import read_masks
+from workers.pruning.inputs import Norms, PruningInputs
+from workers.pruning.make import masks_for
 from workers.requests import DataSource, ModelSource, Split, TrialRequest, TuningRecipe
-from workers.samples import Sample, load_samples
+from workers.samples import Sample, load_samples, load_split
 from workers.trainable import copy_state, put_state
 from workers.tuning import Lessons
 
@@ -30,6 +37,17 @@ class Session:
         self._splits: dict[Split, Prepared] = {}
         self._lessons: dict[tuple[TuningRecipe, int], Lessons] = {}
         self._workload: Workload | None = None
+        masks = masks_for(self.loaded.model, read_masks(Path(model.masks))) if model.masks else None
+        self.pruning_inputs = PruningInputs(masks=masks)
+
+    def calibrate(self) -> None:
+        """Makes the norms that pruned plans need, once; the model must be dense and under no plan."""
+        if not self.pruning_inputs.norms:
+            self.pruning_inputs = replace(self.pruning_inputs, norms=self.norms())
+
+    def norms(self, kinds: Collection[str] = ()) -> Norms:
+        """Norms of all linear layers' inputs over samples of the train split, of some kinds of questions or of all."""
+        return calibrate(self.loaded, self.split("train"), self.data_source.max_calibration, kinds)
 
     def split(self, name: Split) -> Prepared:
         """A split, read and encoded at first use."""
@@ -51,6 +69,14 @@ class Session:
         if self._workload is None:
             self._workload = describe_workload(self.model_source, self._samples("search"))
         return self._workload
+
+    def metric(self, request: TrialRequest) -> str:
+        """The metric of the request, or the one usual for the data. Raises ValueError where it does not fit them."""
+        return pick_metric(load_split(self.data_source, "search"), request.metric)
+
+    def skipped_images(self) -> dict[str, int]:
+        """Rows of every split in use that were left out because their image could not be read."""
+        return {name: load_split(self.data_source, name).skipped for name in self._splits}
 
     def make_dense(self) -> None:
         """Puts the mapping module back as it was loaded."""

@@ -34,11 +34,14 @@ class Worker:
         with _threads(request.threads):
             session = self._session(request)
             check_fit(session.shape, request)
+            session.metric(request)
             for rung in request.rungs:
                 session.split(rung.split)
             if request.rungs[-1].tuning_steps:
                 session.split("tune")
                 session.lessons(request.tuning, request.seed)
+            if request.parsed_plan.is_calibrated:
+                session.calibrate()
         return session
 
     def _session(self, request: TrialRequest) -> Session:
