@@ -151,9 +151,13 @@ def _read_yaml(path: Path) -> dict[str, Any]:
 
 
 def _make_absolute(source: Any) -> None:
-    """Ray changes the working directory of its workers, so a local folder must not depend on it."""
-    if isinstance(source, dict) and isinstance(source.get("name"), str) and Path(source["name"]).is_dir():
+    """Ray changes the working directory of its workers, so what is local must not depend on it."""
+    if not isinstance(source, dict):
+        return
+    if isinstance(source.get("name"), str) and Path(source["name"]).is_dir():
         source["name"] = str(Path(source["name"]).absolute())
+    if isinstance(source.get("masks"), str):
+        source["masks"] = str(Path(source["masks"]).absolute())
 
 
 def _set(values: dict[str, Any], path: list[str], value: Any) -> None:

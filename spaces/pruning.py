@@ -92,6 +92,11 @@ class Pruning:
         return min(self.ffn_width, self.head_width) < FULL
 
     @property
+    def is_mask(self) -> bool:
+        """Whether all it does is to choose weights that become zero, by their scores."""
+        return self.method in (Method.MAGNITUDE, Method.WANDA) and not self.narrows
+
+    @property
     def is_calibrated(self) -> bool:
         """Whether it is chosen by what calibration samples make of the model."""
         return self.method is Method.WANDA or self.narrows

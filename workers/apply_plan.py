@@ -9,7 +9,8 @@ that stores no keys and values must still make its layer grow. It appends a plac
 layer (scopes visual and prompt), and neither where none does (all and generated).
 
 A scope is a rule on rows: what an op skips is computed for the rows outside of its scope only, and adds zero to the
-residual of the others. Which row is of which group is the business of `workers.token_groups`.
+residual of the others. Which row is of which group is the business of `workers.token_groups`. Pruning, for all tokens,
+is set before the ops, which then run what it leaves.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from spaces.plan import Op, Plan, PlanError, Scope
 from workers.anatomy import CACHE_ARGUMENT, Parts, anatomy_of, find_blocks
 from workers.block_ops import BLOCK_OPS, Patch, join_pair
 from workers.part_attention import KEY, QUERY, VALUE
+from workers.pruning.apply import pruned
+from workers.pruning.inputs import PruningInputs
 from workers.token_groups import Watch, put_back
 
 _ACTIVE: WeakSet[nn.Module] = WeakSet()
@@ -31,11 +34,15 @@ _ACTIVE: WeakSet[nn.Module] = WeakSet()
 
 
 @contextmanager
-def apply_plan(model: nn.Module, plan: Plan) -> Iterator[nn.Module]:
+def apply_plan(model: nn.Module, plan: Plan, inputs: PruningInputs | None = None) -> Iterator[nn.Module]:
     """Runs `model` under `plan` inside the `with`; yields the model.
 
+    Args:
+        inputs: norms and masks for blocks pruned by wanda, to a width or by a saved mask; magnitude needs none.
+
     Raises PlanError before anything is changed where the plan has another number of blocks than the model, where
-    a block can't do what it says or is no plain residual one, or where the model is under a plan already.
+    a block can't do what it says or is no plain residual one, where the model is under a plan already, or where
+    `inputs` lack what a block is pruned by.
     """
     _, blocks = find_blocks(model)
     _check_fit(blocks, plan)
@@ -47,6 +54,7 @@ def apply_plan(model: nn.Module, plan: Plan) -> Iterator[nn.Module]:
         stack.callback(_ACTIVE.discard, blocks)
         if any(block.scope is not Scope.ALL for block in plan.blocks):
             stack.enter_context(watch.on(model, anatomy.decoder, CACHE_ARGUMENT))
+        stack.enter_context(pruned(parts, plan, inputs or PruningInputs()))
         for module, forward in _patches(plan, parts, watch):
             stack.callback(put_back, module, "forward", vars(module).get("forward"))
             module.forward = forward
@@ -76,8 +84,6 @@ def _check_fit(blocks: nn.Module, plan: Plan) -> None:
 def _check_ops(plan: Plan, parts: Sequence[Parts]) -> None:
     """Attention for some rows only needs queries and keys that are made apart, and a mask that says who sees whom."""
     for index, (block, part) in enumerate(zip(plan.blocks, parts, strict=True)):
-        if block.pruning is not None:
-            raise PlanError(f"a block can't be pruned yet, got '{block.name}' at block {index}: leave the pruning out")
         if block.op is Op.PARALLEL and part.is_parallel:
             raise PlanError(
                 f"a block can be made parallel where it is not already, got '{block.name}' at block {index} of a "

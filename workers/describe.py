@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from math import prod
+from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING
 
+from objectives.sparsity import kept_weights
 from objectives.workload import Workload
 from spaces.plan import PlanError
 from spaces.shape import ModelShape, VisionShape
@@ -18,6 +21,7 @@ from workers.families import Families, families_of
 from workers.files import read_config, weight_files
 from workers.fingerprints import fingerprint
 from workers.prompts import read_prompter, target
+from workers.pruning.files import read_weights
 from workers.requests import ModelSource, TrialRequest
 
 if TYPE_CHECKING:
@@ -31,11 +35,20 @@ BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "float64": 8}
 def describe_model(source: ModelSource) -> ModelShape:
     """The shape of a model, from its config alone; parameters are counted where its weights are local.
 
-    Raises ValueError for a model that can't be found or whose family no row describes.
+    Raises ValueError for a model that can't be found, whose family no row describes, or whose masks are another's.
     """
     rows = families_of(read_config(source))
     dtype = source.dtype if source.dtype != "auto" else _stored_dtype(rows)
-    return shape_of(rows, bytes_per_parameter=BYTES[dtype], num_parameters=_count_parameters(source))
+    shape = shape_of(rows, bytes_per_parameter=BYTES[dtype], num_parameters=_count_parameters(source))
+    if source.masks is None:
+        return shape
+    weights = read_weights(Path(source.masks))
+    if len(weights) != shape.num_blocks:
+        raise ValueError(
+            f"masks must be of the model they go with, {shape.num_blocks} blocks, got {len(weights)} in "
+            f"{source.masks}: make masks of this model with python -m workers.pruning"
+        )
+    return replace(shape, saved_weights=weights)
 
 
 def describe_workload(source: ModelSource, samples: Sequence[Sample]) -> Workload:
@@ -61,6 +74,8 @@ def check_fit(shape: ModelShape, request: TrialRequest) -> None:
             f"a plan must have as many blocks as the model, {shape.num_blocks}, got {len(plan)} in '{plan}': "
             "write one character a block"
         )
+    for index, block in enumerate(plan.blocks):
+        kept_weights(shape, block, index)
     steps = [rung.tuning_steps for rung in request.rungs]
     if steps != sorted(steps):
         raise ValueError(f"tuning_steps must not fall from rung to rung, got {steps}: they count from the start")

@@ -26,7 +26,7 @@ def fingerprint(model: ModelSource, data: DataSource) -> dict[str, str]:
 
 
 def fingerprint_model(source: ModelSource) -> str:
-    """Hash of a model's config and weights; for a hub id, of its config and the commit it resolved to."""
+    """Hash of a model's config, weights and masks; for a hub id, of its config and the commit it resolved to."""
     digest = hashlib.sha256()
     config = locate(source, "config.json")
     if config is not None:
@@ -36,6 +36,8 @@ def fingerprint_model(source: ModelSource) -> str:
         _add_file(digest, path)
     if not files and config is not None:
         digest.update(config.parent.name.encode())  # the hub cache names a snapshot's folder by its commit
+    if source.masks is not None:
+        _add_file(digest, Path(source.masks))
     return digest.hexdigest()[:16]
 
 

@@ -46,6 +46,8 @@ class ModelSource(Value):
     trust_remote_code: bool = False
     device: str = "auto"
     """`auto` takes the first GPU where there is one."""
+    masks: str | None = None
+    """Absolute path of a mask file (`python -m workers.pruning`) for blocks that a plan prunes by `{saved}`."""
 
 
 class DataSource(Value):
@@ -76,6 +78,8 @@ class DataSource(Value):
     max_tune: int = Field(256, ge=1)
     max_eval: int | None = Field(None, ge=1)
     """Rows of `search` and of `test`; None takes all."""
+    max_calibration: int = Field(128, ge=1)
+    """Samples of `train`, drawn at random, that pruning is calibrated on; 128 as in Wanda (arXiv 2306.11695)."""
     streaming: bool = False
     """Read no more of the data set than the limits ask for."""
     max_unreadable: float = Field(0.01, ge=0, le=1)

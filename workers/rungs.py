@@ -29,7 +29,7 @@ def climb(session: Session, request: TrialRequest, seconds_to_load: float = 0.0)
             session.read_mapping_module(Path(request.mapping_module))
         with watchdog:
             trial = RunningTrial(session, request)
-        with apply_plan(session.loaded.model, request.parsed_plan):
+        with apply_plan(session.loaded.model, request.parsed_plan, session.pruning_inputs):
             for number, rung in enumerate(request.rungs):
                 with watchdog:
                     report = trial.run(number, rung, {"load": seconds_to_load})

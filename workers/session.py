@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -12,6 +14,10 @@ from workers.describe import describe_model, describe_workload
 from workers.fingerprints import fingerprint
 from workers.loading import load_model
 from workers.prepare import Prepared, prepare
+from workers.pruning.calibrate import calibrate
+from workers.pruning.files import read_masks
+from workers.pruning.inputs import Norms, PruningInputs
+from workers.pruning.make import masks_for
 from workers.requests import DataSource, ModelSource, Split, TrialRequest, TuningRecipe
 from workers.samples import Sample, load_samples
 from workers.tuning import Lessons, copy_state
@@ -29,6 +35,17 @@ class Session:
         self._splits: dict[Split, Prepared] = {}
         self._lessons: dict[tuple[TuningRecipe, int], Lessons] = {}
         self._workload: Workload | None = None
+        masks = masks_for(self.loaded.model, read_masks(Path(model.masks))) if model.masks else None
+        self.pruning_inputs = PruningInputs(masks=masks)
+
+    def calibrate(self) -> None:
+        """Makes the norms that pruned plans need, once; the model must be dense and under no plan."""
+        if not self.pruning_inputs.norms:
+            self.pruning_inputs = replace(self.pruning_inputs, norms=self.norms())
+
+    def norms(self, kinds: Collection[str] = ()) -> Norms:
+        """Norms of all linear layers' inputs over samples of the train split, of some kinds of questions or of all."""
+        return calibrate(self.loaded, self.split("train"), self.data_source.max_calibration, kinds)
 
     def split(self, name: Split) -> Prepared:
         """A split, read and encoded at first use."""

@@ -39,6 +39,8 @@ class Worker:
             if request.rungs[-1].tuning_steps:
                 session.split("tune")
                 session.lessons(request.tuning, request.seed)
+            if request.parsed_plan.is_calibrated:
+                session.calibrate()
         return session
 
     def _session(self, request: TrialRequest) -> Session:

@@ -18,10 +18,11 @@ from torch import Tensor
 
 from objectives.metrics import score
 from spaces.plan import Plan
+from workers.anatomy import anatomy_of
 from workers.apply_plan import apply_plan
 from workers.evaluate import evaluate
 from workers.export import reload
-from workers.export.physical import MODELING_FILES
+from workers.export.places import path_of
 from workers.export.request import ExportRequest
 from workers.export.route import Badge, ExportError, Route
 from workers.files import checkpoint
@@ -113,12 +114,12 @@ def _probe(
     folder: Path, route: Route, request: ExportRequest, loaded: LoadedModel, prepared: Prepared,
     samples: Sequence[Sample], time: bool,
 ) -> dict[str, Any]:  # fmt: skip
-    source = request.trial.model
+    source, model = request.trial.model, loaded.model
     return {
         "export": str(folder),
-        "trust_remote_code": route.badge in MODELING_FILES,
-        "language_model": loaded.families.model.language_model if route.badge is Badge.NEMOTRON else None,
-        "head": loaded.families.model.head,
+        "trust_remote_code": route.badge in (Badge.REMOTE, Badge.NEMOTRON),
+        "language_model": path_of(model, anatomy_of(model).decoder) if route.badge is Badge.NEMOTRON else None,
+        "head": path_of(model, model.get_output_embeddings()),
         "dense": checkpoint(source),
         "revision": source.revision,
         "dense_trust_remote_code": source.trust_remote_code,

@@ -1,0 +1,145 @@
+"""Runs blocks on what pruning leaves of their linear layers: `with pruned(parts, plan, inputs): ...`.
+
+The `forward` of the layers is replaced on the instances, and where the block is narrower their stated sizes; the
+model's weights are never written. What is cut out is not computed: the products are as narrow as the block, and so is
+its KV cache.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from spaces.plan import Plan, PlanError
+from spaces.pruning import FULL, Linears, Method, Pruning
+from workers.anatomy import Parts
+from workers.pruning.inputs import PruningInputs, layer_name
+from workers.pruning.linears import attention_roles, ffn_roles, linears_of
+from workers.pruning.masks import keep_mask, scores
+from workers.pruning.width import Cut, cut_channels, cut_heads
+from workers.token_groups import put_back
+
+Change = tuple[nn.Module, str, Any]
+"""A module, an attribute of the instance, and its value while the plan is applied."""
+_HEAD_COUNTS = ("num_heads", "num_attention_heads", "num_key_value_heads")
+"""Attributes by which attention modules shape their projections' outputs, where they have them."""
+
+
+@contextmanager
+def pruned(parts: Sequence[Parts], plan: Plan, inputs: PruningInputs) -> Iterator[None]:
+    """Applies the prunings of a plan to the blocks. Raises PlanError before anything is changed.
+
+    That is: where a block can't be pruned so, or where norms or masks that a pruning needs are not in `inputs`.
+    """
+    blocks = [
+        _Block(index, parts[index], block.pruning, inputs)
+        for index, block in enumerate(plan.blocks)
+        if block.pruning is not None
+    ]
+    changes = [change for block in blocks for change in block.changes()]
+    with ExitStack() as stack:
+        for module, name, value in changes:
+            stack.callback(put_back, module, name, vars(module).get(name))
+            setattr(module, name, value)
+        yield
+
+
+def pruned_weights(index: int, parts: Parts, pruning: Pruning, inputs: PruningInputs) -> dict[str, Tensor]:
+    """What is left of the weights of a block's linear layers, by path: narrower matrices, zeros written in."""
+    block = _Block(index, parts, pruning, inputs)
+    return {path: block.weight(path) for path in block.layers}
+
+
+class _Block:
+    """One block and its pruning."""
+
+    def __init__(self, index: int, parts: Parts, pruning: Pruning, inputs: PruningInputs) -> None:
+        self._index, self._parts, self._pruning, self._inputs = index, parts, pruning, inputs
+        self._where = f"block {index}"
+        self.layers: dict[str, nn.Linear] = {}
+        for half in (Linears.ATTENTION, Linears.FFN):
+            if pruning.sparsifies(half) or (pruning.narrows and self._width(half) < FULL):
+                self.layers |= linears_of(parts, half)
+        self._paths = {each: path for path, each in self.layers.items()}
+        self._cuts = self._cut()
+
+    def changes(self) -> Iterator[Change]:
+        """What is to be set, layer by layer."""
+        for path, layer in self.layers.items():
+            cut = self._cuts.get(layer, Cut())
+            weight = self.weight(path)
+            bias = None if layer.bias is None else cut.of_bias(layer.bias.detach())
+            yield layer, "forward", _linear(weight, bias)
+            yield layer, "out_features", weight.shape[0]
+            yield layer, "in_features", weight.shape[1]
+        yield from self._head_counts()
+
+    def weight(self, path: str) -> Tensor:
+        """What is left of a layer's weight: a new tensor."""
+        layer = self.layers[path]
+        cut = self._cuts.get(layer, Cut())
+        weight = cut.of(layer.weight.detach())
+        half = Linears.ATTENTION if layer in set(self._parts.attention.modules()) else Linears.FFN
+        if not self._pruning.sparsifies(half):
+            return weight
+        return weight * self._mask(path, weight, cut)
+
+    def _mask(self, path: str, weight: Tensor, cut: Cut) -> Tensor:
+        if self._pruning.method is Method.SAVED:
+            return self._saved(path, weight)
+        norms = None
+        if self._pruning.method is Method.WANDA:
+            norms = self._norms(path)
+            norms = norms if cut.columns is None else norms[cut.columns]
+        assert self._pruning.method is not None
+        return keep_mask(scores(weight, self._pruning.method, norms), self._pruning)
+
+    def _saved(self, path: str, weight: Tensor) -> Tensor:
+        masks = self._inputs.masks
+        if masks is None:
+            raise PlanError(
+                f"a saved mask must go with the model, got '{{saved}}' at {self._where} without: give --masks, or give "
+                "apply_plan the masks that workers.pruning.files reads"
+            )
+        return masks[layer_name(self._index, path)].to(weight.device)
+
+    def _norms(self, path: str) -> Tensor:
+        found = self._inputs.norms.get(self._pruning.calibration)
+        if found is None:
+            raise PlanError(
+                f"wanda and widths must have norms of input features, got a plan with them at {self._where} and none: "
+                "give apply_plan those of workers.pruning.calibrate, or prune by magnitude"
+            )
+        return found[layer_name(self._index, path)]
+
+    def _width(self, half: Linears) -> int:
+        return self._pruning.head_width if half is Linears.ATTENTION else self._pruning.ffn_width
+
+    def _cut(self) -> dict[nn.Linear, Cut]:
+        cuts: dict[nn.Linear, Cut] = {}
+        if self._pruning.ffn_width < FULL:
+            ffn = ffn_roles(self._parts, self._where)
+            count = self._pruning.kept_channels(ffn.out.in_features)
+            cuts |= cut_channels(ffn, self._norms(self._paths[ffn.out]), count)
+        if self._pruning.head_width < FULL:
+            heads = attention_roles(self._parts, self._where)
+            count = self._pruning.kept_groups(heads.num_groups)
+            cuts |= cut_heads(heads, self._norms(self._paths[heads.output]), count)
+        return cuts
+
+    def _head_counts(self) -> Iterator[Change]:
+        if self._pruning.head_width == FULL:
+            return
+        roles, attention = attention_roles(self._parts, self._where), self._parts.attention
+        groups = self._pruning.kept_groups(roles.num_groups)
+        for name in _HEAD_COUNTS:
+            if name in vars(attention):
+                yield attention, name, vars(attention)[name] * groups // roles.num_groups
+
+
+def _linear(weight: Tensor, bias: Tensor | None) -> Callable[[Tensor], Tensor]:
+    return lambda hidden: F.linear(hidden, weight, bias)

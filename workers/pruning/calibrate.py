@@ -1,0 +1,113 @@
+"""One pass of the dense model over samples of the train split: the norm of every input feature of every linear layer.
+
+The statistics of Wanda (arXiv 2306.11695) over multimodal samples: question and answer as the model is tuned on them,
+one sample a sequence. Padding is left out. All layers are seen under the dense model at once, where Wanda's code prunes
+layer after layer: so the norms serve every plan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import ExitStack
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from spaces.names import unknown
+from spaces.pruning import Calibration, Linears
+from spaces.scope import Group
+from workers.anatomy import anatomy_of
+from workers.loading import LoadedModel
+from workers.packing import PackedBatch, Tokenized, pack
+from workers.prepare import Prepared
+from workers.pruning.inputs import Norms, layer_name
+from workers.pruning.linears import linears_of
+from workers.token_groups import CODES
+
+TOKENS_AT_ONCE = 8192
+"""Tokens in a batch, about."""
+
+
+def calibrate(loaded: LoadedModel, prepared: Prepared, num_samples: int, kinds: Collection[str] = ()) -> Norms:
+    """Norms over at most `num_samples` samples, drawn once and for all. The model must be under no plan.
+
+    Args:
+        kinds: only samples of these kinds of questions; of any, where there are none.
+
+    Raises ValueError for a kind that no sample has, PlanError where a block has weights in no linear layer.
+    """
+    known = {sample.kind for sample in prepared.samples}
+    for kind in kinds:
+        if kind not in known:
+            raise unknown("kind of question", kind, sorted(known))
+    chosen = [index for index, sample in enumerate(prepared.samples) if not kinds or sample.kind in kinds]
+    order = np.random.default_rng(0).permutation(len(chosen))[:num_samples]
+    items = [prepared.items[chosen[place]] for place in order]
+    return norms_of(loaded, prepared.features, _batches(loaded, items))
+
+
+@torch.no_grad()
+def norms_of(loaded: LoadedModel, features: Tensor, batches: Iterator[PackedBatch] | Sequence[PackedBatch]) -> Norms:
+    """Norms over the tokens of these batches, padding aside; `features` is what their `images` point into."""
+    layers = _layers(loaded.model)
+    sums = {name: torch.zeros(len(Calibration), each.in_features, dtype=torch.float64) for name, each in layers.items()}
+    with ExitStack() as stack:
+        watched = _Watched()
+        for name, each in layers.items():
+            stack.callback(each.register_forward_pre_hook(watched.hook(sums[name])).remove)
+        for batch in batches:
+            watched.look_at(batch, loaded.image_token)
+            loaded.read(batch, features)
+    return {
+        mode: {name: total[place].sqrt().float().to(layers[name].weight.device) for name, total in sums.items()}
+        for place, mode in enumerate(Calibration)
+    }
+
+
+def _layers(model: nn.Module) -> dict[str, nn.Linear]:
+    return {
+        layer_name(index, path): each
+        for index, parts in enumerate(anatomy_of(model).parts)
+        for path, each in linears_of(parts, Linears.ALL).items()
+    }
+
+
+class _Watched:
+    """Adds up the squares of what linear layers read. N tokens of the batch at hand that are no padding."""
+
+    def look_at(self, batch: PackedBatch, image_token: int) -> None:
+        real, groups = batch.segment.flatten() >= 0, batch.groups(image_token).flatten()
+        self._rows = real
+        is_image = groups[real] == CODES[Group.VISUAL]
+        counted = {
+            Calibration.WHOLE: torch.ones_like(is_image),
+            Calibration.TEXT: ~is_image,
+            Calibration.IMAGE: is_image,
+        }
+        self._counted = torch.stack([counted[mode] for mode in Calibration]).float()
+        """(choices of tokens, N)."""
+
+    def hook(self, total: Tensor) -> Any:
+        """For a layer whose squares are added to `total` (choices of tokens, inputs)."""
+
+        def add(layer: nn.Module, args: tuple[Tensor, ...]) -> None:
+            read = args[0].flatten(0, -2)
+            assert len(read) == len(self._rows), "a dense block feeds its linear layers with all its rows"
+            total.add_((self._counted @ read[self._rows].float().square()).to(total))
+
+        return add
+
+
+def _batches(loaded: LoadedModel, items: Sequence[Tokenized]) -> Iterator[PackedBatch]:
+    longest = max(len(item.prompt) + len(item.answer) for item in items)
+    packs = pack(
+        items,
+        1,
+        with_answers=True,
+        image_token=loaded.image_token,
+        pad_token=loaded.pad_token,
+        batch_size=max(1, TOKENS_AT_ONCE // longest),
+    )
+    return (batch.to(loaded.device) for batch in packs)

@@ -1,0 +1,127 @@
+"""Mask files: saved, read and intersected without torch. A safetensors file that also says what it was made of.
+
+One tensor a linear layer, its bits packed in bytes, row after row; the layers' shapes, what each is for, the weights
+that are left of every block and the origin of the masks stand in the metadata. The intersection over tasks keeps a
+weight that every task keeps: the alpha-SubNet of arXiv 2410.09454.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from spaces.shape import Weights
+
+KEY = "skipsearch_masks"
+VERSION = 1
+Packed = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class MaskFile:
+    """Masks of all linear layers of a model's decoder blocks."""
+
+    packed: Mapping[str, Packed]
+    """Per layer (`BLOCK.PATH`) its mask's bits, (outputs * inputs / 8,) rounded up; 1 where a weight stays."""
+    shapes: Mapping[str, tuple[int, int]]
+    """Per layer (outputs, inputs)."""
+    roles: Mapping[str, str]
+    """Per layer the field of `spaces.shape.Weights` that counts it."""
+    sources: tuple[Mapping[str, Any], ...]
+    """Of every mask that was intersected: pruning, model, data set, kinds of questions, samples, fingerprints."""
+
+    @classmethod
+    def of(
+        cls, masks: Mapping[str, NDArray[np.bool_]], roles: Mapping[str, str], source: Mapping[str, Any]
+    ) -> MaskFile:
+        """From (outputs, inputs) masks, true where a weight stays."""
+        shapes = {name: (mask.shape[0], mask.shape[1]) for name, mask in masks.items()}
+        return cls({name: np.packbits(mask) for name, mask in masks.items()}, shapes, roles, (source,))
+
+    def mask(self, name: str) -> NDArray[np.bool_]:
+        """(outputs, inputs), true where a weight stays."""
+        shape = self.shapes[name]
+        return np.unpackbits(self.packed[name], count=prod(shape)).reshape(shape).astype(bool)
+
+    @property
+    def sparsity(self) -> float:
+        """Share of the weights that become zero."""
+        return 1 - sum(map(_count, self.packed.values())) / sum(map(prod, self.shapes.values()))
+
+    @property
+    def weights(self) -> tuple[Weights, ...]:
+        """The weights that are left of every block."""
+        blocks: dict[int, dict[str, int]] = {}
+        for name, packed in self.packed.items():
+            counts = blocks.setdefault(int(name.partition(".")[0]), dict.fromkeys(Weights._fields, 0))
+            counts[self.roles[name]] += _count(packed)
+        return tuple(Weights(**blocks[index]) for index in range(len(blocks)))
+
+    def save(self, path: Path) -> None:
+        """Writes the file. Raises ValueError where it can't be written."""
+        about = {"version": VERSION, "shapes": self.shapes, "roles": self.roles, "sources": self.sources}
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            save_file(dict(self.packed), path, metadata={KEY: json.dumps({**about, "weights": self.weights})})
+        except (OSError, SafetensorError) as error:
+            raise ValueError(f"--to must be a file that can be written, got {path} ({error}): take another") from None
+
+
+def read_masks(path: Path) -> MaskFile:
+    """The masks of a file. Raises ValueError, in one line, where it is none."""
+    with _opened(path) as file:
+        about = _about(path, file.metadata())
+        packed = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  safe_open is no mapping
+    shapes = {name: (rows, columns) for name, (rows, columns) in about["shapes"].items()}
+    return MaskFile(packed, shapes, about["roles"], tuple(about["sources"]))
+
+
+def read_weights(path: Path) -> tuple[Weights, ...]:
+    """What a mask file leaves of every block, from its metadata alone. Raises ValueError where it is no mask file."""
+    with _opened(path) as file:
+        return tuple(Weights(*counts) for counts in _about(path, file.metadata())["weights"])
+
+
+def intersected(files: Sequence[MaskFile]) -> MaskFile:
+    """A weight stays where all of at least two files keep it. Raises ValueError for files of unlike models."""
+    first = files[0]
+    for other in files[1:]:
+        if other.shapes != first.shapes:
+            raise ValueError(
+                "masks must be of one model to be intersected, got files with other layers or shapes: make them again"
+            )
+    packed = {name: reduce(np.bitwise_and, (file.packed[name] for file in files)) for name in first.packed}
+    return MaskFile(packed, first.shapes, first.roles, tuple(source for file in files for source in file.sources))
+
+
+def _count(packed: Packed) -> int:
+    return int(np.bitwise_count(packed).sum())
+
+
+def _opened(path: Path) -> Any:
+    try:
+        return safe_open(path, framework="np")
+    except (OSError, SafetensorError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(
+            f"masks must be a file that python -m workers.pruning wrote, got {path} ({reason}): make one"
+        ) from None
+
+
+def _about(path: Path, metadata: Mapping[str, str] | None) -> Any:
+    about = json.loads((metadata or {}).get(KEY, "{}"))
+    if about.get("version") != VERSION:
+        raise ValueError(
+            f"masks must be a file of version {VERSION} that python -m workers.pruning wrote, got {path}: make it again"
+        )
+    return about

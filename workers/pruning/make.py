@@ -1,0 +1,63 @@
+"""Makes the masks of a whole model by magnitude or Wanda, and puts those of a file into a model's terms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from spaces.pruning import Linears, Pruning
+from workers.anatomy import anatomy_of
+from workers.part_attention import KEY, VALUE
+from workers.pruning.files import MaskFile
+from workers.pruning.inputs import Masks, layer_name
+from workers.pruning.linears import linears_of
+from workers.pruning.masks import keep_mask, scores
+
+
+def make_masks(model: nn.Module, pruning: Pruning, norms: Mapping[str, Tensor] | None) -> Masks:
+    """Masks of all linear layers of the decoder blocks; those the pruning leaves alone keep everything.
+
+    Args:
+        pruning: by magnitude or Wanda, and to no width.
+        norms: (inputs,) norms by layer for Wanda, of the tokens the pruning says.
+    """
+    assert pruning.is_mask and pruning.method is not None, "checked where it is asked for"
+    masks = {}
+    for name, half, layer in _layers(model):
+        if pruning.sparsifies(half):
+            scored = scores(layer.weight, pruning.method, norms[name] if norms else None)
+            masks[name] = keep_mask(scored, pruning)
+        else:
+            masks[name] = torch.ones_like(layer.weight, dtype=torch.bool)
+    return masks
+
+
+def mask_file(model: nn.Module, masks: Masks, source: Mapping[str, object]) -> MaskFile:
+    """The masks of a model as a file, with what they were made of."""
+    roles = {}
+    for name, half, _ in _layers(model):
+        is_key = name.rpartition(".")[2] in (KEY, VALUE)
+        roles[name] = "ffn" if half is Linears.FFN else "key_and_value" if is_key else "query_and_output"
+    return MaskFile.of({name: mask.cpu().numpy() for name, mask in masks.items()}, roles, source)
+
+
+def masks_for(model: nn.Module, file: MaskFile) -> Masks:
+    """The masks of a file on the devices of a model's layers. Raises ValueError where they are of another model."""
+    layers = {name: layer for name, _, layer in _layers(model)}
+    shapes = {name: (layer.out_features, layer.in_features) for name, layer in layers.items()}
+    if shapes != dict(file.shapes):
+        odd = next(iter(set(shapes.items()) ^ set(file.shapes.items())))
+        raise ValueError(
+            f"masks must be of the model they go with, got a file that differs from it in {odd[0]} "
+            f"({' x '.join(map(str, odd[1]))}): make masks of this model with python -m workers.pruning"
+        )
+    return {name: torch.from_numpy(file.mask(name)).to(layer.weight.device) for name, layer in layers.items()}
+
+
+def _layers(model: nn.Module) -> Iterator[tuple[str, Linears, nn.Linear]]:
+    for index, parts in enumerate(anatomy_of(model).parts):
+        for half in (Linears.ATTENTION, Linears.FFN):
+            for path, layer in linears_of(parts, half).items():
+                yield layer_name(index, path), half, layer

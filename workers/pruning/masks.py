@@ -1,0 +1,39 @@
+"""Which weights stay: masks made from scores, within each row of a matrix.
+
+Magnitude scores a weight by |w|, Wanda by |w| times the L2 norm of its input feature over the calibration tokens
+(Sun et al. 2023, arXiv 2306.11695, section 3). Both are compared within each output row here, as Wanda does and as
+its authors find better than the whole matrix. Of equal scores the first in the row go.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from spaces.pruning import Method, Pruning
+
+
+def scores(weight: Tensor, method: Method, norms: Tensor | None) -> Tensor:
+    """(outputs, inputs) float32 scores of a weight matrix; `norms` (inputs,) of its input features, for Wanda."""
+    magnitude = weight.detach().abs().float()
+    if method is Method.MAGNITUDE:
+        return magnitude
+    assert norms is not None, "wanda goes with norms"
+    return magnitude * norms.float()
+
+
+def keep_mask(scored: Tensor, pruning: Pruning) -> Tensor:
+    """(outputs, inputs) bool, true where a weight stays, for (outputs, inputs) scores."""
+    columns = scored.shape[1]
+    if pruning.pattern is None:
+        return _without_lowest(scored, columns - pruning.kept_weights(columns))
+    kept, group = pruning.pattern
+    whole = columns // group * group
+    groups = _without_lowest(scored[:, :whole].unflatten(1, (-1, group)), group - kept).flatten(1)
+    return torch.cat([groups, _without_lowest(scored[:, whole:], max(columns - whole - kept, 0))], dim=1)
+
+
+def _without_lowest(scored: Tensor, count: int) -> Tensor:
+    """True but at the `count` lowest scores of the last dimension."""
+    lowest = scored.argsort(dim=-1, stable=True)[..., :count]
+    return torch.ones_like(scored, dtype=torch.bool).scatter(-1, lowest, False)
