@@ -127,7 +127,7 @@ class Climb:
 
 
 def compute(truth: Truth, run: Run) -> float:
-    """What a run's trials cost, in questions answered by the dense model of the table; tuning as the passes it takes."""
+    """What a run's trials cost, in questions answered by the dense plan of the table; tuning by the passes it takes."""
     spent = np.concatenate([[0.0], np.cumsum(work(truth.landscape.rungs))])
     relative = truth.flops_ratio / truth.flops_ratio.max()
     return float(sum(spent[reached] * relative[row] for row, reached in zip(run.rows, run.reached, strict=True)))

@@ -36,7 +36,9 @@ def measure_rungs(landscape: Landscape) -> Truth:
     kinds = [sample.kind for sample in session.split("search").samples[: landscape.questions]]
     ratios = np.array([costs(session.shape, plan, workload).flops_ratio for plan in wholes])
     origin = {**origin_of(session.fingerprints, landscape.questions), "seed": request.seed}
-    origin["fidelity"] = ", then ".join(f"{rung.tuning_steps} steps, {rung.questions} questions" for rung in landscape.rungs)
+    origin["fidelity"] = ", then ".join(
+        f"{rung.tuning_steps} steps, {rung.questions} questions" for rung in landscape.rungs
+    )
     return table_of(landscape, reports, kinds, ratios, origin)
 
 

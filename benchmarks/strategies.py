@@ -44,7 +44,7 @@ FLOPS = np.linspace(0.05, 1.0, 77)
 SLOW = {"gp": (2, 25), "additive": (3, 200), "tpe": (3, 200), "nsga2": (3, 200)}
 """Strategies that take long for a proposal: seeds and largest budget they are run with."""
 TRIAL_SECONDS = 0.55
-"""What a trial of the dense model takes: 512 questions, one thread of a machine that did little else (x86-64, 2026-11)."""
+"""What a trial of the dense model takes: 512 questions, one thread of an x86-64 machine that did little else."""
 SECONDS = np.linspace(0.0, 60.0, 121)
 """Where shares are compared by time."""
 LANDSCAPES = ("blocks12", "layers6", "rungs4", "blocks12:read_row", "blocks12:where_is")

@@ -76,10 +76,10 @@ def _rungs(name: str, strategies: Results) -> str:
     lines = [
         f"## What rungs save on {name}",
         "",
-        "Medians. Share: of the exact hypervolume after the last rung. Compute: of all trials, in thousands of questions",
-        "answered by the dense plan; a tuning step counts as the three passes it takes.",
+        "Medians. Share: of the exact hypervolume after the last rung. Compute: of all trials, in thousands of",
+        "questions answered by the dense plan; a tuning step counts as the three passes it takes.",
         "",
-        "| strategy | trials | share, rungs | share, every trial in full | difference | compute, rungs | in full | ratio |",
+        "| strategy | trials | share, rungs | share, all in full | difference | compute, rungs | in full | ratio |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for strategy, own in strategies.items():

@@ -108,7 +108,7 @@ class Truth:
                 kinds=tuple(stored["kinds"].tolist()),
                 flops_ratio=stored["flops_ratio"],
                 origin=json.loads(str(stored["origin"])),
-                climbed=stored["climbed"] if "climbed" in stored else None,
+                climbed=stored.get("climbed"),
             )
 
     def save(self, folder: Path = DATA) -> Path:

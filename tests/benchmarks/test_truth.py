@@ -127,7 +127,7 @@ def test_rungs_save_compute() -> None:
     lazy, eager = (replay(truth, "guided", 50, 0, keep) for keep in (KEEP, 1.0))
     assert all(eager.full)
     assert compute(truth, lazy) < 0.4 * compute(truth, eager)
-    # 256 questions; 8 of 25 steps with 8 x 8 questions, 3 passes each, and two checks; 17 steps, one check, 512 questions.
+    # 256 questions; 8 of 25 steps with 8 x 8 questions, 3 passes each, and two checks; 17 steps, a check, 512 more.
     assert work(truth.landscape.rungs).tolist() == [256, 256 + 3 * 8 * 64 + 512, 512 + 3 * 17 * 64 + 256]
 
 
