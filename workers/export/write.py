@@ -135,7 +135,7 @@ class Exporter:
         self.say(f"{plan}: {len(route.layers)} layers, {route.badge}")
         for note in route.notes:
             self.say(f"  {note}")
-        reference = refer(loaded, prepared, plan, request.trial.metric, request.questions)
+        reference = refer(loaded, prepared, plan, self.session.metric(request.trial), request.questions)
         self._save(route, place)
         what = self._timed(request, plan, route)
         seconds = read_timings(request.timings, what)
