@@ -69,7 +69,8 @@ def read_workload(source: ModelSource, samples: Sequence[Sample]) -> Workload:
     """The means of `samples`, of at most `MOST_SAMPLES` of them, as the model's own processor makes them."""
     processor = reading(source, lambda: load_processor(source))
     has_template = getattr(processor, "chat_template", None) is not None
-    asker = Asker(processor, prompt_form(str(read_config(source).get("model_type")), has_template, source.name))
+    form = None if has_template else prompt_form(str(read_config(source).get("model_type")), source.name)
+    asker = Asker(processor, form)
     counter = _VisionCounter(_model(source))
     step = -(-len(samples) // MOST_SAMPLES)
     counted = [counter.count(asker.inputs([each.question], [each.image])) for each in islice(samples, 0, None, step)]

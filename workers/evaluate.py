@@ -6,7 +6,8 @@ from collections import defaultdict
 from dataclasses import dataclass
 from statistics import fmean
 
-from objectives.metrics import score
+from objectives.metrics import METRICS, Reads, scores
+from workers.likelihood import judge
 from workers.loading import LoadedModel
 from workers.prepare import Prepared
 
@@ -34,9 +35,12 @@ class Evaluation:
 def evaluate(loaded: LoadedModel, prepared: Prepared, metric: str, questions: int | None = None) -> Evaluation:
     """Answers the first `questions` questions (all of them: None) and scores each. Raises NonFinite."""
     samples = prepared.samples[:questions]
-    answers = answer(loaded, prepared, len(samples))
-    scores = (score(metric, text, sample.answers) for text, sample in zip(answers, samples, strict=True))
-    return Evaluation(tuple(answers), tuple(scores), tuple(sample.kind for sample in samples))
+    if METRICS[metric].reads is Reads.LIKELIHOODS:
+        answers, values = judge(loaded, prepared, metric, len(samples))
+    else:
+        answers = answer(loaded, prepared, len(samples))
+        values = scores(metric, answers, [sample.answers for sample in prepared.samples])
+    return Evaluation(tuple(answers), tuple(values), tuple(sample.kind for sample in samples))
 
 
 def answer(loaded: LoadedModel, prepared: Prepared, questions: int) -> list[str]:

@@ -1,4 +1,4 @@
-"""How likely a model finds given answers: what multiple choice and the metric `loss` are judged by."""
+"""How probable a model finds given answers: what the metrics `choice` and `loss` score."""
 
 from __future__ import annotations
 
@@ -6,17 +6,40 @@ from collections.abc import Sequence
 
 import torch
 
+from objectives.metrics import METRICS, likeliest, likelihood
 from workers.finite import check_logits
 from workers.loading import LoadedModel
 from workers.prepare import Prepared
+from workers.prompts import target
+
+PER_IMAGE = 16
+"""Answers in a pack at most."""
 
 
-@torch.no_grad()
+def judge(loaded: LoadedModel, prepared: Prepared, metric: str, questions: int) -> tuple[list[str], list[float]]:
+    """The answers that the first `questions` questions are judged by, and their scores. Raises NonFinite."""
+    samples = prepared.samples[:questions]
+    if not METRICS[metric].needs_choices:
+        answers = [target(sample) for sample in samples]
+        said = answer_log_probs(loaded, prepared, list(enumerate(answers)))
+        return answers, [likelihood(values) for values in said]
+    asked = [(index, text) for index, sample in enumerate(samples) for text in sample.choices]
+    said = iter(answer_log_probs(loaded, prepared, asked))
+    # without the end of sequence, as lm-evaluation-harness compares continuations
+    answers = [likeliest([sum(next(said)[:-1]) for _ in sample.choices], sample.choices) for sample in samples]
+    scores = [float(text == sample.answers[0]) for text, sample in zip(answers, samples, strict=True)]
+    return answers, scores
+
+
+@torch.inference_mode()
 def answer_log_probs(loaded: LoadedModel, prepared: Prepared, asked: Sequence[tuple[int, str]]) -> list[list[float]]:
-    """Log-probabilities of every token of each answer, given the question and the tokens before.
+    """Log-probabilities of the tokens of given answers to questions, the end of sequence last.
 
-    `asked` are pairs of a sample's index and an answer. One list per pair, the end-of-sequence token last. Raises
-    NonFinite.
+    Args:
+        asked: (index of the question in the split, answer), in any order, any number a question.
+
+    Raises:
+        NonFinite: a logit is NaN or infinite.
     """
     at_once = prepared.sequences_at_once(loaded)
     found: list[list[float]] = []
@@ -29,7 +52,7 @@ def answer_log_probs(loaded: LoadedModel, prepared: Prepared, asked: Sequence[tu
 def _of_batch(
     loaded: LoadedModel, prepared: Prepared, indices: Sequence[int], answers: Sequence[str]
 ) -> list[list[float]]:
-    lesson = prepared.lesson(loaded, indices, len(indices), answers)
+    lesson = prepared.lesson(loaded, indices, PER_IMAGE, answers)
     logits = prepared.answer_logits(loaded, lesson)
     check_logits(logits)
     told = logits.log_softmax(-1).gather(-1, lesson.targets[:, None])[:, 0].tolist()

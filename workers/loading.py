@@ -12,7 +12,6 @@ from torch import nn
 
 from spaces.names import unknown
 from workers.anatomy import anatomy_of
-from workers.families import Families, families_of
 from workers.files import checkpoint, read_config
 from workers.inputs import Asker, load_processor, on_device
 from workers.mapping import find_mapping, reached_weights
@@ -50,11 +49,6 @@ class LoadedModel:
     """What is trained, by name in the whole model: the mapping module unless the source says otherwise."""
     replay: Replay = field(repr=False)
     """How the frozen vision part is replayed."""
-
-    @property
-    def families(self) -> Families:
-        """The rows an export goes by. Raises ValueError for a family without."""
-        return families_of(self.model.config.to_dict())
 
     @property
     def decoder(self) -> nn.Module:
@@ -112,7 +106,8 @@ def load_model(source: ModelSource) -> LoadedModel:
     parse_lora(source.trainable)
     reading(source, lambda: check_takes_images(source))
     processor = reading(source, lambda: load_processor(source))
-    form = prompt_form(model_type, getattr(processor, "chat_template", None) is not None, source.name)
+    has_template = getattr(processor, "chat_template", None) is not None
+    form = None if has_template else prompt_form(model_type, source.name)
     model = reading(source, lambda: _read_weights(source)).to(device).eval().requires_grad_(False)
     return assemble(model, Asker(processor, form), source.trainable)
 

@@ -37,10 +37,8 @@ PROMPT_FORMS = {
 (arXiv 2301.12597, section 4.2), Dai et al. 2023 (arXiv 2305.06500, appendix)."""
 
 
-def prompt_form(model_type: str, has_template: bool, name: str) -> PromptForm | None:
-    """The form to ask a model in; None where its chat template is it. Raises ValueError where it has neither."""
-    if has_template:
-        return None
+def prompt_form(model_type: str, name: str) -> PromptForm:
+    """The form to ask a model without a chat template in. Raises ValueError where its family has none."""
     if model_type not in PROMPT_FORMS:
         raise ValueError(
             f"a model must have a chat template, got {name!r} without one: put chat_template.jinja into its folder"
@@ -98,9 +96,11 @@ def read_prompter(source: ModelSource) -> Prompter:
             f"a model must have a tokenizer.json, got {source.name!r} without one: save its processor into the folder"
         )
     template = _read_template(source)
-    form = prompt_form(str(read_config(source).get("model_type")), template is not None, source.name)
-    compiled = None if template is None else _compile(template)
-    return Prompter(compiled, Tokenizer.from_file(str(path)), _special_tokens(source), form)
+    tokenizer, special = Tokenizer.from_file(str(path)), _special_tokens(source)
+    if template is None:
+        form = prompt_form(str(read_config(source).get("model_type")), source.name)
+        return Prompter(None, tokenizer, special, form)
+    return Prompter(_compile(template), tokenizer, special)
 
 
 def _read_template(source: ModelSource) -> str | None:

@@ -1,5 +1,7 @@
 """What is trained may be the mapping module, weights by name, or low-rank adapters; all come back bit for bit."""
 
+import json
+
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -237,6 +239,13 @@ class TestLoading:
         tiny_model().model.language_model.config.save_pretrained(tmp_path)
         with pytest.raises(ValueError, match=r"must answer questions about images, got .* of the type llama"):
             load_model(ModelSource(name=str(tmp_path), device="cpu"))
+
+    @pytest.mark.parametrize("config", [{"model_type": "lava"}, {}])
+    def test_what_transformers_does_not_know_is_refused_in_one_line(self, tmp_path, config):
+        (tmp_path / "config.json").write_text(json.dumps(config))
+        with pytest.raises(ValueError, match="must load with transformers, got") as caught:
+            load_model(ModelSource(name=str(tmp_path), device="cpu"))
+        assert "\n" not in str(caught.value)
 
     def test_a_folder_that_is_gone_is_refused(self, tmp_path):
         with pytest.raises(ValueError, match="a model must"):
