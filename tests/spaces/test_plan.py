@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from spaces.block import SINGLE_OPS
 from spaces.plan import Block, Group, Op, Plan, PlanError, Scope, Variant
-from tests.spaces.drawn import ops, plans, pruned_plans, scopes, unscoped_plans
+from tests.spaces.drawn import cross_plans, ops, plans, pruned_plans, scopes, unscoped_plans
 
 LEGEND = ". keep, a skip_attn, f skip_ffn, b skip_block, p parallel, c skip_cross, () pair, [] pair of mean"
 HALF = "a pair must be two blocks, pair then paired, "
@@ -17,18 +17,18 @@ MARK, AT_MOST = "a scope mark must follow an op, ", "one op, then at most one of
 NAMES = "keep, skip_attn, skip_ffn, skip_block, parallel, skip_cross, pair, paired"
 
 
-@given(pruned_plans())
+@given(pruned_plans() | cross_plans())
 def test_text_round_trips(plan):
     assert Plan.parse(str(plan)) == plan
     assert str(Plan.parse(str(plan))) == str(plan)
 
 
-@given(st.text(alphabet=".afbp", min_size=1, max_size=40))
+@given(st.text(alphabet=".afbpc", min_size=1, max_size=40))
 def test_every_text_over_the_alphabet_is_a_plan(text):
     assert str(Plan.parse(text)) == text
 
 
-@given(pruned_plans())
+@given(pruned_plans() | cross_plans())
 def test_json_round_trips(plan):
     assert Plan.from_json(plan.to_json()) == plan
     assert Plan.from_json(json.loads(plan.to_json())) == plan
