@@ -34,7 +34,7 @@ from workers.requests import ModelSource
 from workers.samples import load_samples
 from workers.session import Session
 from workers.software import versions
-from workers.tuning import copy_state
+from workers.trainable import copy_state
 
 MAX_SHARD_SIZE = "5GB"
 MAPPING_MODULE = "mapping_module/model.safetensors"
@@ -103,9 +103,8 @@ def _source(request: ExportRequest) -> ModelSource:
 
 def save_mapping_module(loaded: LoadedModel, file: Path) -> None:
     """Writes the mapping module by the names its weights have in the whole model."""
-    prefix = loaded.families.model.projector
     file.parent.mkdir()
-    save_file({f"{prefix}.{name}": tensor.contiguous() for name, tensor in copy_state(loaded).items()}, file)
+    save_file({name: tensor.contiguous() for name, tensor in copy_state(loaded.weights).items()}, file)
 
 
 class Exporter:
