@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, get_args
 
-from objectives.flops import Costs, costs
+from objectives.flops import Costs, costs, flops
+from objectives.sparsity import kept_weights, zero_flops
 from objectives.workload import Workload
 from search.settings import Settings
 from search.strategies.strategy import Task
@@ -43,18 +44,24 @@ class Problem:
             load_split(settings.dataset, split)  # a test split that can't be read must not end a search of hours
         samples = load_samples(settings.dataset, "search")
         workload = describe_workload(settings.model, samples)
-        space = load_space(settings.space, shape.num_blocks)
+        space = load_space(settings.space, shape.num_blocks, **_options(settings))
+        for level in space.choices(0):
+            kept_weights(shape, level, 0)  # a saved mask without its file is told now
         marks = {"model": fingerprint_model(settings.model), "data set": fingerprint_samples(samples)}
         problem = cls(settings, shape, workload, space, marks)
         if settings.max_flops is None:
             return problem
-        limit = Limit("--max-flops", settings.max_flops, lambda plan: problem.costs(plan).flops_ratio)
+        limit = Limit("--max-flops", settings.max_flops, problem.ratio)
         check_reachable(space, [limit])
         return cls(settings, shape, workload, space, marks, (limit,))
 
     def costs(self, plan: Plan) -> Costs:
         """All costs of a plan for the workload at hand."""
         return _costs(self.shape, plan, self.workload)
+
+    def ratio(self, plan: Plan) -> float:
+        """What the search minimizes: the plan's FLOPs, or sparse FLOPs, over the FLOPs of the dense plan."""
+        return _ratio(self.shape, plan, self.workload, self.settings.minimize)
 
     def violations(self, plan: Plan) -> dict[str, float]:
         """Per limit how far a plan breaks it; at most 0 where it is kept."""
@@ -69,7 +76,7 @@ class Problem:
         return Task(
             space=self.space,
             budget=self.settings.budget,
-            flops_ratio=lambda plan: self.costs(plan).flops_ratio,
+            flops_ratio=self.ratio,
             limits=self.limits,
             keep_fraction=self.settings.keep_fraction,
             seed=self.settings.seed,
@@ -103,6 +110,19 @@ class Problem:
             "dense_costs": dense.as_dict(),
             "fingerprints": self.fingerprints,
         }
+
+
+def _options(settings: Settings) -> dict[str, Any]:
+    """What the space is told beside the model's depth."""
+    return {} if settings.prunings is None else {"prunings": settings.prunings}
+
+
+@lru_cache(maxsize=65536)
+def _ratio(shape: ModelShape, plan: Plan, workload: Workload, minimize: str) -> float:
+    spent = flops(shape, plan, workload).total
+    if minimize == "sparse_flops":
+        spent -= zero_flops(shape, plan, workload)
+    return spent / flops(shape, Plan.dense(shape.num_blocks), workload).total
 
 
 @lru_cache(maxsize=65536)
