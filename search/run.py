@@ -54,7 +54,7 @@ def run(
     seed: Annotated[int | None, typer.Option(help="Decides everything that is drawn. [0]")] = None,
     max_flops: Annotated[float | None, typer.Option(help="At most this share of the dense FLOPs, e.g. 0.6.")] = None,
     rungs: Annotated[str | None, typer.Option(help="steps:questions per rung. [0:256,10:512,50:all]")] = None,
-    metric: Annotated[str | None, typer.Option(help="exact_match or vqa. [exact_match]")] = None,
+    metric: Annotated[str | None, typer.Option(help="exact_match, vqa, anls, cider, choice or loss. [by data]")] = None,
     time_limit: Annotated[float | None, typer.Option(help="Seconds a trial may take. [1800]")] = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads of a worker. [cores / workers]")] = None,
     revision: Annotated[str | None, typer.Option(help="Revision of the model on the hub.")] = None,
@@ -107,7 +107,8 @@ def _resolve(config: Path | None, given: dict[str, Any]) -> "tuple[Settings, Pro
     if "rungs" in given:
         given["rungs"] = parse_rungs(given["rungs"])
     settings = load_settings(config, given)
-    return settings, Problem.resolve(settings)
+    problem = Problem.resolve(settings)
+    return problem.settings, problem
 
 
 def _search(settings: "Settings", problem: "Problem") -> None:

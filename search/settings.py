@@ -38,7 +38,8 @@ class Settings(BaseModel):
     """Who proposes plans: see `search.strategies`."""
     model: ModelSource = ModelSource()
     dataset: DataSource = DataSource()
-    metric: Annotated[str, known("metric", METRICS)] = "exact_match"
+    metric: Annotated[str | None, known("metric", METRICS)] = None
+    """None is the one usual for the data; `Problem.resolve` says which."""
     prunings: tuple[str, ...] | None = None
     """What space `full` may prune blocks by (`spaces.pruning_forms`); None is its own choice."""
     minimize: Literal["flops", "sparse_flops"] = "flops"

@@ -8,7 +8,7 @@ where the FFN must read something else unless the family runs both in parallel.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -60,10 +60,17 @@ def anatomy_of(model: nn.Module) -> Anatomy:
         path, blocks = find_blocks(model)
         decoder = model.get_submodule(path.rpartition(".")[0])
         calls = _calls(decoder, blocks, model.config.get_text_config().hidden_size)
-        parts = tuple(_parts(f"{path}.{index}", block, calls[index]) for index, block in enumerate(blocks))
-        found = (getattr(model.config, name, None) for name in _IMAGE_TOKENS)
-        _FOUND[model] = Anatomy(decoder, blocks, parts, frozenset(token for token in found if token is not None))
+        know(model, [_parts(f"{path}.{index}", block, calls[index]) for index, block in enumerate(blocks)])
     return _FOUND[model]
+
+
+def know(model: nn.Module, parts: Sequence[Parts]) -> None:
+    """Takes the parts of a model's blocks as given: `anatomy_of` probes no more."""
+    path, blocks = find_blocks(model)
+    decoder = model.get_submodule(path.rpartition(".")[0])
+    found = (getattr(model.config, name, None) for name in _IMAGE_TOKENS)
+    image_tokens = frozenset(token for token in found if token is not None)
+    _FOUND[model] = Anatomy(decoder, blocks, tuple(parts), image_tokens)
 
 
 def find_blocks(model: nn.Module) -> tuple[str, nn.ModuleList]:

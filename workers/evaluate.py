@@ -17,7 +17,9 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
-from objectives.metrics import score
+from objectives.metrics import METRICS, Reads, scores
+from workers.finite import check_logits
+from workers.likelihood import judge
 from workers.loading import LoadedModel
 from workers.packing import PackedBatch
 from workers.prepare import Prepared
@@ -26,10 +28,6 @@ PER_IMAGE = 16
 """Questions in a pack at most."""
 TOKENS_AT_ONCE = 8192
 """Prompt tokens in a batch, about: what bounds the memory of the KV cache."""
-
-
-class NonFinite(ArithmeticError):
-    """The model computed NaN or infinity."""
 
 
 @dataclass(frozen=True)
@@ -55,9 +53,12 @@ class Evaluation:
 def evaluate(loaded: LoadedModel, prepared: Prepared, metric: str, questions: int | None = None) -> Evaluation:
     """Answers the first `questions` questions (all of them: None) and scores each. Raises NonFinite."""
     samples = prepared.samples[:questions]
-    answers = answer(loaded, prepared, len(samples))
-    scores = (score(metric, text, sample.answers) for text, sample in zip(answers, samples, strict=True))
-    return Evaluation(tuple(answers), tuple(scores), tuple(sample.kind for sample in samples))
+    if METRICS[metric].reads is Reads.LIKELIHOODS:
+        answers, values = judge(loaded, prepared, metric, len(samples))
+    else:
+        answers = answer(loaded, prepared, len(samples))
+        values = scores(metric, answers, [sample.answers for sample in prepared.samples])
+    return Evaluation(tuple(answers), tuple(values), tuple(sample.kind for sample in samples))
 
 
 @torch.inference_mode()
@@ -97,8 +98,7 @@ def _answer_batch(loaded: LoadedModel, prepared: Prepared, batch: PackedBatch, i
 def _greedy(loaded: LoadedModel, hidden: Tensor) -> Tensor:
     """(N,) next tokens of (N, width) hidden states. Raises NonFinite where a logit is NaN or infinite."""
     logits = loaded.head(hidden)
-    if not torch.isfinite(logits).all():
-        raise NonFinite("logits must be finite, got NaN or infinity")
+    check_logits(logits)
     return logits.argmax(-1)
 
 

@@ -21,8 +21,8 @@ Split = Literal["train", "tune", "search", "test"]
 def known(kind: str, names: Collection[str]) -> AfterValidator:
     """Refuses a name that is not one of `names`, and suggests the nearest."""
 
-    def check(name: str) -> str:
-        if name not in names:
+    def check(name: str | None) -> str | None:
+        if name is not None and name not in names:
             raise unknown(kind, name, names)
         return name
 
@@ -127,7 +127,8 @@ class TrialRequest(Value):
     plan: dict[str, Any]
     model: ModelSource = ModelSource()
     data: DataSource = DataSource()
-    metric: Annotated[str, known("metric", METRICS)] = "exact_match"
+    metric: Annotated[str | None, known("metric", METRICS)] = None
+    """None is the one usual for the data (`workers.pick_metric`)."""
     workload: dict[str, float] | None = None
     """Token counts the FLOPs are stated for; None takes the means of the search split."""
     tuning: TuningRecipe = TuningRecipe()

@@ -44,6 +44,7 @@ class RunningTrial:
 
     def __init__(self, session: Session, request: TrialRequest) -> None:
         self.session, self.request = session, request
+        self.metric = session.metric(request)
         self.costs = costs(session.shape, request.parsed_plan, session.workload(request)).as_dict()
         self.tuned: State | None = None
         self.accuracy_at: dict[int, float] = {}
@@ -61,7 +62,7 @@ class RunningTrial:
         tuned, tune_accuracy = self._tune(rung.tuning_steps) if rung.tuning_steps else (False, None)
         clock.lap("tune")
         loaded, prepared = self.session.loaded, self.session.split(rung.split)
-        result = evaluate(loaded, prepared, self.request.metric, rung.questions)
+        result = evaluate(loaded, prepared, self.metric, rung.questions)
         clock.lap("evaluate")
         latency = time_latency(loaded, prepared) if rung.latency else None
         clock.lap("latency")
@@ -100,7 +101,7 @@ class RunningTrial:
 
     def _tune_accuracy(self) -> float:
         session = self.session
-        return evaluate(session.loaded, session.split("tune"), self.request.metric).accuracy
+        return evaluate(session.loaded, session.split("tune"), self.metric).accuracy
 
     def _store(self) -> str | None:
         """Writes the mapping module into the artifacts folder; the file's name, None where no folder is given."""

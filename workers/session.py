@@ -13,13 +13,14 @@ from objectives.workload import Workload
 from workers.describe import describe_model, describe_workload
 from workers.fingerprints import fingerprint
 from workers.loading import load_model
+from workers.pick_metric import pick_metric
 from workers.prepare import Prepared, prepare
 from workers.pruning.calibrate import calibrate
 from workers.pruning.files import read_masks
 from workers.pruning.inputs import Norms, PruningInputs
 from workers.pruning.make import masks_for
 from workers.requests import DataSource, ModelSource, Split, TrialRequest, TuningRecipe
-from workers.samples import Sample, load_samples
+from workers.samples import Sample, load_samples, load_split
 from workers.tuning import Lessons, copy_state
 
 
@@ -67,6 +68,14 @@ class Session:
         if self._workload is None:
             self._workload = describe_workload(self.model_source, self._samples("search"))
         return self._workload
+
+    def metric(self, request: TrialRequest) -> str:
+        """The metric of the request, or the one usual for the data. Raises ValueError where it does not fit them."""
+        return pick_metric(load_split(self.data_source, "search"), request.metric)
+
+    def skipped_images(self) -> dict[str, int]:
+        """Rows of every split in use that were left out because their image could not be read."""
+        return {name: load_split(self.data_source, name).skipped for name in self._splits}
 
     def make_dense(self) -> None:
         """Puts the mapping module back as it was loaded."""

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from workers.evaluate import NonFinite
+from workers.finite import NonFinite
 from workers.loading import LoadedModel
 from workers.packing import IGNORED, PackedBatch, Tokenized, pack
 from workers.prepare import Prepared

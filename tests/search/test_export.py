@@ -126,7 +126,7 @@ BAD = [
     ({"kne": True}, "did you mean 'knee'"),
     ({"trial": 1, "form": "gguf"}, "unknown export format 'gguf'"),
     ({"trial": 1, "dtype": "float8"}, "--dtype"),
-    ({"plan": "...........p", "form": "transformers"}, "--format remote-code"),
+    ({"plan": "...........p", "form": "transformers"}, "--format auto"),
 ]
 
 
@@ -178,3 +178,26 @@ except ValueError:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     assert open_results(run, None).run.name == "demo"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    subprocess.run(["unshare", "-rm", "true"], capture_output=True, check=False).returncode != 0,
+    reason="a disk of its own needs a mount namespace",
+)
+def test_a_disk_that_fills_up_while_it_writes(run: Path, tmp_path: Path) -> None:
+    """The weights fit, what comes after them doesn't; the place is then as it was."""
+    done = export(run, "--to", tmp_path / "fits", "--trial", "1", "--questions", "16")
+    assert done.returncode == 0, done.stderr
+    room = (tmp_path / "fits" / "model.safetensors").stat().st_size + 4096
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    words = command(run, "--to", disk / "model", "--trial", "1", "--questions", "16")
+    script = f'mount -t tmpfs -o size={room} none {disk} && "$@"; code=$?; ls -A {disk}; exit $code'
+    full = subprocess.run(
+        ["unshare", "-rm", "sh", "-c", script, "sh", *words], capture_output=True, text=True, timeout=600, check=False
+    )
+    assert full.returncode == 2, full.stderr
+    assert "No space left on device" in full.stderr
+    assert "Traceback" not in full.stderr
+    assert "model" not in full.stdout.splitlines()[-1]

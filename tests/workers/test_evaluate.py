@@ -6,7 +6,8 @@ import torch
 from spaces.plan import Plan
 from workers import evaluate as evaluating
 from workers.apply_plan import apply_plan
-from workers.evaluate import NonFinite, answer, evaluate
+from workers.evaluate import answer, evaluate
+from workers.finite import NonFinite
 from workers.loading import load_model
 from workers.packing import pack
 from workers.prepare import prepare

@@ -13,7 +13,7 @@ from objectives.workload import Workload
 from spaces.plan import Plan, PlanError
 from workers import rungs as climbing
 from workers.describe import describe_model
-from workers.evaluate import NonFinite
+from workers.finite import NonFinite
 from workers.requests import DataSource, Rung, TrialReport, TrialRequest, TrialState, TuningRecipe
 from workers.trial import TrialRun, Worker, run_trial
 from workers.watchdog import TrialTimeout, Watchdog

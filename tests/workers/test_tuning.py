@@ -5,7 +5,7 @@ import torch
 
 from spaces.plan import Plan
 from workers.apply_plan import apply_plan
-from workers.evaluate import NonFinite
+from workers.finite import NonFinite
 from workers.loading import load_model
 from workers.packing import IGNORED
 from workers.prepare import prepare

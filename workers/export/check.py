@@ -16,12 +16,13 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from objectives.metrics import score
+from objectives.metrics import METRICS, Reads, scores
 from spaces.plan import Plan
+from workers.anatomy import anatomy_of
 from workers.apply_plan import apply_plan
 from workers.evaluate import evaluate
 from workers.export import reload
-from workers.export.physical import MODELING_FILES
+from workers.export.places import path_of
 from workers.export.request import ExportRequest
 from workers.export.route import Badge, ExportError, Route
 from workers.files import checkpoint
@@ -50,6 +51,8 @@ class Reference:
     tokens: tuple[Tensor, ...]
     answers: tuple[str, ...]
     scores: tuple[float, ...]
+    metric: str
+    """What answers are scored by: as in the search where that scores generated answers, else exact match."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,7 @@ def refer(loaded: LoadedModel, prepared: Prepared, plan: Plan, metric: str, ques
     """Asks the in-search model; it must be under no plan."""
     samples = prepared.samples[:questions]
     ids, logits, tokens = [], [], []
+    metric = metric if METRICS[metric].reads is Reads.ANSWERS else "exact_match"
     with apply_plan(loaded.model, plan):
         for first, last in batches(samples):
             chosen = samples[first:last]
@@ -78,7 +82,7 @@ def refer(loaded: LoadedModel, prepared: Prepared, plan: Plan, metric: str, ques
             logits.append(said.cpu())
             tokens.append(new.cpu())
         evaluation = evaluate(loaded, prepared, metric, questions)
-    return Reference(tuple(ids), tuple(logits), tuple(tokens), evaluation.answers, evaluation.scores)
+    return Reference(tuple(ids), tuple(logits), tuple(tokens), evaluation.answers, evaluation.scores, metric)
 
 
 def batches(samples: Sequence[Sample]) -> list[tuple[int, int]]:
@@ -103,22 +107,21 @@ def check(
     if result["own_modules"]:
         raise ExportError(f"an export must load without skipsearch, got imports of {', '.join(result['own_modules'])}")
     bit_equal = _compare(outputs, reference, loaded)
-    metric = request.trial.metric
-    scores = tuple(score(metric, text, sample.answers) for text, sample in zip(result["answers"], samples, strict=True))
+    given = [sample.answers for sample in prepared.samples]
     _compare_answers(result["answers"], reference)
-    return Checked(scores, bit_equal, result)
+    return Checked(tuple(scores(reference.metric, result["answers"], given)), bit_equal, result)
 
 
 def _probe(
     folder: Path, route: Route, request: ExportRequest, loaded: LoadedModel, prepared: Prepared,
     samples: Sequence[Sample], time: bool,
 ) -> dict[str, Any]:  # fmt: skip
-    source = request.trial.model
+    source, model = request.trial.model, loaded.model
     return {
         "export": str(folder),
-        "trust_remote_code": route.badge in MODELING_FILES,
-        "language_model": loaded.families.model.language_model if route.badge is Badge.NEMOTRON else None,
-        "head": loaded.families.model.head,
+        "trust_remote_code": route.badge in (Badge.REMOTE, Badge.NEMOTRON),
+        "language_model": path_of(model, anatomy_of(model).decoder) if route.badge is Badge.NEMOTRON else None,
+        "head": path_of(model, model.get_output_embeddings()),
         "dense": checkpoint(source),
         "revision": source.revision,
         "dense_trust_remote_code": source.trust_remote_code,

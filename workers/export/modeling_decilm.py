@@ -1,15 +1,19 @@
 """A Llama whose layers may lack attention or FFN, in the `nemotron-nas` form that vLLM, llama.cpp and mlx-lm know.
 
-Self-contained with `modeling_skipsearch.py` beside it: those engines read `config.json` and the weights with code of
-their own; transformers loads this file with trust_remote_code=True. `config.block_configs` says of every layer whether
-its attention or its FFN is a `no_op`.
+Self-contained: those engines read `config.json` and the weights with code of their own; transformers loads this file
+with trust_remote_code=True. `config.block_configs` says of every layer whether its attention or its FFN is a `no_op`.
+
+How a layer without attention meets the KV cache: transformers takes positions and masks from the cache length of one
+layer, so it appends a placeholder of one number a token.
 """
 
+from functools import cache
 from typing import Any
 
+from torch import Tensor, nn
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from .modeling_skipsearch import change
+PARTS = {"attention": ("self_attn", "input_layernorm"), "ffn": ("mlp", "post_attention_layernorm")}
 
 
 class Fields(dict):
@@ -34,12 +38,47 @@ class DeciLMConfig(LlamaConfig):
         self.block_configs = [Fields(block) for block in block_configs]
 
 
+class _AttentionOnly:
+    """y = x + SA(N1 x)"""
+
+    def forward(self, hidden_states: Tensor, **kwargs: Any) -> Tensor:
+        attention, _ = self.self_attn(hidden_states=self.input_layernorm(hidden_states), **kwargs)
+        return hidden_states + attention
+
+
+class _FfnOnly:
+    """y = x + FFN(N2 x)"""
+
+    def forward(self, hidden_states: Tensor, past_key_values: Any = None, **kwargs: Any) -> Tensor:
+        if past_key_values is not None:
+            batch, new, _ = hidden_states.shape
+            placeholder = hidden_states.new_zeros(batch, 1, new, 1)
+            past_key_values.update(placeholder, placeholder, self.layer_idx)
+        return hidden_states + self.mlp(self.post_attention_layernorm(hidden_states))
+
+
+@cache
+def _without(layer_class: type, half: str) -> type:
+    rest = _FfnOnly if half == "attention" else _AttentionOnly
+    return type(f"{rest.__name__.lstrip('_')}{layer_class.__name__}", (rest, layer_class), {})
+
+
+def remove(layer: nn.Module, half: str) -> None:
+    """Takes attention or FFN out of a Llama layer, in place."""
+    layer.layer_idx = layer.self_attn.layer_idx
+    layer.__class__ = _without(type(layer), half)
+    for part in PARTS[half]:
+        delattr(layer, part)
+
+
 class DeciLMForCausalLM(LlamaForCausalLM):
-    """Llama with the halves that its config lists."""
+    """Llama without the halves that its config calls `no_op`."""
 
     config_class = DeciLMConfig
 
     def __init__(self, config: DeciLMConfig) -> None:
         super().__init__(config)
         for layer, block in zip(self.model.layers, config.block_configs, strict=True):
-            change(layer, ("" if block.attention.no_op else "S") + ("" if block.ffn.no_op else "F"))
+            for half in PARTS:
+                if block[half].no_op:
+                    remove(layer, half)

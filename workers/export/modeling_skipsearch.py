@@ -1,81 +1,61 @@
-"""A LLaVA whose decoder layers may hold attention and FFN in parallel, or only one of the two.
+"""A vision-language model of transformers under a plan: what the plan never runs is not there.
 
-Self-contained: torch and transformers are all it needs. `config.skipsearch` says what every layer holds, as a list of
-`SF` (attention, then FFN), `P` (both read the layer's input), `S` (attention alone) or `F` (FFN alone); parts that a
-layer does not hold have no parameters and cost nothing.
-
-How a layer without attention meets the KV cache: transformers takes positions and masks from the cache length of one
-layer, so it appends a placeholder of one number a token.
+`SkipsearchX` is transformers' `X`, and `SkipsearchXConfig` its config, with `skipsearch` in it: the plan, and where
+the parts of the blocks are. The folder that this file is in holds all it needs besides torch and transformers.
 """
 
+from __future__ import annotations
+
+from contextlib import ExitStack
 from functools import cache
 from typing import Any
 
-from torch import Tensor, nn
-from transformers import LlavaConfig, LlavaForConditionalGeneration
+import transformers
 
-PARTS = {"S": ("self_attn", "input_layernorm"), "F": ("mlp", "post_attention_layernorm")}
+from spaces.plan import Plan
+from workers.apply_plan import apply_plan
+from workers.export.places import settle
 
-
-class _Parallel:
-    """y = x + SA(N1 x) + FFN(N2 x)"""
-
-    def forward(self, hidden_states: Tensor, **kwargs: Any) -> Tensor:
-        attention, _ = self.self_attn(hidden_states=self.input_layernorm(hidden_states), **kwargs)
-        return hidden_states + attention + self.mlp(self.post_attention_layernorm(hidden_states))
+PREFIX = "Skipsearch"
 
 
-class _AttentionOnly:
-    """y = x + SA(N1 x)"""
+class _UnderPlan:
+    """Mixed into a model class: the plan is on from the start to the end of the model's life."""
 
-    def forward(self, hidden_states: Tensor, **kwargs: Any) -> Tensor:
-        attention, _ = self.self_attn(hidden_states=self.input_layernorm(hidden_states), **kwargs)
-        return hidden_states + attention
+    def __init__(self, config: Any, *args: Any, **kwargs: Any) -> None:
+        super().__init__(config, *args, **kwargs)
+        settle(self, config.skipsearch["parts"], Plan.parse(config.skipsearch["plan"]))
+        self._run_plan()
 
+    @classmethod
+    def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:
+        """As in transformers. The plan is put on again, since loading may replace modules (quantized ones do)."""
+        loaded = super().from_pretrained(*args, **kwargs)
+        (loaded[0] if isinstance(loaded, tuple) else loaded)._run_plan()
+        return loaded
 
-class _FfnOnly:
-    """y = x + FFN(N2 x)"""
-
-    def forward(self, hidden_states: Tensor, past_key_values: Any = None, **kwargs: Any) -> Tensor:
-        if past_key_values is not None:
-            batch, new, _ = hidden_states.shape
-            placeholder = hidden_states.new_zeros(batch, 1, new, 1)
-            past_key_values.update(placeholder, placeholder, self.layer_idx)
-        return hidden_states + self.mlp(self.post_attention_layernorm(hidden_states))
-
-
-KINDS = {"P": _Parallel, "S": _AttentionOnly, "F": _FfnOnly}
+    def _run_plan(self) -> None:
+        vars(self).get("_plan", ExitStack()).close()
+        plan = ExitStack()
+        plan.enter_context(apply_plan(self, Plan.parse(self.config.skipsearch["plan"])))
+        vars(self)["_plan"] = plan
 
 
 @cache
-def _changed(layer_class: type, kind: str) -> type:
-    return type(f"{KINDS[kind].__name__.lstrip('_')}{layer_class.__name__}", (KINDS[kind], layer_class), {})
+def _config(base: type) -> type:
+    values = {"model_type": f"skipsearch_{base.model_type}", "__module__": __name__}
+    return type(f"{PREFIX}{base.__name__}", (base,), values)
 
 
-def change(layer: nn.Module, kind: str) -> None:
-    """Turns an ordinary pre-norm decoder layer into one of that kind, in place."""
-    if kind == "SF":
-        return
-    layer.layer_idx = layer.self_attn.layer_idx
-    layer.__class__ = _changed(type(layer), kind)
-    for half, parts in PARTS.items():
-        if kind in PARTS and half != kind:
-            for part in parts:
-                delattr(layer, part)
+@cache
+def _model(base: type) -> type:
+    values = {"config_class": _config(base.config_class), "__module__": __name__}
+    return type(f"{PREFIX}{base.__name__}", (_UnderPlan, base), values)
 
 
-class SkipsearchLlavaConfig(LlavaConfig):
-    """LLaVA's, with `skipsearch`: what every decoder layer holds."""
-
-    model_type = "skipsearch_llava"
-
-
-class SkipsearchLlavaForConditionalGeneration(LlavaForConditionalGeneration):
-    """LLaVA with the layers that its config lists."""
-
-    config_class = SkipsearchLlavaConfig
-
-    def __init__(self, config: SkipsearchLlavaConfig) -> None:
-        super().__init__(config)
-        for layer, kind in zip(self.model.language_model.layers, config.skipsearch, strict=True):
-            change(layer, kind)
+def __getattr__(name: str) -> type:
+    """The class of that name, made when it is first asked for."""
+    stock = getattr(transformers, name.removeprefix(PREFIX), None)
+    if not name.startswith(PREFIX) or stock is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return _config(stock) if issubclass(stock, transformers.PreTrainedConfig) else _model(stock)

@@ -34,10 +34,7 @@ def record_of(
         "notes": list(route.notes),
         "base_model": base_model(request),
         "kept_blocks": list(route.kept_blocks),
-        "layers": [
-            {"kind": layer.kind, "attention_of_block": layer.attention, "ffn_of_block": layer.ffn}
-            for layer in route.layers
-        ],
+        "layers": [{"attention_of_block": layer.attention, "ffn_of_block": layer.ffn} for layer in route.layers],
         **request.record,
         "costs": costs(shape, plan, workload).as_dict(),
         "workload": workload.to_dict(),

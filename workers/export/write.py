@@ -17,16 +17,17 @@ from objectives.flops import costs
 from objectives.workload import Workload
 from spaces.plan import Plan
 from workers.describe import check_fit, describe_model
+from workers.export.bundle import write_bundle
 from workers.export.card import write_card
 from workers.export.check import Checked, check, refer
+from workers.export.facts import Facts, config_facts
 from workers.export.folder import replacing
-from workers.export.physical import MODELING_FILES, build
+from workers.export.physical import build, facts_of
 from workers.export.record import record_of
 from workers.export.request import ExportRequest
 from workers.export.route import Badge, ExportError, Route, export_route
 from workers.export.timings import keep_timings, read_timings
-from workers.families import families_of
-from workers.files import read_config
+from workers.files import checkpoint
 from workers.fingerprints import fingerprint_model, fingerprint_samples
 from workers.loading import LoadedModel
 from workers.requests import ModelSource
@@ -38,6 +39,8 @@ from workers.tuning import copy_state
 MAX_SHARD_SIZE = "5GB"
 MAPPING_MODULE = "mapping_module/model.safetensors"
 """Below the folder of a language model alone, where engines don't take it for theirs."""
+MODELING = {Badge.REMOTE: "workers.export.modeling_skipsearch", Badge.NEMOTRON: "workers.export.modeling_decilm"}
+"""The module that goes with an export, and everything it needs with it."""
 Say = Callable[[str], None]
 
 
@@ -51,11 +54,11 @@ def export(requests: Mapping[str, ExportRequest], folder: Path, force: bool = Fa
     first = next(iter(requests.values()))
     source = _source(first)
     check_base(first)
-    families = families_of(read_config(source))
+    facts = _facts(source)
     shape = describe_model(source)
     for request in requests.values():
         check_fit(shape, request.trial)
-        export_route(request.trial.parsed_plan, families, request.form)
+        export_route(request.trial.parsed_plan, facts, request.form)
     room = 0.0
     for request in requests.values():
         workload = Workload(visual_tokens=1, text_tokens=1, generated_tokens=1)
@@ -66,6 +69,14 @@ def export(requests: Mapping[str, ExportRequest], folder: Path, force: bool = Fa
             place = partial / name
             place.mkdir(exist_ok=True)
             exporter.write(request, place)
+
+
+def _facts(source: ModelSource) -> Facts:
+    """What the config tells about moving layers."""
+    from transformers import AutoConfig
+
+    options = {"revision": source.revision, "trust_remote_code": source.trust_remote_code}
+    return config_facts(AutoConfig.from_pretrained(checkpoint(source), **options))
 
 
 def check_base(request: ExportRequest) -> None:
@@ -120,11 +131,11 @@ class Exporter:
     def _write(self, request: ExportRequest, place: Path) -> None:
         loaded, prepared = self.session.loaded, self.session.split("test")
         plan = request.trial.parsed_plan
-        route = export_route(plan, loaded.families, request.form)
+        route = export_route(plan, facts_of(loaded.model), request.form)
         self.say(f"{plan}: {len(route.layers)} layers, {route.badge}")
         for note in route.notes:
             self.say(f"  {note}")
-        reference = refer(loaded, prepared, plan, request.trial.metric, request.questions)
+        reference = refer(loaded, prepared, plan, self.session.metric(request.trial), request.questions)
         self._save(route, place)
         what = self._timed(request, plan, route)
         seconds = read_timings(request.timings, what)
@@ -142,7 +153,7 @@ class Exporter:
     def _save(self, route: Route, place: Path) -> None:
         """Weights, config, generation config and processor, and the modeling file where there is one."""
         loaded = self.session.loaded
-        build(loaded, route).save_pretrained(place, max_shard_size=MAX_SHARD_SIZE)
+        build(loaded.model, route).save_pretrained(place, max_shard_size=MAX_SHARD_SIZE)
         reader = copy.deepcopy(self.processor)
         if route.badge is Badge.NEMOTRON:
             reader = reader.tokenizer
@@ -150,8 +161,8 @@ class Exporter:
         reader.save_pretrained(place)
         for path in place.rglob("*.safetensors"):
             shutil.copymode(place / "config.json", path)  # safetensors keeps others from reading
-        for file in MODELING_FILES.get(route.badge, ()):
-            shutil.copyfile(file, place / file.name)
+        if route.badge in MODELING:
+            write_bundle(MODELING[route.badge], place)
 
     def _timed(self, request: ExportRequest, plan: Plan, route: Route) -> dict[str, Any]:
         """What a time depends on."""

@@ -13,6 +13,7 @@ from tests.workers.tiny import inputs
 from workers import load_exported
 from workers.apply_plan import apply_plan
 from workers.export import write as writing
+from workers.export.bundle import bundle
 from workers.export.request import ExportRequest
 from workers.export.route import ExportError
 from workers.export.write import export
@@ -22,6 +23,8 @@ FILES = {
     "README.md", "chat_template.jinja", "config.json", "generation_config.json", "model.safetensors", "plan.json",
     "processor_config.json", "tokenizer.json", "tokenizer_config.json",
 }  # fmt: skip
+
+BUNDLE = bundle("workers.export.modeling_skipsearch")
 
 
 def request(tiny_source, text: str, **changes) -> ExportRequest:
@@ -57,7 +60,7 @@ def exports(tiny_source, tuned, tmp_path_factory):
     requests = {
         "packed": request(tiny_source, "fa.b", mapping_module=str(tuned), timings=timings),
         "zeroed": request(tiny_source, ".a..", timings=timings),
-        "remote": request(tiny_source, "p.ab", timings=timings),
+        "remote": request(tiny_source, "pavbb", timings=timings),
     }
     export(requests, folder / "first", say=silent)
     export({name: requests[name] for name in ("packed", "remote")}, folder / "second", say=silent)
@@ -71,7 +74,7 @@ def record(folder):
 class TestFolder:
     @pytest.mark.parametrize("name", ["packed", "zeroed", "remote"])
     def test_has_what_hugging_face_users_expect(self, exports, name):
-        more = {"modeling_skipsearch.py"} if name == "remote" else set()
+        more = {f"{module}.py" for module in BUNDLE} if name == "remote" else set()
         assert {path.name for path in (exports / "first" / name).iterdir()} == FILES | more
 
     def test_exporting_twice_gives_identical_bytes(self, exports):
@@ -79,7 +82,7 @@ class TestFolder:
             {path.relative_to(root): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
             for root in (exports / "first", exports / "second")
         )
-        assert len(second) == 2 * len(FILES) + 1
+        assert len(second) == 2 * len(FILES) + len(BUNDLE)
         assert second.items() <= first.items()
 
     def test_names_no_path_of_this_machine(self, exports, tmp_path_factory):
@@ -93,8 +96,8 @@ class TestFolder:
             "transformers", "transformers (zeroed halves)", "remote code",
         ]  # fmt: skip
         assert packed["layers"] == [
-            {"kind": "SF", "attention_of_block": 0, "ffn_of_block": 1},
-            {"kind": "SF", "attention_of_block": 2, "ffn_of_block": 2},
+            {"attention_of_block": 0, "ffn_of_block": 1},
+            {"attention_of_block": 2, "ffn_of_block": 2},
         ]
         assert packed["kept_blocks"] == [0, 1, 2]
         assert Plan.from_json(packed["plan_json"]).digest == packed["digest"]
@@ -186,7 +189,7 @@ class TestRefusals:
             (request(tiny_source, "....", fingerprints={"model": "0123"}), "the model must be what the search saw"),
             (request(tiny_source, "....", fingerprints={"data set": "0123"}), "the data set must be what"),
             (request(tiny_source, "....."), "4, got 5"),
-            (request(tiny_source, "p...", form="transformers"), "--format remote-code"),
+            (request(tiny_source, "p...", form="transformers"), "use --format auto"),
         ):
             with pytest.raises(ValueError, match=told):
                 export({".": made}, tmp_path / "model", say=silent)

@@ -1,5 +1,6 @@
 """The nemotron-nas form: read back by transformers, and run by mlx-lm, an engine with code of its own for it."""
 
+import copy
 import json
 
 import pytest
@@ -14,7 +15,8 @@ from tests.workers.export.test_export import record, request, silent
 from tests.workers.tiny import NUM_BLOCKS, WORDS, tiny_config, tiny_processor
 from workers import load_exported
 from workers.apply_plan import apply_plan
-from workers.export.physical import build
+from workers.export.facts import config_facts
+from workers.export.physical import build, facts_of
 from workers.export.route import Badge, ExportError, export_route
 from workers.export.write import export
 from workers.loading import load_model
@@ -137,21 +139,24 @@ def test_engines_find_the_channels_again(channels, hidden):
 
 class TestRefusals:
     def test_parallel_blocks(self, whole):
-        with pytest.raises(ExportError, match="nemotron-nas must be a plan without parallel blocks"):
-            export_route(Plan.parse("p..."), whole.families, "nemotron-nas")
+        with pytest.raises(
+            ExportError, match=r"nemotron-nas must be a plan that its layers can hold.*parallel at block 0"
+        ):
+            export_route(Plan.parse("p..."), facts_of(whole.model), "nemotron-nas")
 
     @pytest.mark.parametrize(
-        ("change", "told"), [({"intermediate_size": 48}, "multiple of 256"), ({"head_dim": 10}, "as wide as the model")]
+        ("change", "told"), [({"intermediate_size": 48}, "multiple of 256"), ({"head_dim": 10}, "as wide as it")]
     )
     def test_decoders_that_the_form_cannot_hold(self, whole, change, told):
-        text = {**whole.families.text, **change}
-        families = type(whole.families)(**{**vars(whole.families), "text": text})
+        config = copy.deepcopy(whole.model.config)
+        for name, value in change.items():
+            setattr(config.text_config, name, value)
         with pytest.raises(ExportError, match=told):
-            export_route(Plan.dense(NUM_BLOCKS), families, "nemotron-nas")
+            export_route(Plan.dense(NUM_BLOCKS), config_facts(config), "nemotron-nas")
 
     def test_no_layer_left(self, whole):
-        with pytest.raises(ExportError, match="must be a layer"):
-            export_route(Plan.parse("bbbb"), whole.families, "nemotron-nas")
+        with pytest.raises(ExportError, match="must be a plan with a layer"):
+            export_route(Plan.parse("bbbb"), facts_of(whole.model), "nemotron-nas")
 
 
 def test_tied_embeddings(source, tmp_path):
@@ -159,7 +164,7 @@ def test_tied_embeddings(source, tmp_path):
     whole = load_model(source)
     whole.model.config.tie_word_embeddings = whole.model.config.text_config.tie_word_embeddings = True
     whole.model.tie_weights()
-    built = build(whole, export_route(Plan.parse("f.a."), whole.families, "nemotron-nas"))
+    built = build(whole.model, export_route(Plan.parse("f.a."), facts_of(whole.model), "nemotron-nas"))
     built.save_pretrained(tmp_path)
     assert "lm_head.weight" not in load_file(tmp_path / "model.safetensors")
     assert json.loads((tmp_path / "config.json").read_text())["tie_word_embeddings"]

@@ -16,23 +16,26 @@ from transformers import AutoModelForImageTextToText, LlavaForConditionalGenerat
 from objectives.flops import costs
 from objectives.workload import Workload
 from spaces.plan import Plan
+from tests.spaces.drawn import plans
 from tests.workers.tiny import IMAGE_TOKEN, NUM_BLOCKS, NUM_VISUAL, inputs
+from workers import part_attention
 from workers.apply_plan import apply_plan
 from workers.describe import describe_model
 from workers.export import modeling_skipsearch
-from workers.export.physical import MODELING_FILES, build
+from workers.export.bundle import bundle
+from workers.export.physical import build, facts_of
 from workers.export.route import Badge, export_route
+from workers.export.write import MODELING
 from workers.requests import ModelSource
 
 PLANS = ("....", "b...", ".bb.", "bbbb", "fa..", "fbab", "a..f", "ffaa", "aaaa", "ffff", "aabb", ".p..", "pppp", "apfb")
-CASES = [(plan, "auto") for plan in PLANS] + [
-    (plan, "remote-code") for plan in (".b.a", "a..f", "aaaa", "ffff", "fa.b")
-]
+BY_REMOTE_CODE = (".b.a", "a..f", "aaaa", "ffff", "fa.b", "av.bgf", "()b.", ".[]ta", "btbvatfg", "()gpv.")
+CASES = [(plan, "auto") for plan in PLANS] + [(plan, "remote-code") for plan in BY_REMOTE_CODE]
 
 
 def save(loaded, plan: Plan, form: str, folder: Path):
-    route = export_route(plan, loaded.families, form)
-    build(loaded, route).save_pretrained(folder)
+    route = export_route(plan, facts_of(loaded.model), form)
+    build(loaded.model, route).save_pretrained(folder)
     return route
 
 
@@ -70,20 +73,20 @@ def test_logits_and_generations_equal_the_in_search_model(loaded, tmp_path, text
     route, model = check_equal(loaded, plan, form, tmp_path)
     text_config = model.config.get_text_config()
     layers = model.model.language_model.layers
-    assert len(layers) == text_config.num_hidden_layers == len(route.layers)
-    if route.badge is Badge.STOCK:
-        assert [layer.self_attn.layer_idx for layer in layers] == list(range(len(layers)))
+    assert len(layers) == text_config.num_hidden_layers
+    assert [layer.self_attn.layer_idx for layer in layers] == list(range(len(layers)))
+    assert len(layers) == (NUM_BLOCKS if route.badge is Badge.REMOTE else len(route.layers))
 
 
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(ops=st.lists(st.sampled_from(".afbp"), min_size=NUM_BLOCKS, max_size=NUM_BLOCKS), remote=st.booleans())
-def test_any_plan(loaded, tmp_path_factory, ops, remote):
-    folder = tmp_path_factory.mktemp("any")
-    check_equal(loaded, Plan.parse("".join(ops)), "remote-code" if remote else "auto", folder)
+@given(plan=plans(NUM_BLOCKS, NUM_BLOCKS), remote=st.booleans())
+def test_any_plan(loaded, tmp_path_factory, plan, remote):
+    check_equal(loaded, plan, "remote-code" if remote else "auto", tmp_path_factory.mktemp("any"))
 
 
 @pytest.mark.parametrize(
-    ("text", "form"), [("fa.b", "auto"), ("bbb.", "auto"), ("apfb", "auto"), ("aa.f", "remote-code")]
+    ("text", "form"),
+    [("fa.b", "auto"), ("bbb.", "auto"), ("apfb", "auto"), ("aa.f", "remote-code"), ("av()bt", "auto")],
 )
 def test_parameters_and_flops_shrink_by_what_the_plan_says(loaded, tiny_source, tmp_path, text, form):
     plan = Plan.parse(text)
@@ -125,7 +128,7 @@ def test_lists_with_one_entry_a_layer_are_shortened(loaded, tmp_path):
     text.mlp_layer_types = ["m1", "m2", "m3", "m4"]
     text.other = [1, 2, 3]
     try:
-        built = build(loaded, export_route(Plan.parse("fab."), loaded.families)).config.text_config
+        built = build(loaded.model, export_route(Plan.parse("fab."), facts_of(loaded.model))).config.text_config
     finally:
         del text.layer_types, text.mlp_layer_types, text.other
     assert built.layer_types == ["one", "four"]
@@ -133,15 +136,23 @@ def test_lists_with_one_entry_a_layer_are_shortened(loaded, tmp_path):
     assert built.other == [1, 2, 3]
 
 
-@pytest.mark.parametrize("badge", MODELING_FILES)
-def test_modeling_files_need_torch_transformers_and_each_other_only(badge):
-    trees = [ast.parse(file.read_text()) for file in MODELING_FILES[badge]]
-    nodes = [node for tree in trees for node in ast.walk(tree)]
+@pytest.mark.parametrize("module", MODELING.values())
+def test_bundles_need_torch_and_transformers_only(module):
+    files = bundle(module)
+    assert module.rpartition(".")[2] in files
+    nodes = [node for text in files.values() for node in ast.walk(ast.parse(text))]
     absolute = {node.module for node in nodes if isinstance(node, ast.ImportFrom) and not node.level}
     absolute |= {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     assert {name.partition(".")[0] for name in absolute} - set(sys.stdlib_module_names) == {"torch", "transformers"}
-    relative = {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.level}
-    assert relative <= {file.stem for file in MODELING_FILES[badge]}
+    assert {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.level} <= files.keys()
+
+
+def test_bundled_code_is_that_of_the_search():
+    """But for the places it is imported from."""
+    file = bundle(MODELING[Badge.REMOTE])["workers_part_attention"]
+    assert file == Path(part_attention.__file__).read_text().replace(
+        "from workers.token_groups", "from .workers_token_groups"
+    )
 
 
 def test_stock_transformers_refuse_a_remote_folder_instead_of_ignoring_the_plan(loaded, tmp_path):

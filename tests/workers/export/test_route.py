@@ -1,19 +1,20 @@
 """How plans become layers, and what can't be exported."""
 
+from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spaces.plan import Op, Plan
+from spaces.plan import Plan
 from tests.workers.tiny import tiny_config
-from workers.export import route as routes
+from workers.export.facts import config_facts
 from workers.export.route import Badge, ExportError, Layer, export_route, pack_halves
-from workers.families import families_of
 
-FAMILIES = families_of(tiny_config().to_dict())
-ANY = st.lists(st.sampled_from(list("..afbp")), min_size=1, max_size=12).map("".join).map(Plan.parse)
+FACTS = config_facts(tiny_config())
+ANY = st.lists(st.sampled_from(list("..afb")), min_size=1, max_size=12).map("".join).map(Plan.parse)
 
 
 @pytest.mark.parametrize(
@@ -27,13 +28,12 @@ ANY = st.lists(st.sampled_from(list("..afbp")), min_size=1, max_size=12).map("".
         ("fba", "0+2"),
         ("af", "0 1"),
         ("ffaa", "0 1+2 3"),
-        ("fpa", "0 1p1 2"),
         ("a.", "0 1+1"),
     ],
 )
 def test_neighboring_halves_share_a_layer(plan: str, layers: str) -> None:
     def shown(layer: Layer) -> str:
-        return f"{layer.attention}{'p' if layer.parallel else '+'}{layer.ffn}" if layer.is_whole else f"{layer.source}"
+        return f"{layer.attention}+{layer.ffn}" if layer.is_whole else f"{layer.source}"
 
     assert " ".join(map(shown, pack_halves(Plan.parse(plan)))) == layers
 
@@ -46,7 +46,7 @@ def test_every_half_that_runs_is_in_one_layer_and_in_order(plan: Plan) -> None:
     assert attentions == [i for i, op in enumerate(plan.ops) if op.runs_attention]
     assert ffns == [i for i, op in enumerate(plan.ops) if op.runs_ffn]
     for one, other in pairwise(layers):
-        assert not (one.kind == "S" and other.kind == "F"), "these two would have been packed"
+        assert not (one.ffn is None and other.attention is None), "these two would have been packed"
 
 
 @pytest.mark.parametrize(
@@ -63,44 +63,60 @@ def test_every_half_that_runs_is_in_one_layer_and_in_order(plan: Plan) -> None:
     ],
 )
 def test_badges(plan: str, form: str, badge: Badge) -> None:
-    route = export_route(Plan.parse(plan), FAMILIES, form)
+    route = export_route(Plan.parse(plan), FACTS, form)
     assert route.badge is badge
     assert bool(route.notes) == (badge is not Badge.STOCK)
 
 
 def test_zeroed_halves_are_named() -> None:
-    (note,) = export_route(Plan.parse(".a.f"), FAMILIES).notes
+    (note,) = export_route(Plan.parse(".a.f"), FACTS).notes
     assert "2 of 4 layers" in note
     assert "FFN 1, attention 3" in note
 
 
-def test_refusals(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ExportError, match=r"without parallel blocks, got '\.p\.\.'"):
-        export_route(Plan.parse(".p.."), FAMILIES, "transformers")
-    with pytest.raises(ValueError, match="did you mean 'remote-code'"):
-        export_route(Plan.parse("...."), FAMILIES, "remote_code")
-    monkeypatch.setattr(routes, "DECODERS", {})
-    with pytest.raises(ExportError, match="for llama: export a plan of whole blocks"):
-        export_route(Plan.parse(".a.."), FAMILIES)
-    assert export_route(Plan.parse(".b.."), FAMILIES).badge is Badge.STOCK
-    monkeypatch.setattr(routes, "REMOTE_CLASSES", {})
-    with pytest.raises(ExportError, match="for llava"):
-        export_route(Plan.parse(".p.."), FAMILIES)
-    monkeypatch.delitem(routes.HALVES, Op.PARALLEL)
-    with pytest.raises(ExportError, match="got parallel at block 1"):
-        export_route(Plan.parse(".p.."), FAMILIES)
+@pytest.mark.parametrize(
+    ("plan", "why"),
+    [
+        (".p..", "parallel at block 1"),
+        ("..av.", "skip_attn:visual at block 2"),
+        (".[].", "pair:all:mean at block 1"),
+    ],
+)
+def test_what_stock_layers_cannot_do_goes_by_remote_code(plan: str, why: str) -> None:
+    (note,) = export_route(Plan.parse(plan), FACTS).notes
+    assert why in note
+    with pytest.raises(ExportError, match=f"--format transformers must be.*{why}.*use --format auto"):
+        export_route(Plan.parse(plan), FACTS, "transformers")
+
+
+def test_by_remote_code_blocks_stay_apart() -> None:
+    route = export_route(Plan.parse("fab()g"), FACTS, "remote-code")
+    assert route.layers == (Layer(0, None), Layer(None, 1), Layer(3, 3), Layer(4, 4))
+    assert route.kept_blocks == (0, 1, 3, 4)
 
 
 @pytest.mark.parametrize(
-    ("block", "told"),
+    ("facts", "plan", "why"),
     [
-        ({"op": "skip_ffn", "scope": "visual"}, "got skip_ffn:visual at block 1"),
-        ({"op": "pair", "variant": "mean"}, "got pair:all:mean at block 1"),
-        ({"op": "keep", "pruning": {"ffn_width": 50}}, "got keep{ffn50} at block 1"),
+        ({"fixed": 2, "why_fixed": "for a reason"}, ".b..", "block 1 must stay in its place: for a reason"),
+        ({"fixed": 2, "why_fixed": "for a reason"}, ".fa.", "block 1 must stay"),
+        ({"mixable": False}, ".fa.", "neither of their attention nor of their FFN"),
+        ({"can_silence": False}, ".f..", "silences a half"),
     ],
 )
-def test_what_no_row_describes_is_refused(block: dict[str, str], told: str) -> None:
-    blocks = [{"op": "keep"}, block, {"op": "paired" if block["op"] == "pair" else "keep"}]
-    plan = Plan.from_json({"schema": 1, "blocks": blocks, "pruning": None})
-    with pytest.raises(ExportError, match=told):
-        export_route(plan, FAMILIES)
+def test_models_whose_layers_cannot_move(facts: dict[str, Any], plan: str, why: str) -> None:
+    route = export_route(Plan.parse(plan), replace(FACTS, **facts))
+    assert route.badge is Badge.REMOTE
+    assert why in route.notes[0]
+    assert export_route(Plan.parse(plan), FACTS).badge is not Badge.REMOTE
+
+
+def test_layers_behind_the_fixed_ones_can_move() -> None:
+    assert export_route(Plan.parse("..fa"), replace(FACTS, fixed=2)).badge is Badge.STOCK
+
+
+def test_pruned_plans_and_unknown_forms_are_refused() -> None:
+    with pytest.raises(ExportError, match=r"unpruned, got keep\{ffn50\} at block 1"):
+        export_route(Plan.parse("..{ffn50}"), FACTS)
+    with pytest.raises(ValueError, match="did you mean 'remote-code'"):
+        export_route(Plan.parse("...."), FACTS, "remote_code")

@@ -1,0 +1,50 @@
+"""How much faster exported plans are, end to end: `python -m benchmarks.export_speed`.
+
+Every plan is exported from the embedded model as `search.export` does it; in the fresh process that checks an export,
+it and the dense model answer the same questions turn by turn, images read, and their median seconds are compared.
+"""
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from benchmarks.origin import heading
+from spaces.plan import Plan
+from workers.export.request import ExportRequest
+from workers.export.write import export
+from workers.requests import Rung, TrialRequest
+
+PLANS = "b...b...b...,.b.b.b.b.b.b,bbb.bbb.bbb.,fafafafafafa,pppppppppppp,.b.bv.b.bv.b.bv,......()()()"
+
+
+def measure(plan: Plan, folder: Path, threads: int) -> dict[str, float]:
+    """Speed-up over the dense model per case, and the shares of FLOPs and parameters that are left."""
+    trial = TrialRequest(plan=json.loads(plan.to_json()), rungs=(Rung(split="test"),), threads=threads)
+    export({".": ExportRequest(trial=trial, questions=64)}, folder, say=lambda _: None)
+    record = json.loads((folder / "plan.json").read_text())
+    ratios = {case: each["dense"] / each["exported"] for case, each in record["measured"]["seconds"].items()}
+    sizes = record["measured"]["parameters"]
+    return {
+        **ratios,
+        "FLOPs left": record["costs"]["flops_ratio"],
+        "parameters left": sizes["exported"] / sizes["dense"],
+    }
+
+
+def main(
+    plans: Annotated[str, typer.Option(help="Plans of 12 blocks, separated by commas.")] = PLANS,
+    threads: Annotated[int, typer.Option(help="CPU threads of both models.")] = 1,
+) -> None:
+    """Print one row a plan."""
+    print(heading("Speed of exports", model="embedded", threads=threads))
+    folder = Path(tempfile.mkdtemp())
+    for number, plan in enumerate(map(Plan.parse, plans.split(","))):
+        row = measure(plan, folder / str(number), threads)
+        print(f"{plan!s:24}" + "; ".join(f"{name} {value:.2f}" for name, value in row.items()), flush=True)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,58 @@
+"""Exports of every family: stock layers where they can, remote code where they can't, equal to the search's model."""
+
+import pytest
+import torch
+from transformers import AutoModelForImageTextToText
+
+from spaces.plan import Plan
+from tests.workers.test_families import read, read_in_steps, rows
+from tests.workers.zoo import FAMILIES, zoo_model
+from workers.apply_plan import apply_plan
+from workers.export import modeling_skipsearch
+from workers.export.facts import config_facts
+from workers.export.physical import build, facts_of
+from workers.export.route import Badge, export_route
+
+PLANS = ("..b.", "b..b", ".fa.", "..af", "av.bgf", ".()t.")
+BY_REMOTE_CODE = {
+    "gemma3": {".fa."},  # its norms after attention and FFN belong to neither
+    "qwen3_vl": {"b..b"},  # visual features are added after its first layer
+}
+MODELS = {}
+
+
+def model_of(family: str) -> torch.nn.Module:
+    if family not in MODELS:
+        MODELS[family] = zoo_model(family, "sdpa")
+    return MODELS[family]
+
+
+@pytest.mark.parametrize("text", PLANS)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_saved_model_computes_what_the_search_did(family, text, tmp_path):
+    model, plan = model_of(family), Plan.parse(text)
+    route = export_route(plan, facts_of(model))
+    scoped = "(" in text or "v" in text
+    assert (route.badge is Badge.REMOTE) == (scoped or text in BY_REMOTE_CODE.get(family, ())), route.notes
+    build(model, route).save_pretrained(tmp_path)
+    kind = AutoModelForImageTextToText
+    if route.badge is Badge.REMOTE:
+        kind = getattr(modeling_skipsearch, f"Skipsearch{type(model).__name__}")
+    made = kind.from_pretrained(tmp_path, attn_implementation="sdpa", dtype=torch.float32).eval()
+    batch = rows()
+    got = read(made, *batch), read_in_steps(made, *batch)
+    with apply_plan(model, plan):
+        want = read(model, *batch), read_in_steps(model, *batch)
+    assert torch.equal(got[0], want[0])
+    assert torch.equal(got[1], want[1])
+    fewer = sum(p.numel() for p in made.parameters()) < sum(p.numel() for p in model.parameters())
+    skips = min(plan.num_attention, plan.num_ffn) < len(plan)
+    assert fewer == (skips and route.badge is not Badge.ZEROED)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_what_the_config_tells_is_what_the_model_shows(family):
+    """A plan that is refused or accepted before the weights are read meets the same answer after."""
+    model = model_of(family)
+    early, late = config_facts(model.config), facts_of(model)
+    assert (early.fixed, early.why_fixed) == (late.fixed, late.why_fixed)

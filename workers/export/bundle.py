@@ -1,0 +1,51 @@
+"""Copies the modeling file of an export and the modules it needs into one flat folder, where transformers finds them.
+
+transformers copies the files that a modeling file imports relatively from beside it, nothing else. So `from
+workers.apply_plan import apply_plan` becomes `from .workers_apply_plan import apply_plan`: the exported model runs the
+very code that the search ran.
+"""
+
+from __future__ import annotations
+
+import re
+from importlib.util import find_spec
+from pathlib import Path
+
+OWN = ("objectives", "spaces", "workers")
+_IMPORT = re.compile(rf"^(\s*)from ({'|'.join(OWN)})\.([\w.]+) import", re.MULTILINE)
+
+
+def write_bundle(module: str, folder: Path) -> None:
+    """Writes `module` and everything of ours that it imports, however far, into `folder`.
+
+    `module` keeps the last part of its name; `workers.apply_plan` becomes `workers_apply_plan.py`.
+    """
+    for name, text in bundle(module).items():
+        (folder / f"{name}.py").write_text(text, encoding="utf-8")
+
+
+def bundle(module: str) -> dict[str, str]:
+    """File name, without ending, -> source of everything that `write_bundle` writes."""
+    files, waiting = {}, [module]
+    while waiting:
+        name = waiting.pop()
+        text = _source(name)
+        files[name.rpartition(".")[2] if name == module else _flat(name)] = _IMPORT.sub(_relative, text)
+        needed = (f"{package}.{path}" for _, package, path in _IMPORT.findall(text))
+        waiting += [each for each in needed if _flat(each) not in files and each not in waiting]
+    return dict(sorted(files.items()))
+
+
+def _source(module: str) -> str:
+    spec = find_spec(module)
+    assert spec is not None and spec.origin is not None, f"{module} was imported by one of our own modules"
+    return Path(spec.origin).read_text(encoding="utf-8")
+
+
+def _relative(found: re.Match[str]) -> str:
+    indent, package, path = found.groups()
+    return f"{indent}from .{_flat(f'{package}.{path}')} import"
+
+
+def _flat(module: str) -> str:
+    return module.replace(".", "_")
