@@ -81,7 +81,7 @@ def test_greedy_takes_the_path_of_least_loss() -> None:
 @pytest.mark.parametrize("name", ["evolution", "guided", "tpe", "nsga2", "random"])
 @pytest.mark.parametrize("space", ["scoped", "full"])
 def test_rich_spaces_are_searched(name: str, space: str) -> None:
-    wanted = task(space, num_blocks=6, max_flops=0.7)
+    wanted = task(space, num_blocks=4, budget=16, max_flops=0.7)
     proposals = search(wanted, name)
     plans = {proposal.plan for proposal in proposals}
     assert len(plans) == wanted.budget and all(plan in wanted.space for plan in plans)
