@@ -17,8 +17,9 @@ from torch import Tensor, nn
 
 from spaces.plan import Op
 from workers.loading import LoadedModel
+from workers.packed import PackedSplit
+from workers.packed_forward import embed
 from workers.packing import PackedBatch, pack
-from workers.prepare import Prepared
 
 PER_IMAGE = 16
 Choices = Sequence[tuple[Op, ...]]
@@ -28,7 +29,7 @@ Choices = Sequence[tuple[Op, ...]]
 @torch.inference_mode()
 def score_all(
     loaded: LoadedModel,
-    prepared: Prepared,
+    prepared: PackedSplit,
     questions: int,
     choices: Choices,
     tick: Callable[[int], None] = lambda _: None,
@@ -47,7 +48,7 @@ def score_all(
         batch_size=len(items),
     )
     tree = _Tree.of(loaded, batch.to(loaded.device), len(items))
-    hidden = loaded.embed(batch.input_ids, prepared.features[batch.images])
+    hidden = embed(loaded, batch.input_ids, prepared.features[batch.images])
     rows = []
     for number, right in enumerate(tree.walk(hidden, choices), start=1):
         rows.append(right)

@@ -22,7 +22,9 @@ def describe(settings: Settings, problem: Problem) -> None:
     table = Table(show_header=False, box=None, pad_edge=False)
     rows = {
         "model": f"{settings.model.name}: {shape.num_blocks} blocks, hidden {shape.hidden_size}, FFN {shape.ffn_size}",
-        "data set": f"{settings.dataset.name}, metric {settings.metric}",
+        "data set": f"{settings.dataset.name}: {problem.data['task']}, metric {settings.metric}",
+        "columns": ", ".join(f"{what} from {name!r}" for what, name in problem.data["columns"].items()) or "its own",
+        "rows": _rows(problem),
         "workload": _workload(problem),
         "dense FLOPs": f"{dense.flops:.4g} a question ({_ledger(problem)})",
         "space": f"{settings.space}: {_size(problem.space.size)} plans, FLOPs {_range(problem)} of dense",
@@ -47,6 +49,14 @@ def _workload(problem: Problem) -> str:
     return (
         f"{work.visual_tokens:g} visual, {work.text_tokens:.3g} text, {work.generated_tokens:.3g} generated tokens "
         "(means of the search split)"
+    )
+
+
+def _rows(problem: Problem) -> str:
+    skipped = problem.data["skipped"]
+    return ", ".join(
+        f"{split} {rows}" + (f" ({skipped[split]} without a readable image left out)" if skipped[split] else "")
+        for split, rows in problem.data["rows"].items()
     )
 
 

@@ -2,7 +2,8 @@
 
 import json
 import os
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, get_args
 
@@ -16,8 +17,9 @@ from spaces.shape import ModelShape
 from spaces.spaces import Space, load_space
 from workers.describe import describe_model, describe_workload
 from workers.fingerprints import fingerprint_model, fingerprint_samples
+from workers.pick_metric import pick_metric
 from workers.requests import Split, TrialRequest
-from workers.samples import load_samples, load_split
+from workers.samples import SplitData, load_split
 
 
 @dataclass(frozen=True)
@@ -30,27 +32,33 @@ class Problem:
     space: Space
     fingerprints: dict[str, str]
     limits: tuple[Limit, ...] = field(default=())
+    data: Mapping[str, Any] = field(default_factory=dict)
+    """What was read of the data set: task, metric, columns, and rows and skipped rows by split."""
 
     @classmethod
     def resolve(cls, settings: Settings) -> "Problem":
-        """Reads the model's configuration and the data, and checks that the limits can be kept at all.
+        """Reads the model's configuration and the data, and checks that metric and limits can be kept at all.
+
+        The settings of the problem have the metric that was found to be usual for the data.
 
         Raises:
             ValueError: one clear line, before anything is created.
         """
         shape = describe_model(settings.model)
-        for split in get_args(Split):
-            load_split(settings.dataset, split)  # a test split that can't be read must not end a search of hours
-        samples = load_samples(settings.dataset, "search")
+        # All of them: a test split that can't be read must not end a search of hours.
+        splits = {split: load_split(settings.dataset, split) for split in get_args(Split)}
+        settings = settings.model_copy(update={"metric": pick_metric(splits["search"], settings.metric)})
+        samples = splits["search"].samples
         workload = describe_workload(settings.model, samples)
         space = load_space(settings.space, shape.num_blocks)
         marks = {"model": fingerprint_model(settings.model), "data set": fingerprint_samples(samples)}
-        problem = cls(settings, shape, workload, space, marks)
+        data = _describe_data(splits, settings.metric)
+        problem = cls(settings, shape, workload, space, marks, data=data)
         if settings.max_flops is None:
             return problem
         limit = Limit("--max-flops", settings.max_flops, lambda plan: problem.costs(plan).flops_ratio)
         check_reachable(space, [limit])
-        return cls(settings, shape, workload, space, marks, (limit,))
+        return replace(problem, limits=(limit,))
 
     def costs(self, plan: Plan) -> Costs:
         """All costs of a plan for the workload at hand."""
@@ -102,7 +110,19 @@ class Problem:
             "workload": self.workload.to_dict(),
             "dense_costs": dense.as_dict(),
             "fingerprints": self.fingerprints,
+            "data": self.data,
         }
+
+
+def _describe_data(splits: Mapping[Split, SplitData], metric: str | None) -> dict[str, Any]:
+    search = splits["search"]
+    return {
+        "task": search.task,
+        "metric": metric,
+        "columns": dict(search.columns),
+        "rows": {name: split.rows for name, split in splits.items()},
+        "skipped": {name: split.skipped for name, split in splits.items()},
+    }
 
 
 @lru_cache(maxsize=65536)

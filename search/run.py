@@ -51,7 +51,7 @@ def run(
     seed: Annotated[int | None, typer.Option(help="Decides everything that is drawn. [0]")] = None,
     max_flops: Annotated[float | None, typer.Option(help="At most this share of the dense FLOPs, e.g. 0.6.")] = None,
     rungs: Annotated[str | None, typer.Option(help="steps:questions per rung. [0:256,10:512,50:all]")] = None,
-    metric: Annotated[str | None, typer.Option(help="exact_match or vqa. [exact_match]")] = None,
+    metric: Annotated[str | None, typer.Option(help="exact_match, vqa, anls, cider, choice or loss. [by data]")] = None,
     time_limit: Annotated[float | None, typer.Option(help="Seconds a trial may take. [1800]")] = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads of a worker. [cores / workers]")] = None,
     revision: Annotated[str | None, typer.Option(help="Revision of the model on the hub.")] = None,
@@ -59,6 +59,9 @@ def run(
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 or auto. [auto]")] = None,
     attn_implementation: Annotated[str | None, typer.Option(help="As in transformers. [sdpa]")] = None,
     trust_remote_code: Annotated[bool | None, typer.Option("--trust-remote-code", help="As in transformers.")] = None,
+    trainable: Annotated[
+        str | None, typer.Option(help="mapping, lora:r=8,alpha=16 or globs of weights. [mapping]")
+    ] = None,
     callbacks: Annotated[str | None, typer.Option(help="Ray Tune callbacks: tensorboard,wandb,mlflow.")] = None,
     config: Annotated[Path | None, typer.Option(help="YAML file of settings; the command line wins.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen, create nothing.")] = False,
@@ -75,6 +78,7 @@ def run(
         "max_flops": max_flops, "time_limit": time_limit, "threads": threads,
         "model.name": model, "model.revision": revision, "model.dtype": dtype, "model.device": device,
         "model.attn_implementation": attn_implementation, "model.trust_remote_code": trust_remote_code,
+        "model.trainable": trainable,
         "rungs": rungs, "callbacks": callbacks.split(",") if callbacks else None,
         "dataset.name": dataset, "dataset.config": dataset_config, "dataset.revision": dataset_revision,
         "dataset.image_column": image_column, "dataset.question_column": question_column,
@@ -102,7 +106,8 @@ def _resolve(config: Path | None, given: dict[str, Any]) -> "tuple[Settings, Pro
     if "rungs" in given:
         given["rungs"] = parse_rungs(given["rungs"])
     settings = load_settings(config, given)
-    return settings, Problem.resolve(settings)
+    problem = Problem.resolve(settings)
+    return problem.settings, problem
 
 
 def _search(settings: "Settings", problem: "Problem") -> None:

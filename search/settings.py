@@ -38,7 +38,8 @@ class Settings(BaseModel):
     """Who proposes plans: see `search.strategies`."""
     model: ModelSource = ModelSource()
     dataset: DataSource = DataSource()
-    metric: Annotated[str, known("metric", METRICS)] = "exact_match"
+    metric: Annotated[str | None, known("metric", METRICS)] = None
+    """None is the one usual for the data; `Problem.resolve` says which."""
     max_flops: float | None = Field(None, gt=0, le=1)
     """Upper limit on FLOPs as a share of the dense model's."""
     rungs: tuple[Rung, ...] = (

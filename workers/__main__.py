@@ -11,8 +11,9 @@ import typer
 from pydantic import ValidationError
 
 from workers.describe import check_fit, describe_model
+from workers.pick_metric import pick_metric
 from workers.requests import RungReport, TrialReport, TrialRequest, TrialState
-from workers.samples import load_samples
+from workers.samples import load_split
 
 app = typer.Typer(add_completion=False)
 
@@ -53,7 +54,7 @@ def read_request(place: str) -> TrialRequest:
 def _run(request: TrialRequest) -> TrialReport:
     # Mistakes are told before torch is imported.
     check_fit(describe_model(request.model), request)
-    load_samples(request.data, "search")
+    pick_metric(load_split(request.data, "search"), request.metric)
     from workers.trial import Worker, run_trial
 
     worker = Worker()

@@ -23,6 +23,8 @@ def origin(request: TrialRequest, session: Session | None) -> dict[str, Any]:
         "threads": request.threads or torch.get_num_threads(),
         "seed": request.seed,
         "fingerprints": session.fingerprints if session else {},
+        "metric": session.metric(request) if session else request.metric,
+        "skipped_images": session.skipped_images() if session else {},
     }
 
 

@@ -46,10 +46,12 @@ def _file(path: str, folder: Path | None) -> bytes:
 
 def decoded(data: bytes) -> Image:
     """The upright RGB image in the bytes of a file. Raises Unreadable."""
-    from PIL import Image, ImageOps
+    from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
         return ImageOps.exif_transpose(Image.open(BytesIO(data))).convert("RGB")
+    except UnidentifiedImageError:
+        raise Unreadable("not an image file") from None
     except Exception as error:  # Pillow's readers raise whatever a broken file makes them stumble over
         raise Unreadable(f"{type(error).__name__}: {' '.join(str(error).split())[:80]}") from None
 

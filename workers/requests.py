@@ -21,8 +21,8 @@ Split = Literal["train", "tune", "search", "test"]
 def known(kind: str, names: Collection[str]) -> AfterValidator:
     """Refuses a name that is not one of `names`, and suggests the nearest."""
 
-    def check(name: str) -> str:
-        if name not in names:
+    def check(name: str | None) -> str | None:
+        if name is not None and name not in names:
             raise unknown(kind, name, names)
         return name
 
@@ -44,6 +44,9 @@ class ModelSource(Value):
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "float32"
     attn_implementation: str = "sdpa"
     trust_remote_code: bool = False
+    trainable: str = "mapping"
+    """What is tuned: `mapping`, the module between vision tower and decoder; `lora` or `lora:r=8,alpha=16`, low-rank
+    adapters on its linear layers; or globs over the names of weights outside of the decoder, comma-separated."""
     device: str = "auto"
     """`auto` takes the first GPU where there is one."""
     masks: str | None = None
@@ -127,7 +130,8 @@ class TrialRequest(Value):
     plan: dict[str, Any]
     model: ModelSource = ModelSource()
     data: DataSource = DataSource()
-    metric: Annotated[str, known("metric", METRICS)] = "exact_match"
+    metric: Annotated[str | None, known("metric", METRICS)] = None
+    """None is the one usual for the data (`workers.pick_metric`)."""
     workload: dict[str, float] | None = None
     """Token counts the FLOPs are stated for; None takes the means of the search split."""
     tuning: TuningRecipe = TuningRecipe()

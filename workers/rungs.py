@@ -15,7 +15,8 @@ from workers.evaluate import evaluate
 from workers.latency import time_latency
 from workers.requests import Rung, RungReport, TrialRequest
 from workers.session import Session
-from workers.tuning import State, Tuning, copy_state
+from workers.trainable import State, copy_state, put_state
+from workers.tuning import Tuning
 from workers.watchdog import Watchdog
 
 
@@ -44,6 +45,7 @@ class RunningTrial:
 
     def __init__(self, session: Session, request: TrialRequest) -> None:
         self.session, self.request = session, request
+        self.metric = session.metric(request)
         self.costs = costs(session.shape, request.parsed_plan, session.workload(request)).as_dict()
         self.tuned: State | None = None
         self.accuracy_at: dict[int, float] = {}
@@ -61,7 +63,7 @@ class RunningTrial:
         tuned, tune_accuracy = self._tune(rung.tuning_steps) if rung.tuning_steps else (False, None)
         clock.lap("tune")
         loaded, prepared = self.session.loaded, self.session.split(rung.split)
-        result = evaluate(loaded, prepared, self.request.metric, rung.questions)
+        result = evaluate(loaded, prepared, self.metric, rung.questions)
         clock.lap("evaluate")
         latency = time_latency(loaded, prepared) if rung.latency else None
         clock.lap("latency")
@@ -88,9 +90,9 @@ class RunningTrial:
         if 0 not in self.accuracy_at:
             self.accuracy_at[0] = self._tune_accuracy()
         if self.tuned is not None:
-            session.loaded.projector.load_state_dict(self.tuned)
+            put_state(session.loaded.weights, self.tuned)
         self.tuning.until(steps)
-        self.tuned = copy_state(session.loaded)
+        self.tuned = copy_state(session.loaded.weights)
         if steps not in self.accuracy_at:
             self.accuracy_at[steps] = self._tune_accuracy()
         before, after = self.accuracy_at[0], self.accuracy_at[steps]
@@ -100,7 +102,7 @@ class RunningTrial:
 
     def _tune_accuracy(self) -> float:
         session = self.session
-        return evaluate(session.loaded, session.split("tune"), self.request.metric).accuracy
+        return evaluate(session.loaded, session.split("tune"), self.metric).accuracy
 
     def _store(self) -> str | None:
         """Writes the mapping module into the artifacts folder; the file's name, None where no folder is given."""
@@ -110,7 +112,7 @@ class RunningTrial:
         name = f"trial-{number:06d}" if number is not None else f"plan-{digest[:12]}"
         folder = Path(self.request.artifacts)
         folder.mkdir(parents=True, exist_ok=True)
-        state = {key: tensor.contiguous() for key, tensor in copy_state(self.session.loaded).items()}
+        state = {key: tensor.contiguous() for key, tensor in copy_state(self.session.loaded.weights).items()}
         save_file(state, folder / f"{name}.safetensors", metadata={"plan": str(self.request.parsed_plan)})
         return f"{name}.safetensors"
 

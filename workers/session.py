@@ -13,14 +13,16 @@ from objectives.workload import Workload
 from workers.describe import describe_model, describe_workload
 from workers.fingerprints import fingerprint
 from workers.loading import load_model
+from workers.pick_metric import pick_metric
 from workers.prepare import Prepared, prepare
 from workers.pruning.calibrate import calibrate
 from workers.pruning.files import read_masks
 from workers.pruning.inputs import Norms, PruningInputs
 from workers.pruning.make import masks_for
 from workers.requests import DataSource, ModelSource, Split, TrialRequest, TuningRecipe
-from workers.samples import Sample, load_samples
-from workers.tuning import Lessons, copy_state
+from workers.samples import Sample, load_samples, load_split
+from workers.trainable import copy_state, put_state
+from workers.tuning import Lessons
 
 
 class Session:
@@ -30,7 +32,7 @@ class Session:
         self.model_source, self.data_source = model, data
         self.shape = describe_model(model)
         self.loaded = load_model(model)
-        self.dense = copy_state(self.loaded)
+        self.dense = copy_state(self.loaded.weights)
         self.fingerprints = fingerprint(model, data)
         self._splits: dict[Split, Prepared] = {}
         self._lessons: dict[tuple[TuningRecipe, int], Lessons] = {}
@@ -68,15 +70,23 @@ class Session:
             self._workload = describe_workload(self.model_source, self._samples("search"))
         return self._workload
 
+    def metric(self, request: TrialRequest) -> str:
+        """The metric of the request, or the one usual for the data. Raises ValueError where it does not fit them."""
+        return pick_metric(load_split(self.data_source, "search"), request.metric)
+
+    def skipped_images(self) -> dict[str, int]:
+        """Rows of every split in use that were left out because their image could not be read."""
+        return {name: load_split(self.data_source, name).skipped for name in self._splits}
+
     def make_dense(self) -> None:
         """Puts the mapping module back as it was loaded."""
-        self.loaded.projector.load_state_dict(self.dense)
+        put_state(self.loaded.weights, self.dense)
 
     def read_mapping_module(self, file: Path) -> None:
         """Puts a stored mapping module in. Raises ValueError where the file is missing or of another model."""
         try:
-            self.loaded.projector.load_state_dict(load_file(file))
-        except (OSError, SafetensorError, RuntimeError) as error:
+            put_state(self.loaded.weights, load_file(file))
+        except (OSError, SafetensorError, ValueError) as error:
             reason = " ".join(str(error).split())
             raise ValueError(
                 f"mapping_module must be one that a trial of this model stored, got {file} ({reason})"

@@ -34,6 +34,7 @@ class Worker:
         with _threads(request.threads):
             session = self._session(request)
             check_fit(session.shape, request)
+            session.metric(request)
             for rung in request.rungs:
                 session.split(rung.split)
             if request.rungs[-1].tuning_steps:

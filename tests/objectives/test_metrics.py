@@ -1,13 +1,14 @@
-"""VQA accuracy against the official rules, case by case, and exact match."""
+"""Metrics against hand-computed cases: VQA accuracy by the official rules, exact match, and those of likelihoods."""
 
 import itertools
+import math
 from fractions import Fraction
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from objectives.metrics import METRICS, exact_match, score, vqa
+from objectives.metrics import METRICS, Reads, exact_match, guess_metric, likeliest, likelihood, scores, vqa
 from objectives.vqa import normalized
 
 answers = st.lists(st.sampled_from(["yes", "no", "2", "red"]), min_size=1, max_size=10)
@@ -130,21 +131,66 @@ def test_exact_match(prediction, people, expected):
     assert exact_match(prediction, people) == expected
 
 
-def test_score_finds_the_metric():
-    assert set(METRICS) == {"exact_match", "vqa"}
-    assert score("vqa", "two", ["2"]) == 1.0
-    assert score("exact_match", "two", ["2"]) == 0.0
+def test_scores_find_the_metric():
+    assert scores("vqa", ["two", "red"], [["2"], ["blue"]]) == [1.0, 0.0]
+    assert scores("exact_match", ["two"], [["2"]]) == [0.0]
+
+
+def test_the_first_questions_of_a_split_can_be_scored_alone():
+    assert scores("exact_match", ["red"], [["red"], ["blue"], ["one"]]) == [1.0]
+
+
+@pytest.mark.parametrize("name", [name for name, metric in METRICS.items() if metric.reads is Reads.ANSWERS])
+@given(st.lists(st.tuples(st.text(max_size=12), st.lists(st.text(max_size=12), min_size=1, max_size=4)), min_size=2))
+def test_every_score_is_from_0_to_1(name, cases):
+    values = scores(name, [text for text, _ in cases], [people for _, people in cases])
+    assert len(values) == len(cases)
+    assert all(0 <= value <= 1 for value in values)
 
 
 @pytest.mark.parametrize(
     ("name", "people", "message"),
     [
-        ("vqq", ["2"], "unknown metric 'vqq' (did you mean 'vqa'?): known are exact_match, vqa"),
+        ("vqq", ["2"], "did you mean 'vqa'?): known are exact_match, vqa, anls, cider"),
+        ("loss", ["2"], "unknown metric of generated answers 'loss'"),
         ("vqa", [], "answers must be a list of at least one text, got []: give ['the answer']"),
         ("vqa", "red", "answers must be a list of at least one text, got 'red': give ['the answer']"),
     ],
 )
 def test_wrong_use_is_refused(name, people, message):
     with pytest.raises(ValueError) as caught:
-        score(name, "red", people)
-    assert str(caught.value) == message
+        scores(name, ["red"], [people])
+    assert message in str(caught.value)
+
+
+class TestChoice:
+    def test_log_likelihoods_are_divided_by_the_number_of_characters(self):
+        """-6 over 2 characters is less likely, a character, than -8 over 4."""
+        assert likeliest([-6.0, -8.0], ["no", "blue"]) == "blue"
+        assert likeliest([-3.0, -8.0], ["no", "blue"]) == "no"
+
+    def test_letters_are_compared_as_they_are(self):
+        assert likeliest([-2.0, -1.0, -1.5], ["A", "B", "C"]) == "B"
+
+    def test_the_first_of_equals_wins(self):
+        assert likeliest([-1.0, -1.0], ["A", "B"]) == "A"
+
+
+def test_likelihood_is_the_geometric_mean_per_token():
+    """Probabilities 1/2 and 1/8: the loss is (ln 2 + ln 8) / 2 = ln 4, so 1/4."""
+    assert likelihood([math.log(1 / 2), math.log(1 / 8)]) == pytest.approx(1 / 4)
+    assert likelihood([0.0]) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("num_answers", "task", "name"),
+    [
+        ([1, 1, 1], {}, "exact_match"),
+        ([1, 3, 2], {}, "exact_match"),
+        ([10, 10], {}, "vqa"),
+        ([5, 5], {"captions": True}, "cider"),
+        ([1, 1], {"choices": True}, "choice"),
+    ],
+)
+def test_the_usual_metric_of_a_task(num_answers, task, name):
+    assert guess_metric(num_answers, **{"captions": False, "choices": False, **task}) == name

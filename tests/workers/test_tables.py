@@ -182,7 +182,7 @@ class TestUnreadableImages:
         assert [s.image.tobytes() for s in data.samples[2:4]] == [picture(102).tobytes(), picture(104).tobytes()]
         (line,) = caplog.messages
         assert line.startswith("2 of 20 rows of 'test'")
-        assert "UnidentifiedImageError" in line
+        assert "the first: not an image file" in line
 
     def test_refused_above_the_share(self, folder):
         with pytest.raises(ValueError, match=r"at most 0.09 .* 2 of 20 rows of 'test' .* --max-unreadable") as caught:

@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from objectives.metrics import score
+from objectives.metrics import METRICS, Reads, scores
 from spaces.plan import Plan
 from workers.anatomy import anatomy_of
 from workers.apply_plan import apply_plan
@@ -52,6 +52,8 @@ class Reference:
     tokens: tuple[Tensor, ...]
     answers: tuple[str, ...]
     scores: tuple[float, ...]
+    metric: str
+    """What answers are scored by: as in the search where that scores generated answers, else exact match."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,7 @@ def refer(
     """Asks the in-search model; it must be under no plan."""
     samples = prepared.samples[:questions]
     ids, logits, tokens = [], [], []
+    metric = metric if METRICS[metric].reads is Reads.ANSWERS else "exact_match"
     with apply_plan(loaded.model, plan, inputs):
         for first, last in batches(samples):
             chosen = samples[first:last]
@@ -82,7 +85,7 @@ def refer(
             logits.append(said.cpu())
             tokens.append(new.cpu())
         evaluation = evaluate(loaded, prepared, metric, questions)
-    return Reference(tuple(ids), tuple(logits), tuple(tokens), evaluation.answers, evaluation.scores)
+    return Reference(tuple(ids), tuple(logits), tuple(tokens), evaluation.answers, evaluation.scores, metric)
 
 
 def batches(samples: Sequence[Sample]) -> list[tuple[int, int]]:
@@ -107,10 +110,9 @@ def check(
     if result["own_modules"]:
         raise ExportError(f"an export must load without skipsearch, got imports of {', '.join(result['own_modules'])}")
     bit_equal = _compare(outputs, reference, loaded)
-    metric = request.trial.metric
-    scores = tuple(score(metric, text, sample.answers) for text, sample in zip(result["answers"], samples, strict=True))
+    given = [sample.answers for sample in prepared.samples]
     _compare_answers(result["answers"], reference)
-    return Checked(scores, bit_equal, result)
+    return Checked(tuple(scores(reference.metric, result["answers"], given)), bit_equal, result)
 
 
 def _probe(

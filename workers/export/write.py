@@ -35,7 +35,7 @@ from workers.requests import ModelSource
 from workers.samples import load_samples
 from workers.session import Session
 from workers.software import versions
-from workers.tuning import copy_state
+from workers.trainable import copy_state
 
 MAX_SHARD_SIZE = "5GB"
 MAPPING_MODULE = "mapping_module/model.safetensors"
@@ -104,9 +104,8 @@ def _source(request: ExportRequest) -> ModelSource:
 
 def save_mapping_module(loaded: LoadedModel, file: Path) -> None:
     """Writes the mapping module by the names its weights have in the whole model."""
-    prefix = loaded.families.model.projector
     file.parent.mkdir()
-    save_file({f"{prefix}.{name}": tensor.contiguous() for name, tensor in copy_state(loaded).items()}, file)
+    save_file({name: tensor.contiguous() for name, tensor in copy_state(loaded.weights).items()}, file)
 
 
 class Exporter:
@@ -138,7 +137,7 @@ class Exporter:
         self.say(f"{plan}: {len(route.layers)} layers, {route.badge}")
         for note in route.notes:
             self.say(f"  {note}")
-        reference = refer(loaded, prepared, plan, self.inputs, request.trial.metric, request.questions)
+        reference = refer(loaded, prepared, plan, self.inputs, self.session.metric(request.trial), request.questions)
         self._save(route, place)
         what = self._timed(request, plan, route)
         seconds = read_timings(request.timings, what)

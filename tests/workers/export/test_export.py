@@ -18,6 +18,7 @@ from workers.export.request import ExportRequest
 from workers.export.route import ExportError
 from workers.export.write import export
 from workers.requests import DataSource, Rung, TrialRequest
+from workers.trainable import put_state
 
 FILES = {
     "README.md", "chat_template.jinja", "config.json", "generation_config.json", "model.safetensors", "plan.json",
@@ -47,7 +48,7 @@ def silent(_: str) -> None:
 def tuned(loaded, tmp_path_factory):
     """A mapping module unlike the dense one."""
     file = tmp_path_factory.mktemp("artifacts") / "tuned.safetensors"
-    save_file({name: (tensor * 0.5).contiguous() for name, tensor in loaded.projector.state_dict().items()}, file)
+    save_file({name: (tensor * 0.5).contiguous() for name, tensor in loaded.weights.items()}, file)
     return file
 
 
@@ -133,14 +134,14 @@ class TestFolder:
         folder = exports / "first" / name
         model, processor = load_exported(folder)
         assert type(processor) is type(loaded.processor)
-        dense = {key: tensor.clone() for key, tensor in loaded.projector.state_dict().items()}
+        dense = {key: tensor.clone() for key, tensor in loaded.weights.items()}
         if name == "packed":
-            loaded.projector.load_state_dict(load_file(tuned))
+            put_state(loaded.weights, load_file(tuned))
         try:
             with torch.no_grad(), apply_plan(loaded.model, Plan.parse(record(folder)["plan"])):
                 want = loaded.model(**inputs()).logits
         finally:
-            loaded.projector.load_state_dict(dense)
+            put_state(loaded.weights, dense)
         with torch.no_grad():
             assert torch.equal(model(**inputs()).logits, want)
 

@@ -1,0 +1,16 @@
+"""A model that computes NaN or infinity fails its trial."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+class NonFinite(ArithmeticError):
+    """The model computed NaN or infinity."""
+
+
+def check_logits(logits: Tensor) -> None:
+    """Raises NonFinite where a logit is NaN or infinite."""
+    if not torch.isfinite(logits).all():
+        raise NonFinite("logits must be finite, got NaN or infinity")
