@@ -2,7 +2,7 @@
 
 `python -m benchmarks.truth` writes `benchmarks/data/*.npz`, one file a landscape, with the counts of right
 answers on the search and on the test split (untuned, as at the cheapest rung of a search), the FLOPs, and where
-all this comes from.
+all this comes from. Landscapes with rungs are measured by `benchmarks.rung_truth`: tuned, on the search split alone.
 """
 
 import argparse
@@ -22,6 +22,7 @@ from objectives.pareto import non_dominated
 from search.goals import MAXIMIZE, REFERENCE
 from spaces.plan import Op, Plan
 from spaces.spaces import NON_KEEP, Space, load_space
+from workers.requests import Rung
 
 DATA = Path(__file__).parent / "data"
 SPLITS = ("search", "test")
@@ -39,6 +40,10 @@ class Landscape:
     """Blocks of the model that may be changed."""
     questions: int
     """The first ones of each split."""
+    base: str = ""
+    """The plan whose other blocks all plans share; empty keeps them."""
+    rungs: tuple[Rung, ...] = (Rung(),)
+    """What a trial climbs; one rung without tuning stands for the table itself."""
 
     @property
     def searched(self) -> Space:
@@ -47,8 +52,10 @@ class Landscape:
 
     def whole(self, plan: Plan, num_blocks: int) -> Plan:
         """The plan of the whole model for a plan of `searched`."""
-        ops = dict(zip(self.blocks, plan.ops, strict=True))
-        return Plan.of(ops.get(block, Op.KEEP) for block in range(num_blocks))
+        whole = Plan.parse(self.base) if self.base else Plan.dense(num_blocks)
+        for block, op in zip(self.blocks, plan.ops, strict=True):
+            whole = whole.replace(block, op)
+        return whole
 
 
 LANDSCAPES = {
@@ -56,6 +63,19 @@ LANDSCAPES = {
     for landscape in (
         Landscape("blocks12", "blocks", (Op.SKIP_BLOCK,), tuple(range(12)), 512),
         Landscape("layers6", "layers", NON_KEEP, tuple(range(6, 12)), 256),
+        Landscape(
+            "rungs4",
+            "layers",
+            (Op.SKIP_ATTN, Op.SKIP_FFN, Op.SKIP_BLOCK),
+            (4, 6, 7, 9),
+            512,
+            base=".b...b..b.bb",
+            rungs=(
+                Rung(tuning_steps=0, questions=256),
+                Rung(tuning_steps=8, questions=256),
+                Rung(tuning_steps=25, questions=512),
+            ),
+        ),
     )
 }
 
@@ -66,13 +86,16 @@ class Truth:
 
     landscape: Landscape
     right: Mapping[str, np.ndarray]
-    """Per split the right answers of every plan by kind: (P, K) uint16."""
+    """Per split the right answers of every plan by kind: (P, K) uint16. After the last rung, where there are several;
+    then on the search split alone."""
     questions: Mapping[str, np.ndarray]
     """Per split the number of questions of every kind: (K,)."""
     kinds: tuple[str, ...]
     flops_ratio: np.ndarray
     """(P,)."""
     origin: Mapping[str, Any]
+    climbed: np.ndarray | None = None
+    """(P, R) accuracy at every rung on the search split, where there are several."""
 
     @classmethod
     def load(cls, name: str, folder: Path = DATA) -> "Truth":
@@ -80,11 +103,12 @@ class Truth:
         with np.load(folder / f"{name}.npz") as stored:
             return cls(
                 landscape=LANDSCAPES[name],
-                right={split: stored[f"right_{split}"] for split in SPLITS},
-                questions={split: stored[f"questions_{split}"] for split in SPLITS},
+                right={split: stored[f"right_{split}"] for split in SPLITS if f"right_{split}" in stored},
+                questions={split: stored[f"questions_{split}"] for split in SPLITS if f"right_{split}" in stored},
                 kinds=tuple(stored["kinds"].tolist()),
                 flops_ratio=stored["flops_ratio"],
                 origin=json.loads(str(stored["origin"])),
+                climbed=stored.get("climbed"),
             )
 
     def save(self, folder: Path = DATA) -> Path:
@@ -92,8 +116,9 @@ class Truth:
         file = folder / f"{self.landscape.name}.npz"
         np.savez_compressed(
             file,
-            **{f"right_{split}": self.right[split] for split in SPLITS},
-            **{f"questions_{split}": self.questions[split] for split in SPLITS},
+            **{f"right_{split}": right for split, right in self.right.items()},
+            **{f"questions_{split}": count for split, count in self.questions.items()},
+            **({} if self.climbed is None else {"climbed": self.climbed}),
             kinds=np.array(self.kinds),
             flops_ratio=self.flops_ratio,
             origin=np.array(json.dumps(self.origin)),
@@ -103,8 +128,8 @@ class Truth:
     def only(self, kinds: tuple[str, ...]) -> "Truth":
         """The landscape of another task: the questions of these kinds alone."""
         chosen = [self.kinds.index(kind) for kind in kinds]
-        right = {split: self.right[split][:, chosen] for split in SPLITS}
-        questions = {split: self.questions[split][chosen] for split in SPLITS}
+        right = {split: right[:, chosen] for split, right in self.right.items()}
+        questions = {split: count[chosen] for split, count in self.questions.items()}
         return Truth(self.landscape, right, questions, kinds, self.flops_ratio, self.origin)
 
     @cached_property
@@ -120,6 +145,11 @@ class Truth:
     def accuracy(self, split: str) -> np.ndarray:
         """(P,) share of right answers."""
         return self.right[split].sum(1) / self.questions[split].sum()
+
+    @property
+    def rungs(self) -> np.ndarray:
+        """(P, R) accuracy at every rung on the search split."""
+        return self.accuracy("search")[:, None] if self.climbed is None else self.climbed
 
     def points(self, split: str) -> np.ndarray:
         """(P, 2) accuracy and FLOPs ratio."""
@@ -157,10 +187,11 @@ def measure(landscape: Landscape) -> Truth:
         right[split] = (done.astype(np.int32) @ of_kind).astype(np.uint16)
         counts[split] = of_kind.sum(0)
     ratios = np.array([costs(session.shape, plan, workload).flops_ratio for plan in plans])
-    return Truth(landscape, right, counts, kinds, ratios, _origin(session.fingerprints, questions))
+    return Truth(landscape, right, counts, kinds, ratios, origin_of(session.fingerprints, questions))
 
 
-def _origin(fingerprints: Mapping[str, str], questions: int) -> dict[str, Any]:
+def origin_of(fingerprints: Mapping[str, str], questions: int) -> dict[str, Any]:
+    """What is stored with a table that was measured untuned."""
     from workers.software import commit, versions
 
     return {
@@ -178,7 +209,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("landscape", nargs="*", choices=list(LANDSCAPES), default=list(LANDSCAPES))
     for name in parser.parse_args().landscape:
-        truth = measure(LANDSCAPES[name])
+        landscape = LANDSCAPES[name]
+        if len(landscape.rungs) > 1:
+            from benchmarks.rung_truth import measure_rungs
+
+            truth = measure_rungs(landscape)
+        else:
+            truth = measure(landscape)
         print(f"{truth.save()}: {len(truth.plans)} plans, {len(truth.front())} on the front, {truth.volume():.4f}")
 
 

@@ -12,6 +12,7 @@ from objectives.sparsity import kept_weights, zero_flops
 from objectives.workload import Workload
 from search.settings import Settings
 from search.strategies.strategy import Task
+from search.warm_start import warm_start
 from spaces.constraints import Limit, check_reachable, is_feasible
 from spaces.plan import Plan
 from spaces.shape import ModelShape
@@ -35,6 +36,8 @@ class Problem:
     limits: tuple[Limit, ...] = field(default=())
     data: Mapping[str, Any] = field(default_factory=dict)
     """What was read of the data set: task, metric, columns, and rows and skipped rows by split."""
+    first: tuple[tuple[str, Plan], ...] = ()
+    """Origin and plan of every warm start."""
 
     @classmethod
     def resolve(cls, settings: Settings) -> "Problem":
@@ -57,11 +60,11 @@ class Problem:
         marks = {"model": fingerprint_model(settings.model), "data set": fingerprint_samples(samples)}
         data = _describe_data(splits, settings.metric)
         problem = cls(settings, shape, workload, space, marks, data=data)
-        if settings.max_flops is None:
-            return problem
-        limit = Limit("--max-flops", settings.max_flops, problem.ratio)
-        check_reachable(space, [limit])
-        return replace(problem, limits=(limit,))
+        if settings.max_flops is not None:
+            limit = Limit("--max-flops", settings.max_flops, problem.ratio)
+            check_reachable(space, [limit])
+            problem = replace(problem, limits=(limit,))
+        return replace(problem, first=warm_start(settings.warm_start, problem.task()))
 
     def costs(self, plan: Plan) -> Costs:
         """All costs of a plan for the workload at hand."""
@@ -88,6 +91,7 @@ class Problem:
             limits=self.limits,
             keep_fraction=self.settings.keep_fraction,
             seed=self.settings.seed,
+            first=self.first,
         )
 
     def request(self, number: int | None, plan: Plan) -> TrialRequest:

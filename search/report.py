@@ -22,6 +22,7 @@ def report(
     """Show what a run has found so far."""
     from search.front import front_table
     from search.open_folder import open_results
+    from search.rank_flips import rank_flips
     from search.summary import summarize
     from search.terminal import console, one_line_errors
 
@@ -43,6 +44,8 @@ def report(
             draw_front(records, summary, file)
             printer = console()
             printer.print(front_table(summary, printer.width))
+            for flips in rank_flips(records):
+                printer.print(str(flips), style="yellow" if flips.misleads else None, soft_wrap=True)
             printer.print(f"Hypervolume {summary['hypervolume']:.4f}. Picture: {file}", soft_wrap=True)
 
 

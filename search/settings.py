@@ -44,6 +44,8 @@ class Settings(BaseModel):
     """What space `full` may prune blocks by (`spaces.pruning_forms`); None is its own choice."""
     minimize: Literal["flops", "sparse_flops"] = "flops"
     """The cost beside accuracy. Sparse FLOPs leave out weights that are zero: real with sparse kernels only."""
+    warm_start: tuple[str, ...] = ()
+    """Plans to try first: folders or database URLs of runs, files of EvoPress or LLM-Drop. See `search.warm_start`."""
     max_flops: float | None = Field(None, gt=0, le=1)
     """Upper limit on FLOPs as a share of the dense model's."""
     rungs: tuple[Rung, ...] = (

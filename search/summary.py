@@ -10,6 +10,7 @@ from objectives.intervals import bootstrap_interval, paired_interval
 from objectives.pareto import non_dominated
 from search.database import RungResult
 from search.goals import MAXIMIZE, REFERENCE
+from search.rank_flips import rank_flips
 from search.results import Results, TrialRecord
 
 
@@ -30,6 +31,7 @@ def summarize(results: Results) -> dict[str, Any]:
         "reference": dict(zip(("accuracy", "flops_ratio"), REFERENCE, strict=True)),
         "front": [describe_trial(record, dense) for record in pareto_front(allowed)],
         "dense": describe_trial(dense, dense) if dense else None,
+        "rank_flips": [flips.as_dict() for flips in rank_flips(records)],
         "settings": settings,
         "origin": results.run.origin,
     }

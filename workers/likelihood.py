@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 
 import torch
 
 from objectives.metrics import METRICS, likeliest, likelihood
 from workers.finite import check_logits
 from workers.loading import LoadedModel
-from workers.packing import IGNORED, PackedBatch, pack
 from workers.prepare import Prepared
 from workers.prompts import target
 
 PER_IMAGE = 16
 """Answers in a pack at most."""
-TOKENS_AT_ONCE = 8192
-"""Tokens in a batch, about."""
 
 
 def judge(loaded: LoadedModel, prepared: Prepared, metric: str, questions: int) -> tuple[list[str], list[float]]:
@@ -45,34 +41,23 @@ def answer_log_probs(loaded: LoadedModel, prepared: Prepared, asked: Sequence[tu
     Raises:
         NonFinite: a logit is NaN or infinite.
     """
-    found: list[list[float]] = [[] for _ in asked]
-    for batch in _batches(loaded, prepared, asked):
-        logits = loaded.head(loaded.read(batch, prepared.features)[batch.labels != IGNORED]).float()
-        check_logits(logits)
-        targets = batch.labels[batch.labels != IGNORED]
-        values = logits.log_softmax(-1).gather(-1, targets[:, None]).flatten()
-        pack_of, column = (batch.labels != IGNORED).nonzero(as_tuple=True)
-        owners = batch.owner[pack_of, batch.segment[pack_of, column] - 1]
-        for owner, value in zip(owners.tolist(), values.tolist(), strict=True):
-            found[owner].append(value)
+    at_once = prepared.sequences_at_once(loaded)
+    found: list[list[float]] = []
+    for start in range(0, len(asked), at_once):
+        indices, answers = zip(*asked[start : start + at_once], strict=True)
+        found += _of_batch(loaded, prepared, indices, answers)
     return found
 
 
-def _batches(loaded: LoadedModel, prepared: Prepared, asked: Sequence[tuple[int, str]]) -> Iterator[PackedBatch]:
-    tokenizer, end = loaded.processor.tokenizer, loaded.end_tokens[0]
-    items = [
-        replace(prepared.items[index], answer=(*tokenizer(text, add_special_tokens=False).input_ids, end))
-        for index, text in asked
-    ]
-    prompt = max(len(item.prompt) for item in items)
-    text = max(len(item.prompt) - item.prompt.count(loaded.image_token) + len(item.answer) for item in items)
-    packs = pack(
-        items,
-        PER_IMAGE,
-        with_answers=True,
-        image_token=loaded.image_token,
-        pad_token=loaded.pad_token,
-        batch_size=max(1, TOKENS_AT_ONCE // (prompt + PER_IMAGE * text)),
-    )
-    for batch in packs:
-        yield batch.to(loaded.device)
+def _of_batch(
+    loaded: LoadedModel, prepared: Prepared, indices: Sequence[int], answers: Sequence[str]
+) -> list[list[float]]:
+    lesson = prepared.lesson(loaded, indices, PER_IMAGE, answers)
+    logits = prepared.answer_logits(loaded, lesson)
+    check_logits(logits)
+    told = logits.log_softmax(-1).gather(-1, lesson.targets[:, None])[:, 0].tolist()
+    found: list[list[float]] = [[] for _ in indices]
+    for index in lesson.order.tolist():
+        length = len(loaded.answer_tokens(answers[index]))
+        found[index], told = told[:length], told[length:]
+    return found

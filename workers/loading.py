@@ -1,21 +1,28 @@
-"""Loads a model once and freezes all of it but the mapping module."""
+"""Loads a model once, finds its mapping module, and freezes all but what is trained."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from spaces.names import unknown
-from spaces.scope import Group
-from workers.families import Families, families_of
+from workers.anatomy import anatomy_of
 from workers.files import checkpoint, read_config
-from workers.packing import PackedBatch
+from workers.inputs import Asker, load_processor, on_device
+from workers.mapping import find_mapping, reached_weights
+from workers.probe import probe_inputs
+from workers.prompts import prompt_form
+from workers.replay import Replay, plan_replay
 from workers.requests import ModelSource
-from workers.token_groups import CODES, token_groups
+from workers.trainable import MAPPING, Weights, choose_trainable, parse_lora
 
+T = TypeVar("T")
+log = logging.getLogger(__name__)
 DTYPES = {
     "auto": "auto",
     "float32": torch.float32,
@@ -30,29 +37,43 @@ ATTENTIONS = ("sdpa", "eager")
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A model in evaluation mode with its processor; only the projector's parameters take gradients."""
+    """A model in evaluation mode with its processor; only the trained weights take gradients."""
 
     model: Any
     processor: Any
-    families: Families
     device: torch.device
+    asker: Asker
+    mapping: tuple[str, ...]
+    """Paths of the modules between the vision tower and the decoder; none where a pattern says what is trained."""
+    weights: Weights = field(repr=False)
+    """What is trained, by name in the whole model: the mapping module unless the source says otherwise."""
+    replay: Replay = field(repr=False)
+    """How the frozen vision part is replayed."""
 
     @property
-    def projector(self) -> nn.Module:
-        """The mapping module."""
-        return self.model.get_submodule(self.families.model.projector)
+    def decoder(self) -> nn.Module:
+        """The module that runs the decoder blocks."""
+        return anatomy_of(self.model).decoder
 
     @property
     def head(self) -> nn.Module:
-        return self.model.get_submodule(self.families.model.head)
+        """The LM head."""
+        return self.model.get_output_embeddings()
 
     @property
     def num_blocks(self) -> int:
-        return len(self.model.get_submodule(self.families.model.blocks))
+        return len(anatomy_of(self.model).blocks)
+
+    @property
+    def image_tokens(self) -> frozenset[int]:
+        """Token ids that stand for what the vision tower saw."""
+        return anatomy_of(self.model).image_tokens
 
     @property
     def image_token(self) -> int:
-        return self.families.image_token
+        """The one that stands for images."""
+        config = self.model.config
+        return config.image_token_id if hasattr(config, "image_token_id") else config.image_token_index
 
     @property
     def pad_token(self) -> int:
@@ -67,89 +88,85 @@ class LoadedModel:
         ids = [own, *(listed if isinstance(listed, list) else [listed])]
         return tuple(dict.fromkeys(i for i in ids if i is not None))
 
-    @torch.no_grad()
-    def encode(self, pixel_values: Tensor) -> Tensor:
-        """What the projector reads: (images, visual tokens, vision width) for (images, 3, height, width)."""
-        caught: list[Tensor] = []
-        hook = self.projector.register_forward_pre_hook(lambda _, args: caught.append(args[0]))
-        try:
-            self.model.get_image_features(pixel_values=pixel_values.to(self.device, self.model.dtype))
-        finally:
-            hook.remove()
-        return caught[0]
-
-    def embed(self, input_ids: Tensor, features: Tensor) -> Tensor:
-        """(B, T, width) embeddings of (B, T) ids, the projected (B, visual tokens, vision width) at image tokens."""
-        embeddings = self.model.get_input_embeddings()(input_ids)
-        places = (input_ids == self.image_token)[..., None]
-        return embeddings.masked_scatter(places, self.projector(features).to(embeddings.dtype))
-
-    def read(self, batch: PackedBatch, features: Tensor, cache: Any = None) -> Tensor:
-        """(B, T, width) hidden states before the LM head; `features` is the table `batch.images` points into."""
-        embeddings = self.embed(batch.input_ids, features[batch.images])
-        groups = batch.groups(self.image_token)
-        return self.decode(embeddings, batch.mask(embeddings.dtype), batch.position_ids, cache, groups)
-
-    def decode(
-        self,
-        embeddings: Tensor,
-        mask: Tensor,
-        position_ids: Tensor,
-        cache: Any = None,
-        groups: Tensor | None = None,
-    ) -> Tensor:
-        """The decoder on (B, T, width) embeddings under an additive (B, 1, T, keys) mask.
-
-        `groups` are the (B, T) token groups of the rows; None where all are generated tokens.
-        """
-        language_model = self.model.get_submodule(self.families.model.language_model)
-        if groups is None:
-            groups = torch.full(embeddings.shape[:2], CODES[Group.GENERATED], device=embeddings.device)
-        with token_groups(groups):
-            return language_model(
-                inputs_embeds=embeddings,
-                attention_mask=mask,
-                position_ids=position_ids,
-                past_key_values=cache,
-                use_cache=cache is not None,
-            ).last_hidden_state
+    def answer_tokens(self, answer: str) -> tuple[int, ...]:
+        """Token ids of an answer to be learned or judged, end-of-sequence token included."""
+        return (*self.processor.tokenizer(answer, add_special_tokens=False).input_ids, self.end_tokens[0])
 
 
 def load_model(source: ModelSource) -> LoadedModel:
-    """Loads model and processor as transformers does for the folder or hub id.
+    """Loads model and processor as transformers does for the folder or hub id, and finds what to train.
 
-    Raises ValueError, before any weight is read, for a model that can't be found or whose family is unknown.
+    Raises ValueError, before any weight is read, for a model that can't be found, takes no images or can't be asked;
+    after that, for one whose decoder can't be under plans (PlanError) or that has nothing to train.
     """
-    families_of(read_config(source))
+    model_type = str(read_config(source).get("model_type"))
     device = pick_device(source.device)
     if source.attn_implementation not in ATTENTIONS:
         raise unknown("attention implementation", source.attn_implementation, ATTENTIONS)
-    model, processor = _from_pretrained(source)
-    if processor.chat_template is None:
+    parse_lora(source.trainable)
+    reading(source, lambda: check_takes_images(source))
+    processor = reading(source, lambda: load_processor(source))
+    has_template = getattr(processor, "chat_template", None) is not None
+    form = None if has_template else prompt_form(model_type, source.name)
+    model = reading(source, lambda: _read_weights(source)).to(device).eval().requires_grad_(False)
+    return assemble(model, Asker(processor, form), source.trainable)
+
+
+def assemble(model: Any, asker: Asker, trainable: str = MAPPING) -> LoadedModel:
+    """A model and its processor with what is found by running them on two pictures: what to train and to replay."""
+    anatomy_of(model)  # a decoder that can't be under plans is refused before anything else is tried
+    batch, *alone = (on_device(each, model.device, model.dtype) for each in probe_inputs(asker))
+    is_pattern = trainable != MAPPING and parse_lora(trainable) is None
+    mapping = () if is_pattern else find_mapping(model, batch)
+    weights = choose_trainable(model, mapping, trainable)
+    if is_pattern and not reached_weights(model, batch, weights):
         raise ValueError(
-            f"a model must have a chat template, got {source.name!r} without one: "
-            "put chat_template.jinja into its folder"
+            f"what is trained must have an effect on the answers, got {trainable!r} which has none: "
+            "leave --trainable out for the mapping module"
         )
-    model.to(device).eval().requires_grad_(False)
-    loaded = LoadedModel(model, processor, families_of(model.config.to_dict()), device)
-    loaded.projector.requires_grad_(True)
-    return loaded
+    replay = plan_replay(model, weights, alone, batch)
+    if not replay.modules:
+        log.warning("the vision tower runs in every pass: what it returns can't be replayed for this model")
+    return LoadedModel(model, asker.processor, model.device, asker, mapping, weights, replay)
 
 
-def _from_pretrained(source: ModelSource) -> tuple[Any, Any]:
-    from transformers import AutoModelForImageTextToText, AutoProcessor
-    from transformers.utils import logging
+def check_takes_images(source: ModelSource) -> None:
+    """Raises NoVision, a ValueError, for a model that transformers knows no image-text-to-text class for."""
+    from transformers import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING, AutoConfig
 
-    logging.disable_progress_bar()
-    place = checkpoint(source)
     options = {"revision": source.revision, "trust_remote_code": source.trust_remote_code}
-    attention, dtype = source.attn_implementation, DTYPES[source.dtype]
-    try:
-        model = AutoModelForImageTextToText.from_pretrained(
-            place, dtype=dtype, attn_implementation=attention, **options
+    config = AutoConfig.from_pretrained(checkpoint(source), **options)
+    remote = getattr(config, "auto_map", None) or {}
+    if type(config) not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING and "AutoModelForImageTextToText" not in remote:
+        raise NoVision(
+            f"a model must answer questions about images, got {source.name!r} of the type {config.model_type}, which "
+            "transformers loads no image-text-to-text model for: take a vision-language model"
         )
-        return model, AutoProcessor.from_pretrained(place, **options)
-    except (torch.OutOfMemoryError, MemoryError):
+
+
+class NoVision(ValueError):
+    """The model takes no images."""
+
+
+def _read_weights(source: ModelSource) -> Any:
+    from transformers import AutoModelForImageTextToText
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.disable_progress_bar()
+    return AutoModelForImageTextToText.from_pretrained(
+        checkpoint(source),
+        dtype=DTYPES[source.dtype],
+        attn_implementation=source.attn_implementation,
+        revision=source.revision,
+        trust_remote_code=source.trust_remote_code,
+    )
+
+
+def reading(source: ModelSource, load: Callable[[], T]) -> T:
+    """What `load` returns. Raises ValueError, in one line, where transformers can't."""
+    try:
+        return load()
+    except (torch.OutOfMemoryError, MemoryError, NoVision):
         raise
     except Exception as error:  # broken files raise whatever their reader raises
         why = " ".join(str(error).split())[:300]

@@ -52,6 +52,16 @@ class PackedBatch:
     owner: Tensor
     """(B, Q) int64 index into the items packed; -1 where the pack has no such question."""
 
+    @property
+    def targets(self) -> Tensor:
+        """(labeled positions,) the labels there are, pack by pack."""
+        return self.labels[self.labels != IGNORED]
+
+    @property
+    def order(self) -> Tensor:
+        """(items,) which item's answer comes when in `targets`."""
+        return self.owner[self.owner >= 0]
+
     def mask(self, dtype: torch.dtype) -> Tensor:
         """(B, 1, T, T) additive attention mask: 0 where a row may attend, else the least number."""
         row, column = self.segment[:, :, None], self.segment[:, None, :]

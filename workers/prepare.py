@@ -1,120 +1,87 @@
-"""Turns the samples of a split into what every trial needs: token ids, and image features from the frozen tower."""
+"""Turns the samples of a split into what every trial reads, in one of two ways that give the same answers.
+
+Packed: several questions share the image prefix they have in common, and the mapping module's inputs are cached. Only
+where that is proven for the model at hand. Plain: the model's own forward and `generate` on batches of its processor,
+which is right for any family. Those who evaluate, tune or time don't know which.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
-import torch
 from torch import Tensor
 
 from workers.loading import LoadedModel
-from workers.packing import PackedBatch, Tokenized, pack
-from workers.prompts import conversation, target
+from workers.packed import PackedSplit, Unpackable, pack_split
+from workers.plain import PlainSplit
+from workers.proof import packing_is_exact
 from workers.samples import Sample
 
-IMAGES_AT_ONCE = 64
+
+class Lesson(Protocol):
+    """Questions with the answers to be learned or judged."""
+
+    @property
+    def targets(self) -> Tensor:
+        """(labeled positions,) token ids of the answers, end-of-sequence included, one answer after another."""
+
+    @property
+    def order(self) -> Tensor:
+        """(questions,) which of the questions asked for comes when in `targets`."""
 
 
-@dataclass(frozen=True)
-class Prepared:
+class Prepared(Protocol):
     """A split, ready for the model. Made once; all trials read the same."""
 
-    samples: tuple[Sample, ...]
-    items: tuple[Tokenized, ...]
-    """One per sample, in the same order."""
-    features: Tensor
-    """(images, visual tokens, vision width): what the projector reads."""
-    max_new_tokens: int
-    """Tokens of the longest answer of the split, end-of-sequence included: where generation is cut off."""
-    _packs: dict[tuple[int, ...], list[PackedBatch]] = field(default_factory=dict, repr=False)
+    @property
+    def samples(self) -> tuple[Sample, ...]: ...
 
-    def packs(self, loaded: LoadedModel, questions: int, per_image: int, tokens: int) -> list[PackedBatch]:
-        """The first `questions` questions in packs, about `tokens` tokens a batch, on the model's device.
+    @property
+    def images(self) -> tuple[int, ...]:
+        """Number of the image of every sample, in order of first appearance."""
 
-        Kept for the next trial.
+    @property
+    def max_new_tokens(self) -> int:
+        """Tokens of the longest answer of the split, end-of-sequence included: where generation is cut off."""
+
+    def answer_ids(self, loaded: LoadedModel, questions: int) -> list[list[int]]:
+        """Greedy answers to the first `questions` questions, as token ids. Raises NonFinite."""
+
+    def lesson(
+        self, loaded: LoadedModel, chosen: Sequence[int], per_image: int, answers: Sequence[str] | None = None
+    ) -> Any:
+        """A `Lesson` of the chosen samples with their own answers, or with others given.
+
+        At most `per_image` questions share a sequence.
         """
-        key = (questions, per_image, tokens)
-        if key not in self._packs:
-            batches = pack(
-                self.items[:questions],
-                per_image,
-                with_answers=False,
-                image_token=loaded.image_token,
-                pad_token=loaded.pad_token,
-                batch_size=max(1, tokens // self._pack_tokens(loaded, per_image)),
-            )
-            self._packs[key] = [batch.to(loaded.device) for batch in batches]
-        return self._packs[key]
 
-    def _pack_tokens(self, loaded: LoadedModel, per_image: int) -> int:
-        """Tokens of a full pack, about: the longest prompt, and its text once more for every further question."""
-        longest = max(len(item.prompt) for item in self.items)
-        text = max(len(item.prompt) - item.prompt.count(loaded.image_token) for item in self.items)
-        most = max(Counter(item.image for item in self.items).values())
-        return longest + (min(per_image, most) - 1) * text
+    def answer_logits(self, loaded: LoadedModel, lesson: Any) -> Tensor:
+        """(labeled positions, vocabulary) float32 logits that should give `lesson.targets`."""
+
+    def rows(self, loaded: LoadedModel, lesson: Any) -> list[tuple[Tensor, Tensor]]:
+        """For every pass of the decoder in `answer_logits`: (B, T) bool, rows that are no padding, and (B, T) codes."""
+
+    def sequences_at_once(self, loaded: LoadedModel) -> int:
+        """How many questions fit into a batch, each in a sequence of its own."""
+
+    def steps(self, loaded: LoadedModel) -> tuple[Callable[[], None], Callable[[], None]]:
+        """Two things to time on the first question: prefill to the first token, and one further token after it."""
 
 
 def prepare(loaded: LoadedModel, samples: Sequence[Sample]) -> Prepared:
-    """Tokenizes through the model's own processor and encodes every distinct image once.
+    """Tokenizes through the model's own processor and runs every distinct image once through the frozen tower.
 
     Raises ValueError on no samples.
     """
     if not samples:
         raise ValueError("a split must have at least one question, got none: check the data set")
-    first_of_image: dict[str, Sample] = {}
-    for sample in samples:
-        first_of_image.setdefault(sample.image_id, sample)
-    spans, features = _encode(loaded, list(first_of_image.values()))
-    rows = {image_id: row for row, image_id in enumerate(first_of_image)}
-    items = tuple(_tokenize(loaded, sample, rows[sample.image_id], spans) for sample in samples)
-    longest = max(len(item.answer) for item in items)
-    return Prepared(tuple(samples), items, features, longest)
+    if packing_is_exact(loaded):
+        try:
+            return pack_split(loaded, samples)
+        except Unpackable:
+            pass  # images of this split differ in what they become
+    return PlainSplit(loaded, samples)
 
 
-def _encode(loaded: LoadedModel, firsts: Sequence[Sample]) -> tuple[list[tuple[int, ...]], Tensor]:
-    """Per image the ids its placeholder expands to, and the table of features."""
-    spans: list[tuple[int, ...]] = []
-    features = []
-    for chunk in _chunks(firsts, IMAGES_AT_ONCE):
-        inputs = loaded.processor.apply_chat_template(
-            [conversation(sample.question, sample.image) for sample in chunk],
-            add_generation_prompt=True,
-            tokenize=True,
-            return_dict=True,
-            return_tensors="pt",
-            processor_kwargs={"padding": True},
-        )
-        spans += [_image_span(ids, loaded.image_token) for ids in inputs["input_ids"]]
-        features.append(loaded.encode(inputs["pixel_values"]))
-    return spans, torch.cat(features)
-
-
-def _image_span(input_ids: Tensor, image_token: int) -> tuple[int, ...]:
-    """From the first to the last image token: what one placeholder has become."""
-    places = (input_ids == image_token).nonzero().flatten()
-    return tuple(input_ids[places[0] : places[-1] + 1].tolist())
-
-
-def _tokenize(loaded: LoadedModel, sample: Sample, row: int, spans: Sequence[tuple[int, ...]]) -> Tokenized:
-    """The processor's ids for one question, with the image's expansion put in by hand.
-
-    Running the processor on every question would read the same picture again each time.
-    """
-    tokenizer = loaded.processor.tokenizer
-    text = loaded.processor.apply_chat_template(conversation(sample.question), add_generation_prompt=True)
-    has_bos = tokenizer.bos_token is not None and text.startswith(tokenizer.bos_token)
-    ids = tokenizer(text, add_special_tokens=not has_bos).input_ids
-    place = ids.index(loaded.image_token)
-    answer = tokenizer(target(sample), add_special_tokens=False).input_ids
-    return Tokenized(
-        image=row,
-        prompt=(*ids[:place], *spans[row], *ids[place + 1 :]),
-        answer=(*answer, loaded.end_tokens[0]),
-    )
-
-
-def _chunks(samples: Sequence[Sample], size: int) -> Iterator[Sequence[Sample]]:
-    for start in range(0, len(samples), size):
-        yield samples[start : start + size]
+__all__ = ["Lesson", "PackedSplit", "PlainSplit", "Prepared", "prepare"]

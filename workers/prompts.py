@@ -9,13 +9,41 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from workers.files import locate, read_json
+from workers.files import locate, read_config, read_json
 from workers.requests import ModelSource
 
 if TYPE_CHECKING:
     from workers.samples import Sample
 
 Conversation = list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class PromptForm:
+    """How a family without a chat template is asked."""
+
+    given: str
+    """What its processor is given."""
+    read: str
+    """What the processor makes of it, an image being one placeholder."""
+
+
+PROMPT_FORMS = {
+    "paligemma": PromptForm("<image>answer en {question}", "<image><bos>answer en {question}\n"),
+    "blip-2": PromptForm("Question: {question} Answer:", "<image>Question: {question} Answer:"),
+    "instructblip": PromptForm("Question: {question} Short answer:", "<image>Question: {question} Short answer:"),
+}
+"""`model_type` -> its form for visual questions: Beyer et al. 2024 (arXiv 2407.07726, section 3.2.5), Li et al. 2023
+(arXiv 2301.12597, section 4.2), Dai et al. 2023 (arXiv 2305.06500, appendix)."""
+
+
+def prompt_form(model_type: str, name: str) -> PromptForm:
+    """The form to ask a model without a chat template in. Raises ValueError where its family has none."""
+    if model_type not in PROMPT_FORMS:
+        raise ValueError(
+            f"a model must have a chat template, got {name!r} without one: put chat_template.jinja into its folder"
+        )
+    return PROMPT_FORMS[model_type]
 
 
 def conversation(question: str, image: Any = None) -> Conversation:
@@ -34,14 +62,17 @@ class Prompter:
     """Renders and tokenizes prompts as the model's processor does, an image being one placeholder."""
 
     template: Any
-    """Compiled jinja template."""
+    """Compiled jinja template; None where `form` says how to ask."""
     tokenizer: Any
     """A `tokenizers.Tokenizer`."""
     special_tokens: dict[str, str] = field(default_factory=dict)
     """`bos_token` and its like, which templates may name."""
+    form: PromptForm | None = None
 
     def text(self, question: str) -> str:
         """The prompt up to the first generated token."""
+        if self.form is not None:
+            return self.form.read.format(question=question)
         return self.template.render(messages=conversation(question), add_generation_prompt=True, **self.special_tokens)
 
     def prompt_ids(self, question: str) -> list[int]:
@@ -56,7 +87,7 @@ class Prompter:
 
 
 def read_prompter(source: ModelSource) -> Prompter:
-    """The prompter of a model. Raises ValueError where it has no chat template or no `tokenizer.json`."""
+    """The prompter of a model. Raises ValueError where it has no way to be asked or no `tokenizer.json`."""
     from tokenizers import Tokenizer
 
     path = locate(source, "tokenizer.json")
@@ -65,12 +96,11 @@ def read_prompter(source: ModelSource) -> Prompter:
             f"a model must have a tokenizer.json, got {source.name!r} without one: save its processor into the folder"
         )
     template = _read_template(source)
+    tokenizer, special = Tokenizer.from_file(str(path)), _special_tokens(source)
     if template is None:
-        raise ValueError(
-            f"a model must have a chat template, got {source.name!r} without one: "
-            "put chat_template.jinja into its folder"
-        )
-    return Prompter(_compile(template), Tokenizer.from_file(str(path)), _special_tokens(source))
+        form = prompt_form(str(read_config(source).get("model_type")), source.name)
+        return Prompter(None, tokenizer, special, form)
+    return Prompter(_compile(template), tokenizer, special)
 
 
 def _read_template(source: ModelSource) -> str | None:

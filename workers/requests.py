@@ -44,6 +44,9 @@ class ModelSource(Value):
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "float32"
     attn_implementation: str = "sdpa"
     trust_remote_code: bool = False
+    trainable: str = "mapping"
+    """What is tuned: `mapping`, the module between vision tower and decoder; `lora` or `lora:r=8,alpha=16`, low-rank
+    adapters on its linear layers; or globs over the names of weights outside of the decoder, comma-separated."""
     device: str = "auto"
     """`auto` takes the first GPU where there is one."""
     masks: str | None = None

@@ -15,7 +15,8 @@ from workers.evaluate import evaluate
 from workers.latency import time_latency
 from workers.requests import Rung, RungReport, TrialRequest
 from workers.session import Session
-from workers.tuning import State, Tuning, copy_state
+from workers.trainable import State, copy_state, put_state
+from workers.tuning import Tuning
 from workers.watchdog import Watchdog
 
 
@@ -89,9 +90,9 @@ class RunningTrial:
         if 0 not in self.accuracy_at:
             self.accuracy_at[0] = self._tune_accuracy()
         if self.tuned is not None:
-            session.loaded.projector.load_state_dict(self.tuned)
+            put_state(session.loaded.weights, self.tuned)
         self.tuning.until(steps)
-        self.tuned = copy_state(session.loaded)
+        self.tuned = copy_state(session.loaded.weights)
         if steps not in self.accuracy_at:
             self.accuracy_at[steps] = self._tune_accuracy()
         before, after = self.accuracy_at[0], self.accuracy_at[steps]
@@ -111,7 +112,7 @@ class RunningTrial:
         name = f"trial-{number:06d}" if number is not None else f"plan-{digest[:12]}"
         folder = Path(self.request.artifacts)
         folder.mkdir(parents=True, exist_ok=True)
-        state = {key: tensor.contiguous() for key, tensor in copy_state(self.session.loaded).items()}
+        state = {key: tensor.contiguous() for key, tensor in copy_state(self.session.loaded.weights).items()}
         save_file(state, folder / f"{name}.safetensors", metadata={"plan": str(self.request.parsed_plan)})
         return f"{name}.safetensors"
 

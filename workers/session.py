@@ -21,7 +21,8 @@ from workers.pruning.inputs import Norms, PruningInputs
 from workers.pruning.make import masks_for
 from workers.requests import DataSource, ModelSource, Split, TrialRequest, TuningRecipe
 from workers.samples import Sample, load_samples, load_split
-from workers.tuning import Lessons, copy_state
+from workers.trainable import copy_state, put_state
+from workers.tuning import Lessons
 
 
 class Session:
@@ -31,7 +32,7 @@ class Session:
         self.model_source, self.data_source = model, data
         self.shape = describe_model(model)
         self.loaded = load_model(model)
-        self.dense = copy_state(self.loaded)
+        self.dense = copy_state(self.loaded.weights)
         self.fingerprints = fingerprint(model, data)
         self._splits: dict[Split, Prepared] = {}
         self._lessons: dict[tuple[TuningRecipe, int], Lessons] = {}
@@ -79,13 +80,13 @@ class Session:
 
     def make_dense(self) -> None:
         """Puts the mapping module back as it was loaded."""
-        self.loaded.projector.load_state_dict(self.dense)
+        put_state(self.loaded.weights, self.dense)
 
     def read_mapping_module(self, file: Path) -> None:
         """Puts a stored mapping module in. Raises ValueError where the file is missing or of another model."""
         try:
-            self.loaded.projector.load_state_dict(load_file(file))
-        except (OSError, SafetensorError, RuntimeError) as error:
+            put_state(self.loaded.weights, load_file(file))
+        except (OSError, SafetensorError, ValueError) as error:
             reason = " ".join(str(error).split())
             raise ValueError(
                 f"mapping_module must be one that a trial of this model stored, got {file} ({reason})"

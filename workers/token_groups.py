@@ -140,12 +140,16 @@ class Watch:
             yield
 
     def _watched(self, generate: Callable[..., Any]) -> Callable[..., Any]:
+        names = signature(generate).bind_partial
+
         @wraps(generate)
-        def watched(inputs: Tensor | None = None, *args: Any, **kwargs: Any) -> Any:
-            ids = inputs if inputs is not None else kwargs.get("input_ids")
+        def watched(*args: Any, **kwargs: Any) -> Any:
+            ids = kwargs.get("input_ids")
+            if ids is None:  # the first argument, which families with a `generate` of their own call otherwise
+                ids = names(*args, **kwargs).arguments.get("inputs")
             self._prompt = None if ids is None else prompt_groups(ids, self.image_tokens)
             try:
-                return generate(inputs, *args, **kwargs)
+                return generate(*args, **kwargs)
             finally:
                 self._prompt = None
 

@@ -1,7 +1,7 @@
-"""Brief tuning of the mapping module under a plan; everything else is frozen.
+"""Brief tuning of the trained weights under a plan; everything else is frozen.
 
-AdamW with a cosine schedule on the answer tokens' cross-entropy over packed questions, optionally plus the KL
-divergence from the dense model. Seed and data order are the same for every trial.
+AdamW with a cosine schedule on the answer tokens' cross-entropy, optionally plus the KL divergence from the dense
+model. Seed and data order are the same for every trial.
 """
 
 from __future__ import annotations
@@ -17,16 +17,8 @@ from torch import Tensor
 
 from workers.finite import NonFinite
 from workers.loading import LoadedModel
-from workers.packing import IGNORED, PackedBatch, Tokenized, pack
-from workers.prepare import Prepared
+from workers.prepare import Lesson, Prepared
 from workers.requests import TuningRecipe
-
-State = dict[str, Tensor]
-
-
-def copy_state(loaded: LoadedModel) -> State:
-    """A copy of the mapping module's weights."""
-    return {name: tensor.detach().clone() for name, tensor in loaded.projector.state_dict().items()}
 
 
 @dataclass
@@ -38,16 +30,16 @@ class Lessons:
     recipe: TuningRecipe
     seed: int
     _order: list[int] = field(default_factory=list)
-    _batches: list[PackedBatch] = field(default_factory=list)
+    _batches: list[Lesson] = field(default_factory=list)
     _dense: list[Tensor] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._rng = np.random.default_rng(self.seed)
-        self._by_image: dict[int, list[Tokenized]] = {}
-        for item in self.prepared.items:
-            self._by_image.setdefault(item.image, []).append(item)
+        self._by_image: dict[int, list[int]] = {}
+        for index, image in enumerate(self.prepared.images):
+            self._by_image.setdefault(image, []).append(index)
 
-    def batch(self, step: int) -> PackedBatch:
+    def batch(self, step: int) -> Lesson:
         """The batch of a step, counted from 0: some images, with some questions each."""
         while len(self._batches) <= step:
             self._batches.append(self._draw())
@@ -57,23 +49,19 @@ class Lessons:
         """Keeps the dense model's logits for the first `steps` batches. The model must be under no plan."""
         with torch.no_grad():
             for step in range(len(self._dense), steps):
-                self._dense.append(answer_logits(self.loaded, self.prepared, self.batch(step)))
+                self._dense.append(self.logits(step))
 
     def dense_logits(self, step: int) -> Tensor:
         """(labeled positions, vocabulary) of the dense model; `learn_dense` must have reached the step."""
         return self._dense[step]
 
-    def _draw(self) -> PackedBatch:
-        items = [item for _ in range(self.recipe.images_per_step) for item in self._questions(self._next_image())]
-        (batch,) = pack(
-            items,
-            self.recipe.questions_per_image,
-            with_answers=True,
-            image_token=self.loaded.image_token,
-            pad_token=self.loaded.pad_token,
-            batch_size=len(items),
-        )
-        return batch.to(self.loaded.device)
+    def logits(self, step: int) -> Tensor:
+        """(labeled positions, vocabulary) float32 logits of the answer tokens of a batch."""
+        return self.prepared.answer_logits(self.loaded, self.batch(step))
+
+    def _draw(self) -> Lesson:
+        chosen = [index for _ in range(self.recipe.images_per_step) for index in self._questions(self._next_image())]
+        return self.prepared.lesson(self.loaded, chosen, self.recipe.questions_per_image)
 
     def _next_image(self) -> int:
         """Every image once, in random order, then all again in another order."""
@@ -81,16 +69,10 @@ class Lessons:
             self._order = self._rng.permutation(list(self._by_image)).tolist()
         return self._order.pop()
 
-    def _questions(self, image: int) -> list[Tokenized]:
-        items = self._by_image[image]
-        order = self._rng.permutation(len(items))[: self.recipe.questions_per_image]
-        return [items[index] for index in order]
-
-
-def answer_logits(loaded: LoadedModel, prepared: Prepared, batch: PackedBatch) -> Tensor:
-    """(labeled positions, vocabulary) float32 logits of the answer tokens."""
-    hidden = loaded.read(batch, prepared.features)
-    return loaded.head(hidden[batch.labels != IGNORED]).float()
+    def _questions(self, image: int) -> list[int]:
+        samples = self._by_image[image]
+        order = self._rng.permutation(len(samples))[: self.recipe.questions_per_image]
+        return [samples[index] for index in order]
 
 
 class Tuning:
@@ -101,7 +83,7 @@ class Tuning:
 
     def __init__(self, lessons: Lessons, total_steps: int) -> None:
         self.lessons, self.total_steps, self.step = lessons, total_steps, 0
-        self._parameters = list(lessons.loaded.projector.parameters())
+        self._parameters = list(lessons.loaded.weights.values())
         self._exact = [parameter.detach().float().clone() for parameter in self._parameters]
         recipe = lessons.recipe
         self._optimizer = torch.optim.AdamW(self._exact, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
@@ -112,9 +94,15 @@ class Tuning:
             loss = self._loss(self.step)
             if not torch.isfinite(loss):
                 raise NonFinite(f"the tuning loss must be finite, got {loss.item()} at step {self.step}")
-            gradients = torch.autograd.grad(loss, self._parameters)
+            gradients = self._gradients(loss)
             self._take_step(gradients, self.lessons.recipe.learning_rate * cosine(self.step, self.total_steps))
             self.step += 1
+
+    def _gradients(self, loss: Tensor) -> Sequence[Tensor]:
+        """Zeros for weights that the plan cuts off from the answer."""
+        if not loss.requires_grad:
+            return [torch.zeros_like(parameter) for parameter in self._parameters]
+        return torch.autograd.grad(loss, self._parameters, allow_unused=True, materialize_grads=True)
 
     @torch.no_grad()
     def _take_step(self, gradients: Sequence[Tensor], learning_rate: float) -> None:
@@ -128,9 +116,8 @@ class Tuning:
 
     def _loss(self, step: int) -> Tensor:
         lessons = self.lessons
-        batch = lessons.batch(step)
-        logits = answer_logits(lessons.loaded, lessons.prepared, batch)
-        loss = F.cross_entropy(logits, batch.labels[batch.labels != IGNORED])
+        logits = lessons.logits(step)
+        loss = F.cross_entropy(logits, lessons.batch(step).targets)
         if lessons.recipe.kl_weight:
             dense = lessons.dense_logits(step).log_softmax(-1)
             divergence = F.kl_div(logits.log_softmax(-1), dense, log_target=True, reduction="batchmean")

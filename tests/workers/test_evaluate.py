@@ -5,6 +5,7 @@ import torch
 
 from spaces.plan import Plan
 from workers import evaluate as evaluating
+from workers import packed as packed_split
 from workers.apply_plan import apply_plan
 from workers.evaluate import answer, evaluate
 from workers.finite import NonFinite
@@ -14,7 +15,6 @@ from workers.prepare import prepare
 from workers.prompts import conversation
 from workers.requests import DataSource, ModelSource
 from workers.samples import load_samples
-from workers.tuning import answer_logits
 
 PLANS = ["....", "a...", "b..f", "pppp", ".aab", "bbbb", "bvavfvpv", "btag.f", "agbg()v", "[]tptb", "bgfgbgpg"]
 
@@ -64,7 +64,7 @@ def test_answer_logits_of_packs_equal_those_of_plain_prompts_with_labels(loaded,
     tokens = {"image_token": loaded.image_token, "pad_token": loaded.pad_token}
     (batch,) = pack(items, per_image, with_answers=True, **tokens)
     with apply_plan(loaded.model, Plan.parse(text)), torch.no_grad():
-        packed = answer_logits(loaded, prepared, batch)
+        packed = prepared.answer_logits(loaded, batch)
         plain = [_plain_answer_logits(loaded, prepared, items[owner]) for owner in batch.owner[batch.owner >= 0]]
     torch.testing.assert_close(packed, torch.cat(plain), rtol=1e-4, atol=1e-4)
 
@@ -82,8 +82,8 @@ def _plain_answer_logits(loaded, prepared, item):
 @pytest.mark.parametrize(("per_image", "tokens"), [(1, 100), (2, 1), (3, 60), (16, 8192)])
 def test_packing_does_not_change_answers(loaded, prepared, monkeypatch, per_image, tokens):
     plain = answer(loaded, prepared, len(prepared.samples))
-    monkeypatch.setattr(evaluating, "PER_IMAGE", per_image)
-    monkeypatch.setattr(evaluating, "TOKENS_AT_ONCE", tokens)
+    monkeypatch.setattr(packed_split, "PER_IMAGE", per_image)
+    monkeypatch.setattr(packed_split, "TOKENS_AT_ONCE", tokens)
     assert answer(loaded, prepared, len(prepared.samples)) == plain
 
 

@@ -15,6 +15,7 @@ from workers import rungs as climbing
 from workers.describe import describe_model
 from workers.finite import NonFinite
 from workers.requests import DataSource, Rung, TrialReport, TrialRequest, TrialState, TuningRecipe
+from workers.trainable import put_state
 from workers.trial import TrialRun, Worker, run_trial
 from workers.watchdog import TrialTimeout, Watchdog
 
@@ -54,7 +55,7 @@ def numbers(report):
 
 def untouched(worker):
     model = worker.session.loaded.model
-    state = worker.session.loaded.projector.state_dict()
+    state = worker.session.loaded.weights
     assert not any("forward" in vars(module) for module in model.modules())
     assert all(torch.equal(state[name], tensor) for name, tensor in worker.session.dense.items())
 
@@ -130,7 +131,7 @@ class TestTuning:
         real, saw_dense = climbing.evaluate, []
 
         def evaluate(loaded, prepared, *args):
-            state = loaded.projector.state_dict()
+            state = loaded.weights
             saw_dense.append(all(torch.equal(state[name], tensor) for name, tensor in session.dense.items()))
             return real(loaded, prepared, *args)
 
@@ -175,7 +176,7 @@ class TestTuning:
         judged(0.4, 0.5, 0.5)
         *_, last = run_trial(worker, make(artifacts=str(tmp_path), number=3), always).rungs
         session = worker.session
-        session.loaded.projector.load_state_dict(load_file(tmp_path / last.artifact))
+        put_state(session.loaded.weights, load_file(tmp_path / last.artifact))
         try:
             with climbing.apply_plan(session.loaded.model, Plan.parse("a..p")):
                 again = climbing.evaluate(session.loaded, session.split("search"), "exact_match")

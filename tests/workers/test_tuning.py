@@ -7,11 +7,12 @@ from spaces.plan import Plan
 from workers.apply_plan import apply_plan
 from workers.finite import NonFinite
 from workers.loading import load_model
-from workers.packing import IGNORED
+from workers.packed_forward import embed
 from workers.prepare import prepare
 from workers.requests import DataSource, TuningRecipe
 from workers.samples import load_samples
-from workers.tuning import Lessons, Tuning, answer_logits, copy_state, cosine
+from workers.trainable import copy_state, put_state
+from workers.tuning import Lessons, Tuning, cosine
 
 RECIPE = TuningRecipe(learning_rate=5e-3, images_per_step=3, questions_per_image=2)
 
@@ -23,9 +24,9 @@ def train(loaded):
 
 @pytest.fixture(autouse=True)
 def dense(loaded):
-    before = copy_state(loaded)
+    before = copy_state(loaded.weights)
     yield before
-    loaded.projector.load_state_dict(before)
+    put_state(loaded.weights, before)
 
 
 def tuned(loaded, train, *until, recipe=RECIPE, seed=0, plan="a..."):
@@ -35,7 +36,7 @@ def tuned(loaded, train, *until, recipe=RECIPE, seed=0, plan="a..."):
     with apply_plan(loaded.model, Plan.parse(plan)):
         for steps in until:
             tuning.until(steps)
-    return copy_state(loaded)
+    return copy_state(loaded.weights)
 
 
 def same(one, other):
@@ -66,24 +67,24 @@ def test_half_precision_learns_too(tiny_source):
     """Steps this small vanish in bfloat16 one by one; together they must not."""
     loaded = load_model(tiny_source.model_copy(update={"dtype": "bfloat16"}))
     train = prepare(loaded, load_samples(DataSource(name="tiny"), "train"))
-    before = copy_state(loaded)
+    before = copy_state(loaded.weights)
     after = tuned(loaded, train, 30, recipe=RECIPE.model_copy(update={"learning_rate": 2e-4}))
     moved = [(after[name] - before[name]).float().abs().max().item() for name in before]
-    assert after["linear_1.weight"].dtype == torch.bfloat16
+    assert after["model.multi_modal_projector.linear_1.weight"].dtype == torch.bfloat16
     assert min(moved) > 5e-4 and max(moved) < 30 * 2e-4
 
 
 def test_rung_by_rung_equals_in_one_go(loaded, train, dense):
     in_one_go = tuned(loaded, train, 9)
-    loaded.projector.load_state_dict(dense)
+    put_state(loaded.weights, dense)
     assert same(tuned(loaded, train, 2, 5, 9), in_one_go)
 
 
 def test_seed_decides_the_order(loaded, train, dense):
     one = tuned(loaded, train, 3, seed=1)
-    loaded.projector.load_state_dict(dense)
+    put_state(loaded.weights, dense)
     assert same(tuned(loaded, train, 3, seed=1), one)
-    loaded.projector.load_state_dict(dense)
+    put_state(loaded.weights, dense)
     assert not same(tuned(loaded, train, 3, seed=2), one)
 
 
@@ -101,7 +102,7 @@ def test_the_loss_is_that_of_every_answer_by_itself(loaded, train):
     for item in train.items:
         ids = torch.tensor([[*item.prompt, *item.answer]])
         with torch.no_grad():
-            embeddings = loaded.embed(ids, train.features[[item.image]])
+            embeddings = embed(loaded, ids, train.features[[item.image]])
             logits = loaded.model(inputs_embeds=embeddings).logits[0, len(item.prompt) - 1 : -1]
         total += torch.nn.functional.cross_entropy(logits, torch.tensor(item.answer), reduction="sum").item()
         count += len(item.answer)
@@ -117,12 +118,12 @@ def test_divergence_from_the_dense_model_is_zero_for_the_dense_model(loaded, tra
         assert Tuning(with_kl, 1)._loss(0).item() == pytest.approx(Tuning(without, 1)._loss(0).item(), abs=1e-6)
         with apply_plan(loaded.model, Plan.parse("a...")):
             assert Tuning(with_kl, 1)._loss(0).item() > Tuning(without, 1)._loss(0).item() + 0.01
-    assert len(with_kl.dense_logits(0)) == (with_kl.batch(0).labels != IGNORED).sum()
+    assert len(with_kl.dense_logits(0)) == len(with_kl.batch(0).targets)
 
 
 def test_a_loss_that_is_not_finite_is_an_error(loaded, train):
     with torch.no_grad():
-        next(loaded.projector.parameters()).fill_(float("nan"))
+        next(iter(loaded.weights.values())).fill_(float("nan"))
     with pytest.raises(NonFinite, match="loss must be finite"):
         tuned(loaded, train, 2, recipe=RECIPE)
 
@@ -136,5 +137,5 @@ def test_the_schedule():
 def test_logits_are_those_of_labeled_positions(loaded, train):
     lessons = Lessons(loaded, train, RECIPE, seed=0)
     with torch.no_grad():
-        logits = answer_logits(loaded, train, lessons.batch(0))
-    assert logits.shape == ((lessons.batch(0).labels != IGNORED).sum(), loaded.model.config.text_config.vocab_size)
+        logits = lessons.logits(0)
+    assert logits.shape == (len(lessons.batch(0).targets), loaded.model.config.text_config.vocab_size)

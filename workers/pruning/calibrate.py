@@ -7,7 +7,7 @@ layer after layer: so the norms serve every plan.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import ExitStack
 from typing import Any
 
@@ -20,14 +20,10 @@ from spaces.pruning import Calibration, Linears
 from spaces.scope import Group
 from workers.anatomy import anatomy_of
 from workers.loading import LoadedModel
-from workers.packing import PackedBatch, Tokenized, pack
-from workers.prepare import Prepared
+from workers.prepare import Lesson, Prepared
 from workers.pruning.inputs import Norms, layer_name
 from workers.pruning.linears import linears_of
 from workers.token_groups import CODES
-
-TOKENS_AT_ONCE = 8192
-"""Tokens in a batch, about."""
 
 
 def calibrate(loaded: LoadedModel, prepared: Prepared, num_samples: int, kinds: Collection[str] = ()) -> Norms:
@@ -44,22 +40,24 @@ def calibrate(loaded: LoadedModel, prepared: Prepared, num_samples: int, kinds: 
             raise unknown("kind of question", kind, sorted(known))
     chosen = [index for index, sample in enumerate(prepared.samples) if not kinds or sample.kind in kinds]
     order = np.random.default_rng(0).permutation(len(chosen))[:num_samples]
-    items = [prepared.items[chosen[place]] for place in order]
-    return norms_of(loaded, prepared.features, _batches(loaded, items))
+    drawn, at_once = [chosen[place] for place in order], prepared.sequences_at_once(loaded)
+    chunks = (drawn[start : start + at_once] for start in range(0, len(drawn), at_once))
+    return norms_of(loaded, prepared, (prepared.lesson(loaded, chunk, 1) for chunk in chunks))
 
 
 @torch.no_grad()
-def norms_of(loaded: LoadedModel, features: Tensor, batches: Iterator[PackedBatch] | Sequence[PackedBatch]) -> Norms:
-    """Norms over the tokens of these batches, padding aside; `features` is what their `images` point into."""
+def norms_of(loaded: LoadedModel, prepared: Prepared, lessons: Iterable[Lesson]) -> Norms:
+    """Norms over the tokens of these lessons, padding aside."""
     layers = _layers(loaded.model)
     sums = {name: torch.zeros(len(Calibration), each.in_features, dtype=torch.float64) for name, each in layers.items()}
     with ExitStack() as stack:
         watched = _Watched()
         for name, each in layers.items():
             stack.callback(each.register_forward_pre_hook(watched.hook(sums[name])).remove)
-        for batch in batches:
-            watched.look_at(batch, loaded.image_token)
-            loaded.read(batch, features)
+        stack.callback(loaded.decoder.register_forward_pre_hook(watched.next_pass).remove)
+        for lesson in lessons:
+            watched.passes = iter(prepared.rows(loaded, lesson))
+            prepared.answer_logits(loaded, lesson)
     return {
         mode: {name: total[place].sqrt().float().to(layers[name].weight.device) for name, total in sums.items()}
         for place, mode in enumerate(Calibration)
@@ -77,8 +75,12 @@ def _layers(model: nn.Module) -> dict[str, nn.Linear]:
 class _Watched:
     """Adds up the squares of what linear layers read. N tokens of the batch at hand that are no padding."""
 
-    def look_at(self, batch: PackedBatch, image_token: int) -> None:
-        real, groups = batch.segment.flatten() >= 0, batch.groups(image_token).flatten()
+    passes: Iterator[tuple[Tensor, Tensor]]
+    """The rows of the decoder's passes to come, as `Prepared.rows` says."""
+
+    def next_pass(self, decoder: nn.Module, args: Any) -> None:
+        """Learns which rows the pass that begins has."""
+        real, groups = (rows.flatten() for rows in next(self.passes))
         self._rows = real
         is_image = groups[real] == CODES[Group.VISUAL]
         counted = {
@@ -98,16 +100,3 @@ class _Watched:
             total.add_((self._counted @ read[self._rows].float().square()).to(total))
 
         return add
-
-
-def _batches(loaded: LoadedModel, items: Sequence[Tokenized]) -> Iterator[PackedBatch]:
-    longest = max(len(item.prompt) + len(item.answer) for item in items)
-    packs = pack(
-        items,
-        1,
-        with_answers=True,
-        image_token=loaded.image_token,
-        pad_token=loaded.pad_token,
-        batch_size=max(1, TOKENS_AT_ONCE // longest),
-    )
-    return (batch.to(loaded.device) for batch in packs)

@@ -18,6 +18,7 @@ from workers.export.request import ExportRequest
 from workers.export.route import ExportError
 from workers.export.write import export
 from workers.requests import DataSource, Rung, TrialRequest
+from workers.trainable import put_state
 
 FILES = {
     "README.md", "chat_template.jinja", "config.json", "generation_config.json", "model.safetensors", "plan.json",
@@ -47,7 +48,7 @@ def silent(_: str) -> None:
 def tuned(loaded, tmp_path_factory):
     """A mapping module unlike the dense one."""
     file = tmp_path_factory.mktemp("artifacts") / "tuned.safetensors"
-    save_file({name: (tensor * 0.5).contiguous() for name, tensor in loaded.projector.state_dict().items()}, file)
+    save_file({name: (tensor * 0.5).contiguous() for name, tensor in loaded.weights.items()}, file)
     return file
 
 
@@ -61,6 +62,7 @@ def exports(tiny_source, tuned, tmp_path_factory):
         "packed": request(tiny_source, "fa.b", mapping_module=str(tuned), timings=timings),
         "zeroed": request(tiny_source, ".a..", timings=timings),
         "remote": request(tiny_source, "pavbb", timings=timings),
+        "sparse": request(tiny_source, "{w50}..b.", mapping_module=str(tuned), timings=timings),
     }
     export(requests, folder / "first", say=silent)
     export({name: requests[name] for name in ("packed", "remote")}, folder / "second", say=silent)
@@ -72,7 +74,7 @@ def record(folder):
 
 
 class TestFolder:
-    @pytest.mark.parametrize("name", ["packed", "zeroed", "remote"])
+    @pytest.mark.parametrize("name", ["packed", "zeroed", "remote", "sparse"])
     def test_has_what_hugging_face_users_expect(self, exports, name):
         more = {f"{module}.py" for module in BUNDLE} if name == "remote" else set()
         assert {path.name for path in (exports / "first" / name).iterdir()} == FILES | more
@@ -110,6 +112,10 @@ class TestFolder:
             sizes, flops = each["measured"]["parameters"], each["measured"]["flops_of_one_answer"]
             assert 4 * sizes["exported"] == each["costs"]["parameter_bytes"]
             assert flops["exported"] < flops["dense"]
+        sparse = record(exports / "first" / "sparse")
+        assert sparse["badges"] == ["transformers", "sparse kernels needed"]
+        assert sparse["checked"]["logits_bit_equal"]
+        assert sparse["costs"]["sparse_flops"] < sparse["costs"]["flops"]
         assert zeroed["measured"]["parameters"]["exported"] == zeroed["measured"]["parameters"]["dense"]
 
     def test_card_says_how_to_load_and_where_it_runs(self, exports):
@@ -128,14 +134,14 @@ class TestFolder:
         folder = exports / "first" / name
         model, processor = load_exported(folder)
         assert type(processor) is type(loaded.processor)
-        dense = {key: tensor.clone() for key, tensor in loaded.projector.state_dict().items()}
+        dense = {key: tensor.clone() for key, tensor in loaded.weights.items()}
         if name == "packed":
-            loaded.projector.load_state_dict(load_file(tuned))
+            put_state(loaded.weights, load_file(tuned))
         try:
             with torch.no_grad(), apply_plan(loaded.model, Plan.parse(record(folder)["plan"])):
                 want = loaded.model(**inputs()).logits
         finally:
-            loaded.projector.load_state_dict(dense)
+            put_state(loaded.weights, dense)
         with torch.no_grad():
             assert torch.equal(model(**inputs()).logits, want)
 
@@ -157,8 +163,8 @@ class TestMismatch:
     def test_fails_loudly_and_leaves_nothing(self, tiny_source, tmp_path, monkeypatch, break_it, told):
         build = writing.build
 
-        def broken(loaded, route):
-            model = build(loaded, route)
+        def broken(*given):
+            model = build(*given)
             model.load_state_dict({name: tensor.clone() for name, tensor in model.state_dict().items()}, assign=True)
             break_it(model)
             return model

@@ -51,7 +51,7 @@ def whole(source):
 def exports(source, whole, tmp_path_factory):
     folder = tmp_path_factory.mktemp("exports")
     tuned = folder / "tuned.safetensors"
-    save_file({name: (tensor * 0.5).contiguous() for name, tensor in whole.projector.state_dict().items()}, tuned)
+    save_file({name: (tensor * 0.5).contiguous() for name, tensor in whole.weights.items()}, tuned)
     requests = {
         name: request(source, plan, form="nemotron-nas", mapping_module=str(tuned)) for name, plan in PLANS.items()
     }

@@ -5,6 +5,7 @@ import torch
 
 from spaces.pruning import Calibration
 from tests.workers.tiny import IMAGE_TOKEN
+from workers.packed_forward import embed
 from workers.packing import PackedBatch, pack
 from workers.pruning.calibrate import calibrate, norms_of
 
@@ -23,7 +24,7 @@ def one_by_one(loaded, prepared, items, name):
     hook = layer.register_forward_hook(lambda _, args, __: read.append(args[0][0].double()))
     for item in items:
         ids = torch.tensor([[*item.prompt, *item.answer[:-1]]])
-        embeddings = loaded.embed(ids, prepared.features[[item.image]])
+        embeddings = embed(loaded, ids, prepared.features[[item.image]])
         loaded.model.model.language_model(inputs_embeds=embeddings, use_cache=False)
         kinds.append(ids[0] == IMAGE_TOKEN)
     hook.remove()
@@ -52,7 +53,7 @@ def batches(loaded, items):
 @pytest.mark.parametrize("name", LAYERS)
 def test_equal_the_norms_of_samples_one_by_one(loaded, prepared, name):
     items = prepared.items[:5]
-    found = norms_of(loaded, prepared.features, batches(loaded, items))
+    found = norms_of(loaded, prepared, batches(loaded, items))
     with torch.no_grad():
         expected = one_by_one(loaded, prepared, items, name)
     for mode in Calibration:
@@ -63,8 +64,8 @@ def test_equal_the_norms_of_samples_one_by_one(loaded, prepared, name):
 def test_padding_changes_nothing(loaded, prepared):
     (batch,) = batches(loaded, prepared.items[:6])
     assert (batch.segment < 0).any()
-    plain = norms_of(loaded, prepared.features, [batch])
-    more = norms_of(loaded, prepared.features, [padded(batch, 40, loaded.pad_token)])
+    plain = norms_of(loaded, prepared, [batch])
+    more = norms_of(loaded, prepared, [padded(batch, 40, loaded.pad_token)])
     for mode in Calibration:
         for name, norms in plain[mode].items():
             torch.testing.assert_close(more[mode][name], norms, rtol=1e-5, atol=1e-6)
