@@ -13,8 +13,9 @@ from spaces.pruning import FULL, Calibration, Linears, Method, Pruning
 from spaces.scope import Group
 from spaces.spaces import Space
 
-Codes = NDArray[np.int16]
-"""(N, blocks)."""
+CODE = np.int16
+Codes = NDArray[CODE]
+"""(N, blocks). Rows are compared by their bytes: all are of this type."""
 
 
 class Coding:
@@ -34,9 +35,9 @@ class Coding:
     def encode(self, plans: Iterable[Plan]) -> Codes:
         """(N, L)."""
         rows = [[places[level] for places, level in zip(self._places, choices_of(plan), strict=True)] for plan in plans]
-        return np.array(rows, dtype=np.int16).reshape(-1, len(self.choices))
+        return np.array(rows, dtype=CODE).reshape(-1, len(self.choices))
 
-    def decode(self, code: NDArray[np.int16]) -> Plan:
+    def decode(self, code: NDArray[CODE]) -> Plan:
         """The plan of one row."""
         return plan_of([levels[place] for levels, place in zip(self.choices, code, strict=True)])
 
