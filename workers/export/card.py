@@ -83,7 +83,7 @@ def write_card(folder: Path, record: dict[str, Any], drawing: Sequence[str]) -> 
         blocks=len(record["plan_json"]["blocks"]),
         layers=len(record["layers"]),
         tuned=", the projector was briefly re-tuned" if record.get("tuned") else ", and so is the projector",
-        badge=record["badge"],
+        badge=", ".join(record["badges"]),
         notes="".join(f" {note[0].upper()}{note[1:]}." for note in record["notes"]),
         drawing="\n".join([record["plan"], *drawing]),
         table=_table(record),
@@ -108,9 +108,12 @@ def _named(base: dict[str, Any]) -> str:
 
 def _table(record: dict[str, Any]) -> str:
     measured, metrics = record["measured"], record.get("metrics", {})
-    dense = metrics.get("dense") or {}
+    dense, checked = metrics.get("dense") or {}, record["checked"]
+    # A search that scores likelihoods has no number of the dense model for generated answers.
+    same = checked["metric"] == record.get("metric", checked["metric"])
+    measure = "accuracy" if same else checked["metric"].replace("_", " ")
     rows = [
-        (f"accuracy, {record['checked']['questions']} test questions", _accuracy(record["checked"]), _test(dense)),
+        (f"{measure}, {checked['questions']} test questions", _accuracy(checked), _test(dense) if same else ""),
         ("accuracy in the search, test", _test(metrics), _test(dense)),
         ("accuracy in the search, search split", _search(metrics), _search(dense)),
         ("FLOPs of the workload, share of dense", f"{record['costs']['flops_ratio']:.4f}", "1"),

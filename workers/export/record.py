@@ -31,6 +31,7 @@ def record_of(
         "plan_json": json.loads(plan.to_json()),
         "digest": plan.digest,
         "badge": str(route.badge),
+        "badges": list(map(str, route.badges)),
         "notes": list(route.notes),
         "base_model": base_model(request),
         "kept_blocks": list(route.kept_blocks),
@@ -61,6 +62,7 @@ def _checked(reference: Reference, checked: Checked) -> dict[str, Any]:
     """Answers of the reloaded folder, and how they compare to those of the in-search model."""
     return {
         "split": "test",
+        "metric": reference.metric,
         "questions": len(checked.scores),
         "accuracy": sum(checked.scores) / len(checked.scores),
         "interval": bootstrap_interval(checked.scores),
