@@ -120,7 +120,7 @@ class Controller:
         """Stores a finished rung and says whether the trial goes on to its next one."""
         if not math.isfinite(report.accuracy):
             return False
-        self._results.add_rung(job.number, report)
+        self._results.add_rung(job.number, report, self.history.record(job.number).flops_ratio)
         if job.phase is Phase.TEST:
             self.history.set_tested(job.number)
             return True

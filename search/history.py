@@ -56,7 +56,7 @@ class History:
             plan=row.plan,
             origin=row.attributes["origin"],
             probe=row.attributes.get("probe", False),
-            flops_ratio=self._problem.costs(row.plan).flops_ratio,
+            flops_ratio=self._problem.ratio(row.plan),
             state=row.state,
         )
         if stored:
@@ -81,7 +81,7 @@ class History:
 
     def add(self, number: int, plan: Plan, origin: str, probe: bool) -> None:
         """A trial that starts."""
-        self._insert(Record(number, plan, origin, probe, self._problem.costs(plan).flops_ratio))
+        self._insert(Record(number, plan, origin, probe, self._problem.ratio(plan)))
 
     def record(self, number: int) -> Record:
         """One trial by its number."""

@@ -21,7 +21,10 @@ def _data(help: str, *names: str) -> Any:
 @app.command()
 def run(
     budget: Annotated[int | None, typer.Option(help="Trials in all, baselines and scan included. [200]")] = None,
-    space: Annotated[str | None, typer.Option(help="interval, blocks, layers or scoped. [layers]")] = None,
+    space: Annotated[str | None, typer.Option(help="interval, blocks, layers, scoped or full. [layers]")] = None,
+    prunings: Annotated[str | None, typer.Option(help="What space full may prune by, e.g. ffn50,h50,w50/ffn.")] = None,
+    masks: Annotated[Path | None, typer.Option(help="Mask file that the pruning `saved` uses.")] = None,
+    minimize: Annotated[str | None, typer.Option(help="flops, or sparse_flops: without zero weights. [flops]")] = None,
     strategy: Annotated[str | None, typer.Option(help="One of search/strategies/. [evolution]")] = None,
     model: Annotated[str | None, typer.Option(help="embedded, a hub id, or a local folder. [embedded]")] = None,
     dataset: Annotated[str | None, _data("embedded, a hub id, or a local folder. [embedded]")] = None,
@@ -81,6 +84,8 @@ def run(
 
     given = {
         "budget": budget, "space": space, "strategy": strategy, "out": out, "storage": storage, "seed": seed,
+        "prunings": prunings.split(",") if prunings else None, "minimize": minimize,
+        "model.masks": str(masks) if masks else None,
         "workers": workers, "ray_address": ray_address, "gpus_per_trial": gpus_per_trial, "metric": metric,
         "max_flops": max_flops, "time_limit": time_limit, "threads": threads,
         "model.name": model, "model.revision": revision, "model.dtype": dtype, "model.device": device,

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -33,13 +33,17 @@ class Settings(BaseModel):
     budget: int = Field(200, ge=1)
     """Trials, baselines and sensitivity scan included. One row of the study is one unit, for ever."""
     space: Annotated[str, known("space", SPACES)] = "layers"
-    """What may be chosen per block: `interval`, `blocks` or `layers`."""
+    """What may be chosen per block: `interval`, `blocks`, `layers`, `scoped` or `full`."""
     strategy: Annotated[str, known("strategy", STRATEGIES)] = "evolution"
     """Who proposes plans: see `search.strategies`."""
     model: ModelSource = ModelSource()
     dataset: DataSource = DataSource()
     metric: Annotated[str | None, known("metric", METRICS)] = None
     """None is the one usual for the data; `Problem.resolve` says which."""
+    prunings: tuple[str, ...] | None = None
+    """What space `full` may prune blocks by (`spaces.pruning_forms`); None is its own choice."""
+    minimize: Literal["flops", "sparse_flops"] = "flops"
+    """The cost beside accuracy. Sparse FLOPs leave out weights that are zero: real with sparse kernels only."""
     warm_start: tuple[str, ...] = ()
     """Plans to try first: folders or database URLs of runs, files of EvoPress or LLM-Drop. See `search.warm_start`."""
     max_flops: float | None = Field(None, gt=0, le=1)
