@@ -26,6 +26,7 @@ class ProductSpace:
     def __init__(
         self, name: str, num_blocks: int, levels: tuple[Block, ...], kinds: tuple[BlockKind, ...] = ()
     ) -> None:
+        check_definition(name, num_blocks, levels)
         self.name = name
         self.num_blocks = num_blocks
         self.kinds = kinds
