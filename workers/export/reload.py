@@ -73,7 +73,9 @@ def generate(
         pad_token_id=pad,
         **options,
     )
-    return ids[:, inputs["input_ids"].shape[1] :]
+    prompt = inputs["input_ids"]
+    given = ids[:, : prompt.shape[1]]
+    return ids[:, prompt.shape[1] :] if torch.equal(given, prompt) else ids  # families with a Q-Former give no prompt
 
 
 def _cast(model: Any, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -188,6 +190,7 @@ def _count(parts: list[Any]) -> int:
 def _flops(model: Any, inputs: dict[str, Tensor], asked: dict[str, Any]) -> int:
     """FLOPs of answering one real question, as torch counts them; under eager attention, which it counts fully."""
     model.set_attn_implementation("eager")
+    model.requires_grad_(False)  # the counter hooks into gradients where parameters take some
     tokens = asked["max_new_tokens"]
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         generate(model, inputs, asked["pad"], tokens, tokens)
