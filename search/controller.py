@@ -195,7 +195,9 @@ class Controller:
         self._study.note(number, trial_note(observation, reason, self._problem.costs(observation.plan)))
         if state is TrialState.COMPLETE:
             assert observation.point is not None
-            self._study.complete(number, observation.point)
+            accuracy, plan = observation.point[0], observation.plan
+            violations = {**self._problem.violations(plan), **self._problem.falls_short(accuracy)}
+            self._study.complete(number, observation.point, violations)
         elif state is TrialState.PRUNED:
             self._study.prune(number)
         else:

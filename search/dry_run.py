@@ -30,7 +30,7 @@ def describe(settings: Settings, problem: Problem) -> None:
         "workload": _workload(problem),
         "dense FLOPs": f"{dense.flops:.4g} a question ({_ledger(problem)})",
         "space": f"{settings.space}: {_size(problem.space.size)} plans, {_range(problem)}",
-        "limits": ", ".join(f"{limit.name} {limit.bound:g}" for limit in problem.limits) or "none",
+        "limits": _limits(problem),
         "strategy": f"{settings.strategy}, {settings.budget} trials, seed {settings.seed}",
         "rungs": " > ".join(
             f"{rung.tuning_steps} tuning steps, {rung.questions or 'all'} questions" for rung in settings.rungs
@@ -65,6 +65,15 @@ def _rows(problem: Problem) -> str:
         f"{split} {rows}" + (f" ({skipped[split]} without a readable image left out)" if skipped[split] else "")
         for split, rows in problem.data["rows"].items()
     )
+
+
+def _limits(problem: Problem) -> str:
+    limits = [f"{limit.name} {limit.bound:g}" for limit in problem.limits]
+    if (least := problem.settings.min_accuracy) is not None:
+        limits.append(f"--min-accuracy {least:g} (once it is measured)")
+    if problem.settings.focus:
+        limits.append("effort goes to {:g} to {:g} of the FLOPs".format(*problem.settings.focus))
+    return ", ".join(limits) or "none"
 
 
 def _warm_start(problem: Problem) -> str:

@@ -11,7 +11,7 @@ from objectives.flops import Costs, costs, flops
 from objectives.sparsity import kept_weights, zero_flops
 from objectives.workload import Workload
 from search.settings import Settings
-from search.strategies.strategy import Task
+from search.strategies.strategy import Focus, Task
 from search.warm_start import warm_start
 from spaces.constraints import Limit, check_reachable, is_feasible
 from spaces.plan import Plan
@@ -92,7 +92,17 @@ class Problem:
             keep_fraction=self.settings.keep_fraction,
             seed=self.settings.seed,
             first=self.first,
+            focus=self._focus(),
         )
+
+    def _focus(self) -> Focus:
+        low, high = self.settings.focus or (0.0, 1.0)
+        return Focus(self.settings.min_accuracy or 0.0, low, high)
+
+    def falls_short(self, accuracy: float) -> dict[str, float]:
+        """Per limit on what is measured how far a trial breaks it; at most 0 where it is kept."""
+        least = self.settings.min_accuracy
+        return {} if least is None else {"--min-accuracy": least - accuracy}
 
     def request(self, number: int | None, plan: Plan) -> TrialRequest:
         """The request that runs a plan with the search's settings."""

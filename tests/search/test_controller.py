@@ -113,6 +113,24 @@ def test_only_full_trials_enter_the_front(tmp_path: Path) -> None:
     assert all(r.trial.state == "pruned" for r in records if r.trial.origin.startswith("scan"))
 
 
+def test_plans_below_the_accuracy_asked_for_are_measured_and_do_not_count(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path / "run", budget=60, min_accuracy=0.6, strategy="guided")
+    records = search(settings)
+    full = {r.trial.number: r.on("search")[-1].accuracy for r in records if r.trial.state == "complete"}
+    short = {number for number, accuracy in full.items() if accuracy < 0.6}
+    assert short and short < set(full)
+    results = open_results(settings.run_folder, None)
+    summary = summarize(results)
+    results.close()
+    assert summary["front"]
+    assert not short & {trial["number"] for trial in summary["front"]}
+    assert not short & {record.trial.number for record in records if record.on("test")}
+    study = optuna.load_study(study_name="run", storage=settings.storage_url)
+    broken = {trial.number for trial in study.trials if trial.system_attrs.get("constraints", [0.0])[0] > 0}
+    assert broken == short
+    assert not short & {trial.number for trial in study.best_trials}
+
+
 def test_guided_is_ahead_of_evolution_and_that_of_random_here(tmp_path: Path) -> None:
     volumes = {}
     for strategy in ("random", "evolution", "guided"):
