@@ -3,7 +3,8 @@
 Outside of the decoder, the LM head and the token embeddings, a vision part is made of stacks of residual blocks (the
 tower, a Q-Former, a resampler) and of what stands between and after them. What the decoder reads of an image is
 differentiated with the output of every such block cut off from the graph: what still gets a gradient stands after the
-last stack. That is the mapping module, whatever it is called. Where nothing with a matrix stands there, the last stack belongs to it.
+last stack. That is the mapping module, whatever it is called. Where nothing with a matrix stands there, the last stack
+belongs to it.
 """
 
 from __future__ import annotations

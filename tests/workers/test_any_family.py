@@ -128,15 +128,15 @@ def test_the_frozen_vision_tower_runs_once_an_image(family):
 
 
 def test_replayed_logits_are_those_of_the_pictures(family):
-    """Against the model's own forward on the pictures, for images that no proof was made with."""
+    """Against the model's own forward on the pictures, for images that no proof was made with; two ask about one."""
     loaded, samples = model_of(family), hub_samples("train")
-    chosen = [0, 4, 7]
+    chosen = [0, 2, 4, 7]
     prepared = PlainSplit(loaded, samples)
     inputs = loaded.asker.inputs([samples[i].question for i in chosen], [samples[i].image for i in chosen])
     with torch.no_grad():
         plain = loaded.model(**on_device(inputs, loaded.device, loaded.model.dtype)).logits[:, -1]
         first = prepared.answer_logits(
-            loaded, replace(prepared.lesson(loaded, chosen, 1), answers=torch.ones(3, 1).long())
+            loaded, replace(prepared.lesson(loaded, chosen, 1), answers=torch.ones(4, 1).long())
         )
     torch.testing.assert_close(first, plain, rtol=1e-3, atol=1e-3)
 
@@ -223,6 +223,18 @@ def test_non_finite_logits_are_an_error(value):
 class TestPacking:
     def test_only_where_it_is_exact(self):
         assert {family for family in KINDS if packing_is_exact(model_of(family))} == {"llava"}
+
+    def test_it_is_a_matter_of_what_the_model_does(self):
+        """One picture one tile: then another family is packed too. All blocks see all tokens, images both ways: not."""
+        kind, whole = hub_processor("idefics3"), {"layer_types": ["full_attention"] * 4}
+        kind.image_processor.do_image_splitting = False
+        loaded = assemble(hub_model("idefics3"), Asker(kind, None))
+        prepared = prepare(loaded, hub_samples("search"))
+        assert isinstance(prepared, PackedSplit)
+        with apply_plan(loaded.model, Plan.parse("bvagfp")):
+            answers = prepared.answer_ids(loaded, 18)
+            assert [answers[i] for i in (0, 4, 17)] == [generated(loaded, prepared, i)[0] for i in (0, 4, 17)]
+        assert not packing_is_exact(assemble(hub_model("gemma3", **whole), asker("gemma3")))
 
     def test_packed_and_plain_agree(self):
         loaded, samples = model_of("llava"), hub_samples("search")
