@@ -41,7 +41,7 @@ PICTURED = 200
 """The budget whose runs are drawn."""
 FLOPS = np.linspace(0.05, 1.0, 77)
 """Where attained accuracies are compared."""
-SLOW = {"gp": (2, 25), "additive": (3, 200), "tpe": (3, 200), "nsga2": (3, 200)}
+SLOW = {"gp": (2, 25), "additive": (3, 200), "tpe": (3, 200), "nsga2": (3, 200), "bandit": (5, 200)}
 """Strategies that take long for a proposal: seeds and largest budget they are run with."""
 TRIAL_SECONDS = 0.55
 """What a trial of the dense model takes: 512 questions, one thread of an x86-64 machine that did little else."""

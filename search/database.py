@@ -9,7 +9,19 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import JSON, Engine, ForeignKey, Index, String, Text, UniqueConstraint, create_engine, event
+from sqlalchemy import (
+    JSON,
+    Engine,
+    ForeignKey,
+    Index,
+    String,
+    Text,
+    UniqueConstraint,
+    create_engine,
+    event,
+    func,
+    select,
+)
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
@@ -153,6 +165,23 @@ def _sqlite_pragmas(connection: Any, _record: Any) -> None:
         cursor.execute("PRAGMA synchronous=NORMAL")
         cursor.execute("PRAGMA foreign_keys=ON")
         cursor.close()
+
+
+@contextmanager
+def held_by_server(url: str, key: int) -> Iterator[bool]:
+    """Whether a PostgreSQL server gave us its advisory lock of that 64-bit key, held inside the `with`.
+
+    Always true on SQLite, which has no server.
+    """
+    engine = open_engine(url)
+    try:
+        if engine.dialect.name != "postgresql":
+            yield True
+            return
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            yield bool(connection.scalar(select(func.pg_try_advisory_lock(key))))
+    finally:
+        engine.dispose()
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from search.problem import Problem
 from search.proposer import pick_baselines
 from search.settings import Settings
 from search.terminal import console
+from search.warm_start import SHARE
 from spaces.plan import Plan
 
 #: A backward pass costs about twice its forward pass.
@@ -33,7 +34,12 @@ def describe(settings: Settings, problem: Problem) -> None:
         "rungs": " > ".join(
             f"{rung.tuning_steps} tuning steps, {rung.questions or 'all'} questions" for rung in settings.rungs
         ),
-        "baselines": ", ".join(p.origin.removeprefix("baseline ") for p in pick_baselines(problem.task())),
+        "warm start": _warm_start(problem),
+        "baselines": ", ".join(
+            p.origin.removeprefix("baseline ")
+            for p in pick_baselines(problem.task())
+            if p.origin.startswith("baseline ")
+        ),
         "workers": f"{settings.workers} on Ray Tune" if settings.on_ray else "this process",
         "run": f"{settings.run_folder}",
         "storage": settings.storage_url,
@@ -58,6 +64,14 @@ def _rows(problem: Problem) -> str:
         f"{split} {rows}" + (f" ({skipped[split]} without a readable image left out)" if skipped[split] else "")
         for split, rows in problem.data["rows"].items()
     )
+
+
+def _warm_start(problem: Problem) -> str:
+    if not problem.first:
+        return "none"
+    room = int(problem.settings.budget * SHARE)
+    sources = ", ".join(problem.settings.warm_start)
+    return f"{len(problem.first)} plans of {sources} (at most {SHARE:.0%} of the budget: {room})"
 
 
 def _ledger(problem: Problem) -> str:

@@ -11,6 +11,7 @@ from objectives.flops import Costs, costs
 from objectives.workload import Workload
 from search.settings import Settings
 from search.strategies.strategy import Task
+from search.warm_start import warm_start
 from spaces.constraints import Limit, check_reachable, is_feasible
 from spaces.plan import Plan
 from spaces.shape import ModelShape
@@ -34,6 +35,8 @@ class Problem:
     limits: tuple[Limit, ...] = field(default=())
     data: Mapping[str, Any] = field(default_factory=dict)
     """What was read of the data set: task, metric, columns, and rows and skipped rows by split."""
+    first: tuple[tuple[str, Plan], ...] = ()
+    """Origin and plan of every warm start."""
 
     @classmethod
     def resolve(cls, settings: Settings) -> "Problem":
@@ -54,11 +57,11 @@ class Problem:
         marks = {"model": fingerprint_model(settings.model), "data set": fingerprint_samples(samples)}
         data = _describe_data(splits, settings.metric)
         problem = cls(settings, shape, workload, space, marks, data=data)
-        if settings.max_flops is None:
-            return problem
-        limit = Limit("--max-flops", settings.max_flops, lambda plan: problem.costs(plan).flops_ratio)
-        check_reachable(space, [limit])
-        return replace(problem, limits=(limit,))
+        if settings.max_flops is not None:
+            limit = Limit("--max-flops", settings.max_flops, lambda plan: problem.costs(plan).flops_ratio)
+            check_reachable(space, [limit])
+            problem = replace(problem, limits=(limit,))
+        return replace(problem, first=warm_start(settings.warm_start, problem.task()))
 
     def costs(self, plan: Plan) -> Costs:
         """All costs of a plan for the workload at hand."""
@@ -81,6 +84,7 @@ class Problem:
             limits=self.limits,
             keep_fraction=self.settings.keep_fraction,
             seed=self.settings.seed,
+            first=self.first,
         )
 
     def request(self, number: int | None, plan: Plan) -> TrialRequest:

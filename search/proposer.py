@@ -1,4 +1,4 @@
-"""Which plan is tried next: hand-made patterns first, then what the strategy asks for, never a plan twice.
+"""Which plan is tried next: what is known from outside first, then what the strategy asks for, never a plan twice.
 
 Knows no database and runs no model, so that the same rules serve a search and a replay of recorded results.
 """
@@ -70,8 +70,8 @@ class Proposer:
 
 
 def pick_baselines(task: Task) -> list[Proposal]:
-    """The hand-made patterns that every search tries first; dense always, the others as far as a share of the budget
-    reaches, spread over their FLOPs."""
+    """What every search tries first: the dense plan, warm starts, then hand-made patterns as far as a share of the
+    budget reaches, spread over their FLOPs."""
     dense, *others = [
         Proposal(plan, f"baseline {name}")
         for name, plan in baselines(task.space).items()
@@ -82,4 +82,4 @@ def pick_baselines(task: Task) -> list[Proposal]:
         others.sort(key=lambda proposal: task.flops_ratio(proposal.plan))
         step = len(others) / room if room else 0
         others = [others[int(index * step)] for index in range(room)]
-    return [dense, *others]
+    return [dense, *(Proposal(plan, origin) for origin, plan in task.first), *others]

@@ -63,6 +63,9 @@ def run(
         str | None, typer.Option(help="mapping, lora:r=8,alpha=16 or globs of weights. [mapping]")
     ] = None,
     callbacks: Annotated[str | None, typer.Option(help="Ray Tune callbacks: tensorboard,wandb,mlflow.")] = None,
+    warm_start: Annotated[
+        list[str] | None, typer.Option(help="Plans to try first: a run's folder or URL, an EvoPress or LLM-Drop file.")
+    ] = None,
     config: Annotated[Path | None, typer.Option(help="YAML file of settings; the command line wins.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen, create nothing.")] = False,
 ) -> None:
@@ -78,7 +81,7 @@ def run(
         "max_flops": max_flops, "time_limit": time_limit, "threads": threads,
         "model.name": model, "model.revision": revision, "model.dtype": dtype, "model.device": device,
         "model.attn_implementation": attn_implementation, "model.trust_remote_code": trust_remote_code,
-        "model.trainable": trainable,
+"model.trainable": trainable, "warm_start": warm_start or None,
         "rungs": rungs, "callbacks": callbacks.split(",") if callbacks else None,
         "dataset.name": dataset, "dataset.config": dataset_config, "dataset.revision": dataset_revision,
         "dataset.image_column": image_column, "dataset.question_column": question_column,

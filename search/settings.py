@@ -40,6 +40,8 @@ class Settings(BaseModel):
     dataset: DataSource = DataSource()
     metric: Annotated[str | None, known("metric", METRICS)] = None
     """None is the one usual for the data; `Problem.resolve` says which."""
+    warm_start: tuple[str, ...] = ()
+    """Plans to try first: folders or database URLs of runs, files of EvoPress or LLM-Drop. See `search.warm_start`."""
     max_flops: float | None = Field(None, gt=0, le=1)
     """Upper limit on FLOPs as a share of the dense model's."""
     rungs: tuple[Rung, ...] = (

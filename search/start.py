@@ -11,7 +11,7 @@ from sqlalchemy.engine import make_url
 
 from search.controller import Controller
 from search.database import StorageError, open_engine
-from search.lock import run_lock
+from search.lock import name_lock, run_lock
 from search.problem import Problem
 from search.results import Results
 from search.settings import Settings, SettingsError
@@ -32,7 +32,7 @@ def open_run(settings: Settings, problem: Problem) -> Iterator[Controller]:
     _check_writable(folder, "--out")
     database = _check_storage(url)
     _create([folder, *([database.parent] if database else [])])
-    with run_lock(folder):
+    with run_lock(folder), name_lock(url, folder.name):
         origin = {**problem.describe(), **_origin()}
         results = Results.create(url, folder.name, _stored(settings), origin)
         _check_same_search(settings, problem, results)

@@ -25,6 +25,8 @@ class Task:
     """For strategies that must draw the same numbers at every ask."""
     keep_fraction: float = 1.0
     """Share of the trials at a rung that goes on to the next, see `search.promotion`."""
+    first: tuple[tuple[str, Plan], ...] = ()
+    """Origin and plan of what is tried right after the dense plan: warm starts."""
 
     def feasible(self, plan: Plan) -> bool:
         """Whether a plan keeps every limit."""

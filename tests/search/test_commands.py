@@ -142,6 +142,7 @@ def test_a_stopped_run_goes_on_with_every_trial_once(tmp_path: Path, how: signal
 BAD = [
     (["--space", "layer"], "did you mean 'layers'"),
     (["--strategy", "evolutoin"], "did you mean 'evolution'"),
+    (["--warm-start", "runs/gone"], "--warm-start must be the folder of a run"),
     (["--model", "empty"], "config.json"),
     (["--budget", "0"], "got 0"),
     (["--budget", "-1"], "got -1"),

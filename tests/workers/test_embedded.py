@@ -11,8 +11,8 @@ import torch
 from transformers import AutoModelForImageTextToText, AutoProcessor, LlavaForConditionalGeneration
 
 from workers.embedded import NUM_IMAGES, embedded_path, embedded_samples, recipe
+from workers.embedded.curriculum import Curriculum, to_pixels
 from workers.embedded.digits import CELLS, COLORS, SPLIT_SIZES, draw_scene, handwriting, render, split_rows
-from workers.embedded.lessons import Lessons, to_pixels
 from workers.embedded.network import build_model, read, see, unfold
 from workers.embedded.questions import KINDS
 from workers.embedded.recipe import Recipe, Schedule, Stage, fit
@@ -135,21 +135,21 @@ def test_every_word_is_known(loaded):
 
 def test_training_prompts_and_pixels_are_those_of_the_processor(loaded):
     samples = embedded_samples("tune")[:16]
-    lessons = Lessons(loaded.processor, loaded.model.config.image_seq_length)
+    curriculum = Curriculum(loaded.processor, loaded.model.config.image_seq_length)
     prepared = prepare(loaded, samples)
     for item, sample in zip(prepared.items, samples, strict=True):
-        assert lessons.tokenized(item.image, sample.question, sample.answers[0]) == item
+        assert curriculum.tokenized(item.image, sample.question, sample.answers[0]) == item
     inputs = loaded.processor(images=[samples[0].image], text=["<image>"], return_tensors="pt")
     torch.testing.assert_close(to_pixels(np.asarray(samples[0].image)[None]), inputs["pixel_values"])
 
 
 def test_the_lean_forward_is_the_forward_of_transformers(loaded):
     samples = embedded_samples("tune")[:8]
-    lessons = Lessons(loaded.processor, loaded.model.config.image_seq_length)
-    pixels, (batch,) = lessons.exam(samples)
+    curriculum = Curriculum(loaded.processor, loaded.model.config.image_seq_length)
+    pixels, (batch,) = curriculum.exam(samples)
     with torch.no_grad():
         logits = read(loaded.model, see(loaded.model, pixels), batch)
-        item = lessons.tokenized(0, samples[0].question, samples[0].answers[0])
+        item = curriculum.tokenized(0, samples[0].question, samples[0].answers[0])
         plain = loaded.model(input_ids=torch.tensor([item.prompt]), pixel_values=pixels).logits[0, -1]
     torch.testing.assert_close(logits[0], plain, rtol=1e-4, atol=1e-4)
 

@@ -26,9 +26,9 @@ from torch import Tensor, nn
 from transformers import LlavaForConditionalGeneration, LlavaProcessor
 
 from workers.embedded import embedded_samples
+from workers.embedded.curriculum import Curriculum, draw_images
 from workers.embedded.digits import CELLS, COLORS, IMAGE_SIZE, Scene
 from workers.embedded.exams import accuracy_by_kind, grade
-from workers.embedded.lessons import Lessons, draw_images
 from workers.embedded.network import build_model, read, see, unfold
 from workers.embedded.questions import KINDS
 from workers.embedded.words import PATCH_SIZE, build_processor
@@ -74,9 +74,9 @@ class Recipe:
         self.processor = build_processor()
         torch.manual_seed(seed)
         self.model = build_model(len(UNFOLDED), self.processor)
-        self.lessons = Lessons(self.processor, self.model.config.image_seq_length)
+        self.curriculum = Curriculum(self.processor, self.model.config.image_seq_length)
         self.tune = embedded_samples("tune")
-        self.tune_pixels, self.tune_batches = self.lessons.exam(self.tune)
+        self.tune_pixels, self.tune_batches = self.curriculum.exam(self.tune)
 
     def run(self) -> None:
         """All stages, each skipped when its result is already there; then the checkpoint, in float16."""
@@ -129,7 +129,7 @@ class Recipe:
 
     def _loss(self, stage: Stage) -> Tensor:
         """Cross-entropy of the answer tokens on a fresh batch."""
-        pixels, batch = self.lessons.draw(self.rng, stage.images, self.weights)
+        pixels, batch = self.curriculum.draw(self.rng, stage.images, self.weights)
         with torch.no_grad():
             features = see(self.model, pixels)
         return F.cross_entropy(read(self.model, features, batch), batch.labels[batch.labels >= 0])

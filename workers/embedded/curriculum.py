@@ -23,7 +23,7 @@ def to_pixels(images: np.ndarray) -> Tensor:
     return torch.tensor(images).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
-class Lessons:
+class Curriculum:
     """Turns scenes and samples into packed batches with the words of a processor."""
 
     def __init__(self, processor: LlavaProcessor, num_visual_tokens: int):
