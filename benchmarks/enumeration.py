@@ -13,9 +13,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from spaces.plan import Op
+from workers.anatomy import Anatomy, Parts, anatomy_of
 from workers.loading import LoadedModel
 from workers.packed import PackedSplit
 from workers.packed_forward import embed
@@ -62,7 +63,7 @@ class _Tree:
     """What all nodes share: the model's parts and where the answers are."""
 
     loaded: LoadedModel
-    blocks: nn.ModuleList
+    anatomy: Anatomy
     rotary: tuple[Tensor, Tensor]
     mask: Tensor
     labels: Tensor
@@ -73,15 +74,14 @@ class _Tree:
 
     @classmethod
     def of(cls, loaded: LoadedModel, batch: PackedBatch, num_questions: int) -> _Tree:
-        rows = loaded.families.model
-        decoder = loaded.model.get_submodule(rows.language_model)
+        anatomy = anatomy_of(loaded.model)
         labeled = batch.labels >= 0
         owner = batch.owner[labeled.nonzero()[:, 0], batch.segment[labeled] - 1]
         anything = loaded.model.get_input_embeddings()(batch.input_ids[:1])
         return cls(
             loaded=loaded,
-            blocks=loaded.model.get_submodule(rows.blocks),
-            rotary=decoder.rotary_emb(anything, batch.position_ids),
+            anatomy=anatomy,
+            rotary=anatomy.decoder.rotary_emb(anything, batch.position_ids),
             mask=batch.mask(loaded.model.dtype),
             labels=batch.labels,
             owner=owner,
@@ -90,22 +90,20 @@ class _Tree:
 
     def walk(self, hidden: Tensor, choices: Choices, depth: int = 0) -> Iterator[np.ndarray]:
         """(questions,) bool for every plan below a node."""
-        if depth == len(self.blocks):
+        if depth == len(self.anatomy.parts):
             yield self._grade(hidden)
             return
-        last = depth + 1 == len(self.blocks)
-        for state in self._after(self.blocks[depth], hidden, choices[depth], last):
+        last = depth + 1 == len(self.anatomy.parts)
+        for state in self._after(self.anatomy.parts[depth], hidden, choices[depth], last):
             yield from self.walk(state, choices, depth + 1)
 
-    def _after(self, block: nn.Module, hidden: Tensor, ops: tuple[Op, ...], last: bool) -> Iterator[Tensor]:
+    def _after(self, parts: Parts, hidden: Tensor, ops: tuple[Op, ...], last: bool) -> Iterator[Tensor]:
         """The hidden states after each op; after the last block only those that predict a token of an answer."""
-        family = self.loaded.families.decoder
-        attention, ffn = (block.get_submodule(name) for name in (family.attention, family.ffn))
-        attention_norm, ffn_norm = (block.get_submodule(n) for n in (family.attention_norm, family.ffn_norm))
+        (ffn,), ffn_norm = parts.ffn, parts.ffn_norm
         attended = fed = None
         if any(op.runs_attention for op in ops):
-            normed = attention_norm(hidden)
-            attended = hidden + attention(normed, position_embeddings=self.rotary, attention_mask=self.mask)[0]
+            normed = parts.attention_norm(hidden)
+            attended = hidden + parts.attention(normed, position_embeddings=self.rotary, attention_mask=self.mask)[0]
         if last:
             labeled = self.labels >= 0
             hidden = hidden[labeled]
@@ -126,8 +124,7 @@ class _Tree:
 
     def _grade(self, hidden: Tensor) -> np.ndarray:
         """(questions,) bool: whether every token of the answer is the likeliest; `hidden` is (labeled, width)."""
-        norm = self.loaded.model.get_submodule(self.loaded.families.model.language_model).norm
-        hit = self.loaded.head(norm(hidden)).argmax(-1) == self.labels[self.labels >= 0]
+        hit = self.loaded.head(self.anatomy.decoder.norm(hidden)).argmax(-1) == self.labels[self.labels >= 0]
         right = np.ones(self.num_questions, dtype=bool)
         right[self.owner[~hit].numpy(force=True)] = False
         return right

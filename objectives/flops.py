@@ -2,12 +2,15 @@
 
 A multiply-add is two FLOPs. The numbers equal `torch.utils.flop_counter.FlopCounterMode` on the model as
 transformers runs it with eager attention: matrix products and convolutions only, scores over every query-key
-pair whether masked or not. Embeddings, norms, activations, rotary positions and softmax are not counted.
+pair whether masked or not, which for a sliding window means all of the prompt's and, when generating, those in the
+cache. Embeddings, norms, activations, rotary positions and softmax are not counted. Vision towers and mapping modules
+without a closed form are counted on the model, and their FLOPs are part of the workload.
 
 A block whose op has a scope runs attention and FFN for the rows outside of it. Keys and values of the prompt are
 counted in full where they are kept for generated tokens, whose attention runs; otherwise with the rows that attend.
 Every workload runs with a KV cache. A block that is narrower, by FFN channels or heads cut out, counts as narrow;
-weights that are zero change nothing here, but in a column of their own (`objectives.sparsity`).
+weights that are zero change nothing here, but in a column of their own (`objectives.sparsity`). A mixture of experts
+counts the experts that are active for a row.
 """
 
 from collections import Counter
@@ -17,9 +20,9 @@ from itertools import repeat
 from objectives.memory import kv_bytes_per_token, parameter_bytes
 from objectives.rows import PROMPT, Rows, decode_rows, prefill_rows
 from objectives.sparsity import zero_flops
-from objectives.workload import Workload
+from objectives.workload import Workload, WorkloadError
 from spaces.plan import Block, Group, Op, Plan, PlanError
-from spaces.shape import ModelShape, VisionShape
+from spaces.shape import BlockKind, ModelShape, VisionShape
 
 _PASSES = (PROMPT, (Group.GENERATED,))
 """The token groups of the prefill and those of a decode step."""
@@ -56,19 +59,23 @@ def flops(shape: ModelShape, plan: Plan, workload: Workload) -> Ledger:
 
     Raises:
         PlanError: the plan has another number of blocks than the model.
+        WorkloadError: the vision tower has no closed form, and the workload has no counted FLOPs of it.
     """
     if len(plan) != shape.num_blocks:
         raise PlanError(
             f"a plan must have as many blocks as the model, {shape.num_blocks}, got {len(plan)} in '{plan}': "
             "write one character a block"
         )
-    batch, kinds = workload.batch, Counter(plan.blocks)
-    prefill = sum(count * _block(shape, block, prefill_rows(block, workload)) for block, count in kinds.items())
-    decode = sum(count * _block(shape, block, decode_rows(block, workload)) for block, count in kinds.items())
-    projector = sum(2 * inputs * outputs for inputs, outputs in shape.projector)
+    batch, kinds = workload.batch, Counter(zip(plan.blocks, shape.block_kinds, strict=True))
+    prefill: float = 0
+    decode: float = 0
+    for (block, kind), count in kinds.items():
+        prefill += count * _block(shape, block, kind, prefill_rows(block, kind, workload))
+        decode += count * _block(shape, block, kind, decode_rows(block, kind, workload))
+    vision, projector = _image_parts(shape, workload)
     return Ledger(
-        vision=batch * workload.images * _vision(shape.vision),
-        projector=batch * workload.visual_tokens * projector,
+        vision=batch * vision,
+        projector=batch * projector,
         prefill=batch * prefill,
         decode=batch * decode,
         head=batch * workload.generated_tokens * 2 * shape.hidden_size * shape.vocab_size,
@@ -136,10 +143,11 @@ def _sublayers(block: Block, before: Block | None, groups: tuple[Group, ...]) ->
     return attention + ffn
 
 
-def _block(shape: ModelShape, block: Block, rows: Rows) -> float:
+def _block(shape: ModelShape, block: Block, kind: BlockKind, rows: Rows) -> float:
     """One block in one kind of pass."""
     narrow = shape.narrowed(block.pruning)
-    return _attention(narrow, rows.attending, rows.keys, rows.pairs) + _ffn(narrow, rows.ffn)
+    ffn = _ffn(narrow, rows.ffn) if kind.active_ffn_weights is None else 2 * rows.ffn * kind.active_ffn_weights
+    return _attention(narrow, rows.attending, rows.keys, rows.pairs) + ffn
 
 
 def _attention(shape: ModelShape, rows: float, keys: float, pairs: float) -> float:
@@ -152,6 +160,22 @@ def _attention(shape: ModelShape, rows: float, keys: float, pairs: float) -> flo
 
 def _ffn(shape: ModelShape, rows: float) -> float:
     return (6 if shape.gated_ffn else 4) * rows * shape.hidden_size * shape.ffn_size
+
+
+def _image_parts(shape: ModelShape, workload: Workload) -> tuple[float, float]:
+    """Vision tower and mapping module for the images of one request: as counted, else in closed form."""
+    vision, projector = workload.vision_flops, workload.projector_flops
+    if shape.vision is None and (vision is None or projector is None):
+        raise WorkloadError(
+            "a workload must have vision_flops and projector_flops, as counted, for a model whose vision tower has no "
+            "closed form, got none: take that of workers.describe.describe_workload"
+        )
+    if vision is None and shape.vision is not None:
+        vision = workload.images * _vision(shape.vision)
+    if projector is None:
+        projector = workload.visual_tokens * sum(2 * inputs * outputs for inputs, outputs in shape.projector)
+    assert vision is not None
+    return vision, projector
 
 
 def _vision(vision: VisionShape) -> int:

@@ -2,20 +2,28 @@
 
 from objectives.sparsity import whole_weights
 from spaces.plan import Block, Plan
-from spaces.shape import ModelShape, VisionShape
+from spaces.shape import BlockKind, ModelShape, VisionShape
 
 
 def parameter_bytes(shape: ModelShape, plan: Plan) -> int:
     """Bytes of the parameters that stay when attentions and FFNs that no token runs are removed with their norms, and
     channels and heads that are cut out with their weights. Weights that are zero stay."""
-    removed = (len(plan) - plan.num_attention) * _attention(shape) + (len(plan) - plan.num_ffn) * _ffn(shape)
+    removed = 0
+    for block, kind in zip(plan.blocks, shape.block_kinds, strict=True):
+        removed += _attention(shape, kind) * (not block.has_attention) + _ffn(shape, kind) * (not block.has_ffn)
     cut = sum(_cut(shape, block) for block in plan.blocks if block.pruning is not None)
     return (_all(shape) - removed - cut) * shape.bytes_per_parameter
 
 
 def kv_bytes_per_token(shape: ModelShape, plan: Plan) -> int:
-    """Bytes of the keys and values of one token of one sequence, in every block where a later token may attend."""
-    heads = sum(shape.narrowed(block.pruning).num_kv_heads for block in plan.blocks if block.caches)
+    """Bytes of the keys and values of one token of one sequence, in every block where a later token may attend.
+
+    Cross-attention keeps those of image features, not of tokens. A sliding window stops growing at its size.
+    """
+    caching = [
+        block for block, kind in zip(plan.blocks, shape.block_kinds, strict=True) if block.caches and not kind.is_cross
+    ]
+    heads = sum(shape.narrowed(block.pruning).num_kv_heads for block in caching)
     return 2 * heads * shape.head_size * shape.bytes_per_parameter
 
 
@@ -24,16 +32,16 @@ def _cut(shape: ModelShape, block: Block) -> int:
     return sum(whole_weights(shape)) - sum(whole_weights(shape.narrowed(block.pruning)))
 
 
-def _attention(shape: ModelShape) -> int:
-    if shape.attention_parameters is not None:
-        return shape.attention_parameters
+def _attention(shape: ModelShape, kind: BlockKind) -> int:
+    if kind.attention_parameters is not None:
+        return kind.attention_parameters
     projections = 2 * (shape.num_heads + shape.num_kv_heads) * shape.head_size
     return shape.hidden_size * projections + shape.hidden_size
 
 
-def _ffn(shape: ModelShape) -> int:
-    if shape.ffn_parameters is not None:
-        return shape.ffn_parameters
+def _ffn(shape: ModelShape, kind: BlockKind) -> int:
+    if kind.ffn_parameters is not None:
+        return kind.ffn_parameters
     return (3 if shape.gated_ffn else 2) * shape.hidden_size * shape.ffn_size + shape.hidden_size
 
 
@@ -41,9 +49,10 @@ def _all(shape: ModelShape) -> int:
     """The whole dense model; its closed form is that of LLaVA with a CLIP tower and a Llama decoder."""
     if shape.num_parameters is not None:
         return shape.num_parameters
+    assert shape.vision is not None, "a shape without a closed form of its tower has its parameters counted"
     embeddings = (1 if shape.tie_embeddings else 2) * shape.vocab_size * shape.hidden_size
     projector = sum(inputs * outputs + outputs for inputs, outputs in shape.projector)
-    blocks = shape.num_blocks * (_attention(shape) + _ffn(shape))
+    blocks = sum(_attention(shape, kind) + _ffn(shape, kind) for kind in shape.block_kinds)
     return _vision(shape.vision) + projector + embeddings + blocks + shape.hidden_size
 
 

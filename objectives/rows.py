@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from objectives.workload import Workload
 from spaces.plan import Block, Group
+from spaces.shape import BlockKind
 
 PROMPT = (Group.VISUAL, Group.TEXT)
 """The token groups of the prefill."""
@@ -22,21 +23,33 @@ class Rows:
     ffn: float
 
 
-def prefill_rows(block: Block, workload: Workload) -> Rows:
-    """The prompt; its keys and values are made in full where generated tokens may attend to them later."""
+def prefill_rows(block: Block, kind: BlockKind, workload: Workload) -> Rows:
+    """The prompt; its keys and values are made in full where generated tokens may attend to them later.
+
+    Cross-attention makes keys and values of the image features once, here, where any row attends to them.
+    """
     tokens = {Group.VISUAL: workload.visual_tokens, Group.TEXT: workload.text_tokens}
     attending = sum(tokens[group] for group in PROMPT if block.runs_attention(group))
-    keys = workload.prompt_tokens if block.caches else attending
     ffn = sum(tokens[group] for group in PROMPT if block.runs_ffn(group))
+    if kind.is_cross:
+        keys = workload.cross_tokens if block.caches or attending else 0
+        return Rows(attending, keys, attending * keys, ffn) if workload.cross_tokens else Rows(0, 0, 0, 0)
+    keys = workload.prompt_tokens if block.caches else attending
     return Rows(attending, keys, attending * keys, ffn)
 
 
-def decode_rows(block: Block, workload: Workload) -> Rows:
-    """Step t = 1, 2, ... feeds one token, which attends to the prompt and to t generated tokens."""
+def decode_rows(block: Block, kind: BlockKind, workload: Workload) -> Rows:
+    """Step t = 1, 2, ... feeds one token, which attends to the prompt and to t generated tokens.
+
+    A sliding cache holds the last `window` of them. (In the prefill all scores are computed and then masked.)
+    """
     steps = workload.decode_steps
-    attending = steps * block.runs_attention(Group.GENERATED)
-    pairs = attending * workload.prompt_tokens + _triangle(attending)
-    return Rows(attending, attending, pairs, steps * block.runs_ffn(Group.GENERATED))
+    attending, ffn = steps * block.runs_attention(Group.GENERATED), steps * block.runs_ffn(Group.GENERATED)
+    if kind.is_cross:
+        return Rows(attending, 0, attending * workload.cross_tokens, ffn) if workload.cross_tokens else Rows(0, 0, 0, 0)
+    growing = attending if kind.window is None else min(max(kind.window - workload.prompt_tokens, 0), attending)
+    pairs = growing * workload.prompt_tokens + _triangle(growing) + (attending - growing) * (kind.window or 0)
+    return Rows(attending, attending, pairs, ffn)
 
 
 def _triangle(n: float) -> float:

@@ -23,7 +23,8 @@ def zero_flops(shape: ModelShape, plan: Plan, workload: Workload) -> float:
         if block.pruning is None or block.pruning.method is None:
             continue
         zeros = _zeros(shape, block, index)
-        for rows in (prefill_rows(block, workload), decode_rows(block, workload)):
+        kind = shape.block_kinds[index]
+        for rows in (prefill_rows(block, kind, workload), decode_rows(block, kind, workload)):
             total += 2 * rows.attending * zeros.query_and_output + 2 * rows.keys * zeros.key_and_value
             total += 2 * rows.ffn * zeros.ffn
     return workload.batch * total

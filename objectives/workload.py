@@ -27,10 +27,18 @@ class Workload:
     images: float = 1
     """Images that go through the vision tower."""
     batch: int = 1
+    cross_tokens: float = 0
+    """Rows of image features that cross-attention attends to; 0 also where there is no image: its blocks don't run."""
+    vision_flops: float | None = None
+    """FLOPs of the vision tower for one request's images, where they are counted; None: the shape's closed form."""
+    projector_flops: float | None = None
+    """The same for the mapping module."""
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            object.__setattr__(self, field.name, _number(field.name, getattr(self, field.name)))
+            value = getattr(self, field.name)
+            if value is not None or field.default is not None:
+                object.__setattr__(self, field.name, _number(field.name, value))
         if self.batch != int(self.batch) or self.batch < 1:
             raise WorkloadError(f"batch of a workload must be a whole number from 1, got {self.batch}: use batch=1")
         if self.prompt_tokens == 0:
@@ -47,8 +55,9 @@ class Workload:
         return max(self.generated_tokens - 1, 0)
 
     def to_dict(self) -> dict[str, float]:
-        """The fields by name, ready for JSON."""
-        return asdict(self)
+        """The fields by name, ready for JSON; without those of models that are counted or have cross-attention."""
+        optional = ("cross_tokens", "vision_flops", "projector_flops")
+        return {name: value for name, value in asdict(self).items() if name not in optional or value}
 
     @classmethod
     def from_dict(cls, source: Mapping[str, Any]) -> "Workload":

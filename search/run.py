@@ -81,7 +81,7 @@ def run(
         "max_flops": max_flops, "time_limit": time_limit, "threads": threads,
         "model.name": model, "model.revision": revision, "model.dtype": dtype, "model.device": device,
         "model.attn_implementation": attn_implementation, "model.trust_remote_code": trust_remote_code,
-"model.trainable": trainable, "warm_start": warm_start or None,
+        "model.trainable": trainable, "warm_start": warm_start or None,
         "rungs": rungs, "callbacks": callbacks.split(",") if callbacks else None,
         "dataset.name": dataset, "dataset.config": dataset_config, "dataset.revision": dataset_revision,
         "dataset.image_column": image_column, "dataset.question_column": question_column,

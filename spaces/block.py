@@ -11,7 +11,12 @@ from spaces.scope import Group, Scope
 
 
 class Op(StrEnum):
-    """What one block computes. SA is self-attention, N1 and N2 are the norms before SA and FFN."""
+    """What one block computes. SA is self-attention, N1 and N2 are the norms before SA and FFN.
+
+    In a block with cross-attention to image features, CA, the gates that the model has stay in place:
+    h = x + gate1 CA(N1 x); y = h + gate2 FFN(N2 h). There, keep, skip_ffn and skip_block mean the same, and skip_cross
+    stands in place of skip_attn; the other ops are for self-attention blocks.
+    """
 
     KEEP = "keep"
     """h = x + SA(N1 x); y = h + FFN(N2 h)"""
@@ -23,6 +28,8 @@ class Op(StrEnum):
     """y = x"""
     PARALLEL = "parallel"
     """y = x + SA(N1 x) + FFN(N2 x)"""
+    SKIP_CROSS = "skip_cross"
+    """y = x + gate2 FFN(N2 x); keys and values of the image features are not made"""
     PAIR = "pair"
     """The first of two blocks that both read x: y = x + D(x) + D'(x), where D(x) = block(x) - x"""
     PAIRED = "paired"
@@ -35,8 +42,8 @@ class Op(StrEnum):
 
     @property
     def runs_attention(self) -> bool:
-        """Whether self-attention is executed for tokens in scope."""
-        return self not in (Op.SKIP_ATTN, Op.SKIP_BLOCK)
+        """Whether self-attention, or cross-attention in a block of that kind, is executed for tokens in scope."""
+        return self not in (Op.SKIP_ATTN, Op.SKIP_BLOCK, Op.SKIP_CROSS)
 
     @property
     def runs_ffn(self) -> bool:
@@ -53,13 +60,16 @@ class Variant(StrEnum):
 
 
 SINGLE_OPS = (Op.KEEP, Op.SKIP_ATTN, Op.SKIP_FFN, Op.SKIP_BLOCK, Op.PARALLEL)
-"""The ops of one block by itself."""
+"""The ops of one self-attention block by itself."""
+CROSS_OPS = (Op.KEEP, Op.SKIP_CROSS, Op.SKIP_FFN, Op.SKIP_BLOCK)
+"""The ops of a block with cross-attention."""
 _CHARS = {
     Op.KEEP: ".",
     Op.SKIP_ATTN: "a",
     Op.SKIP_FFN: "f",
     Op.SKIP_BLOCK: "b",
     Op.PARALLEL: "p",
+    Op.SKIP_CROSS: "c",
     Op.PAIR: "(",
     Op.PAIRED: ")",
 }
@@ -194,4 +204,4 @@ class Block:
         return self.runs_attention(Group.GENERATED)
 
 
-SINGLE_BLOCKS = {op: Block(op) for op in SINGLE_OPS}
+SINGLE_BLOCKS = {op: Block(op) for op in (*SINGLE_OPS, Op.SKIP_CROSS)}

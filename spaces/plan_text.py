@@ -1,7 +1,7 @@
 """The text form of a plan: one character a block, a scope mark after it where the op is not for all tokens, then how
 the block's weights are pruned, in braces (`spaces.pruning_forms`); in front of all blocks for the whole plan.
 
-    . keep   a skip_attn   f skip_ffn   b skip_block   p parallel   () a pair (sum)   [] a pair (mean)
+    . keep   a skip_attn   f skip_ffn   b skip_block   p parallel   c skip_cross   () a pair (sum)   [] a pair (mean)
     v visual tokens   t every token of the prompt   g generated tokens
 
 `.av.bg()t` is keep, skip_attn for visual tokens, keep, skip_block for generated tokens, and a pair for the prompt;
@@ -10,16 +10,16 @@ the block's weights are pruned, in braces (`spaces.pruning_forms`); in front of 
 
 from collections.abc import Iterator, Sequence
 
-from spaces.block import SINGLE_OPS, Block, Op, PlanError, Variant
+from spaces.block import SINGLE_BLOCKS, Block, Op, PlanError, Variant
 from spaces.plan_pruning import gathered, spread
 from spaces.pruning import Pruning
 from spaces.pruning_forms import EXAMPLES, pruning_of_text, text_of_pruning
 from spaces.scope import SCOPE_OF_MARK, Scope
 
-_OP_OF_CHAR = {op.char: op for op in SINGLE_OPS}
+_OP_OF_CHAR = {op.char: op for op in SINGLE_BLOCKS}
 _BRACKETS = {"(": (")", Variant.SUM), "[": ("]", Variant.MEAN)}
 _CLOSING = {variant: (opening, closing) for opening, (closing, variant) in _BRACKETS.items()}
-LEGEND = ", ".join([*(f"{op.char} {op}" for op in SINGLE_OPS), "() pair", "[] pair of mean"])
+LEGEND = ", ".join([*(f"{op.char} {op}" for op in SINGLE_BLOCKS), "() pair", "[] pair of mean"])
 MARKS = ", ".join(f"{mark} {scope}" for mark, scope in SCOPE_OF_MARK.items())
 
 

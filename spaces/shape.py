@@ -3,6 +3,7 @@
 from dataclasses import dataclass, fields, replace
 from typing import NamedTuple
 
+from spaces.block import CROSS_OPS, SINGLE_OPS, Op
 from spaces.pruning import Pruning
 
 
@@ -60,6 +61,40 @@ class Weights(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
+class BlockKind:
+    """What of one decoder block differs from block to block."""
+
+    window: int | None = None
+    """Tokens that its sliding window attends to, the token itself included; None: all before it."""
+    is_parallel: bool = False
+    """Whether the family itself feeds attention and FFN with the same input."""
+    is_cross: bool = False
+    """Whether its attention is to image features, not to tokens."""
+    active_ffn_weights: int | None = None
+    """Weights that one row is multiplied with where its FFN is a mixture of experts: those of the experts active for
+    the row, of the router and of shared experts."""
+    attention_parameters: int | None = None
+    """Parameters of its attention and the norms around it as counted; None: no biases, one RMSNorm."""
+    ffn_parameters: int | None = None
+    """Parameters of its FFN and the norms around it as counted; None: no biases, one RMSNorm."""
+
+    def refusal(self, op: Op) -> str | None:
+        """Why a block of this kind can't have an op; None where it can."""
+        if self.is_cross and op in SINGLE_OPS and op not in CROSS_OPS:
+            return "it attends to image features; take skip_cross, skip_ffn or skip_block"
+        if self.is_cross and op in (Op.PAIR, Op.PAIRED):
+            return "it attends to image features, and only self-attention blocks make a pair; leave the pair out"
+        if op is Op.SKIP_CROSS and not self.is_cross:
+            return "it has self-attention; take skip_attn"
+        if op is Op.PARALLEL and self.is_parallel:
+            return "its attention and FFN read the same input already; leave the op out"
+        return None
+
+
+PLAIN = BlockKind()
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModelShape:
     """The shape of a decoder with a vision tower and a projector in front of it."""
 
@@ -74,18 +109,18 @@ class ModelShape:
     gated_ffn: bool
     """Whether the FFN has three linear layers (gate, up, down) instead of two."""
     vocab_size: int
-    vision: VisionShape
+    vision: VisionShape | None
+    """None: a tower without a closed form, whose FLOPs are counted and travel with the workload."""
     projector: tuple[tuple[int, int], ...]
     """(inputs, outputs) of every linear layer of the projector, each applied to every visual token."""
-    visual_tokens_per_image: int
+    visual_tokens_per_image: int | None
+    """None: it depends on the image."""
     bytes_per_parameter: int
     """Bytes of one weight and of one cached key or value, such as 2 for float16."""
     num_parameters: int | None = None
     """Parameters of the whole model as counted; None: the closed form of `objectives.memory`."""
-    attention_parameters: int | None = None
-    """Parameters of one block's attention and its norm as counted; None: no biases, one RMSNorm."""
-    ffn_parameters: int | None = None
-    """Parameters of one block's FFN and its norm as counted; None: no biases, one RMSNorm."""
+    kinds: tuple[BlockKind, ...] = ()
+    """The kind of every block; empty: all are plain."""
     tie_embeddings: bool = False
     """Whether the LM head shares its weights with the token embedding."""
     saved_weights: tuple[Weights, ...] | None = None
@@ -103,6 +138,21 @@ class ModelShape:
                 raise ShapeError(
                     f"a projector layer must be (inputs, outputs), both positive, got {layer}: check the config"
                 )
+        if self.kinds and len(self.kinds) != self.num_blocks:
+            raise ShapeError(
+                f"a shape must have a kind for each of its {self.num_blocks} blocks, or none, got {len(self.kinds)}: "
+                "check the config"
+            )
+        if self.vision is None and self.num_parameters is None:
+            raise ShapeError(
+                "num_parameters of a shape must be counted where its vision tower has no closed form, got none: "
+                "count those of the model"
+            )
+
+    @property
+    def block_kinds(self) -> tuple[BlockKind, ...]:
+        """The kind of every block."""
+        return self.kinds or (PLAIN,) * self.num_blocks
 
     def narrowed(self, pruning: Pruning | None) -> "ModelShape":
         """The shape of a model whose blocks are all as narrow as this pruning makes one."""

@@ -3,14 +3,16 @@
 The blocks are the list whose items each own an attention that knows its layer of the KV cache (`layer_idx`): vision
 towers and Q-Formers have no cache. One pass over three random rows then shows, tensor by tensor, which child feeds
 which; the block is run again with attention and FFN silent, where it must be the identity, and with attention silent,
-where the FFN must read something else unless the family runs both in parallel.
+where the FFN must read something else unless the family runs both in parallel. Blocks whose attention is to image
+features are of a kind of their own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -18,9 +20,12 @@ import torch
 from torch import Tensor, nn
 
 from spaces.plan import PlanError
+from spaces.shape import BlockKind
 
 CACHE_ARGUMENT = "past_key_values"
 """Keyword under which blocks and attentions receive the KV cache in transformers 5."""
+CROSS_ARGUMENT = "cross_attention_states"
+"""Keyword under which the decoder, its blocks and their cross-attention receive image features (Mllama)."""
 _IMAGE_TOKENS = ("image_token_id", "image_token_index", "video_token_id", "video_token_index")
 _FOUND: WeakKeyDictionary[nn.Module, Anatomy] = WeakKeyDictionary()
 
@@ -37,6 +42,15 @@ class Parts:
     ffn_norm: nn.Module
     is_parallel: bool = False
     """Whether the family itself feeds attention and FFN with the same input."""
+    is_cross: bool = False
+    """Whether the attention is to image features."""
+    ffn_extras: int = 0
+    """What the FFN returns beside its hidden states, such as the logits of a router."""
+
+    @property
+    def kind(self) -> BlockKind:
+        """What of it bears on the ops that it can have."""
+        return BlockKind(is_parallel=self.is_parallel, is_cross=self.is_cross)
 
 
 @dataclass(frozen=True)
@@ -68,9 +82,13 @@ def know(model: nn.Module, parts: Sequence[Parts]) -> None:
     """Takes the parts of a model's blocks as given: `anatomy_of` probes no more."""
     path, blocks = find_blocks(model)
     decoder = model.get_submodule(path.rpartition(".")[0])
-    found = (getattr(model.config, name, None) for name in _IMAGE_TOKENS)
-    image_tokens = frozenset(token for token in found if token is not None)
-    _FOUND[model] = Anatomy(decoder, blocks, tuple(parts), image_tokens)
+    _FOUND[model] = Anatomy(decoder, blocks, tuple(parts), image_tokens_of(model.config))
+
+
+def image_tokens_of(config: Any) -> frozenset[int]:
+    """The token ids that stand for what the vision tower saw."""
+    found = (getattr(config, name, None) for name in _IMAGE_TOKENS)
+    return frozenset(token for token in found if token is not None)
 
 
 def find_blocks(model: nn.Module) -> tuple[str, nn.ModuleList]:
@@ -110,7 +128,7 @@ class _Call:
 
 @torch.no_grad()
 def _calls(decoder: nn.Module, blocks: nn.ModuleList, width: int) -> list[_Call]:
-    """Runs the decoder on three random rows and notes how it calls each block."""
+    """Runs the decoder on three random rows, and as many of image features, and notes how it calls each block."""
     calls: list[_Call] = []
 
     def note(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -123,18 +141,31 @@ def _calls(decoder: nn.Module, blocks: nn.ModuleList, width: int) -> list[_Call]
     mask = torch.ones(1, 3, dtype=torch.long, device=weight.device)
     hooks = [block.register_forward_pre_hook(note, with_kwargs=True) for block in blocks]
     try:
-        decoder(inputs_embeds=rows, attention_mask=mask, use_cache=False)
+        features = {CROSS_ARGUMENT: rows.flip(1)} if _takes_features(decoder) else {}
+        decoder(inputs_embeds=rows, attention_mask=mask, use_cache=False, **features)
     finally:
         for hook in hooks:
             hook.remove()
     return calls
 
 
+def _takes_features(module: nn.Module) -> bool:
+    return CROSS_ARGUMENT in signature(module.forward).parameters
+
+
+def attention_of(block: nn.Module) -> nn.Module:
+    """The child of a decoder block that knows its layer of the KV cache."""
+    return next(child for child in block.children() if hasattr(child, "layer_idx"))
+
+
+def is_cross(block: nn.Module) -> bool:
+    """Whether the attention of a block is to image features."""
+    return _takes_features(attention_of(block))
+
+
 @torch.no_grad()
 def _parts(path: str, block: nn.Module, call: _Call) -> Parts:
-    attention = next(child for child in block.children() if hasattr(child, "layer_idx"))
-    if any("cross" in name for name, child in block.named_children() if child is attention):
-        raise _refusal(path, "it attends to image features (cross-attention)")
+    attention = attention_of(block)
     flow = _flow(block, call)
     if not isinstance(flow.output, Tensor):
         raise _refusal(path, f"it returns a {type(flow.output).__name__} and not its hidden states alone")
@@ -145,17 +176,18 @@ def _parts(path: str, block: nn.Module, call: _Call) -> Parts:
     norms = [flow.source(flow.inputs[module]) for module in (attention, ffn[0])]
     if norms[0] is None or norms[1] is None:
         raise _refusal(path, "attention or FFN doesn't read the output of a norm")
-    if not all(isinstance(flow.outputs[module], Tensor) for module in ffn):
-        raise _refusal(path, "its FFN returns more than its hidden states, as a mixture of experts may")
-    with silent(attention, True), _silent_all(ffn):
+    extras = len(flow.outputs[ffn[-1]]) - 1 if isinstance(flow.outputs[ffn[-1]], tuple) else 0
+    with silent(attention, 1), _silent_all(ffn, extras):
         if not torch.equal(call.run(block), call.hidden):
             raise _refusal(path, "with attention and FFN silent it is not the identity: no plain residual block")
     if flow.inputs[norms[0]].data_ptr() != call.hidden.data_ptr():
         raise _refusal(path, "its attention doesn't read the block's input")
-    with silent(attention, True):
+    if _takes_features(attention):  # its gate may be closed, so that what it adds is not seen
+        return Parts(block, attention, norms[0], ffn, norms[1], is_cross=True, ffn_extras=extras)
+    with silent(attention, 1):
         other = _flow(block, call)
     is_parallel = torch.equal(flow.inputs[ffn[0]], other.inputs[ffn[0]])
-    return Parts(block, attention, norms[0], ffn, norms[1], is_parallel)
+    return Parts(block, attention, norms[0], ffn, norms[1], is_parallel, ffn_extras=extras)
 
 
 def _refusal(path: str, reason: str) -> PlanError:
@@ -195,15 +227,10 @@ def _flow(block: nn.Module, call: _Call) -> _Flow:
 
 
 @contextmanager
-def silent(module: nn.Module, is_attention: bool = False) -> Iterator[None]:
-    """Makes a module return zeros, an attention with no weights beside them."""
+def silent(module: nn.Module, extras: int = 0) -> Iterator[None]:
+    """Makes a module return zeros, with as many `None` after them as it returns values beside its hidden states."""
     before = vars(module).get("forward")
-    zeros = mute(module)
-
-    def silence(hidden_states: Tensor, *args: Any, **kwargs: Any) -> Any:
-        return (zeros(hidden_states), None) if is_attention else zeros(hidden_states)
-
-    module.forward = silence  # type: ignore[assignment, method-assign]
+    module.forward = mute(module, extras)  # type: ignore[method-assign]
     try:
         yield
     finally:
@@ -214,19 +241,22 @@ def silent(module: nn.Module, is_attention: bool = False) -> Iterator[None]:
 
 
 @contextmanager
-def _silent_all(modules: tuple[nn.Module, ...]) -> Iterator[None]:
-    if not modules:
-        yield
-        return
-    with silent(modules[0]), _silent_all(modules[1:]):
+def _silent_all(modules: tuple[nn.Module, ...], extras: int) -> Iterator[None]:
+    with ExitStack() as stack:
+        for module in modules:
+            stack.enter_context(silent(module, extras))
         yield
 
 
-def mute(module: nn.Module) -> Callable[..., Tensor]:
-    """Zeros of the shape the module would give, without memory of their own: what a skipped sub-layer adds."""
+def mute(module: nn.Module, extras: int = 0) -> Callable[..., Any]:
+    """Zeros of the shape the module would give, without memory of their own: what a skipped sub-layer adds.
+
+    `extras`: what the module returns beside them, `None` here.
+    """
     width = getattr(module, "out_features", None)
 
-    def forward(hidden_states: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        return hidden_states.new_zeros(()).expand(*hidden_states.shape[:-1], width or hidden_states.shape[-1])
+    def forward(hidden_states: Tensor, *args: Any, **kwargs: Any) -> Any:
+        zeros = hidden_states.new_zeros(()).expand(*hidden_states.shape[:-1], width or hidden_states.shape[-1])
+        return (zeros, *[None] * extras) if extras else zeros
 
     return forward

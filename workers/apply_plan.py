@@ -48,7 +48,7 @@ def apply_plan(model: nn.Module, plan: Plan, inputs: PruningInputs | None = None
     _check_fit(blocks, plan)
     anatomy = anatomy_of(model)
     parts, watch = anatomy.parts, Watch(anatomy.image_tokens)
-    _check_ops(plan, parts)
+    check_ops(plan, parts)
     with ExitStack() as stack:
         _ACTIVE.add(blocks)
         stack.callback(_ACTIVE.discard, blocks)
@@ -81,15 +81,16 @@ def _check_fit(blocks: nn.Module, plan: Plan) -> None:
         )
 
 
-def _check_ops(plan: Plan, parts: Sequence[Parts]) -> None:
-    """Attention for some rows only needs queries and keys that are made apart, and a mask that says who sees whom."""
+def check_ops(plan: Plan, parts: Sequence[Parts]) -> None:
+    """Raises PlanError, with block and reason, where a block can't do what the plan says.
+
+    Self-attention for some rows only needs queries and keys that are made apart, and a mask that says who sees whom.
+    """
     for index, (block, part) in enumerate(zip(plan.blocks, parts, strict=True)):
-        if block.op is Op.PARALLEL and part.is_parallel:
-            raise PlanError(
-                f"a block can be made parallel where it is not already, got '{block.name}' at block {index} of a "
-                "family whose attention and FFN read the same input: leave the op out"
-            )
-        if block.op.runs_attention or block.scope is Scope.ALL:
+        reason = part.kind.refusal(block.op)
+        if reason is not None:
+            raise PlanError(f"a block must be able to do its op, got '{block.name}' at block {index}: {reason}")
+        if block.op.runs_attention or block.scope is Scope.ALL or part.is_cross:
             continue
         where = f"got '{block.name}' at block {index}"
         missing = [name for name in (QUERY, KEY, VALUE) if not hasattr(part.attention, name)]

@@ -5,7 +5,7 @@ Legend: B sequences, T rows of the pass; x is the input of the block.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from inspect import signature
 from typing import Any
 
@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from spaces.plan import Block, Op, Scope, Variant
-from workers.anatomy import CACHE_ARGUMENT, Parts, mute
-from workers.part_attention import attend, attend_among, keys_and_values, put
+from workers.anatomy import CACHE_ARGUMENT, CROSS_ARGUMENT, Parts, mute
+from workers.part_attention import attend, attend_across, attend_among, keys_and_values, put
 from workers.token_groups import Watch
 
 Forward = Callable[..., Any]
@@ -28,11 +28,11 @@ def _keep(parts: Parts, block: Block, watch: Watch) -> Iterator[Patch]:
 
 def _skip_attention(parts: Parts, block: Block, watch: Watch) -> Iterator[Patch]:
     if block.scope is not Scope.ALL:
-        yield parts.attention, _attention_in_part(parts, block, watch)
+        yield parts.attention, (_cross_in_part if parts.is_cross else _attention_in_part)(parts, block, watch)
         return
 
     def forward(hidden_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, None]:
-        _grow_cache(kwargs.get(CACHE_ARGUMENT), parts.attention, hidden_states)
+        (_hold_cache if parts.is_cross else _grow_cache)(kwargs, parts.attention, hidden_states)
         return _nothing(hidden_states), None
 
     yield parts.attention, forward
@@ -41,9 +41,9 @@ def _skip_attention(parts: Parts, block: Block, watch: Watch) -> Iterator[Patch]
 
 def _skip_ffn(parts: Parts, block: Block, watch: Watch) -> Iterator[Patch]:
     if block.scope is not Scope.ALL:
-        yield from ((module, _ffn_in_part(module, block, watch)) for module in parts.ffn)
+        yield from ((module, _ffn_in_part(module, parts.ffn_extras, block, watch)) for module in parts.ffn)
         return
-    yield from ((module, mute(module)) for module in parts.ffn)
+    yield from ((module, mute(module, parts.ffn_extras)) for module in parts.ffn)
     yield parts.ffn_norm, _identity
 
 
@@ -54,7 +54,8 @@ def _skip_block(parts: Parts, block: Block, watch: Watch) -> Iterator[Patch]:
         return
 
     def forward(hidden_states: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        _grow_cache(kwargs.get(CACHE_ARGUMENT), parts.attention, hidden_states)
+        if not parts.is_cross:
+            _grow_cache(kwargs, parts.attention, hidden_states)
         return hidden_states
 
     yield parts.block, forward
@@ -109,6 +110,7 @@ BLOCK_OPS: dict[Op, Callable[[Parts, Block, Watch], Iterator[Patch]]] = {
     Op.SKIP_FFN: _skip_ffn,
     Op.SKIP_BLOCK: _skip_block,
     Op.PARALLEL: _parallel,
+    Op.SKIP_CROSS: _skip_attention,
 }
 """What each op of a single block patches."""
 
@@ -138,7 +140,7 @@ def _attention_in_part(parts: Parts, block: Block, watch: Watch) -> Forward:
                 f"under '{block.name}' a prompt must be read in one pass, as its keys and values are not kept, "
                 f"got rows of it after {watch.past} cached tokens: leave prefill_chunk_size out, start an empty cache"
             )
-        _grow_cache(arguments.get(CACHE_ARGUMENT), attention, hidden)
+        _grow_cache(arguments, attention, hidden)
         if rows.none_run:
             return _nothing(hidden), None
         if rows.all_run:
@@ -154,18 +156,41 @@ def _attention_in_part(parts: Parts, block: Block, watch: Watch) -> Forward:
     return forward
 
 
-def _ffn_in_part(module: nn.Module, block: Block, watch: Watch) -> Forward:
-    """The module on the gathered rows outside of the scope; zeros for the others."""
-    before, muted = module.forward, mute(module)
+def _cross_in_part(parts: Parts, block: Block, watch: Watch) -> Forward:
+    """Cross-attention of the rows outside of the scope.
 
-    def forward(hidden_states: Tensor) -> Tensor:
+    The first pass makes keys and values of the image features for all passes: it runs, with no row, also where only
+    later rows attend.
+    """
+    before = parts.attention.forward
+
+    def forward(hidden_states: Tensor, **kwargs: Any) -> tuple[Tensor, Any]:
+        rows = watch.rows(block.scope)
+        if rows.all_run:
+            return before(hidden_states=hidden_states, **kwargs)
+        has_later = kwargs.get(CROSS_ARGUMENT) is not None and kwargs.get(CACHE_ARGUMENT) is not None and block.caches
+        if rows.none_run and not has_later:
+            return _nothing(hidden_states), None
+        return attend_across(before, hidden_states, kwargs, rows), None
+
+    return forward
+
+
+def _ffn_in_part(module: nn.Module, extras: int, block: Block, watch: Watch) -> Forward:
+    """The module on the gathered rows outside of the scope; zeros for the others."""
+    before, muted = module.forward, mute(module, extras)
+
+    def forward(hidden_states: Tensor) -> Any:
         rows = watch.rows(block.scope)
         if rows.all_run:
             return before(hidden_states)
         if rows.none_run:
             return muted(hidden_states)
         gathered = hidden_states.reshape(-1, hidden_states.shape[-1])[rows.flat]
-        return put(before(gathered[None])[0], rows, hidden_states)
+        made = before(gathered[None])
+        if extras:
+            return put(made[0][0], rows, hidden_states), *made[1:]
+        return put(made[0], rows, hidden_states)
 
     return forward
 
@@ -185,9 +210,19 @@ def _nothing(hidden_states: Tensor) -> Tensor:
     return hidden_states.new_zeros(()).expand_as(hidden_states)
 
 
-def _grow_cache(cache: Any, attention: nn.Module, hidden_states: Tensor) -> None:
+def _grow_cache(arguments: Mapping[str, Any], attention: nn.Module, hidden_states: Tensor) -> None:
     """Makes the layer's cache as long as if attention had stored its keys and values."""
+    cache = arguments.get(CACHE_ARGUMENT)
     if cache is not None:
         batch, num_new, _ = hidden_states.shape
         placeholder = hidden_states.new_zeros(batch, 1, num_new, 1)
+        cache.update(placeholder, placeholder, attention.layer_idx)
+
+
+def _hold_cache(arguments: Mapping[str, Any], attention: nn.Module, hidden_states: Tensor) -> None:
+    """Puts one number where keys and values of image features would be: a decoder that finds nothing there leaves the
+    whole block out, its FFN with it."""
+    cache = arguments.get(CACHE_ARGUMENT)
+    if cache is not None and arguments.get(CROSS_ARGUMENT) is not None:
+        placeholder = hidden_states.new_zeros(len(hidden_states), 1, 1, 1)
         cache.update(placeholder, placeholder, attention.layer_idx)

@@ -1,6 +1,7 @@
-"""What can be known of a model and its data without torch: shape, workload, fingerprints.
+"""What is known of a model and its data before any weight is read: shape, workload, fingerprints.
 
-The CLI's dry run and the FLOPs of any plan need no more than this.
+The CLI's dry run and the FLOPs of any plan need no more than this. Where rows describe the model, no torch is needed;
+where they don't, `workers.counted` builds it without weights.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from objectives.sparsity import kept_weights
 from objectives.workload import Workload
 from spaces.plan import PlanError
 from spaces.shape import ModelShape, VisionShape
-from workers.families import Families, families_of
+from workers.families import Families, decoder_sizes, families_of, has_rows
 from workers.files import read_config, weight_files
 from workers.fingerprints import fingerprint
 from workers.prompts import read_prompter, target
@@ -35,11 +36,10 @@ BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "float64": 8}
 def describe_model(source: ModelSource) -> ModelShape:
     """The shape of a model, from its config alone; parameters are counted where its weights are local.
 
-    Raises ValueError for a model that can't be found, whose family no row describes, or whose masks are another's.
+    Raises ValueError for a model that can't be found, takes no images or has a decoder that no row describes, and
+    for masks that are another model's.
     """
-    rows = families_of(read_config(source))
-    dtype = source.dtype if source.dtype != "auto" else _stored_dtype(rows)
-    shape = shape_of(rows, bytes_per_parameter=BYTES[dtype], num_parameters=_count_parameters(source))
+    shape = _shape_without_masks(source)
     if source.masks is None:
         return shape
     weights = read_weights(Path(source.masks))
@@ -51,16 +51,33 @@ def describe_model(source: ModelSource) -> ModelShape:
     return replace(shape, saved_weights=weights)
 
 
+def _shape_without_masks(source: ModelSource) -> ModelShape:
+    config = read_config(source)
+    if not has_rows(config):
+        from workers.counted import read_shape
+
+        return read_shape(source, BYTES, _count_parameters(source))
+    rows = families_of(config)
+    dtype = source.dtype if source.dtype != "auto" else _stored_dtype(rows)
+    return shape_of(rows, bytes_per_parameter=BYTES[dtype], num_parameters=_count_parameters(source))
+
+
 def describe_workload(source: ModelSource, samples: Sequence[Sample]) -> Workload:
     """The mean token counts of `samples`: what FLOPs are stated for unless a request says otherwise.
 
-    Generated tokens are those of the answer and the end-of-sequence token. Raises ValueError on no samples.
+    Generated tokens are those of the answer and the end-of-sequence token. A model that no rows describe is asked
+    through its own processor (`workers.counted`). Raises ValueError on no samples.
     """
     if not samples:
         raise ValueError("a workload needs at least one sample, got none: check the data set's split")
+    visual_tokens = describe_model(source).visual_tokens_per_image if has_rows(read_config(source)) else None
+    if visual_tokens is None:
+        from workers.counted import read_workload
+
+        return read_workload(source, samples)
     prompter = read_prompter(source)
     return Workload(
-        visual_tokens=describe_model(source).visual_tokens_per_image,
+        visual_tokens=visual_tokens,
         text_tokens=fmean(len(prompter.prompt_ids(sample.question)) - 1 for sample in samples),
         generated_tokens=fmean(len(prompter.answer_ids(target(sample))) + 1 for sample in samples),
     )
@@ -84,21 +101,12 @@ def check_fit(shape: ModelShape, request: TrialRequest) -> None:
 def shape_of(rows: Families, bytes_per_parameter: int, num_parameters: int | None = None) -> ModelShape:
     """The shape that a filled-in config states."""
     text, config = rows.text, rows.config
-    keys = rows.decoder.keys
-    num_heads = text[keys["num_heads"]]
     vision = VisionShape(
         has_class_token=rows.vision.has_class_token,
         **{field: _size(rows.vision_config[key]) for field, key in rows.vision.keys.items()},
     )
     return ModelShape(
-        num_blocks=text[keys["num_blocks"]],
-        hidden_size=text[keys["hidden_size"]],
-        num_heads=num_heads,
-        num_kv_heads=text.get(keys["num_kv_heads"]) or num_heads,
-        head_size=text.get(keys["head_size"]) or text[keys["hidden_size"]] // num_heads,
-        ffn_size=text[keys["ffn_size"]],
-        gated_ffn=rows.decoder.gated_ffn,
-        vocab_size=text[keys["vocab_size"]],
+        **decoder_sizes(rows.decoder, text),
         vision=vision,
         projector=rows.model.projector_layers(config, text, rows.vision_config),
         visual_tokens_per_image=rows.model.visual_tokens(config, vision.num_patches, vision.num_positions),

@@ -1,4 +1,4 @@
-"""What skipsearch knows about model families, as data: where a block's parts are and what a config means.
+"""What configs of model families mean, as data; where a model's parts are is found by what they do (`workers.anatomy`).
 
 A new family is a new row here, not a new branch somewhere else. Imports no torch.
 """
@@ -16,18 +16,13 @@ Config = Mapping[str, Any]
 class DecoderFamily:
     """A text decoder of pre-norm residual blocks: h = x + attention(norm x), y = h + ffn(norm h)."""
 
-    attention: str
-    """Child names inside one block."""
-    ffn: str
-    attention_norm: str
-    ffn_norm: str
-    gated_ffn: bool
-    keys: Mapping[str, str]
+    gated_ffn: bool = True
+    keys: Mapping[str, str] = field(default_factory=lambda: _TRANSFORMER_KEYS)
     """Field of `ModelShape` -> key of the text config."""
-    defaults: Config
-    """Values the config class takes for keys that `config.json` leaves out."""
-    cache_argument: str = "past_key_values"
-    """Keyword under which blocks and attentions receive the KV cache."""
+    is_parallel: bool = False
+    """Whether attention and FFN read the same input already."""
+    defaults: Config | None = None
+    """Values the config class takes for keys that `config.json` leaves out; None: the class itself is asked."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,16 +37,8 @@ class VisionFamily:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelFamily:
-    """A vision-language model: module paths from the top, and the keys of its composite config."""
+    """A vision-language model whose vision tower and mapping module have a closed form."""
 
-    blocks: str
-    """The ModuleList of decoder blocks."""
-    language_model: str
-    """The decoder without its head; takes `inputs_embeds`."""
-    head: str
-    """The LM head."""
-    projector: str
-    """The mapping module between vision tower and decoder: the only part that is ever trained."""
     defaults: Config
     default_text: Config
     """The text config where `config.json` has none at all."""
@@ -62,7 +49,6 @@ class ModelFamily:
     """(whole config, patches, positions of the tower) -> visual tokens of one image."""
     text_key: str = "text_config"
     vision_key: str = "vision_config"
-    image_token_key: str = "image_token_index"
 
 
 def _llava_projector(config: Config, text: Config, vision: Config) -> tuple[tuple[int, int], ...]:
@@ -99,12 +85,6 @@ _VIT_KEYS = {
 
 DECODERS: dict[str, DecoderFamily] = {
     "llama": DecoderFamily(
-        attention="self_attn",
-        ffn="mlp",
-        attention_norm="input_layernorm",
-        ffn_norm="post_attention_layernorm",
-        gated_ffn=True,
-        keys=_TRANSFORMER_KEYS,
         defaults={
             "num_hidden_layers": 32,
             "hidden_size": 4096,
@@ -113,8 +93,42 @@ DECODERS: dict[str, DecoderFamily] = {
             "vocab_size": 32000,
         },
     ),
+    "mistral": DecoderFamily(),
+    "qwen2": DecoderFamily(),
+    "qwen3": DecoderFamily(),
+    "qwen2_vl_text": DecoderFamily(),
+    "qwen2_5_vl_text": DecoderFamily(),
+    "qwen3_vl_text": DecoderFamily(),
+    "gemma": DecoderFamily(),
+    "gemma2": DecoderFamily(),
+    "gemma3_text": DecoderFamily(),
+    "mllama_text_model": DecoderFamily(),
+    "mixtral": DecoderFamily(),
+    "qwen2_moe": DecoderFamily(),
+    "qwen3_moe": DecoderFamily(),
+    "qwen3_vl_moe_text": DecoderFamily(),
+    "phi3": DecoderFamily(),
+    "smollm3": DecoderFamily(),
+    "cohere2": DecoderFamily(is_parallel=True),
+    "opt": DecoderFamily(
+        gated_ffn=False,
+        keys={**_TRANSFORMER_KEYS, "num_kv_heads": "num_attention_heads", "ffn_size": "ffn_dim"},
+    ),
 }
 """`model_type` of the text config -> its row."""
+
+MAPPINGS = frozenset(
+    {
+        "multi_modal_projector",
+        "connector",
+        "language_projection",
+        "merger",
+        "deepstack_merger_list",
+        "modality_projection",
+        "image_to_text_projection",
+    }
+)
+"""What families call the mapping module between vision tower and decoder."""
 
 VISION_TOWERS: dict[str, VisionFamily] = {
     "clip_vision_model": VisionFamily(
@@ -135,12 +149,7 @@ VISION_TOWERS: dict[str, VisionFamily] = {
 
 MODELS: dict[str, ModelFamily] = {
     "llava": ModelFamily(
-        blocks="model.language_model.layers",
-        language_model="model.language_model",
-        head="lm_head",
-        projector="model.multi_modal_projector",
         defaults={
-            "image_token_index": 32000,
             "vision_feature_layer": -2,
             "vision_feature_select_strategy": "default",
             "tie_word_embeddings": False,
@@ -173,11 +182,34 @@ class Families:
     text: Config = field(repr=False)
     vision_config: Config = field(repr=False)
 
-    @property
-    def image_token(self) -> int:
-        """Token id that stands for one visual token in `input_ids`."""
-        value = self.config.get("image_token_id") or self.config[self.model.image_token_key]
-        return int(value)
+
+def has_rows(config: Config) -> bool:
+    """Whether rows describe all of a model, so that its `config.json` says everything."""
+    model = MODELS.get(config.get("model_type", ""))
+    if model is None:
+        return False
+    text = config.get(model.text_key) or model.default_text
+    vision = config.get(model.vision_key) or model.default_vision
+    decoder = DECODERS.get(text.get("model_type", model.default_text["model_type"]))
+    tower = vision.get("model_type", model.default_vision["model_type"])
+    return decoder is not None and decoder.defaults is not None and tower in VISION_TOWERS
+
+
+def decoder_row(name: str) -> DecoderFamily:
+    """The row of a text config's `model_type`. Raises ValueError where there is none."""
+    row: DecoderFamily = _row("text decoder", DECODERS, name)
+    return row
+
+
+def decoder_sizes(row: DecoderFamily, text: Config) -> dict[str, Any]:
+    """The fields of `ModelShape` that a filled-in text config states."""
+    sizes = {field: text.get(key) for field, key in row.keys.items()}
+    return {
+        **sizes,
+        "num_kv_heads": sizes["num_kv_heads"] or sizes["num_heads"],
+        "head_size": sizes["head_size"] or sizes["hidden_size"] // sizes["num_heads"],
+        "gated_ffn": row.gated_ffn,
+    }
 
 
 def families_of(config: Config) -> Families:
@@ -195,7 +227,7 @@ def families_of(config: Config) -> Families:
         decoder=decoder,
         vision=tower,
         config=_filled(config, model.defaults),
-        text=_filled(text, decoder.defaults),
+        text=_filled(text, decoder.defaults or {}),
         vision_config=_filled(vision, tower.defaults),
     )
 

@@ -12,7 +12,6 @@ from torch import nn
 
 from spaces.names import unknown
 from workers.anatomy import anatomy_of
-from workers.families import Families, families_of
 from workers.files import checkpoint, read_config
 from workers.inputs import Asker, load_processor, on_device
 from workers.mapping import find_mapping, reached_weights
@@ -50,11 +49,6 @@ class LoadedModel:
     """What is trained, by name in the whole model: the mapping module unless the source says otherwise."""
     replay: Replay = field(repr=False)
     """How the frozen vision part is replayed."""
-
-    @property
-    def families(self) -> Families:
-        """The rows an export goes by. Raises ValueError for a family without."""
-        return families_of(self.model.config.to_dict())
 
     @property
     def decoder(self) -> nn.Module:
@@ -110,11 +104,11 @@ def load_model(source: ModelSource) -> LoadedModel:
     if source.attn_implementation not in ATTENTIONS:
         raise unknown("attention implementation", source.attn_implementation, ATTENTIONS)
     parse_lora(source.trainable)
-    _loading(source, lambda: _check_takes_images(source))
-    processor = _loading(source, lambda: load_processor(source))
+    reading(source, lambda: check_takes_images(source))
+    processor = reading(source, lambda: load_processor(source))
     has_template = getattr(processor, "chat_template", None) is not None
     form = None if has_template else prompt_form(model_type, source.name)
-    model = _loading(source, lambda: _read_weights(source)).to(device).eval().requires_grad_(False)
+    model = reading(source, lambda: _read_weights(source)).to(device).eval().requires_grad_(False)
     return assemble(model, Asker(processor, form), source.trainable)
 
 
@@ -136,7 +130,8 @@ def assemble(model: Any, asker: Asker, trainable: str = MAPPING) -> LoadedModel:
     return LoadedModel(model, asker.processor, model.device, asker, mapping, weights, replay)
 
 
-def _check_takes_images(source: ModelSource) -> None:
+def check_takes_images(source: ModelSource) -> None:
+    """Raises NoVision, a ValueError, for a model that transformers knows no image-text-to-text class for."""
     from transformers import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING, AutoConfig
 
     options = {"revision": source.revision, "trust_remote_code": source.trust_remote_code}
@@ -167,7 +162,7 @@ def _read_weights(source: ModelSource) -> Any:
     )
 
 
-def _loading(source: ModelSource, load: Callable[[], T]) -> T:
+def reading(source: ModelSource, load: Callable[[], T]) -> T:
     """What `load` returns. Raises ValueError, in one line, where transformers can't."""
     try:
         return load()

@@ -96,6 +96,17 @@ def attend_among(
     return put(output.flatten(0, 1)[rows.place], rows, hidden)
 
 
+def attend_across(forward: Forward, hidden: Tensor, arguments: Mapping[str, Any], rows: Rows) -> Tensor:
+    """(B, T, width): cross-attention of the rows outside of a scope, zeros for the others.
+
+    `arguments`: what the block passes to its attention; the mask (B, 1, T, K) is over K rows of image features.
+    """
+    mask = arguments.get("attention_mask")
+    picked = {**arguments, "attention_mask": None if mask is None else _pick_queries(mask, rows.column)}
+    output = forward(hidden_states=_pick_rows(hidden, rows.column), **picked)[0]
+    return put(output.flatten(0, 1)[rows.place], rows, hidden)
+
+
 def put(values: Tensor, rows: Rows, like: Tensor) -> Tensor:
     """A tensor with the leading shape of `like`: `values` (N, width) at the rows outside, zeros at the others."""
     empty = values.new_zeros(like.shape[:-1].numel(), values.shape[-1])

@@ -6,6 +6,7 @@ from hypothesis import given
 
 from objectives.memory import kv_bytes_per_token, parameter_bytes
 from spaces.plan import Op, Plan, Scope
+from spaces.shape import BlockKind
 from tests.objectives.shapes import LLAVA_7B, TINY
 from tests.spaces.drawn import plans
 
@@ -48,7 +49,8 @@ def test_plain_ffn_has_two_linear_layers():
 
 
 def test_counted_parameters_take_precedence():
-    counted = replace(TINY, num_parameters=10_000, attention_parameters=300, ffn_parameters=500, bytes_per_parameter=4)
+    kind = BlockKind(attention_parameters=300, ffn_parameters=500)
+    counted = replace(TINY, num_parameters=10_000, kinds=(kind, kind), bytes_per_parameter=4)
     assert parameter_bytes(counted, Plan.dense(2)) == 40_000
     assert parameter_bytes(counted, Plan.parse("af")) == 4 * (10_000 - 300 - 500)
 

@@ -3,7 +3,7 @@
 import numpy as np
 from hypothesis import strategies as st
 
-from spaces.block import SINGLE_OPS
+from spaces.block import CROSS_OPS, SINGLE_OPS
 from spaces.plan import Block, Op, Plan, Scope, Variant
 from spaces.pruning import FULL, Calibration, Linears, Method, Pattern, Pruning
 
@@ -16,6 +16,7 @@ def single(op: Op, scope: Scope) -> tuple[Block]:
     return (Block(op, Scope.ALL if op is Op.KEEP else scope),)
 
 
+cross_ops = st.sampled_from(CROSS_OPS)
 units = st.builds(single, ops, scopes) | st.builds(
     lambda scope, variant: (Block(Op.PAIR, scope, variant), PAIRED), scopes, st.sampled_from(Variant)
 )
@@ -39,6 +40,12 @@ def plans(min_blocks: int = 1, max_blocks: int = 40) -> st.SearchStrategy[Plan]:
     return st.integers(min_blocks, max_blocks).flatmap(
         lambda n: st.lists(units, min_size=n, max_size=n).map(lambda drawn: joined(drawn, n))
     )
+
+
+def cross_plans(min_blocks: int = 1, max_blocks: int = 40) -> st.SearchStrategy[Plan]:
+    """Plans with the ops of self-attention and of cross-attention blocks, any of them in any place."""
+    every = st.builds(single, ops | cross_ops, scopes).map(lambda unit: unit[0])
+    return st.lists(every, min_size=min_blocks, max_size=max_blocks).map(Plan.of)
 
 
 percents = st.integers(1, FULL - 1)

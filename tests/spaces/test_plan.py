@@ -9,26 +9,26 @@ from hypothesis import strategies as st
 
 from spaces.block import SINGLE_OPS
 from spaces.plan import Block, Group, Op, Plan, PlanError, Scope, Variant
-from tests.spaces.drawn import ops, plans, pruned_plans, scopes, unscoped_plans
+from tests.spaces.drawn import cross_plans, ops, plans, pruned_plans, scopes, unscoped_plans
 
-LEGEND = ". keep, a skip_attn, f skip_ffn, b skip_block, p parallel, () pair, [] pair of mean"
+LEGEND = ". keep, a skip_attn, f skip_ffn, b skip_block, p parallel, c skip_cross, () pair, [] pair of mean"
 HALF = "a pair must be two blocks, pair then paired, "
 MARK, AT_MOST = "a scope mark must follow an op, ", "one op, then at most one of v visual, t prompt, g generated"
-NAMES = "keep, skip_attn, skip_ffn, skip_block, parallel, pair, paired"
+NAMES = "keep, skip_attn, skip_ffn, skip_block, parallel, skip_cross, pair, paired"
 
 
-@given(pruned_plans())
+@given(pruned_plans() | cross_plans())
 def test_text_round_trips(plan):
     assert Plan.parse(str(plan)) == plan
     assert str(Plan.parse(str(plan))) == str(plan)
 
 
-@given(st.text(alphabet=".afbp", min_size=1, max_size=40))
+@given(st.text(alphabet=".afbpc", min_size=1, max_size=40))
 def test_every_text_over_the_alphabet_is_a_plan(text):
     assert str(Plan.parse(text)) == text
 
 
-@given(pruned_plans())
+@given(pruned_plans() | cross_plans())
 def test_json_round_trips(plan):
     assert Plan.from_json(plan.to_json()) == plan
     assert Plan.from_json(json.loads(plan.to_json())) == plan
@@ -94,15 +94,15 @@ def test_counts_add_up(plan):
     counts = plan.counts()
     assert list(counts) == NAMES.split(", ")
     assert sum(counts.values()) == len(plan)
-    assert all(counts[op] == str(plan).count(op.char) for op in SINGLE_OPS)
+    assert all(counts[op] == str(plan).count(op.char) for op in (*SINGLE_OPS, Op.SKIP_CROSS))
     assert counts["pair"] == counts["paired"] == str(plan).count("(") + str(plan).count("[")
     assert plan.num_changed == len(plan) - counts["keep"]
     assert plan.is_dense == (plan.num_changed == 0) == (plan == Plan.dense(len(plan)))
 
 
 def test_which_sublayers_run():
-    assert [op.runs_attention for op in Op] == [True, False, True, False, True, True, True]
-    assert [op.runs_ffn for op in Op] == [True, True, False, False, True, True, True]
+    assert [op.runs_attention for op in Op] == [True, False, True, False, True, False, True, True]
+    assert [op.runs_ffn for op in Op] == [True, True, False, False, True, True, True, True]
     assert (Plan.parse(".afbp.aa").num_attention, Plan.parse(".afbp.aa").num_ffn) == (4, 6)
 
 

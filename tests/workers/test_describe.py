@@ -58,7 +58,6 @@ def test_absent_keys_mean_what_the_config_classes_say(raw):
     raw = raw or tiny_config().to_dict()
     filled = LlavaConfig.from_dict(json.loads(json.dumps(raw, default=str))).to_dict()
     assert shape_of(families_of(raw), 2) == shape_of(families_of(filled), 2)
-    assert families_of(raw).image_token == families_of(filled).image_token
 
 
 def test_llava_1_5():
@@ -70,18 +69,10 @@ def test_llava_1_5():
 @pytest.mark.parametrize("table", [DECODERS, VISION_TOWERS], ids=["decoders", "vision towers"])
 def test_defaults_are_those_of_the_config_class(table):
     for name, row in table.items():
+        if row.defaults is None:
+            continue  # the class is asked
         fresh = CONFIG_MAPPING[name]()
         assert {key: getattr(fresh, key) for key in row.defaults} == row.defaults
-
-
-def test_every_row_names_modules_that_exist(loaded):
-    rows = families_of(loaded.model.config.to_dict())
-    for path in (rows.model.blocks, rows.model.projector, rows.model.head, rows.model.language_model):
-        loaded.model.get_submodule(path)
-    block = loaded.model.get_submodule(rows.model.blocks)[0]
-    for child in (rows.decoder.attention, rows.decoder.ffn, rows.decoder.attention_norm, rows.decoder.ffn_norm):
-        block.get_submodule(child)
-    assert rows.image_token == loaded.processor.image_token_id
 
 
 class TestWorkload:
@@ -176,18 +167,23 @@ class TestErrors:
     @pytest.mark.parametrize(
         ("config", "message"),
         [
-            ({"model_type": "lava"}, "unknown model family 'lava'"),
-            ({}, "unknown model family None"),
-            ({"model_type": "llava", "text_config": {"model_type": "bloom"}}, "unknown text decoder 'bloom'"),
-            ({"model_type": "llava", "vision_config": {"model_type": "eva"}}, "unknown vision tower 'eva'"),
+            ({"model_type": "lava"}, "a model must load with transformers, got"),
+            ({}, "a model must load with transformers, got"),
+            ({"model_type": "llava", "vision_config": {"model_type": "eva"}}, "a model must load with transformers"),
+            ({"model_type": "llama"}, "a model must answer questions about images"),
         ],
     )
-    def test_unknown_families(self, tmp_path, config, message):
+    def test_models_that_are_none(self, tmp_path, config, message):
         (tmp_path / "config.json").write_text(json.dumps(config))
         with pytest.raises(ValueError) as caught:
             describe_model(ModelSource(name=str(tmp_path)))
         assert message in str(caught.value)
         assert "\n" not in str(caught.value)
+
+    def test_a_decoder_without_a_row(self, tmp_path):
+        (tmp_path / "config.json").write_text('{"model_type": "llava", "text_config": {"model_type": "gpt_neox"}}')
+        with pytest.raises(ValueError, match="unknown text decoder 'gpt_neox'"):
+            describe_model(ModelSource(name=str(tmp_path)))
 
     def test_a_name_that_is_neither_folder_nor_hub_id(self, monkeypatch):
         monkeypatch.setenv("HF_HUB_OFFLINE", "1")

@@ -224,7 +224,7 @@ def test_a_block_that_is_parallel_already_has_no_parallel():
     for block in find_blocks(model)[1]:
         block.forward = parallel_forward(block)
     assert all(part.is_parallel for part in anatomy_of(model).parts)
-    message = "a block can be made parallel where it is not already, got 'parallel:visual' at block 1"
+    message = "got 'parallel:visual' at block 1: its attention and FFN read the same input already"
     with pytest.raises(PlanError, match=message), apply_plan(model, Plan.parse(".pv..")):
         pass
 

@@ -83,7 +83,7 @@ def write_card(folder: Path, record: dict[str, Any], drawing: Sequence[str]) -> 
         blocks=len(record["plan_json"]["blocks"]),
         layers=len(record["layers"]),
         tuned=", the projector was briefly re-tuned" if record.get("tuned") else ", and so is the projector",
-        badge=record["badge"],
+        badge=", ".join(record["badges"]),
         notes="".join(f" {note[0].upper()}{note[1:]}." for note in record["notes"]),
         drawing="\n".join([record["plan"], *drawing]),
         table=_table(record),

@@ -29,6 +29,7 @@ from workers.files import checkpoint
 from workers.loading import LoadedModel
 from workers.prepare import Prepared
 from workers.prompts import conversation
+from workers.pruning.inputs import PruningInputs
 from workers.samples import Sample
 
 COMPARED = 16
@@ -67,18 +68,20 @@ class Checked:
     """Parameters, FLOPs and seconds, beside the dense model's."""
 
 
-def refer(loaded: LoadedModel, prepared: Prepared, plan: Plan, metric: str, questions: int | None) -> Reference:
+def refer(
+    loaded: LoadedModel, prepared: Prepared, plan: Plan, inputs: PruningInputs, metric: str, questions: int | None
+) -> Reference:
     """Asks the in-search model; it must be under no plan."""
     samples = prepared.samples[:questions]
     ids, logits, tokens = [], [], []
     metric = metric if METRICS[metric].reads is Reads.ANSWERS else "exact_match"
-    with apply_plan(loaded.model, plan):
+    with apply_plan(loaded.model, plan, inputs):
         for first, last in batches(samples):
             chosen = samples[first:last]
             conversations = [conversation(sample.question) for sample in chosen]
-            inputs = reload.encode(loaded.processor, conversations, [sample.image for sample in chosen], loaded.device)
-            said, new = reload.speak(loaded.model, inputs, loaded.pad_token)
-            ids.append(inputs["input_ids"].cpu())
+            encoded = reload.encode(loaded.processor, conversations, [sample.image for sample in chosen], loaded.device)
+            said, new = reload.speak(loaded.model, encoded, loaded.pad_token)
+            ids.append(encoded["input_ids"].cpu())
             logits.append(said.cpu())
             tokens.append(new.cpu())
         evaluation = evaluate(loaded, prepared, metric, questions)

@@ -1,7 +1,8 @@
 """A vision-language model of transformers under a plan: what the plan never runs is not there.
 
-`SkipsearchX` is transformers' `X`, and `SkipsearchXConfig` its config, with `skipsearch` in it: the plan, and where
-the parts of the blocks are. The folder that this file is in holds all it needs besides torch and transformers.
+`SkipsearchX` is transformers' `X`, and `SkipsearchXConfig` its config, with `skipsearch` in it: the plan, where the
+parts of the blocks are, and which are narrower. The folder that this file is in holds all it needs besides torch and
+transformers.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ class _UnderPlan:
 
     def __init__(self, config: Any, *args: Any, **kwargs: Any) -> None:
         super().__init__(config, *args, **kwargs)
-        settle(self, config.skipsearch["parts"], Plan.parse(config.skipsearch["plan"]))
+        under = config.skipsearch
+        settle(self, under["parts"], under["cuts"], Plan.parse(under["plan"]))
         self._run_plan()
 
     @classmethod

@@ -9,12 +9,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from spaces.plan import Plan
+from spaces.pruning import Pruning
 from workers.anatomy import anatomy_of, find_blocks
 from workers.export.decilm import decilm
 from workers.export.facts import Facts, config_facts, is_output, owner, with_places
 from workers.export.places import places_of
 from workers.export.route import Badge, ExportError, Layer, Route
-from workers.export.under_plan import under_plan
+from workers.export.under_plan import States, under_plan
+from workers.pruning.apply import pruned_state
+from workers.pruning.inputs import PruningInputs
 
 FFN_LISTS = ("mlp_layer_types",)
 """Per-layer lists of text configs that describe the FFN; all others describe the attention."""
@@ -28,16 +32,17 @@ def facts_of(model: nn.Module) -> Facts:
     )
 
 
-def build(model: Any, route: Route) -> Any:
-    """The exported model. Weights are shared with `model` except where they are zeroed; it can only be saved.
+def build(model: Any, route: Route, inputs: PruningInputs | None = None) -> Any:
+    """The exported model. Weights are shared with `model` except where they are pruned; it can only be saved.
 
-    Raises ExportError where a layer's weights don't fit where the route puts them.
+    Raises ExportError where a layer's weights don't fit where the route puts them, PlanError where `inputs` lack what
+    the plan is pruned by.
     """
-    config, kind = shortened(model.config, route), type(model)
+    states = list(_states(model, route.plan, inputs or PruningInputs()))
     if route.badge is Badge.REMOTE:
-        config, kind, weights = under_plan(model, route.plan)
+        config, kind, weights = under_plan(model, route.plan, states)
     else:
-        weights = dict(_weights(model, route))
+        config, kind, weights = shortened(model.config, route), type(model), dict(_weights(model, route, states))
     if route.badge is Badge.NEMOTRON:
         config, kind, weights = decilm(model, config.get_text_config(), weights, route)
     with torch.device("meta"):
@@ -64,7 +69,25 @@ def shortened(config: Any, route: Route) -> Any:
         if isinstance(value, list | tuple) and len(value) == before:
             setattr(text, name, [value[_block_of(name, layer)] for layer in route.layers])
     text.num_hidden_layers = len(route.layers)
+    if route.width is not None:
+        narrow(text, route.width)
     return config
+
+
+def narrow(text: Any, width: Pruning) -> None:
+    """Makes a text config say what is left of heads and FFN channels."""
+    groups = width.kept_groups(text.num_key_value_heads)
+    text.head_dim = text.head_dim or text.hidden_size // text.num_attention_heads
+    text.num_attention_heads = groups * (text.num_attention_heads // text.num_key_value_heads)
+    text.num_key_value_heads = groups
+    text.intermediate_size = width.kept_channels(text.intermediate_size)
+
+
+def _states(model: nn.Module, plan: Plan, inputs: PruningInputs) -> Iterator[dict[str, Tensor]]:
+    """What pruning leaves of the state dict of every block."""
+    for index, (parts, block) in enumerate(zip(anatomy_of(model).parts, plan.blocks, strict=True)):
+        pruned = {} if block.pruning is None else pruned_state(index, parts, block.pruning, inputs)
+        yield {**parts.block.state_dict(), **pruned}
 
 
 def _block_of(name: str, layer: Layer) -> int:
@@ -72,14 +95,13 @@ def _block_of(name: str, layer: Layer) -> int:
     return layer.source if block is None else block
 
 
-def _weights(model: nn.Module, route: Route) -> Iterator[tuple[str, Tensor]]:
+def _weights(model: nn.Module, route: Route, states: States) -> Iterator[tuple[str, Tensor]]:
     """The state dict of the exported model, from that of the loaded one."""
-    path, blocks = find_blocks(model)
+    path, _ = find_blocks(model)
     places = places_of(anatomy_of(model).parts)
     for name, tensor in model.state_dict().items():
         if not name.startswith(f"{path}."):
             yield name, tensor
-    states = [block.state_dict() for block in blocks]
     for number, layer in enumerate(route.layers):
         for name in states[layer.source]:
             tensor = _weight(states, places[layer.source], layer, name, route.fills(number))
@@ -87,9 +109,7 @@ def _weights(model: nn.Module, route: Route) -> Iterator[tuple[str, Tensor]]:
                 yield f"{path}.{number}.{name}", tensor
 
 
-def _weight(
-    states: list[dict[str, Tensor]], place: dict[str, Any], layer: Layer, name: str, fill: bool
-) -> Tensor | None:
+def _weight(states: States, place: dict[str, Any], layer: Layer, name: str, fill: bool) -> Tensor | None:
     """One weight of a layer, by its name below the block; None where its half is skipped and not filled up."""
     own, half = states[layer.source][name], owner(name, place)
     if half is None:

@@ -48,13 +48,22 @@ def _places(parts: Parts) -> dict[str, Any]:
     return {field.name: place(getattr(parts, field.name)) for field in fields(parts)}
 
 
-def settle(model: nn.Module, places: Places, plan: Plan) -> None:
-    """Takes out what a plan never runs, and makes the parts that are left known to `apply_plan`."""
+def settle(model: nn.Module, places: Places, cuts: Sequence[dict[str, Any]], plan: Plan) -> None:
+    """Takes out what a plan never runs, narrows what is cut, and makes the parts known to `apply_plan`.
+
+    Args:
+        cuts: per block the (outputs, inputs) of linear layers that are narrower, by path, under `linears`, and what
+            the attention must say of itself then, under `attention`.
+    """
     _, blocks = find_blocks(model)
     found = []
-    for module, place, block in zip(blocks, places, plan.blocks, strict=True):
+    for module, place, cut, block in zip(blocks, places, cuts, plan.blocks, strict=True):
         for path in removed(place, block):
             module.set_submodule(path, Removed(module.get_submodule(path)))
+        for path, (outputs, inputs) in cut.get("linears", {}).items():
+            module.set_submodule(path, _narrow(module.get_submodule(path), outputs, inputs))
+        for name, value in cut.get("attention", {}).items():
+            setattr(module.get_submodule(place["attention"]), name, value)
         found.append(Parts(**{name: _at(module, name, value) for name, value in place.items()}))
     know(model, found)
 
@@ -66,6 +75,11 @@ def removed(place: dict[str, Any], block: Block) -> Iterator[str]:
             for name in names:
                 paths = place[name]
                 yield from paths if isinstance(paths, list) else (paths,)
+
+
+def _narrow(linear: nn.Module, outputs: int, inputs: int) -> nn.Linear:
+    weight = linear.weight
+    return nn.Linear(inputs, outputs, linear.bias is not None, device=weight.device, dtype=weight.dtype)
 
 
 def _at(block: nn.Module, name: str, value: Any) -> Any:

@@ -31,6 +31,7 @@ def record_of(
         "plan_json": json.loads(plan.to_json()),
         "digest": plan.digest,
         "badge": str(route.badge),
+        "badges": list(map(str, route.badges)),
         "notes": list(route.notes),
         "base_model": base_model(request),
         "kept_blocks": list(route.kept_blocks),

@@ -14,6 +14,7 @@ from enum import StrEnum
 
 from spaces.names import unknown
 from spaces.plan import Block, Group, Op, Plan
+from spaces.pruning import FULL, Pruning
 from workers.export.facts import Facts
 
 
@@ -32,6 +33,8 @@ class Badge(StrEnum):
     """transformers with trust_remote_code=True, or `workers.load_exported`."""
     NEMOTRON = "vLLM, llama.cpp, mlx-lm (nemotron-nas)"
     """Engines that know `DeciLMForCausalLM`; the language model alone."""
+    SPARSE = "sparse kernels needed"
+    """Beside another one: weights are zero, which saves nothing by itself."""
 
 
 FORMATS = ("auto", "transformers", "remote-code", "nemotron-nas")
@@ -70,6 +73,21 @@ class Route:
     layers: tuple[Layer, ...]
     notes: tuple[str, ...]
 
+    @property
+    def badges(self) -> tuple[Badge, ...]:
+        """Where it runs, and what else it needs to save what its plan says."""
+        sparse = any(block.pruning is not None and block.pruning.method is not None for block in self.plan.blocks)
+        return (self.badge, Badge.SPARSE) if sparse else (self.badge,)
+
+    @property
+    def width(self) -> Pruning | None:
+        """How much narrower the layers are; None where they aren't. Of stock layers only: theirs are alike."""
+        heads, channels = (
+            min((width_of(self.plan, index, name) for index in blocks), default=FULL)
+            for name, blocks in halves_of(self.layers).items()
+        )
+        return Pruning(head_width=heads, ffn_width=channels) if min(heads, channels) < FULL else None
+
     def fills(self, number: int) -> bool:
         """Whether the missing half of layer `number` is there as zeros.
 
@@ -87,6 +105,20 @@ class Route:
         return tuple(sorted(part for part in parts if part is not None))
 
 
+def halves_of(layers: tuple[Layer, ...]) -> dict[str, list[int | None]]:
+    """The blocks that attentions and FFNs come from, by the name of the width they have."""
+    return {
+        "head_width": [layer.attention for layer in layers],
+        "ffn_width": [layer.ffn for layer in layers],
+    }
+
+
+def width_of(plan: Plan, block: int | None, name: str) -> int:
+    """Percent of heads or channels that are left in a block; all where there is none."""
+    pruning = None if block is None else plan.blocks[block].pruning
+    return FULL if pruning is None else int(getattr(pruning, name))
+
+
 class _NotStock(Exception):
     """Why stock layers can't express a plan."""
 
@@ -98,7 +130,6 @@ def export_route(plan: Plan, facts: Facts, form: str = "auto") -> Route:
     """
     if form not in FORMATS:
         raise unknown("export format", form, FORMATS)
-    _check_pruning(plan)
     if form == "remote-code":
         return _remote(plan, "asked for")
     try:
@@ -127,18 +158,22 @@ def pack_halves(plan: Plan) -> tuple[Layer, ...]:
 
 def _halves(plan: Plan) -> Iterator[tuple[str, int]]:
     for index, block in enumerate(plan.blocks):
-        if block.op not in HALVES or block != Block(block.op):
+        if block.op not in HALVES or block != Block(block.op, pruning=block.pruning):
             raise _NotStock(f"{block.name} at block {index} is no stock layer")
         yield from ((half, index) for half in HALVES[block.op])
 
 
-def _check_pruning(plan: Plan) -> None:
-    for index, block in enumerate(plan.blocks):
-        if block.pruning is not None:
-            raise ExportError(
-                f"every block of an exported plan must have its weights unpruned, got {block.name} at block {index}: "
-                "run this plan with workers.apply_plan, or export another trial"
-            )
+def _check_widths(plan: Plan, facts: Facts, layers: tuple[Layer, ...]) -> None:
+    """Stock layers have one number of heads and of channels for all of them."""
+    for name, blocks in halves_of(layers).items():
+        widths = {width_of(plan, index, name) for index in blocks}
+        if len(widths) > 1:
+            raise _NotStock("its blocks are of different widths")
+        missing = [
+            key for key in ("num_key_value_heads", "head_dim", "intermediate_size") if not hasattr(facts.text, key)
+        ]
+        if widths - {FULL} and missing:
+            raise _NotStock(f"the config has no {missing[0]} to say how wide layers are")
 
 
 def _stock(plan: Plan, facts: Facts, layers: tuple[Layer, ...]) -> Route:
@@ -147,6 +182,7 @@ def _stock(plan: Plan, facts: Facts, layers: tuple[Layer, ...]) -> Route:
             raise _NotStock(f"block {number} must stay in its place: {facts.why_fixed}")
     if any(layer.is_whole and layer.attention != layer.ffn for layer in layers) and not facts.mixable:
         raise _NotStock("blocks have weights that are neither of their attention nor of their FFN")
+    _check_widths(plan, facts, layers)
     lone = [layer for layer in layers if not layer.is_whole]
     if not lone:
         return Route(plan, Badge.STOCK, layers, ())
@@ -171,6 +207,7 @@ def _nemotron(plan: Plan, facts: Facts, layers: tuple[Layer, ...]) -> Route:
     for rule, holds in rules.items():
         if not holds:
             raise ExportError(f"--format nemotron-nas must be {rule}, got another for '{plan}': use --format auto")
+    _check_widths(plan, facts, layers)
     notes = ["the language model alone: the vision tower is that of the base model, the projector is in mapping_module"]
     if layers[0].attention is None:
         notes.append("the first layer has an attention of zeros, as engines expect one there")

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from spaces.plan import Plan
-from workers.anatomy import anatomy_of
+from spaces.plan import Block, Plan
+from workers.anatomy import Parts, anatomy_of, find_blocks
 from workers.export import modeling_skipsearch
 from workers.export.places import places_of
 from workers.export.route import ExportError
+from workers.pruning.apply import head_counts
+
+States = Sequence[dict[str, Tensor]]
+"""The state dict of every block."""
 
 
-def under_plan(model: Any, plan: Plan) -> tuple[Any, type, dict[str, Tensor]]:
-    """Config, class and weights. Raises ExportError for a model whose class is not transformers' own."""
+def under_plan(model: Any, plan: Plan, states: States) -> tuple[Any, type, dict[str, Tensor]]:
+    """Config, class and weights, given what is left of the weights of every block.
+
+    Raises ExportError for a model whose class is not transformers' own.
+    """
     stock = type(model).__name__
     kind = getattr(modeling_skipsearch, f"{modeling_skipsearch.PREFIX}{stock}", None)
     if kind is None or not issubclass(kind, type(model)):
@@ -25,11 +34,31 @@ def under_plan(model: Any, plan: Plan) -> tuple[Any, type, dict[str, Tensor]]:
         )
     config = copy.deepcopy(model.config)
     config.__class__ = kind.config_class
-    config.skipsearch = {"plan": str(plan), "parts": places_of(anatomy_of(model).parts)}
+    parts = anatomy_of(model).parts
+    config.skipsearch = {
+        "plan": str(Plan(tuple(replace(block, pruning=None) for block in plan.blocks))),
+        "parts": places_of(parts),
+        "cuts": [_cut(*each) for each in zip(parts, plan.blocks, states, strict=True)],
+    }
     config.auto_map = auto_map(kind, "AutoModelForImageTextToText")
     with torch.device("meta"):
         needed = kind(config).state_dict()
-    return config, kind, {name: tensor for name, tensor in model.state_dict().items() if name in needed}
+    path, _ = find_blocks(model)
+    left = {f"{path}.{index}.{name}": tensor for index, state in enumerate(states) for name, tensor in state.items()}
+    weights = {**model.state_dict(), **left}
+    return config, kind, {name: weights[name] for name in needed}
+
+
+def _cut(parts: Parts, block: Block, state: dict[str, Tensor]) -> dict[str, Any]:
+    """What is narrower in a block than its modules are."""
+    if block.pruning is None or not block.pruning.narrows:
+        return {}
+    narrower = {
+        name.removesuffix(".weight"): list(tensor.shape)
+        for name, tensor in state.items()
+        if name.endswith(".weight") and tensor.shape != parts.block.get_parameter(name).shape
+    }
+    return {"linears": narrower, "attention": head_counts(parts, block.pruning)}
 
 
 def auto_map(kind: Any, loader: str) -> dict[str, str]:

@@ -30,6 +30,7 @@ from workers.export.timings import keep_timings, read_timings
 from workers.files import checkpoint
 from workers.fingerprints import fingerprint_model, fingerprint_samples
 from workers.loading import LoadedModel
+from workers.pruning.inputs import PruningInputs
 from workers.requests import ModelSource
 from workers.samples import load_samples
 from workers.session import Session
@@ -120,6 +121,8 @@ class Exporter:
         torch.set_num_threads(request.trial.threads or before)
         self.session.make_dense()
         try:
+            if request.trial.parsed_plan.is_calibrated:
+                self.session.calibrate()
             if request.trial.mapping_module:
                 self.session.read_mapping_module(Path(request.trial.mapping_module))
             self._write(request, place)
@@ -134,7 +137,7 @@ class Exporter:
         self.say(f"{plan}: {len(route.layers)} layers, {route.badge}")
         for note in route.notes:
             self.say(f"  {note}")
-        reference = refer(loaded, prepared, plan, self.session.metric(request.trial), request.questions)
+        reference = refer(loaded, prepared, plan, self.inputs, self.session.metric(request.trial), request.questions)
         self._save(route, place)
         what = self._timed(request, plan, route)
         seconds = read_timings(request.timings, what)
@@ -149,10 +152,15 @@ class Exporter:
         write_card(place, record, request.drawing)
         self._tell(record, checked)
 
+    @property
+    def inputs(self) -> PruningInputs:
+        """What pruned blocks are pruned by, as in the search."""
+        return self.session.pruning_inputs
+
     def _save(self, route: Route, place: Path) -> None:
         """Weights, config, generation config and processor, and the modeling file where there is one."""
         loaded = self.session.loaded
-        build(loaded.model, route).save_pretrained(place, max_shard_size=MAX_SHARD_SIZE)
+        build(loaded.model, route, self.inputs).save_pretrained(place, max_shard_size=MAX_SHARD_SIZE)
         reader = copy.deepcopy(self.processor)
         if route.badge is Badge.NEMOTRON:
             reader = reader.tokenizer

@@ -48,10 +48,27 @@ def pruned(parts: Sequence[Parts], plan: Plan, inputs: PruningInputs) -> Iterato
         yield
 
 
-def pruned_weights(index: int, parts: Parts, pruning: Pruning, inputs: PruningInputs) -> dict[str, Tensor]:
-    """What is left of the weights of a block's linear layers, by path: narrower matrices, zeros written in."""
+def pruned_state(index: int, parts: Parts, pruning: Pruning, inputs: PruningInputs) -> dict[str, Tensor]:
+    """What is left of a block's linear layers, by state dict name: narrower matrices, zeros written in."""
     block = _Block(index, parts, pruning, inputs)
-    return {path: block.weight(path) for path in block.layers}
+    state = {}
+    for path, layer in block.layers.items():
+        state[f"{path}.weight"] = block.weight(path)
+        if layer.bias is not None:
+            state[f"{path}.bias"] = block.bias(path)
+    return state
+
+
+def head_counts(parts: Parts, pruning: Pruning) -> dict[str, int]:
+    """Attributes of the attention module that say how many heads stay, where heads are cut out."""
+    if pruning.head_width == FULL:
+        return {}
+    groups = attention_roles(parts, "the block").num_groups
+    return {
+        name: vars(parts.attention)[name] * pruning.kept_groups(groups) // groups
+        for name in _HEAD_COUNTS
+        if name in vars(parts.attention)
+    }
 
 
 class _Block:
@@ -70,13 +87,12 @@ class _Block:
     def changes(self) -> Iterator[Change]:
         """What is to be set, layer by layer."""
         for path, layer in self.layers.items():
-            cut = self._cuts.get(layer, Cut())
             weight = self.weight(path)
-            bias = None if layer.bias is None else cut.of_bias(layer.bias.detach())
-            yield layer, "forward", _linear(weight, bias)
+            yield layer, "forward", _linear(weight, self.bias(path))
             yield layer, "out_features", weight.shape[0]
             yield layer, "in_features", weight.shape[1]
-        yield from self._head_counts()
+        for name, count in head_counts(self._parts, self._pruning).items():
+            yield self._parts.attention, name, count
 
     def weight(self, path: str) -> Tensor:
         """What is left of a layer's weight: a new tensor."""
@@ -87,6 +103,11 @@ class _Block:
         if not self._pruning.sparsifies(half):
             return weight
         return weight * self._mask(path, weight, cut)
+
+    def bias(self, path: str) -> Tensor | None:
+        """What is left of a layer's bias."""
+        layer = self.layers[path]
+        return None if layer.bias is None else self._cuts.get(layer, Cut()).of_bias(layer.bias.detach())
 
     def _mask(self, path: str, weight: Tensor, cut: Cut) -> Tensor:
         if self._pruning.method is Method.SAVED:
@@ -130,15 +151,6 @@ class _Block:
             count = self._pruning.kept_groups(heads.num_groups)
             cuts |= cut_heads(heads, self._norms(self._paths[heads.output]), count)
         return cuts
-
-    def _head_counts(self) -> Iterator[Change]:
-        if self._pruning.head_width == FULL:
-            return
-        roles, attention = attention_roles(self._parts, self._where), self._parts.attention
-        groups = self._pruning.kept_groups(roles.num_groups)
-        for name in _HEAD_COUNTS:
-            if name in vars(attention):
-                yield attention, name, vars(attention)[name] * groups // roles.num_groups
 
 
 def _linear(weight: Tensor, bias: Tensor | None) -> Callable[[Tensor], Tensor]:

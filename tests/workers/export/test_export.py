@@ -62,6 +62,7 @@ def exports(tiny_source, tuned, tmp_path_factory):
         "packed": request(tiny_source, "fa.b", mapping_module=str(tuned), timings=timings),
         "zeroed": request(tiny_source, ".a..", timings=timings),
         "remote": request(tiny_source, "pavbb", timings=timings),
+        "sparse": request(tiny_source, "{w50}..b.", mapping_module=str(tuned), timings=timings),
     }
     export(requests, folder / "first", say=silent)
     export({name: requests[name] for name in ("packed", "remote")}, folder / "second", say=silent)
@@ -73,7 +74,7 @@ def record(folder):
 
 
 class TestFolder:
-    @pytest.mark.parametrize("name", ["packed", "zeroed", "remote"])
+    @pytest.mark.parametrize("name", ["packed", "zeroed", "remote", "sparse"])
     def test_has_what_hugging_face_users_expect(self, exports, name):
         more = {f"{module}.py" for module in BUNDLE} if name == "remote" else set()
         assert {path.name for path in (exports / "first" / name).iterdir()} == FILES | more
@@ -111,6 +112,10 @@ class TestFolder:
             sizes, flops = each["measured"]["parameters"], each["measured"]["flops_of_one_answer"]
             assert 4 * sizes["exported"] == each["costs"]["parameter_bytes"]
             assert flops["exported"] < flops["dense"]
+        sparse = record(exports / "first" / "sparse")
+        assert sparse["badges"] == ["transformers", "sparse kernels needed"]
+        assert sparse["checked"]["logits_bit_equal"]
+        assert sparse["costs"]["sparse_flops"] < sparse["costs"]["flops"]
         assert zeroed["measured"]["parameters"]["exported"] == zeroed["measured"]["parameters"]["dense"]
 
     def test_card_says_how_to_load_and_where_it_runs(self, exports):
@@ -158,8 +163,8 @@ class TestMismatch:
     def test_fails_loudly_and_leaves_nothing(self, tiny_source, tmp_path, monkeypatch, break_it, told):
         build = writing.build
 
-        def broken(loaded, route):
-            model = build(loaded, route)
+        def broken(*given):
+            model = build(*given)
             model.load_state_dict({name: tensor.clone() for name, tensor in model.state_dict().items()}, assign=True)
             break_it(model)
             return model

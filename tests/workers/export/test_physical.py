@@ -26,6 +26,8 @@ from workers.export.bundle import bundle
 from workers.export.physical import build, facts_of
 from workers.export.route import Badge, export_route
 from workers.export.write import MODELING
+from workers.pruning.calibrate import calibrate
+from workers.pruning.inputs import PruningInputs
 from workers.requests import ModelSource
 
 PLANS = ("....", "b...", ".bb.", "bbbb", "fa..", "fbab", "a..f", "ffaa", "aaaa", "ffff", "aabb", ".p..", "pppp", "apfb")
@@ -180,3 +182,29 @@ def test_half_precision(tiny_folder, tmp_path):
     save(half, Plan.parse("fa.b"), "auto", tmp_path)
     assert json.loads((tmp_path / "config.json").read_text())["dtype"] == "bfloat16"
     assert {tensor.dtype for tensor in load_file(tmp_path / "model.safetensors").values()} == {torch.bfloat16}
+
+
+PRUNED = (
+    "..{m2:4}.{m50}.", "{w40}....", "{ffn50}....", "{h50}....", "{ffn50,h50}.b..", ".{ffn50}.{ffn25}.b",
+   "fa{ffn50}..{h50}", "av{w50}.{h50}()",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("text", PRUNED)
+def test_pruned_plans(loaded, prepared, tiny_source, tmp_path, text):
+    """Zeros are written in, cut matrices are narrower; by stock layers where all are as narrow."""
+    plan = Plan.parse(text)
+    inputs_of = PruningInputs(norms=calibrate(loaded, prepared, 8))
+    route = export_route(plan, facts_of(loaded.model))
+    build(loaded.model, route, inputs_of).save_pretrained(tmp_path)
+    model = load(tmp_path, route.badge)
+    with apply_plan(loaded.model, plan, inputs_of):
+        want_logits, want_tokens = said(loaded.model)
+    logits, tokens = said(model)
+    assert torch.equal(logits, want_logits)
+    assert torch.equal(tokens, want_tokens)
+    workload = Workload(visual_tokens=1, text_tokens=1, generated_tokens=1)
+    expected = costs(describe_model(tiny_source), plan, workload)
+    assert 4 * sum(parameter.numel() for parameter in model.parameters()) == expected.parameter_bytes
+    assert (Badge.SPARSE in route.badges) == ("w" in text or "m" in text or ":" in text)
+    assert (route.badge is Badge.STOCK) == (text.startswith("{") or text == "..{m2:4}.{m50}.")

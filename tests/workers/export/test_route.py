@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from transformers import OPTConfig
 
 from spaces.plan import Plan
+from spaces.pruning import Pruning
 from tests.workers.tiny import tiny_config
 from workers.export.facts import config_facts
 from workers.export.route import Badge, ExportError, Layer, export_route, pack_halves
@@ -115,8 +117,27 @@ def test_layers_behind_the_fixed_ones_can_move() -> None:
     assert export_route(Plan.parse("..fa"), replace(FACTS, fixed=2)).badge is Badge.STOCK
 
 
-def test_pruned_plans_and_unknown_forms_are_refused() -> None:
-    with pytest.raises(ExportError, match=r"unpruned, got keep\{ffn50\} at block 1"):
-        export_route(Plan.parse("..{ffn50}"), FACTS)
+@pytest.mark.parametrize(
+    ("plan", "badges", "width"),
+    [
+        ("{w50}.b..", (Badge.STOCK, Badge.SPARSE), None),
+        ("{ffn50}.b..", (Badge.STOCK,), Pruning(ffn_width=50)),
+        ("f{h50}a{ffn50}bb", (Badge.STOCK,), Pruning(head_width=50, ffn_width=50)),
+        (".{ffn50}...", (Badge.REMOTE,), None),
+        ("{m2:4,h50}....", (Badge.STOCK, Badge.SPARSE), Pruning(head_width=50)),
+    ],
+)
+def test_pruned_plans(plan: str, badges: tuple[Badge, ...], width: Pruning | None) -> None:
+    route = export_route(Plan.parse(plan), FACTS)
+    assert route.badges == badges
+    assert route.badge is Badge.REMOTE or route.width == width
+
+
+def test_a_config_that_does_not_say_how_wide_layers_are() -> None:
+    with pytest.raises(ExportError, match="the config has no num_key_value_heads"):
+        export_route(Plan.parse("{ffn50}...."), replace(FACTS, text=OPTConfig()), "transformers")
+
+
+def test_unknown_forms_are_refused() -> None:
     with pytest.raises(ValueError, match="did you mean 'remote-code'"):
         export_route(Plan.parse("...."), FACTS, "remote_code")

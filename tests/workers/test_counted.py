@@ -1,0 +1,143 @@
+"""What models without rows cost: closed form and counted parts together equal what really runs, family by family."""
+
+from dataclasses import replace
+from functools import cache
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from objectives.flops import flops
+from objectives.memory import parameter_bytes
+from objectives.workload import WorkloadError
+from spaces.plan import Plan
+from tests.workers.hub import KINDS, hub_model, hub_processor, hub_samples, save_hub
+from tests.workers.zoo import NUM_BLOCKS
+from workers.anatomy import anatomy_of, find_blocks
+from workers.apply_plan import apply_plan
+from workers.counted import MOST_SAMPLES, mapping_modules
+from workers.describe import describe_model, describe_workload
+from workers.inputs import Asker
+from workers.loading import load_model
+from workers.mapping import find_mapping
+from workers.prompts import PROMPT_FORMS
+from workers.requests import ModelSource
+
+EACH = pytest.mark.parametrize("family", KINDS)
+COUNTED = pytest.mark.parametrize("family", [family for family in KINDS if family != "llava"])
+SAMPLES = hub_samples("search")[::3][:3]
+"""One question about each of three pictures of different shapes."""
+GENERATED = 4
+
+
+@cache
+def model_of(family):
+    return hub_model(family, attn="eager")
+
+
+@cache
+def asker_of(family):
+    return Asker(hub_processor(family), PROMPT_FORMS.get(family))
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory):
+    """Folders as a hub holds them, made at first use."""
+    made = {}
+
+    def source(family):
+        if family not in made:
+            made[family] = ModelSource(name=save_hub(tmp_path_factory.mktemp(family), family))
+        return made[family]
+
+    return source
+
+
+def counted(family, plan, sample):
+    """What `generate` really runs: places and total; rotary tables made by a matrix product left out."""
+    model, counter = model_of(family), FlopCounterMode(display=False)
+    inputs = asker_of(family).inputs([sample.question], [sample.image])
+    with apply_plan(model, plan), counter:
+        model.generate(**inputs, max_new_tokens=GENERATED, min_new_tokens=GENERATED, do_sample=False)
+    places = {name: sum(found.values()) for name, found in counter.get_flop_counts().items()}
+    rotary = max((count for name, count in places.items() if name.endswith("language_model.rotary_emb")), default=0)
+    return counter.get_total_flops() - rotary
+
+
+@EACH
+@pytest.mark.parametrize("text", ["....", "f.b.", "av.bgp", "()fv."])
+def test_the_ledger_of_a_question_equals_the_counter(sources, family, text):
+    shape, plan = describe_model(sources(family)), Plan.parse(text)
+    for sample in SAMPLES[:2]:
+        workload = replace(describe_workload(sources(family), [sample]), generated_tokens=GENERATED)
+        assert flops(shape, plan, workload).total == counted(family, plan, sample)
+
+
+@EACH
+def test_tokens_are_those_the_processor_makes(sources, family):
+    workload, asker = describe_workload(sources(family), SAMPLES), asker_of(family)
+    ids = [asker.inputs([each.question], [each.image])["input_ids"][0] for each in SAMPLES]
+    tokens = torch.tensor(sorted(anatomy_of(model_of(family)).image_tokens))
+    assert workload.prompt_tokens == pytest.approx(sum(map(len, ids)) / len(ids))
+    assert workload.visual_tokens == pytest.approx(sum(int(torch.isin(each, tokens).sum()) for each in ids) / len(ids))
+    loaded = load_model(sources(family))
+    answers = [len(loaded.answer_tokens(each.answers[0])) for each in SAMPLES]
+    assert workload.generated_tokens == pytest.approx(sum(answers) / len(answers))
+
+
+@COUNTED
+def test_parameters_are_those_of_the_model(sources, family):
+    shape, model = describe_model(sources(family)), model_of(family)
+    assert shape.num_parameters == sum(weight.numel() for weight in model.parameters())
+    block = find_blocks(model)[1][0]
+    whole = parameter_bytes(shape, Plan.dense(NUM_BLOCKS))
+    assert whole - parameter_bytes(shape, Plan.parse("b...")) == 4 * sum(w.numel() for w in block.parameters())
+    kept = [child for child in block.children() if child not in (anatomy_of(model).parts[0].attention,)]
+    norms = sum(w.numel() for child in kept for w in child.parameters() if w.ndim == 1 and isinstance_norm(child))
+    attention = anatomy_of(model).parts[0].attention
+    wanted = sum(w.numel() for w in attention.parameters()) + norms // 2
+    assert whole - parameter_bytes(shape, Plan.parse("a...")) == 4 * wanted
+
+
+def isinstance_norm(module):
+    return "Norm" in type(module).__name__
+
+
+@COUNTED
+def test_mapping_modules_by_name_are_those_found_by_function(sources, family):
+    model = model_of(family)
+    by_name = mapping_modules(model, anatomy_of(model).decoder)
+    by_function = find_mapping(model, asker_of(family).inputs([SAMPLES[0].question], [SAMPLES[0].image]))
+    paths = {path for path, module in model.named_modules() if any(module is each for each in by_name)}
+    assert {path.split(".0")[0] for path in paths} == {path.split(".0")[0] for path in by_function}
+
+
+def test_images_of_other_shapes_cost_something_else_and_means_are_over_questions(sources):
+    source = sources("qwen2_vl")
+    each = [describe_workload(source, [sample]) for sample in SAMPLES]
+    assert len({(load.visual_tokens, load.vision_flops) for load in each}) > 1
+    together = describe_workload(source, SAMPLES)
+    for name in ("visual_tokens", "text_tokens", "vision_flops", "projector_flops"):
+        assert getattr(together, name) == pytest.approx(sum(getattr(load, name) for load in each) / len(each))
+
+
+def test_of_many_samples_some_are_read(sources, monkeypatch):
+    read = []
+    monkeypatch.setattr(Asker, "inputs", spy(Asker.inputs, read))
+    describe_workload(sources("paligemma"), SAMPLES[:1] * (2 * MOST_SAMPLES + 1))
+    assert MOST_SAMPLES // 2 < len(read) <= MOST_SAMPLES
+
+
+def spy(function, calls):
+    def wrapped(*args):
+        calls.append(args)
+        return function(*args)
+
+    return wrapped
+
+
+def test_a_workload_without_counted_flops_is_refused_where_there_is_no_closed_form(sources):
+    shape = describe_model(sources("paligemma"))
+    uncounted = replace(describe_workload(sources("paligemma"), SAMPLES), vision_flops=None)
+    with pytest.raises(WorkloadError, match="must have vision_flops and projector_flops"):
+        flops(shape, Plan.dense(NUM_BLOCKS), uncounted)
