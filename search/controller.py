@@ -120,7 +120,7 @@ class Controller:
         """Stores a finished rung and says whether the trial goes on to its next one."""
         if not math.isfinite(report.accuracy):
             return False
-        self._results.add_rung(job.number, report)
+        self._results.add_rung(job.number, report, self.history.record(job.number).flops_ratio)
         if job.phase is Phase.TEST:
             self.history.set_tested(job.number)
             return True
@@ -195,7 +195,9 @@ class Controller:
         self._study.note(number, trial_note(observation, reason, self._problem.costs(observation.plan)))
         if state is TrialState.COMPLETE:
             assert observation.point is not None
-            self._study.complete(number, observation.point)
+            accuracy, plan = observation.point[0], observation.plan
+            violations = {**self._problem.violations(plan), **self._problem.falls_short(accuracy)}
+            self._study.complete(number, observation.point, violations)
         elif state is TrialState.PRUNED:
             self._study.prune(number)
         else:

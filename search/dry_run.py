@@ -13,6 +13,7 @@ from search.terminal import console
 from search.warm_start import SHARE
 from spaces.plan import Plan
 
+_MINIMIZED = {"flops": "FLOPs", "sparse_flops": "sparse FLOPs"}
 #: A backward pass costs about twice its forward pass.
 TRAINING_FACTOR = 3
 
@@ -28,8 +29,8 @@ def describe(settings: Settings, problem: Problem) -> None:
         "rows": _rows(problem),
         "workload": _workload(problem),
         "dense FLOPs": f"{dense.flops:.4g} a question ({_ledger(problem)})",
-        "space": f"{settings.space}: {_size(problem.space.size)} plans, FLOPs {_range(problem)} of dense",
-        "limits": ", ".join(f"{limit.name} {limit.bound:g}" for limit in problem.limits) or "none",
+        "space": f"{settings.space}: {_size(problem.space.size)} plans, {_range(problem)}",
+        "limits": _limits(problem),
         "strategy": f"{settings.strategy}, {settings.budget} trials, seed {settings.seed}",
         "rungs": " > ".join(
             f"{rung.tuning_steps} tuning steps, {rung.questions or 'all'} questions" for rung in settings.rungs
@@ -66,6 +67,15 @@ def _rows(problem: Problem) -> str:
     )
 
 
+def _limits(problem: Problem) -> str:
+    limits = [f"{limit.name} {limit.bound:g}" for limit in problem.limits]
+    if (least := problem.settings.min_accuracy) is not None:
+        limits.append(f"--min-accuracy {least:g} (once it is measured)")
+    if problem.settings.focus:
+        limits.append("effort goes to {:g} to {:g} of the FLOPs".format(*problem.settings.focus))
+    return ", ".join(limits) or "none"
+
+
 def _warm_start(problem: Problem) -> str:
     if not problem.first:
         return "none"
@@ -88,8 +98,8 @@ def _size(size: int) -> str:
 def _range(problem: Problem) -> str:
     from spaces.constraints import smallest
 
-    cheapest = smallest(problem.space, lambda plan: problem.costs(plan).flops)
-    return f"{problem.costs(cheapest).flops_ratio:.1%} ({cheapest}) to 100 %"
+    cheapest = smallest(problem.space, problem.ratio)
+    return f"{_MINIMIZED[problem.settings.minimize]} {problem.ratio(cheapest):.1%} ({cheapest}) to 100 % of dense"
 
 
 def _estimate(settings: Settings, problem: Problem) -> float:

@@ -56,7 +56,7 @@ class History:
             plan=row.plan,
             origin=row.attributes["origin"],
             probe=row.attributes.get("probe", False),
-            flops_ratio=self._problem.costs(row.plan).flops_ratio,
+            flops_ratio=self._problem.ratio(row.plan),
             state=row.state,
         )
         if stored:
@@ -81,7 +81,7 @@ class History:
 
     def add(self, number: int, plan: Plan, origin: str, probe: bool) -> None:
         """A trial that starts."""
-        self._insert(Record(number, plan, origin, probe, self._problem.costs(plan).flops_ratio))
+        self._insert(Record(number, plan, origin, probe, self._problem.ratio(plan)))
 
     def record(self, number: int) -> Record:
         """One trial by its number."""
@@ -144,8 +144,12 @@ class History:
 
     def front(self) -> list[Observation]:
         """The Pareto front of the complete trials that keep the limits, cheapest first."""
-        full = [o for o in self.observations() if o.full and self._problem.feasible(o.plan)]
+        full = [o for o in self.observations() if o.full and self._keeps_limits(o)]
         if not full:
             return []
         mask = non_dominated(np.asarray([o.point for o in full], dtype=float), MAXIMIZE)
         return sorted((o for o, keep in zip(full, mask, strict=True) if keep), key=lambda o: o.flops_ratio)
+
+    def _keeps_limits(self, observation: Observation) -> bool:
+        short = self._problem.falls_short(observation.accuracies[-1])
+        return self._problem.feasible(observation.plan) and all(value <= 0 for value in short.values())

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, get_args
 
-from objectives.flops import Costs, costs
+from objectives.flops import Costs, costs, flops
+from objectives.sparsity import kept_weights, zero_flops
 from objectives.workload import Workload
 from search.settings import Settings
-from search.strategies.strategy import Task
+from search.strategies.strategy import Focus, Task
 from search.warm_start import warm_start
 from spaces.constraints import Limit, check_reachable, is_feasible
 from spaces.plan import Plan
@@ -53,12 +54,14 @@ class Problem:
         settings = settings.model_copy(update={"metric": pick_metric(splits["search"], settings.metric)})
         samples = splits["search"].samples
         workload = describe_workload(settings.model, samples)
-        space = load_space(settings.space, shape.num_blocks)
+        space = load_space(settings.space, shape.num_blocks, **_options(settings))
+        for level in space.choices(0):
+            kept_weights(shape, level, 0)  # a saved mask without its file is told now
         marks = {"model": fingerprint_model(settings.model), "data set": fingerprint_samples(samples)}
         data = _describe_data(splits, settings.metric)
         problem = cls(settings, shape, workload, space, marks, data=data)
         if settings.max_flops is not None:
-            limit = Limit("--max-flops", settings.max_flops, lambda plan: problem.costs(plan).flops_ratio)
+            limit = Limit("--max-flops", settings.max_flops, problem.ratio)
             check_reachable(space, [limit])
             problem = replace(problem, limits=(limit,))
         return replace(problem, first=warm_start(settings.warm_start, problem.task()))
@@ -66,6 +69,10 @@ class Problem:
     def costs(self, plan: Plan) -> Costs:
         """All costs of a plan for the workload at hand."""
         return _costs(self.shape, plan, self.workload)
+
+    def ratio(self, plan: Plan) -> float:
+        """What the search minimizes: the plan's FLOPs, or sparse FLOPs, over the FLOPs of the dense plan."""
+        return _ratio(self.shape, plan, self.workload, self.settings.minimize)
 
     def violations(self, plan: Plan) -> dict[str, float]:
         """Per limit how far a plan breaks it; at most 0 where it is kept."""
@@ -80,12 +87,22 @@ class Problem:
         return Task(
             space=self.space,
             budget=self.settings.budget,
-            flops_ratio=lambda plan: self.costs(plan).flops_ratio,
+            flops_ratio=self.ratio,
             limits=self.limits,
             keep_fraction=self.settings.keep_fraction,
             seed=self.settings.seed,
             first=self.first,
+            focus=self._focus(),
         )
+
+    def _focus(self) -> Focus:
+        low, high = self.settings.focus or (0.0, 1.0)
+        return Focus(self.settings.min_accuracy or 0.0, low, high)
+
+    def falls_short(self, accuracy: float) -> dict[str, float]:
+        """Per limit on what is measured how far a trial breaks it; at most 0 where it is kept."""
+        least = self.settings.min_accuracy
+        return {} if least is None else {"--min-accuracy": least - accuracy}
 
     def request(self, number: int | None, plan: Plan) -> TrialRequest:
         """The request that runs a plan with the search's settings."""
@@ -116,6 +133,19 @@ class Problem:
             "fingerprints": self.fingerprints,
             "data": self.data,
         }
+
+
+def _options(settings: Settings) -> dict[str, Any]:
+    """What the space is told beside the model's depth."""
+    return {} if settings.prunings is None else {"prunings": settings.prunings}
+
+
+@lru_cache(maxsize=65536)
+def _ratio(shape: ModelShape, plan: Plan, workload: Workload, minimize: str) -> float:
+    spent = flops(shape, plan, workload).total
+    if minimize == "sparse_flops":
+        spent -= zero_flops(shape, plan, workload)
+    return spent / flops(shape, Plan.dense(shape.num_blocks), workload).total
 
 
 def _describe_data(splits: Mapping[Split, SplitData], metric: str | None) -> dict[str, Any]:

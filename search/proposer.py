@@ -75,7 +75,7 @@ def pick_baselines(task: Task) -> list[Proposal]:
     dense, *others = [
         Proposal(plan, f"baseline {name}")
         for name, plan in baselines(task.space).items()
-        if plan.is_dense or task.feasible(plan)
+        if plan.is_dense or (task.feasible(plan) and task.focus.spans(task.flops_ratio(plan)))
     ]
     room = max(0, int(task.budget * BASELINE_SHARE) - 1)
     if len(others) > room:

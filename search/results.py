@@ -105,13 +105,16 @@ class Results:
             session.add(trial)
         self._ids[number] = trial.id
 
-    def add_rung(self, number: int, report: RungReport) -> None:
-        """Stores what a rung measured; measured again (after a crash), the new numbers replace the old."""
+    def add_rung(self, number: int, report: RungReport, flops_ratio: float) -> None:
+        """Stores what a rung measured; measured again (after a crash), the new numbers replace the old.
+
+        `flops_ratio` is what the search minimizes: of FLOPs, or of sparse FLOPs.
+        """
         trial_id = self._ids[number]
         key = {"trial_id": trial_id, "rung": report.rung, "split": report.split}
         with transaction(self._engine) as session:
             session.execute(delete(RungResult).filter_by(**key))
-            session.add(RungResult(**key, **_rung_columns(report)))
+            session.add(RungResult(**key, flops_ratio=flops_ratio, **_rung_columns(report)))
             if report.artifact:
                 session.execute(delete(Artifact).filter_by(trial_id=trial_id, kind=MAPPING_MODULE))
                 session.add(Artifact(trial_id=trial_id, kind=MAPPING_MODULE, path=report.artifact))
@@ -165,7 +168,6 @@ def _rung_columns(report: RungReport) -> dict[str, Any]:
     return {
         "accuracy": report.accuracy,
         "flops": report.costs["flops"],
-        "flops_ratio": report.costs["flops_ratio"],
         "questions": report.questions,
         "tuning_steps": report.tuning_steps,
         "costs": report.costs,

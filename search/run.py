@@ -21,7 +21,10 @@ def _data(help: str, *names: str) -> Any:
 @app.command()
 def run(
     budget: Annotated[int | None, typer.Option(help="Trials in all, baselines and scan included. [200]")] = None,
-    space: Annotated[str | None, typer.Option(help="interval, blocks, layers or scoped. [layers]")] = None,
+    space: Annotated[str | None, typer.Option(help="interval, blocks, layers, scoped or full. [layers]")] = None,
+    prunings: Annotated[str | None, typer.Option(help="What space full may prune by, e.g. ffn50,h50,w50/ffn.")] = None,
+    masks: Annotated[Path | None, typer.Option(help="Mask file that the pruning `saved` uses.")] = None,
+    minimize: Annotated[str | None, typer.Option(help="flops, or sparse_flops: without zero weights. [flops]")] = None,
     strategy: Annotated[str | None, typer.Option(help="One of search/strategies/. [evolution]")] = None,
     model: Annotated[str | None, typer.Option(help="embedded, a hub id, or a local folder. [embedded]")] = None,
     dataset: Annotated[str | None, _data("embedded, a hub id, or a local folder. [embedded]")] = None,
@@ -50,6 +53,10 @@ def run(
     gpus_per_trial: Annotated[float | None, typer.Option(help="GPUs each Ray worker holds. [0]")] = None,
     seed: Annotated[int | None, typer.Option(help="Decides everything that is drawn. [0]")] = None,
     max_flops: Annotated[float | None, typer.Option(help="At most this share of the dense FLOPs, e.g. 0.6.")] = None,
+    min_accuracy: Annotated[
+        float | None, typer.Option(help="Plans below this accuracy do not count, e.g. 0.9.")
+    ] = None,
+    focus: Annotated[str | None, typer.Option(help="Range of FLOPs that effort goes to, e.g. 0.4:0.7.")] = None,
     rungs: Annotated[str | None, typer.Option(help="steps:questions per rung. [0:256,10:512,50:all]")] = None,
     metric: Annotated[str | None, typer.Option(help="exact_match, vqa, anls, cider, choice or loss. [by data]")] = None,
     time_limit: Annotated[float | None, typer.Option(help="Seconds a trial may take. [1800]")] = None,
@@ -77,12 +84,15 @@ def run(
 
     given = {
         "budget": budget, "space": space, "strategy": strategy, "out": out, "storage": storage, "seed": seed,
+        "prunings": prunings.split(",") if prunings else None, "minimize": minimize,
+        "model.masks": str(masks) if masks else None,
         "workers": workers, "ray_address": ray_address, "gpus_per_trial": gpus_per_trial, "metric": metric,
         "max_flops": max_flops, "time_limit": time_limit, "threads": threads,
         "model.name": model, "model.revision": revision, "model.dtype": dtype, "model.device": device,
         "model.attn_implementation": attn_implementation, "model.trust_remote_code": trust_remote_code,
         "model.trainable": trainable, "warm_start": warm_start or None,
-        "rungs": rungs, "callbacks": callbacks.split(",") if callbacks else None,
+        "min_accuracy": min_accuracy, "focus": focus, "rungs": rungs,
+        "callbacks": callbacks.split(",") if callbacks else None,
         "dataset.name": dataset, "dataset.config": dataset_config, "dataset.revision": dataset_revision,
         "dataset.image_column": image_column, "dataset.question_column": question_column,
         "dataset.answer_column": answer_column, "dataset.choices_column": choices_column,
@@ -103,11 +113,13 @@ def run(
 
 def _resolve(config: Path | None, given: dict[str, Any]) -> "tuple[Settings, Problem]":
     from search.problem import Problem
-    from search.settings import load_settings, parse_rungs
+    from search.settings import load_settings, parse_focus, parse_rungs
 
     given = {name: value for name, value in given.items() if value is not None}
     if "rungs" in given:
         given["rungs"] = parse_rungs(given["rungs"])
+    if "focus" in given:
+        given["focus"] = parse_focus(given["focus"])
     settings = load_settings(config, given)
     problem = Problem.resolve(settings)
     return problem.settings, problem

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -33,17 +33,26 @@ class Settings(BaseModel):
     budget: int = Field(200, ge=1)
     """Trials, baselines and sensitivity scan included. One row of the study is one unit, for ever."""
     space: Annotated[str, known("space", SPACES)] = "layers"
-    """What may be chosen per block: `interval`, `blocks` or `layers`."""
+    """What may be chosen per block: `interval`, `blocks`, `layers`, `scoped` or `full`."""
     strategy: Annotated[str, known("strategy", STRATEGIES)] = "evolution"
     """Who proposes plans: see `search.strategies`."""
     model: ModelSource = ModelSource()
     dataset: DataSource = DataSource()
     metric: Annotated[str | None, known("metric", METRICS)] = None
     """None is the one usual for the data; `Problem.resolve` says which."""
+    prunings: tuple[str, ...] | None = None
+    """What space `full` may prune blocks by (`spaces.pruning_forms`); None is its own choice."""
+    minimize: Literal["flops", "sparse_flops"] = "flops"
+    """The cost beside accuracy. Sparse FLOPs leave out weights that are zero: real with sparse kernels only."""
     warm_start: tuple[str, ...] = ()
     """Plans to try first: folders or database URLs of runs, files of EvoPress or LLM-Drop. See `search.warm_start`."""
     max_flops: float | None = Field(None, gt=0, le=1)
     """Upper limit on FLOPs as a share of the dense model's."""
+    min_accuracy: float | None = Field(None, ge=0, le=1)
+    """Accuracy on the search split below which a plan does not count. Known only once it is measured, so a wish for the
+    strategy and a constraint on the result."""
+    focus: tuple[float, float] | None = None
+    """Range of FLOPs ratios that effort goes to; what lies outside still counts."""
     rungs: tuple[Rung, ...] = (
         Rung(tuning_steps=0, questions=256),
         Rung(tuning_steps=10, questions=512),
@@ -77,6 +86,12 @@ class Settings(BaseModel):
             raise ValueError(f"rungs must have tuning steps that do not fall, got {steps}")
         if any(rung.split != "search" for rung in self.rungs):
             raise ValueError("every rung of a search scores on the split 'search'; 'test' is for the final front")
+        return self
+
+    @model_validator(mode="after")
+    def _focus_is_a_range(self) -> "Settings":
+        if self.focus is not None and not 0 <= self.focus[0] < self.focus[1] <= 1:
+            raise ValueError(f"focus must be a range LOW:HIGH of FLOPs ratios within 0:1, got {self.focus}")
         return self
 
     @property
@@ -113,6 +128,19 @@ def parse_rungs(text: str) -> tuple[Rung, ...]:
             raise SettingsError(f"a rung is `steps:questions` such as 20:512 or 80:all, got {part.strip()!r}")
         rungs.append(Rung(tuning_steps=int(steps), questions=None if questions == "all" else int(questions)))
     return tuple(rungs)
+
+
+def parse_focus(text: str) -> tuple[float, float]:
+    """A range of FLOPs ratios from `LOW:HIGH`, for example `0.4:0.7`.
+
+    Raises:
+        SettingsError: it has another form.
+    """
+    try:
+        low, high = (float(part) for part in text.split(":"))
+    except ValueError:
+        raise SettingsError(f"--focus must be LOW:HIGH such as 0.4:0.7, got {text!r}") from None
+    return low, high
 
 
 def load_settings(config: Path | None, given: Mapping[str, Any]) -> Settings:

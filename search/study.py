@@ -117,8 +117,10 @@ class SearchStudy:
         """Stores an attribute on a running row."""
         self._storage.set_trial_user_attr(self._ids[number], key, value)
 
-    def complete(self, number: int, values: Sequence[float]) -> None:
-        """Ends a row with its objectives."""
+    def complete(self, number: int, values: Sequence[float], violations: Mapping[str, float]) -> None:
+        """Ends a row with its objectives, and with what is known now of the limits."""
+        for key, value in _constraints(violations).items():
+            self._storage.set_trial_system_attr(self._ids[number], key, value)
         self._end(number, TrialState.COMPLETE, values)
 
     def prune(self, number: int) -> None:

@@ -20,7 +20,7 @@ def summarize(results: Results) -> dict[str, Any]:
     settings = results.run.settings
     full = [record for record in records if record.trial.state == "complete" and record.on("search")]
     dense = next((r for r in full if set(r.trial.plan) == {"."}), None)
-    allowed = [r for r in full if _within(r, settings["max_flops"])]
+    allowed = [r for r in full if _within(r, settings)]
     points = [_point(record) for record in allowed]
     return {
         "run": results.run.name,
@@ -99,5 +99,7 @@ def _point(record: TrialRecord) -> tuple[float, float]:
     return last.accuracy, last.flops_ratio
 
 
-def _within(record: TrialRecord, max_flops: float | None) -> bool:
-    return max_flops is None or record.on("search")[-1].flops_ratio <= max_flops
+def _within(record: TrialRecord, settings: dict[str, Any]) -> bool:
+    accuracy, flops_ratio = _point(record)
+    most, least = settings["max_flops"], settings.get("min_accuracy")  # runs made before it was one lack the second
+    return (most is None or flops_ratio <= most) and (least is None or accuracy >= least)

@@ -7,6 +7,7 @@ Names, with op, scope and start left out where they are skip_block, all and 0:
     shortv[-K]                        ShortV: K blocks (19 of 32) skipped for image tokens, in its published order
     vskip[-K]                         V-Skip: attention skipped for image tokens in the last K blocks (half of them)
     oplevel[-K]                       operator-level skipping for image tokens in the last K blocks (half of them)
+    {PRUNING}                         every block is pruned alike, such as {ffn50} or {w50}
 
 Only ShortV's layers are published as a list. V-Skip and operator-level skipping choose layers per task; here they are
 starts for a search: the ops of the papers at the depth where image tokens matter least.
@@ -19,11 +20,19 @@ from spaces.block import SINGLE_OPS, Block, Op, PlanError
 from spaces.names import unknown
 from spaces.plan import Plan
 from spaces.scope import Scope
-from spaces.spaces import NON_KEEP, Space
+from spaces.spaces import NON_KEEP, PRUNINGS, Space
 
 _NAME = re.compile(r"(?P<kind>interval|first)-(?P<k>\d+)(:(?P<block>\w+(:\w+)?))?(@(?P<start>-?\d+))?")
 _VISUAL_NAME = re.compile(r"(?P<kind>shortv|vskip|oplevel)(-(?P<k>\d+))?")
-_FORMS = ("dense", "interval-K[:OP[:SCOPE]][@START]", "first-K[:OP[:SCOPE]]", "shortv[-K]", "vskip[-K]", "oplevel[-K]")
+_FORMS = (
+    "dense",
+    "interval-K[:OP[:SCOPE]][@START]",
+    "first-K[:OP[:SCOPE]]",
+    "shortv[-K]",
+    "vskip[-K]",
+    "oplevel[-K]",
+    "{PRUNING}",
+)
 
 _SHORTV_LAYERS = (31, 29, 30, 28, 0, 26, 27, 25, 24, 22, 23, 21, 2, 3, 20, 18, 17, 12, 19)
 """Layers of LLaVA-1.5-7B that matter least for image tokens, least first (ShortV, arXiv 2504.00502)."""
@@ -38,6 +47,8 @@ def pattern(name: str, num_blocks: int) -> Plan:
     """
     if name == "dense":
         return Plan.dense(num_blocks)
+    if name.startswith("{"):
+        return Plan.parse(name + Op.KEEP.char * num_blocks)
     if visual := _VISUAL_NAME.fullmatch(name):
         return _visual(name, visual, num_blocks)
     parts = _NAME.fullmatch(name)
@@ -59,7 +70,8 @@ def pattern_names(num_blocks: int) -> list[str]:
     """The names of the patterns to compare a search with, dense first, then roughly from mild to severe.
 
     Intervals 4, 3, 2 over the whole model and over its later half, with every op, for all tokens and for image
-    tokens; the first three, two and one quarters of the blocks; the patterns of the papers for image tokens.
+    tokens; the first three, two and one quarters of the blocks; the patterns of the papers for image tokens; every
+    block pruned.
     """
     names = ["dense"]
     for k in (4, 3, 2):
@@ -71,6 +83,7 @@ def pattern_names(num_blocks: int) -> list[str]:
     names += ["vskip", "oplevel", "shortv"]
     names += [f"first-{k}:skip_block:visual" for k in quarters]
     names += [f"interval-2:{op}:visual" for op in NON_KEEP]
+    names += [f"{{{pruning}}}" for pruning in PRUNINGS]
     return names
 
 

@@ -1,4 +1,4 @@
-"""Spaces in which every block has its level (op, scope) independently of the others, and pairs of blocks.
+"""Spaces in which every block has its level (op, scope, pruning) independently of the others, and pairs of blocks.
 
 A plan is drawn, changed and mixed as one choice a block, read from the first block on. A block whose choice is a pair
 takes the next block with it, whose own choice then doesn't count; in the choices of a plan it reads `keep`.

@@ -1,6 +1,7 @@
 """The shape of a vision-language model: the numbers that FLOPs and memory follow from."""
 
 from dataclasses import dataclass, fields, replace
+from functools import lru_cache
 from typing import NamedTuple
 
 from spaces.block import CROSS_OPS, SINGLE_OPS, Op
@@ -156,15 +157,18 @@ class ModelShape:
 
     def narrowed(self, pruning: Pruning | None) -> "ModelShape":
         """The shape of a model whose blocks are all as narrow as this pruning makes one."""
-        if pruning is None or not pruning.narrows:
-            return self
-        groups = pruning.kept_groups(self.num_kv_heads)
-        return replace(
-            self,
-            num_kv_heads=groups,
-            num_heads=groups * self.num_heads // self.num_kv_heads,
-            ffn_size=pruning.kept_channels(self.ffn_size),
-        )
+        return self if pruning is None or not pruning.narrows else _narrowed(self, pruning)
+
+
+@lru_cache(maxsize=1024)
+def _narrowed(shape: ModelShape, pruning: Pruning) -> ModelShape:
+    groups = pruning.kept_groups(shape.num_kv_heads)
+    return replace(
+        shape,
+        num_kv_heads=groups,
+        num_heads=groups * shape.num_heads // shape.num_kv_heads,
+        ffn_size=pruning.kept_channels(shape.ffn_size),
+    )
 
 
 def _check_positive(shape: VisionShape | ModelShape) -> None:

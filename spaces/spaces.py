@@ -11,8 +11,12 @@ from spaces.interval import IntervalSpace
 from spaces.names import unknown
 from spaces.plan import Plan
 from spaces.product import ProductSpace
+from spaces.pruning import Pruning
+from spaces.pruning_forms import pruning_of_text
 from spaces.scope import Scope
 
+PRUNINGS = ("ffn75", "ffn50", "ffn25", "h50", "w50", "w2:4")
+"""What the space `full` may prune a block by unless told otherwise (`spaces.pruning_forms`)."""
 NON_KEEP = tuple(op for op in SINGLE_OPS if op is not Op.KEEP)
 
 
@@ -95,7 +99,32 @@ def scoped(
     return ProductSpace("scoped", num_blocks, levels)
 
 
-SPACES: dict[str, Callable[..., Space]] = {"interval": interval, "blocks": blocks, "layers": layers, "scoped": scoped}
+def full(
+    num_blocks: int,
+    ops: Iterable[Op | str] = NON_KEEP,
+    scopes: Iterable[Scope | str] = (Scope.ALL, Scope.VISUAL),
+    prunings: Iterable[Pruning | str] = PRUNINGS,
+    pairs: bool = False,
+) -> Space:
+    """Every block has an op, tokens and a pruning of its own, what it runs being pruned; with `pairs` also two as one.
+
+    Unstructured sparsity saves none of the FLOPs that a search minimizes: leave it out, or minimize `sparse_flops`.
+    """
+    unpruned, pruned = scoped(num_blocks, ops, scopes, pairs).choices(0), [as_pruning(each) for each in prunings]
+    levels = dict.fromkeys(unpruned)
+    for block in unpruned:
+        if block.op is not Op.PAIR:
+            levels |= dict.fromkeys(block.pruned(part) for each in pruned if (part := block.part_of(each)))
+    return ProductSpace("full", num_blocks, tuple(levels)[1:])
+
+
+SPACES: dict[str, Callable[..., Space]] = {
+    "interval": interval,
+    "blocks": blocks,
+    "layers": layers,
+    "scoped": scoped,
+    "full": full,
+}
 
 
 def load_space(name: str, num_blocks: int, **options: Any) -> Space:
@@ -124,6 +153,11 @@ def _levels(ops: Iterable[Op | str], scopes: Iterable[Scope | str] = (Scope.ALL,
     if pair := chosen & {Op.PAIR, Op.PAIRED}:
         raise PlanError(f"a pair takes two blocks and is no op of a block, got {min(pair)}: use scoped with pairs=True")
     return tuple(Block(op, scope) for scope in _in_order(scopes) for op in NON_KEEP if op in chosen)
+
+
+def as_pruning(value: Pruning | str) -> Pruning:
+    """A pruning, or what its text says, with or without braces. Raises PlanError for another text."""
+    return value if isinstance(value, Pruning) else pruning_of_text(value.removeprefix("{").removesuffix("}"))
 
 
 def _in_order(scopes: Iterable[Scope | str]) -> list[Scope]:

@@ -1,17 +1,21 @@
-"""Plans as rows of numbers: the place of each level (op, scope) among a block's choices, and bits of what it does."""
+"""Plans as rows of numbers: the place of each level (op, scope, pruning) among a block's choices, and bits of what it
+does."""
 
 from collections.abc import Iterable
+from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spaces.plan import Block, Op, Plan
 from spaces.product import choices_of, plan_of
+from spaces.pruning import FULL, Calibration, Linears, Method, Pruning
 from spaces.scope import Group
 from spaces.spaces import Space
 
-Codes = NDArray[np.int8]
-"""(N, blocks)."""
+CODE = np.int16
+Codes = NDArray[CODE]
+"""(N, blocks). Rows are compared by their bytes: all are of this type."""
 
 
 class Coding:
@@ -31,9 +35,9 @@ class Coding:
     def encode(self, plans: Iterable[Plan]) -> Codes:
         """(N, L)."""
         rows = [[places[level] for places, level in zip(self._places, choices_of(plan), strict=True)] for plan in plans]
-        return np.array(rows, dtype=np.int8).reshape(-1, len(self.choices))
+        return np.array(rows, dtype=CODE).reshape(-1, len(self.choices))
 
-    def decode(self, code: NDArray[np.int8]) -> Plan:
+    def decode(self, code: NDArray[CODE]) -> Plan:
         """The plan of one row."""
         return plan_of([levels[place] for levels, place in zip(self.choices, code, strict=True)])
 
@@ -43,13 +47,46 @@ class Coding:
 
 
 def _bits(levels: tuple[Block, ...]) -> NDArray[np.float64]:
-    """(levels, bits): for every group of tokens no attention, no FFN, both in parallel, in a pair; of columns that
-    always agree, as those of the groups do where no level has a scope, only the first."""
+    """(levels, bits): for every group of tokens no attention, no FFN, both in parallel, in a pair, then what is pruned;
+    of columns that always agree, as those of the groups do where no level has a scope, only the first."""
+    steps = [_steps(levels, half) for half in (Linears.ATTENTION, Linears.FFN)]
     rows = []
     for level in levels:
         row = [not level.runs_attention(group) for group in Group] + [not level.runs_ffn(group) for group in Group]
         for op in (Op.PARALLEL, Op.PAIR):
             row += [level.op is op and group in level.scope.groups for group in Group]
+        for half, (kept, widths) in zip((Linears.ATTENTION, Linears.FFN), steps, strict=True):
+            row += [_kept(level, half) <= step for step in kept] + [_width(level, half) <= step for step in widths]
+        row += [level.pruning is not None and kind in _kinds(level.pruning) for kind in _ALL_KINDS]
+        row.append(level.pruning is not None and level.pruning.pattern is not None)
         rows.append(row)
-    kept = dict.fromkeys(tuple(column) for column in np.array(rows, dtype=float).T if column.any())
-    return np.array(list(kept)).T.reshape(len(levels), -1)
+    kept_columns = dict.fromkeys(tuple(column) for column in np.array(rows, dtype=float).T if column.any())
+    return np.array(list(kept_columns)).T.reshape(len(levels), -1)
+
+
+_ALL_KINDS: tuple[StrEnum, ...] = (*Method, *Calibration)
+
+
+def _kinds(pruning: Pruning) -> tuple[StrEnum | None, ...]:
+    return pruning.method, pruning.calibration
+
+
+def _steps(levels: tuple[Block, ...], half: Linears) -> tuple[list[float], list[float]]:
+    """The shares of weights, and of width, below 1 that levels leave of a half: a level has the bits of every share
+    that is no smaller than its own, so that what is learned of a mild pruning counts for a severe one."""
+    shares = {_kept(level, half) for level in levels}, {_width(level, half) for level in levels}
+    kept, widths = (sorted(each - {1.0}, reverse=True) for each in shares)
+    return kept, widths
+
+
+def _kept(level: Block, half: Linears) -> float:
+    """The share of a half's weights that are not zero; a saved mask, which no level knows, counts as half of them."""
+    if level.pruning is None or not level.pruning.sparsifies(half):
+        return 1.0
+    return 0.5 if level.pruning.method is Method.SAVED else level.pruning.kept_weights(1000) / 1000
+
+
+def _width(level: Block, half: Linears) -> float:
+    if level.pruning is None:
+        return 1.0
+    return (level.pruning.head_width if half is Linears.ATTENTION else level.pruning.ffn_width) / FULL

@@ -12,7 +12,7 @@ import numpy as np
 from objectives.pareto import crowding, non_dominated
 from search.goals import MAXIMIZE
 from search.strategies.scan import change, changed, scan
-from search.strategies.strategy import Observation, Proposal, Task
+from search.strategies.strategy import Focus, Observation, Proposal, Task
 from spaces.plan import Block, Op, Plan, Scope
 from spaces.spaces import Space
 
@@ -26,7 +26,7 @@ class Evolution:
     """Warm-started evolution around the archive of non-dominated plans."""
 
     def __init__(self, task: Task) -> None:
-        self._space = task.space
+        self._space, self._focus = task.space, task.focus
         self._scan = scan(task.space, int(task.budget * SCAN_SHARE))
         self._num_additive = int(task.budget * ADDITIVE_SHARE)
         self._additive: list[Plan] | None = None
@@ -58,7 +58,7 @@ class Evolution:
         return [plans[pick] for pick in picks]
 
     def _child(self, history: Sequence[Observation], rng: np.random.Generator) -> Proposal:
-        archive = _archive(history)
+        archive = _archive(history, self._focus)
         if not archive:
             return Proposal(self._space.sample(rng), "random")
         parent = _select(archive, rng)
@@ -106,15 +106,16 @@ def _cheapest(prices: Prices, exchange: float) -> Plan:
     return Plan.of(min(known, key=lambda level: known[level][0] - exchange * known[level][1]) for known in prices)
 
 
-def _archive(history: Sequence[Observation]) -> list[Observation]:
-    """Members of the first front; full trials only, once there are a few."""
+def _archive(history: Sequence[Observation], focus: Focus) -> list[Observation]:
+    """Members of the first front, those in the focus where there are any; full trials only, once there are a few."""
     measured = [o for o in history if o.point is not None]
     full = [o for o in measured if o.full]
     pool = full if len(full) >= 4 else measured
     if not pool:
         return []
     mask = non_dominated(np.asarray([o.point for o in pool], dtype=float), MAXIMIZE)
-    return [o for o, on_front in zip(pool, mask, strict=True) if on_front]
+    front = [o for o, on_front in zip(pool, mask, strict=True) if on_front]
+    return [o for o in front if focus.holds(o)] or front
 
 
 def _select(archive: Sequence[Observation], rng: np.random.Generator) -> Observation:

@@ -6,21 +6,25 @@ from scipy.special import ndtr
 
 from objectives.pareto import non_dominated
 from search.goals import MAXIMIZE, REFERENCE
+from search.strategies.strategy import Focus
 
+EVERYTHING = Focus()
 Floats = NDArray[np.float64]
 
 
 class Staircase:
     """A front as steps over the costs: at every cost the best accuracy reached for at most that."""
 
-    def __init__(self, points: Floats) -> None:
-        """(N, 2) accuracy and cost of plans, dominated ones allowed."""
-        floor, ceiling = REFERENCE
+    def __init__(self, points: Floats, focus: Focus = EVERYTHING) -> None:
+        """(N, 2) accuracy and cost of plans, dominated ones allowed; steps count as far as they lie in the focus."""
+        floor, ceiling = focus.min_accuracy, min(focus.max_flops, REFERENCE[1])
         front = points[non_dominated(points, MAXIMIZE)] if len(points) else points
         front = front[np.argsort(front[:, 1])]
-        self.heights = np.concatenate([[floor], front[:, 0]])
+        self.heights = np.maximum(np.concatenate([[floor], front[:, 0]]), floor)
         """(K + 1,) accuracies, from the step left of the cheapest plan on."""
         self.left = np.concatenate([[-np.inf], front[:, 1]])
+        self.start = focus.min_flops
+        """Cost from which on a step counts."""
         self.right = np.minimum(np.concatenate([front[:, 1], [ceiling]]), ceiling)
 
     def at(self, costs: Floats) -> Floats:
@@ -41,7 +45,8 @@ def expected_improvement(stairs: Staircase, costs: Floats, means: Floats, deviat
     Returns:
         (M,).
     """
-    widths = np.maximum(stairs.right[None] - np.maximum(stairs.left[None], costs[:, None]), 0.0)
+    starts = np.maximum(costs, stairs.start)[:, None]
+    widths = np.maximum(stairs.right[None] - np.maximum(stairs.left[None], starts), 0.0)
     above = (means[:, None] - stairs.heights[None]) / deviations[:, None]
     density = np.exp(-0.5 * above**2) / np.sqrt(2 * np.pi)
     gains = deviations[:, None] * (density + above * ndtr(above))

@@ -71,7 +71,7 @@ class Learner:
             front = np.concatenate([front, np.stack([expected, [t.flops_ratio for t in running]], axis=1)])
         climbed = [measured.points(rung) for rung in range(measured.num_rungs - 1)]
         bars = [Staircase(bar(points, self._task.keep_fraction)) for points in climbed]
-        return Learned(measured.codes[order[:ARCHIVE]], Staircase(front), bars, fidelities)
+        return Learned(measured.codes[order[:ARCHIVE]], Staircase(front, self._task.focus), bars, fidelities)
 
     def _level(self, measured: Measured, order: np.ndarray, rung: int, unseen: Floats) -> Level:
         """What is known of a rung. Trials that run, with their (U, F) bits `unseen`, count at the first one as if they

@@ -7,7 +7,7 @@ import numpy as np
 
 from objectives.pareto import sort_fronts
 from search.goals import MAXIMIZE
-from search.strategies.coding import Codes, Coding
+from search.strategies.coding import CODE, Codes, Coding
 from search.strategies.prior import Floats
 from search.strategies.strategy import Observation, Task
 
@@ -80,7 +80,7 @@ class Reader:
                 code = self._coding.encode([trial.plan])[0]
                 self._rows[trial.number] = (code, self._task.feasible(trial.plan), trial.plan.num_changed)
         rows = [self._rows[trial.number][0] for trial in trials]
-        return np.array(rows, dtype=np.int8).reshape(-1, len(self._coding.choices))
+        return np.array(rows, dtype=CODE).reshape(-1, len(self._coding.choices))
 
     def measured(self, history: Sequence[Observation]) -> Measured:
         """Those that have finished a rung."""

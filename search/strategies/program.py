@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from search.strategies.strategy import Observation, Proposal, Task
-from spaces.block import SINGLE_OPS
-from spaces.plan import Plan, Scope
+from spaces.block import SINGLE_BLOCKS
+from spaces.plan import Plan
 from spaces.product import ProductSpace
 
 
@@ -67,11 +67,11 @@ class ProgramStrategy:
 
 
 def check_all_tokens(task: Task) -> None:
-    """Raises ValueError for a space with scopes or pairs, which the papers' algorithms know nothing of."""
+    """Raises ValueError for a space with scopes, pairs or pruning, which the papers' algorithms know nothing of."""
     levels = {level for block in range(task.space.num_blocks) for level in task.space.choices(block)}
-    if any(level.scope is not Scope.ALL or level.op not in SINGLE_OPS for level in levels):
+    if any(level != SINGLE_BLOCKS.get(level.op) for level in levels):
         raise ValueError(
-            f"this strategy must have a space of ops for all tokens, got '{task.space.name}': "
+            f"this strategy must have a space of ops for all tokens, unpruned, got '{task.space.name}': "
             "use --space layers, or --strategy guided, evolution, tpe, nsga2, gp or random"
         )
 

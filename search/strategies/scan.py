@@ -5,18 +5,18 @@ import numpy as np
 from spaces.plan import Block, Op, Plan
 from spaces.spaces import Space
 
-#: The ops that save most come first: with a small budget the scan ends after them.
-_CHEAPEST_FIRST = (Op.SKIP_BLOCK, Op.SKIP_FFN, Op.SKIP_ATTN, Op.PARALLEL)
+#: The ops that save most come first: with a small budget the scan ends after them. A kept block may be pruned.
+_CHEAPEST_FIRST = (Op.SKIP_BLOCK, Op.KEEP, Op.SKIP_FFN, Op.SKIP_ATTN, Op.PARALLEL)
 
 
 def scan(space: Space, limit: int) -> list[Plan]:
     """Plans of the space with one changed block, at most `limit`: op after op, whole blocks first; of the op that does
-    not fit as a whole, some, spread over the depth."""
+    not fit as a whole, some, spread over the depth. Blocks are pruned only where they are kept otherwise."""
     dense = Plan.dense(space.num_blocks)
     singles = [plan for plan in space.neighbors(dense) if plan.num_changed == 1]
     found: list[Plan] = []
     for op in _CHEAPEST_FIRST:
-        own = [plan for plan in singles if changed(plan)[1].op is op]
+        own = [plan for plan in singles if _is_scanned(changed(plan)[1], op)]
         room = max(0, limit - len(found))
         if len(own) > room:
             own = [own[pick] for pick in np.unique(np.linspace(0, len(own) - 1, room).round().astype(int))]
@@ -26,7 +26,11 @@ def scan(space: Space, limit: int) -> list[Plan]:
 
 def changed(plan: Plan) -> tuple[int, Block]:
     """The first changed block of a plan and what is done to it."""
-    return next((index, block) for index, block in enumerate(plan.blocks) if block.op is not Op.KEEP)
+    return next((index, block) for index, block in enumerate(plan.blocks) if not block.is_kept)
+
+
+def _is_scanned(block: Block, op: Op) -> bool:
+    return block.op is op and (op is Op.KEEP or block.pruning is None)
 
 
 def change(plan: Plan) -> str:

@@ -12,6 +12,25 @@ from spaces.spaces import Space
 
 
 @dataclass(frozen=True)
+class Focus:
+    """The part of the front that effort goes to; all of it by default."""
+
+    min_accuracy: float = 0.0
+    min_flops: float = 0.0
+    """Ratio to the dense model's FLOPs, as the next."""
+    max_flops: float = 1.0
+
+    def spans(self, flops_ratio: float) -> bool:
+        """Whether a plan of that cost may lie in it."""
+        return self.min_flops <= flops_ratio <= self.max_flops
+
+    def holds(self, observation: "Observation") -> bool:
+        """Whether a trial lies in it, by the highest rung it has finished."""
+        accuracy = observation.accuracy
+        return accuracy is not None and accuracy >= self.min_accuracy and self.spans(observation.flops_ratio)
+
+
+@dataclass(frozen=True)
 class Task:
     """What is known before anything is measured: all of it closed form."""
 
@@ -27,6 +46,8 @@ class Task:
     """Share of the trials at a rung that goes on to the next, see `search.promotion`."""
     first: tuple[tuple[str, Plan], ...] = ()
     """Origin and plan of what is tried right after the dense plan: warm starts."""
+    focus: Focus = Focus()
+    """A wish, where `limits` are a must."""
 
     def feasible(self, plan: Plan) -> bool:
         """Whether a plan keeps every limit."""

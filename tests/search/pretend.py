@@ -6,6 +6,7 @@ database, controller and dispatch are the real ones.
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -52,10 +53,10 @@ def settings_in(folder: Path, **changes: Any) -> Settings:
 def problem_of(settings: Settings) -> Problem:
     """The problem, without any model or data behind it."""
     space = load_space(settings.space, NUM_BLOCKS)
-    limits = ()
-    if settings.max_flops is not None:
-        limits = (Limit("--max-flops", settings.max_flops, lambda plan: costs(SHAPE, plan, WORKLOAD).flops_ratio),)
-    return Problem(settings, SHAPE, WORKLOAD, space, {"model": "m", "data set": "d"}, limits)
+    problem = Problem(settings, SHAPE, WORKLOAD, space, {"model": "m", "data set": "d"})
+    if settings.max_flops is None:
+        return problem
+    return replace(problem, limits=(Limit("--max-flops", settings.max_flops, problem.ratio),))
 
 
 def true_accuracy(plan: Plan) -> float:

@@ -142,6 +142,7 @@ def test_a_stopped_run_goes_on_with_every_trial_once(tmp_path: Path, how: signal
 BAD = [
     (["--space", "layer"], "did you mean 'layers'"),
     (["--strategy", "evolutoin"], "did you mean 'evolution'"),
+    (["--focus", "0.4-0.7"], "--focus must be LOW:HIGH such as 0.4:0.7, got '0.4-0.7'"),
     (["--warm-start", "runs/gone"], "--warm-start must be the folder of a run"),
     (["--model", "empty"], "config.json"),
     (["--budget", "0"], "got 0"),

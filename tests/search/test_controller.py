@@ -113,6 +113,24 @@ def test_only_full_trials_enter_the_front(tmp_path: Path) -> None:
     assert all(r.trial.state == "pruned" for r in records if r.trial.origin.startswith("scan"))
 
 
+def test_plans_below_the_accuracy_asked_for_are_measured_and_do_not_count(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path / "run", budget=60, min_accuracy=0.6, strategy="guided")
+    records = search(settings)
+    full = {r.trial.number: r.on("search")[-1].accuracy for r in records if r.trial.state == "complete"}
+    short = {number for number, accuracy in full.items() if accuracy < 0.6}
+    assert short and short < set(full)
+    results = open_results(settings.run_folder, None)
+    summary = summarize(results)
+    results.close()
+    assert summary["front"]
+    assert not short & {trial["number"] for trial in summary["front"]}
+    assert not short & {record.trial.number for record in records if record.on("test")}
+    study = optuna.load_study(study_name="run", storage=settings.storage_url)
+    broken = {trial.number for trial in study.trials if trial.system_attrs.get("constraints", [0.0])[0] > 0}
+    assert broken == short
+    assert not short & {trial.number for trial in study.best_trials}
+
+
 def test_guided_is_ahead_of_evolution_and_that_of_random_here(tmp_path: Path) -> None:
     volumes = {}
     for strategy in ("random", "evolution", "guided"):
@@ -279,3 +297,35 @@ def test_objectives_are_named_in_the_study(tmp_path: Path) -> None:
     for trial, note in zip(study.trials, notes, strict=True):
         assert f"`{trial.user_attrs['plan']}`" in note
         assert f"{trial.values[0]:.3f}" in note if trial.values else "pruned" in note
+
+
+@pytest.mark.parametrize("minimize", ["flops", "sparse_flops"])
+def test_what_is_minimized_is_what_is_stored_and_what_makes_the_front(tmp_path: Path, minimize: str) -> None:
+    settings = settings_in(tmp_path / "run", space="full", minimize=minimize, max_flops=0.9, budget=40)
+    problem, records = problem_of(settings), search(settings)
+    dense = problem.costs(Plan.dense(8)).flops
+    stored = [(Plan.parse(record.trial.plan), rung) for record in records for rung in record.rungs]
+    for plan, rung in stored:
+        assert rung.flops_ratio == pytest.approx(getattr(problem.costs(plan), minimize) / dense)
+        assert rung.costs["sparse_flops"] <= rung.costs["flops"] == rung.flops
+    assert any(rung.costs["sparse_flops"] < rung.costs["flops"] for _, rung in stored)
+    results = open_results(settings.run_folder, None)
+    found = summarize(results)
+    results.close()
+    allowed = [o for o in problem_history(settings) if o[1] <= 0.9]
+    assert {trial["plan"] for trial in found["front"]} == {
+        str(plan) for plan, ratio, accuracy in allowed
+        if not any(r <= ratio and a >= accuracy and (r, a) != (ratio, accuracy) for _, r, a in allowed)
+    }  # fmt: skip
+    assert all(trial["sparse_flops"] <= trial["flops"] for trial in found["front"])
+
+
+def problem_history(settings: Settings) -> list[tuple[Plan, float, float]]:
+    """(plan, ratio, accuracy) of the trials that ended all their rungs."""
+    problem = problem_of(settings)
+    return [
+        (plan, problem.ratio(plan), record.on("search")[-1].accuracy)
+        for record in records_of(settings)
+        if record.trial.state == "complete"
+        for plan in [Plan.parse(record.trial.plan)]
+    ]

@@ -46,7 +46,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         request = problem.request(number, Plan.parse(text))
         results.start_trial(number, request, origin="by hand", attempt=1)
         for rung in worker.rungs(request):
-            results.add_rung(number, with_module(rung, worker, folder) if number == 1 else rung)
+            stored = with_module(rung, worker, folder) if number == 1 else rung
+            results.add_rung(number, stored, rung.costs["flops_ratio"])
         results.end_trial(number, "complete", None, None)
     results.start_trial(3, problem.request(3, Plan.parse("b" * 12)), origin="by hand", attempt=1)
     results.end_trial(3, "failed", "on purpose", None)

@@ -46,6 +46,8 @@ def test_rungs_are_read() -> None:
         ({"dataset.choices_as": "number"}, "dataset.choices_as: input should be 'letter' or 'text', got 'number'"),
         ({"dataset.max_eval": 0}, "dataset.max_eval: input should be greater than or equal to 1, got 0"),
         ({"dataset.streaming": True}, "streaming must have an end, got no max_eval"),
+        ({"min_accuracy": 90}, "min_accuracy: input should be less than or equal to 1, got 90"),
+        ({"focus": [0.7, 0.4]}, "focus must be a range LOW:HIGH of FLOPs ratios within 0:1, got (0.7, 0.4)"),
         ({"rungs": [{"split": "test"}]}, "'test' is for the final front"),
     ],
 )

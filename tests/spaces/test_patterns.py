@@ -37,6 +37,7 @@ CHANGES = [op for op in SINGLE_OPS if op is not Op.KEEP]
         ("shortv", "bvbv.....bvbvbvbvbv"),
         ("shortv-1", "...........bv"),
         ("shortv-3", "bv.........bvbv"),
+        ("{ffn50}", "{ffn50}............"),
     ],
 )
 def test_golden(name, text):
@@ -91,6 +92,7 @@ def test_baselines_hold_what_the_papers_propose():
     assert wanted <= texts
     scoped = baselines(load_space("scoped", 12))
     assert {"shortv", "vskip", "oplevel", "interval-2", "first-6"} <= set(scoped)
+    assert {"{ffn50}", "{w50}", "{w2:4}", "vskip", "interval-2"} <= set(baselines(load_space("full", 12)))
     in_blocks = baselines(load_space("blocks", 12))
     assert "interval-2" in in_blocks and "first-6" in in_blocks
     assert all(set(plan.ops) <= {Op.KEEP, Op.SKIP_BLOCK} for plan in in_blocks.values())
@@ -126,6 +128,7 @@ def test_names_of_all_patterns_can_be_read(num_blocks):
             "START in pattern 'interval-2@-2' must be -1 to 11 for this model, got -2: change it",
         ),
         ("first-13", "K in pattern 'first-13' must be 0 to 12 for this model, got 13: change it"),
+        ("{ffn5O}", "unknown pruning 'ffn5O' in {ffn5O}"),
         ("interval-2:skip", "unknown op 'skip' in pattern 'interval-2:skip'"),
         ("interval-2:skip_ffn:text", "unknown scope 'text' in pattern 'interval-2:skip_ffn:text'"),
         ("interval-2:pair", "a pattern must have the op of a single block, got pair in 'interval-2:pair'"),

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from spaces.block import SINGLE_OPS
 from spaces.interval import run_of
 from spaces.plan import Block, Op, Plan, PlanError, Scope, Variant
-from spaces.spaces import SPACES, load_space
+from spaces.pruning_forms import pruning_of_text
+from spaces.spaces import PRUNINGS, SPACES, load_space
 from tests.spaces.drawn import generators, plans
 
 CHANGES = [op for op in SINGLE_OPS if op is not Op.KEEP]
@@ -44,7 +45,17 @@ def brute_force_scoped(num_blocks, ops, pairs=False):
     return found
 
 
+def brute_force_full(num_blocks, ops):
+    """Every sequence of blocks with any op, for all tokens or visual ones, and any pruning that fits such a block."""
+    levels = []
+    for op, scope, pruning in itertools.product([Op.KEEP, *ops], (Scope.ALL, Scope.VISUAL), [None, *PRUNINGS]):
+        with contextlib.suppress(PlanError):
+            levels.append(Block(op, scope, pruning=pruning and pruning_of_text(pruning)))
+    return {Plan(row) for row in itertools.product(levels, repeat=num_blocks)}
+
+
 BRUTE_FORCE = {
+    "full": brute_force_full,
     "scoped": brute_force_scoped,
     "interval": brute_force_interval,
     "blocks": brute_force_product,
@@ -57,15 +68,18 @@ def small_spaces(draw):
     name = draw(st.sampled_from(list(SPACES)))
     if name == "scoped":
         return load_space(name, draw(st.integers(1, 2)), ops=draw(subsets), pairs=draw(st.booleans()))
+    if name == "full":
+        prunings = draw(st.sets(st.sampled_from(["h50", "w50/ffn", "m2:4", "ffn50,h25"]), max_size=2))
+        return load_space(name, draw(st.integers(1, 2)), ops=draw(subsets), scopes=["all"], prunings=prunings)
     return load_space(name, draw(st.integers(1, 6 if name != "layers" else 4)), ops=draw(subsets))
 
 
 @st.composite
 def large_spaces(draw):
     name, options = draw(st.sampled_from(list(SPACES))), {"ops": draw(subsets)}
-    if name in ("scoped", "interval"):
+    if name in ("scoped", "interval", "full"):
         options["scopes"] = draw(st.sets(st.sampled_from(Scope), min_size=1))
-    if name == "scoped":
+    if name in ("scoped", "full"):
         options["pairs"] = draw(st.booleans())
     return load_space(name, draw(st.integers(1, 32)), **options)
 
@@ -78,7 +92,7 @@ def members(space, rng, count=2):
 @pytest.mark.parametrize("num_blocks", [1, 2, 3, 4, 5])
 @pytest.mark.parametrize("ops", [CHANGES, [Op.SKIP_BLOCK], [Op.SKIP_ATTN, Op.PARALLEL]])
 def test_enumerate_equals_brute_force(name, num_blocks, ops):
-    if name == "scoped" and num_blocks > 2:
+    if name in ("scoped", "full") and num_blocks > 2:
         pytest.skip("too many plans; the pairs are tested below")
     space = load_space(name, num_blocks, ops=ops)
     listed = list(space.enumerate())
@@ -208,6 +222,23 @@ def test_scoped_holds_every_op_in_every_scope():
     assert Plan.parse("avbg.ptf()v[]t().") in with_pairs and Plan.parse("avbg.ptf()v[]t().") not in space
 
 
+def test_full_holds_every_pruning_of_what_a_block_runs():
+    space = load_space("full", 12)
+    names = [block.name for block in space.choices(3)]
+    assert len(names) == len(set(names)) == 53 and space.size == 53**12
+    unscoped = [name for name in names if name.startswith("skip_ffn") and not name.startswith("skip_ffn:")]
+    assert unscoped == ["skip_ffn", "skip_ffn{h50}", "skip_ffn{w50}", "skip_ffn{w2:4}"]
+    assert {"keep{ffn25}", "skip_attn{ffn75}", "parallel:visual{h50}", "skip_block:visual{w50}"} <= set(names)
+    assert not {"skip_attn{h50}", "skip_block{w50}", "keep{ffn50,h50}"} & set(names)
+    assert Plan.parse("{ffn50}....b.a.p..b") in space and Plan.parse("{ffn50/image}............") not in space
+    own = load_space(
+        "full", 12, ops=["skip_block"], scopes=["all"], prunings=["{saved/ffn}", "w50,h75/text"], pairs=True
+    )
+    assert [block.name for block in own.choices(0)][:2] == ["keep", "skip_block"]
+    assert Plan.parse("().{saved/ffn}.{w50,h75/text}b.......") in own and len(own.choices(11)) == 4
+    assert Plan.parse("({saved/ffn})..........") not in own and Plan.parse("(){saved/ffn}..........") not in own
+
+
 @given(st.integers(1, 24), st.integers(1, 24), st.integers(-1, 24), st.integers(-1, 25))
 def test_run_of_is_the_rule_of_the_paper(num_blocks, interval, start, end):
     run = run_of(interval, start, end, num_blocks)
@@ -289,8 +320,8 @@ def test_samples_of_layers_cover_the_range_of_what_is_left():
 @pytest.mark.parametrize("name", SPACES)
 def test_every_plan_of_a_small_space_is_sampled(name):
     space, rng = load_space(name, 3), np.random.default_rng(0)
-    if name == "scoped":
-        space = load_space(name, 2)
+    if name in ("scoped", "full"):
+        space = load_space(name, 2, **({"prunings": ["h50"], "scopes": ["all"]} if name == "full" else {}))
     assert {space.sample(rng) for _ in range(30 * space.size)} == set(space.enumerate())
 
 
@@ -307,8 +338,8 @@ def test_same_seed_same_plans(name):
 
 @pytest.mark.parametrize("name", SPACES)
 def test_choices_start_with_keep_and_hold_every_op_used(name):
-    space = load_space(name, 4, ops=["parallel", "skip_attn"])
-    for i in range(4):
+    space = load_space(name, 2 if name == "full" else 4, ops=["parallel", "skip_attn"])
+    for i in range(space.num_blocks):
         ops = (Op.KEEP, Op.SKIP_ATTN, Op.PARALLEL)
         assert tuple(dict.fromkeys(block.op for block in space.choices(i))) == ops
         assert {plan.blocks[i] for plan in space.enumerate()} == set(space.choices(i))
@@ -319,13 +350,14 @@ def test_choices_start_with_keep_and_hold_every_op_used(name):
     [
         (
             lambda: load_space("blcks", 12),
-            "unknown space 'blcks' (did you mean 'blocks'?): known are interval, blocks, layers, scoped",
+            "unknown space 'blcks' (did you mean 'blocks'?): known are interval, blocks, layers, scoped, full",
         ),
         (
             lambda: load_space("layers", 4, pairs=True),
             "unknown option of space 'layers' 'pairs': known are ops",
         ),
         (lambda: load_space("scoped", 4, scopes=["text"]), "unknown scope 'text' for a space"),
+        (lambda: load_space("full", 4, prunings=["x50"]), "unknown pruning 'x50' in {x50}: write one such as "),
         (
             lambda: load_space("layers", 4, ops=["pair"]),
             "a pair takes two blocks and is no op of a block, got pair: use scoped with pairs=True",

@@ -10,6 +10,7 @@ import pytest
 from spaces.plan import Plan
 from tests.workers.saved_data import as_table, questions, save
 from tests.workers.tiny import picture
+from workers.pictures import decoded
 from workers.prompts import target
 from workers.requests import DataSource, Rung, TrialRequest, TrialState
 from workers.samples import load_samples, load_split
@@ -199,6 +200,16 @@ class TestUnreadableImages:
             DataSource(name=f"some/{cell}".replace(".", ""), max_unreadable=0.5, test_split=f"test {cell}"), "test"
         )
         assert (data.rows, data.skipped) == (5, 1)
+
+    def test_images_are_read_upright(self, tmp_path):
+        """A camera that was held sideways says so in its file (EXIF orientation 6: turn by 90 degrees)."""
+        wide = picture(1).resize((8, 4))
+        exif = wide.getexif()
+        exif[0x0112] = 6
+        wide.save(tmp_path / "wide.png", exif=exif)
+        image = decoded((tmp_path / "wide.png").read_bytes())
+        assert image.size == (4, 8)
+        assert image.tobytes() == wide.rotate(-90, expand=True).tobytes()
 
     def test_several_images_a_row_are_refused(self, tmp_path):
         table = datasets.Dataset.from_dict({"images": [[picture(1), picture(2)]], "question": ["?"], "answer": ["a"]})

@@ -108,9 +108,12 @@ def _named(base: dict[str, Any]) -> str:
 
 def _table(record: dict[str, Any]) -> str:
     measured, metrics = record["measured"], record.get("metrics", {})
-    dense = metrics.get("dense") or {}
+    dense, checked = metrics.get("dense") or {}, record["checked"]
+    # A search that scores likelihoods has no number of the dense model for generated answers.
+    same = checked["metric"] == record.get("metric", checked["metric"])
+    measure = "accuracy" if same else checked["metric"].replace("_", " ")
     rows = [
-        (f"accuracy, {record['checked']['questions']} test questions", _accuracy(record["checked"]), _test(dense)),
+        (f"{measure}, {checked['questions']} test questions", _accuracy(checked), _test(dense) if same else ""),
         ("accuracy in the search, test", _test(metrics), _test(dense)),
         ("accuracy in the search, search split", _search(metrics), _search(dense)),
         ("FLOPs of the workload, share of dense", f"{record['costs']['flops_ratio']:.4f}", "1"),

@@ -62,6 +62,7 @@ def _checked(reference: Reference, checked: Checked) -> dict[str, Any]:
     """Answers of the reloaded folder, and how they compare to those of the in-search model."""
     return {
         "split": "test",
+        "metric": reference.metric,
         "questions": len(checked.scores),
         "accuracy": sum(checked.scores) / len(checked.scores),
         "interval": bootstrap_interval(checked.scores),

@@ -78,6 +78,27 @@ def test_greedy_takes_the_path_of_least_loss() -> None:
         assert set(further) <= set(by_size[size + 1])
 
 
+@pytest.mark.parametrize("name", ["evolution", "guided", "tpe", "nsga2", "random"])
+@pytest.mark.parametrize("space", ["scoped", "full"])
+def test_rich_spaces_are_searched(name: str, space: str) -> None:
+    wanted = task(space, num_blocks=4, budget=16, max_flops=0.7)
+    proposals = search(wanted, name)
+    plans = {proposal.plan for proposal in proposals}
+    assert len(plans) == wanted.budget and all(plan in wanted.space for plan in plans)
+    assert all(proposal.probe or wanted.feasible(proposal.plan) for proposal in proposals[1:])
+    if space == "full":
+        assert any(block.pruning for plan in plans for block in plan.blocks)
+
+
+@pytest.mark.parametrize("name", ["greedy", "one-shot", "additive", "evopress", "bandit", "interval-grid"])
+@pytest.mark.parametrize("space", ["scoped", "full"])
+def test_the_papers_algorithms_refuse_rich_spaces(name: str, space: str) -> None:
+    with pytest.raises(
+        ValueError, match=rf"must have a space of ops for all tokens, unpruned, got '{space}': use --sp"
+    ):
+        load_strategy(name, task(space))
+
+
 @pytest.mark.parametrize("name", ["additive", "evopress"])
 def test_what_needs_independent_blocks_is_refused_elsewhere(name: str) -> None:
     with pytest.raises(ValueError, match=rf"strategy '{name}' must have a space whose blocks .* got 'interval': use"):

@@ -14,7 +14,7 @@ from search.strategies.improvement import Staircase, expected_improvement
 from search.strategies.learning import Learned, Learner
 from search.strategies.measured import Reader
 from search.strategies.prior import Prior, prior_of
-from search.strategies.strategy import Observation, Task
+from search.strategies.strategy import Focus, Observation, Task
 from search.strategies.surrogate import Kernel, Surrogate, _negative_likelihood, fit
 from spaces.plan import Op, Plan
 from spaces.spaces import load_space
@@ -67,6 +67,34 @@ def test_expected_improvement_is_the_mean_growth_of_the_hypervolume() -> None:
         draws = means[place] + deviations[place] * np.random.default_rng(place).standard_normal(20_000)
         grown = [hypervolume([*front, (draw, costs[place])], REFERENCE, MAXIMIZE) for draw in draws]
         assert got[place] == pytest.approx(np.mean(grown) - before, abs=1.5e-3)
+
+
+@pytest.mark.parametrize("focus", [Focus(min_accuracy=0.4), Focus(min_flops=0.4, max_flops=0.68), Focus(0.3, 0.5, 0.9)])
+def test_in_a_focus_only_growth_within_it_is_expected(focus: Focus) -> None:
+    front = np.array([[0.9, 1.0], [0.7, 0.6], [0.65, 0.7], [0.2, 0.3]])
+    costs, means, deviations = np.array([0.35, 0.65, 0.9]), np.array([0.5, 0.75, 0.8]), np.array([0.2, 0.1, 0.3])
+    got = expected_improvement(Staircase(front, focus), costs, means, deviations)
+
+    def volume(points: list[tuple[float, float]]) -> float:
+        within = [(accuracy, max(cost, focus.min_flops)) for accuracy, cost in points]
+        return hypervolume(within, (focus.min_accuracy, focus.max_flops), MAXIMIZE)
+
+    known = [tuple(point) for point in front.tolist()]
+    for place in range(3):
+        draws = means[place] + deviations[place] * np.random.default_rng(place).standard_normal(20_000)
+        grown = [volume([*known, (draw, costs[place])]) for draw in draws]
+        assert got[place] == pytest.approx(np.mean(grown) - volume(known), abs=1.5e-3)
+
+
+@pytest.mark.parametrize("strategy", ["guided", "evolution"])
+def test_effort_goes_where_the_focus_is(strategy: str) -> None:
+    everywhere = task("layers", budget=120)
+    there = replace(everywhere, focus=Focus(min_flops=0.5, max_flops=0.7))
+    counts = [
+        sum(0.45 <= flops_ratio(proposal.plan) <= 0.75 for proposal in search(wanted, strategy)[60:])
+        for wanted in (everywhere, there)
+    ]
+    assert counts[1] > 1.5 * counts[0]
 
 
 def test_the_prior_reads_tolls_off_the_scan() -> None:
