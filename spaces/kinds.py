@@ -71,6 +71,10 @@ def left_out(kinds: Sequence[BlockKind]) -> list[str]:
     lines = []
     for reason, found in places.items():
         indices = next(iter(found.values()))
-        where = "every block" if len(indices) == len(kinds) else f"blocks {', '.join(map(str, indices))}"
+        where = (
+            "every block"
+            if len(indices) == len(kinds)
+            else f"block{'s' * (len(indices) > 1)} {', '.join(map(str, indices))}"
+        )
         lines.append(f"{', '.join(found)} at {where}: {reason}")
     return lines
