@@ -159,19 +159,20 @@ def _attention_in_part(parts: Parts, block: Block, watch: Watch) -> Forward:
 def _cross_in_part(parts: Parts, block: Block, watch: Watch) -> Forward:
     """Cross-attention of the rows outside of the scope.
 
-    The first pass makes keys and values of the image features for all passes: it runs, with no row, also where only
-    later rows attend.
+    The first pass makes keys and values of the image features for all passes, also where only later rows attend.
     """
-    before = parts.attention.forward
+    attention, before = parts.attention, parts.attention.forward
 
     def forward(hidden_states: Tensor, **kwargs: Any) -> tuple[Tensor, Any]:
-        rows = watch.rows(block.scope)
+        rows, cache = watch.rows(block.scope), kwargs.get(CACHE_ARGUMENT)
         if rows.all_run:
             return before(hidden_states=hidden_states, **kwargs)
-        has_later = kwargs.get(CROSS_ARGUMENT) is not None and kwargs.get(CACHE_ARGUMENT) is not None and block.caches
-        if rows.none_run and not has_later:
-            return _nothing(hidden_states), None
-        return attend_across(before, hidden_states, kwargs, rows), None
+        if not rows.none_run:
+            return attend_across(before, hidden_states, kwargs, rows), None
+        if block.caches and cache is not None and kwargs.get(CROSS_ARGUMENT) is not None:
+            made = keys_and_values(attention, before, hidden_states, kwargs, CACHE_ARGUMENT)
+            cache.update(*made, attention.layer_idx)
+        return _nothing(hidden_states), None
 
     return forward
 

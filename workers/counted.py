@@ -174,7 +174,7 @@ def _noted(model: nn.Module, counter: FlopCounterMode) -> Iterator[list[int]]:
 
     def stop(_: nn.Module, args: Any, kwargs: Mapping[str, Any]) -> None:
         features = kwargs.get(CROSS_ARGUMENT)
-        raise _Reached(0 if features is None else features.shape[1])
+        raise _Reached(0 if features is None else features.shape[:-1].numel())  # (tiles, patches, width)
 
     with ExitStack() as hooks:
         for module in mapping_modules(model, decoder):

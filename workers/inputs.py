@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from workers.files import checkpoint
-from workers.prompts import PromptForm, conversation
+from workers.prompts import Conversation, PromptForm, conversation
 from workers.requests import ModelSource
 
 VIDEO = "video_processor"
@@ -27,6 +27,10 @@ class Asker:
     form: PromptForm | None
     """The prompt of a family without a chat template; None where the processor's template is applied."""
 
+    def prompt(self, question: str) -> Conversation | str:
+        """What the processor is asked beside the image: a conversation for its template, or a text."""
+        return conversation(question) if self.form is None else self.form.given.format(question=question)
+
     def inputs(self, questions: Sequence[str], images: Sequence[Any]) -> dict[str, Any]:
         """A batch padded on the left, as the processor makes it: `input_ids`, `attention_mask`, pixels and the like.
 
@@ -34,7 +38,7 @@ class Asker:
         """
         padding = {"padding": True, "padding_side": "left"}
         if self.form is not None:
-            texts = [self.form.given.format(question=question) for question in questions]
+            texts = [self.prompt(question) for question in questions]
             made = self.processor(images=list(images), text=texts, return_tensors="pt", **padding)
         else:
             made = self.processor.apply_chat_template(

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from spaces.block import CROSS_OPS, SINGLE_OPS
 from spaces.plan import Block, Op, Plan, Scope, Variant
 from spaces.pruning import FULL, Calibration, Linears, Method, Pattern, Pruning
+from spaces.shape import BlockKind
 
 ops = st.sampled_from(SINGLE_OPS)
 scopes = st.sampled_from(Scope)
@@ -40,6 +41,18 @@ def plans(min_blocks: int = 1, max_blocks: int = 40) -> st.SearchStrategy[Plan]:
     return st.integers(min_blocks, max_blocks).flatmap(
         lambda n: st.lists(units, min_size=n, max_size=n).map(lambda drawn: joined(drawn, n))
     )
+
+
+def fitted(plan: Plan, kinds: tuple[BlockKind, ...]) -> Plan:
+    """The plan with what blocks of these kinds can't do replaced: skip_attn by skip_cross, pairs and others by
+    skip_ffn."""
+    refused = [kind.refusal(block.op) is not None for block, kind in zip(plan.blocks, kinds, strict=True)]
+    blocks = []
+    for i, block in enumerate(plan.blocks):
+        partner = i + 1 if block.op is Op.PAIR else i - 1 if block.op is Op.PAIRED else i
+        op = Op.SKIP_CROSS if block.op is Op.SKIP_ATTN else Op.SKIP_FFN
+        blocks.append(Block(op, block.scope) if refused[i] or refused[partner] else block)
+    return Plan(tuple(blocks))
 
 
 def cross_plans(min_blocks: int = 1, max_blocks: int = 40) -> st.SearchStrategy[Plan]:

@@ -170,6 +170,47 @@ KINDS = {
     "instructblip": Kind(_instructblip, template=False),
 }
 
+MLLAMA_VISION = {
+    "hidden_size": 16,
+    "intermediate_size": 24,
+    "num_hidden_layers": 2,
+    "num_global_layers": 1,
+    "attention_heads": 2,
+    "image_size": 16,
+    "patch_size": 8,
+    "max_num_tiles": 4,
+    "intermediate_layers_indices": [0],
+    "vision_output_dim": 32,
+    "supported_aspect_ratios": [[1, 1], [1, 2], [1, 3], [1, 4], [2, 1], [2, 2], [3, 1], [4, 1]],
+}
+ROPE = {"rope_type": "default", "rope_theta": 10000.0}
+MORE_KINDS = {
+    "mllama": Kind(
+        _mllama,
+        image="<|image|>",
+        config={
+            "text_config": {**TEXT, "cross_attention_layers": [1, 3], "rope_parameters": ROPE},
+            "vision_config": MLLAMA_VISION,
+        },
+    ),
+    "qwen3_vl_moe": Kind(
+        _qwen("Qwen3VLProcessor"),
+        config={
+            **FAMILIES["qwen3_vl"],
+            "text_config": {
+                **FAMILIES["qwen3_vl"]["text_config"],
+                "num_experts": 4,
+                "num_experts_per_tok": 2,
+                "moe_intermediate_size": 24,
+                "mlp_only_layers": [1],
+            },
+        },
+        **QWEN,
+    ),
+}
+"""Families whose blocks are not all plain: cross-attention to image features, mixtures of experts."""
+ALL_KINDS = {**KINDS, **MORE_KINDS}
+
 
 def word_tokenizer(specials: tuple[str, ...] = (), named: dict[str, str] | None = None, bos: bool = False) -> Any:
     words = {word: number for number, word in enumerate([*WORDS, *specials])}
@@ -188,7 +229,7 @@ def word_tokenizer(specials: tuple[str, ...] = (), named: dict[str, str] | None 
 
 
 def hub_processor(family: str) -> Any:
-    kind = KINDS[family]
+    kind = ALL_KINDS[family]
     specials = (kind.image, *kind.specials)
     tokenizer = word_tokenizer(specials, kind.named, bos="blip" in family)
     return kind.processor(tokenizer, TEMPLATE.replace("IMAGE", kind.placeholder or kind.image))
@@ -197,9 +238,14 @@ def hub_processor(family: str) -> Any:
 def hub_model(family: str, attn: str = "sdpa", seed: int = 0, **text: Any) -> torch.nn.Module:
     """Random weights, large enough that every sub-layer matters; the ids of special tokens are the tokenizer's."""
     torch.manual_seed(seed)
-    kind = KINDS[family]
+    kind = ALL_KINDS[family]
     ids = {token: len(WORDS) + number for number, token in enumerate((kind.image, *kind.specials))}
-    base = {"vision_config": VISION, "text_config": {**TEXT, "model_type": "llama"}, **FAMILIES[family], **kind.config}
+    base = {
+        "vision_config": VISION,
+        "text_config": {**TEXT, "model_type": "llama"},
+        **FAMILIES.get(family, {}),
+        **kind.config,
+    }
     options = {
         **base,
         "text_config": {**base["text_config"], "vocab_size": VOCABULARY, "tie_word_embeddings": False, **text},

@@ -5,39 +5,28 @@ from functools import cache
 
 import pytest
 import torch
-from torch.utils.flop_counter import FlopCounterMode
+from hypothesis import example, given, settings
 
 from objectives.flops import flops
 from objectives.memory import parameter_bytes
 from objectives.workload import WorkloadError
 from spaces.plan import Plan
-from tests.workers.hub import KINDS, hub_model, hub_processor, hub_samples, save_hub
+from tests.spaces.drawn import fitted, plans
+from tests.workers.hub import ALL_KINDS, KINDS, hub_samples, save_hub
+from tests.workers.whole import NEW_TOKENS, case_of, counted_flops, first_sample
 from tests.workers.zoo import NUM_BLOCKS
 from workers.anatomy import anatomy_of, find_blocks
-from workers.apply_plan import apply_plan
 from workers.counted import MOST_SAMPLES, mapping_modules
 from workers.describe import describe_model, describe_workload
 from workers.inputs import Asker
 from workers.loading import load_model
 from workers.mapping import find_mapping
-from workers.prompts import PROMPT_FORMS
 from workers.requests import ModelSource
 
-EACH = pytest.mark.parametrize("family", KINDS)
+EACH = pytest.mark.parametrize("family", ALL_KINDS)
 COUNTED = pytest.mark.parametrize("family", [family for family in KINDS if family != "llava"])
 SAMPLES = hub_samples("search")[::3][:3]
 """One question about each of three pictures of different shapes."""
-GENERATED = 4
-
-
-@cache
-def model_of(family):
-    return hub_model(family, attn="eager")
-
-
-@cache
-def asker_of(family):
-    return Asker(hub_processor(family), PROMPT_FORMS.get(family))
 
 
 @pytest.fixture(scope="module")
@@ -53,31 +42,35 @@ def sources(tmp_path_factory):
     return source
 
 
-def counted(family, plan, sample):
-    """What `generate` really runs: places and total; rotary tables made by a matrix product left out."""
-    model, counter = model_of(family), FlopCounterMode(display=False)
-    inputs = asker_of(family).inputs([sample.question], [sample.image])
-    with apply_plan(model, plan), counter:
-        model.generate(**inputs, max_new_tokens=GENERATED, min_new_tokens=GENERATED, do_sample=False)
-    places = {name: sum(found.values()) for name, found in counter.get_flop_counts().items()}
-    rotary = max((count for name, count in places.items() if name.endswith("language_model.rotary_emb")), default=0)
-    return counter.get_total_flops() - rotary
-
-
 @EACH
-@pytest.mark.parametrize("text", ["....", "f.b.", "av.bgp", "()fv."])
-def test_the_ledger_of_a_question_equals_the_counter(sources, family, text):
-    shape, plan = describe_model(sources(family)), Plan.parse(text)
-    for sample in SAMPLES[:2]:
-        workload = replace(describe_workload(sources(family), [sample]), generated_tokens=GENERATED)
-        assert flops(shape, plan, workload).total == counted(family, plan, sample)
+@settings(max_examples=6, deadline=None)
+@given(plan=plans(NUM_BLOCKS, NUM_BLOCKS))
+@example(plan=Plan.dense(NUM_BLOCKS))
+def test_the_ledger_of_a_question_equals_the_counter(sources, family, plan):
+    """So what is skipped is not executed: the saving of the formula is that of the counter."""
+    case, source = case_of(family), sources(family)
+    plan = fitted(plan, case.kinds)
+    shape = shape_of_family(source)
+    assert [kind.is_cross for kind in shape.block_kinds] == [kind.is_cross for kind in case.kinds]
+    workload = replace(workload_of_first(source), generated_tokens=NEW_TOKENS)
+    assert flops(shape, plan, workload).total == counted_flops(case, plan)
+
+
+@cache
+def shape_of_family(source):
+    return describe_model(source)
+
+
+@cache
+def workload_of_first(source):
+    return describe_workload(source, [first_sample()])
 
 
 @EACH
 def test_tokens_are_those_the_processor_makes(sources, family):
-    workload, asker = describe_workload(sources(family), SAMPLES), asker_of(family)
+    workload, asker = describe_workload(sources(family), SAMPLES), case_of(family).asker
     ids = [asker.inputs([each.question], [each.image])["input_ids"][0] for each in SAMPLES]
-    tokens = torch.tensor(sorted(anatomy_of(model_of(family)).image_tokens))
+    tokens = torch.tensor(sorted(anatomy_of(case_of(family).model).image_tokens))
     assert workload.prompt_tokens == pytest.approx(sum(map(len, ids)) / len(ids))
     assert workload.visual_tokens == pytest.approx(sum(int(torch.isin(each, tokens).sum()) for each in ids) / len(ids))
     loaded = load_model(sources(family))
@@ -87,7 +80,7 @@ def test_tokens_are_those_the_processor_makes(sources, family):
 
 @COUNTED
 def test_parameters_are_those_of_the_model(sources, family):
-    shape, model = describe_model(sources(family)), model_of(family)
+    shape, model = describe_model(sources(family)), case_of(family).model
     assert shape.num_parameters == sum(weight.numel() for weight in model.parameters())
     block = find_blocks(model)[1][0]
     whole = parameter_bytes(shape, Plan.dense(NUM_BLOCKS))
@@ -105,9 +98,9 @@ def isinstance_norm(module):
 
 @COUNTED
 def test_mapping_modules_by_name_are_those_found_by_function(sources, family):
-    model = model_of(family)
+    model = case_of(family).model
     by_name = mapping_modules(model, anatomy_of(model).decoder)
-    by_function = find_mapping(model, asker_of(family).inputs([SAMPLES[0].question], [SAMPLES[0].image]))
+    by_function = find_mapping(model, case_of(family).asker.inputs([SAMPLES[0].question], [SAMPLES[0].image]))
     paths = {path for path, module in model.named_modules() if any(module is each for each in by_name)}
     assert {path.split(".0")[0] for path in paths} == {path.split(".0")[0] for path in by_function}
 

@@ -26,9 +26,9 @@ from workers.export.places import path_of
 from workers.export.request import ExportRequest
 from workers.export.route import Badge, ExportError, Route
 from workers.files import checkpoint
+from workers.inputs import Asker
 from workers.loading import LoadedModel
 from workers.prepare import Prepared
-from workers.prompts import conversation
 from workers.pruning.inputs import PruningInputs
 from workers.samples import Sample
 
@@ -78,8 +78,8 @@ def refer(
     with apply_plan(loaded.model, plan, inputs):
         for first, last in batches(samples):
             chosen = samples[first:last]
-            conversations = [conversation(sample.question) for sample in chosen]
-            encoded = reload.encode(loaded.processor, conversations, [sample.image for sample in chosen], loaded.device)
+            prompts = [loaded.asker.prompt(sample.question) for sample in chosen]
+            encoded = reload.encode(loaded.processor, prompts, [sample.image for sample in chosen], loaded.device)
             said, new = reload.speak(loaded.model, encoded, loaded.pad_token)
             ids.append(encoded["input_ids"].cpu())
             logits.append(said.cpu())
@@ -103,7 +103,7 @@ def check(
     with tempfile.TemporaryDirectory(prefix="skipsearch-export-") as name:
         work = Path(name)
         probe = _probe(folder, route, request, loaded, prepared, samples, time)
-        _write_probe(work, probe, samples)
+        _write_probe(work, probe, samples, loaded.asker)
         _run(work)
         outputs = load_file(work / "outputs.safetensors")
         result = json.loads((work / "result.json").read_text())
@@ -140,7 +140,7 @@ def _probe(
     }
 
 
-def _write_probe(work: Path, probe: dict[str, Any], samples: Sequence[Sample]) -> None:
+def _write_probe(work: Path, probe: dict[str, Any], samples: Sequence[Sample], asker: Asker) -> None:
     from PIL import Image
 
     files: dict[str, str] = {}
@@ -150,7 +150,7 @@ def _write_probe(work: Path, probe: dict[str, Any], samples: Sequence[Sample]) -
             files[sample.image_id] = f"{len(files)}.png"
             image = sample.image if isinstance(sample.image, Image.Image) else Image.fromarray(sample.image)
             image.save(work / files[sample.image_id])
-        listed.append({"image": files[sample.image_id], "conversation": conversation(sample.question)})
+        listed.append({"image": files[sample.image_id], "prompt": asker.prompt(sample.question)})
     (work / "probe.json").write_text(json.dumps({**probe, "samples": listed}))
 
 

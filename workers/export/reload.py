@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from inspect import signature
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -29,28 +30,32 @@ REPEATS = 9
 OWN = {"workers", "search", "spaces", "objectives"}
 
 
-def encode(processor: Any, conversations: list[Any], images: list[Any], device: Any) -> dict[str, Tensor]:
-    """Left-padded model inputs of conversations whose first part is the image."""
+def encode(processor: Any, prompts: list[Any], images: list[Any], device: Any) -> dict[str, Tensor]:
+    """Left-padded model inputs of prompts: conversations whose first part is the image, or texts."""
+    options = {"padding": True, "padding_side": "left"}
+    if isinstance(prompts[0], str):
+        made = processor(images=images, text=prompts, return_tensors="pt", **options)
+        return {name: value.to(device) for name, value in made.items() if name != "labels"}
     filled = []
-    for (turn,), image in zip(conversations, images, strict=True):
+    for (turn,), image in zip(prompts, images, strict=True):
         picture, *rest = turn["content"]
         filled.append([{**turn, "content": [{**picture, "image": image}, *rest]}])
-    processor.tokenizer.padding_side = "left"
     inputs = processor.apply_chat_template(
         filled,
         add_generation_prompt=True,
         tokenize=True,
         return_dict=True,
         return_tensors="pt",
-        processor_kwargs={"padding": True},
+        processor_kwargs=options,
     )
-    return inputs.to(device)
+    return dict(inputs.to(device))
 
 
 def speak(model: Any, inputs: dict[str, Tensor], pad: int) -> tuple[Tensor, Tensor]:
     """Logits (B, positions, vocabulary) of the last positions, and the (B, NEW_TOKENS) greedy tokens after them."""
+    keep = {"logits_to_keep": KEPT_POSITIONS} if "logits_to_keep" in signature(model.forward).parameters else {}
     with torch.inference_mode():
-        logits = model(**_cast(model, inputs), logits_to_keep=KEPT_POSITIONS).logits
+        logits = model(**_cast(model, inputs), **keep).logits[:, -KEPT_POSITIONS:]
     return logits, generate(model, inputs, pad, NEW_TOKENS, NEW_TOKENS)
 
 
@@ -68,7 +73,9 @@ def generate(
         pad_token_id=pad,
         **options,
     )
-    return ids[:, inputs["input_ids"].shape[1] :]
+    prompt = inputs["input_ids"]
+    given = ids[:, : prompt.shape[1]]
+    return ids[:, prompt.shape[1] :] if torch.equal(given, prompt) else ids  # families with a Q-Former give no prompt
 
 
 def _cast(model: Any, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -126,7 +133,7 @@ class Probe:
 
         chosen = self.asked["samples"][first:last]
         images = [Image.open(self.work / sample["image"]) for sample in chosen]
-        return encode(processor, [sample["conversation"] for sample in chosen], images, self.asked["device"])
+        return encode(processor, [sample["prompt"] for sample in chosen], images, self.asked["device"])
 
 
 def main(work: Path) -> None:
@@ -183,8 +190,9 @@ def _count(parts: list[Any]) -> int:
 def _flops(model: Any, inputs: dict[str, Tensor], asked: dict[str, Any]) -> int:
     """FLOPs of answering one real question, as torch counts them; under eager attention, which it counts fully."""
     model.set_attn_implementation("eager")
+    model.requires_grad_(False)  # the counter hooks into gradients where parameters take some
     tokens = asked["max_new_tokens"]
-    with FlopCounterMode(display=False) as counter:
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
         generate(model, inputs, asked["pad"], tokens, tokens)
     return counter.get_total_flops()
 

@@ -13,8 +13,7 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
-from objectives.flops import costs
-from objectives.workload import Workload
+from objectives.memory import parameter_bytes
 from spaces.plan import Plan
 from workers.describe import check_fit, describe_model
 from workers.export.bundle import write_bundle
@@ -60,11 +59,8 @@ def export(requests: Mapping[str, ExportRequest], folder: Path, force: bool = Fa
     for request in requests.values():
         check_fit(shape, request.trial)
         export_route(request.trial.parsed_plan, facts, request.form)
-    room = 0.0
-    for request in requests.values():
-        workload = Workload(visual_tokens=1, text_tokens=1, generated_tokens=1)
-        room += costs(shape, request.trial.parsed_plan, workload).parameter_bytes
-    with replacing(folder, force, int(room)) as partial:
+    room = sum(parameter_bytes(shape, request.trial.parsed_plan) for request in requests.values())
+    with replacing(folder, force, room) as partial:
         exporter = Exporter(Session(source, first.trial.data), say)
         for name, request in requests.items():
             place = partial / name

@@ -1,17 +1,24 @@
 """Exports of every family: stock layers where they can, remote code where they can't, equal to the search's model."""
 
+import json
+
 import pytest
 import torch
 from transformers import AutoModelForImageTextToText
 
 from spaces.plan import Plan
+from tests.workers.hub import save_hub
 from tests.workers.test_families import read, read_in_steps, rows
 from tests.workers.zoo import FAMILIES, zoo_model
 from workers.apply_plan import apply_plan
 from workers.export import modeling_skipsearch
 from workers.export.facts import config_facts
 from workers.export.physical import build, facts_of
+from workers.export.request import ExportRequest
 from workers.export.route import Badge, export_route
+from workers.export.write import export
+from workers.requests import DataSource, ModelSource, Rung, TrialRequest
+from workers.samples import SOURCES
 
 PLANS = ("..b.", "b..b", ".fa.", "..af", "av.bgf", ".()t.")
 BY_REMOTE_CODE = {
@@ -56,3 +63,32 @@ def test_what_the_config_tells_is_what_the_model_shows(family):
     model = model_of(family)
     early, late = config_facts(model.config), facts_of(model)
     assert (early.fixed, early.why_fixed) == (late.fixed, late.why_fixed)
+
+
+@pytest.fixture
+def hub_data(monkeypatch):
+    monkeypatch.setitem(SOURCES, "hub", "tests.workers.hub:hub_samples")
+    return DataSource(name="hub")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", ["idefics3", "paligemma", "blip-2"])
+def test_a_whole_export(family, hub_data, tmp_path):
+    """Checked in a process of its own, with its processor, on images."""
+    source = ModelSource(name=save_hub(tmp_path / "base", family), device="cpu")
+    requests = {
+        name: ExportRequest(
+            trial=TrialRequest(
+                plan=json.loads(Plan.parse(text).to_json()), model=source, data=hub_data,
+                rungs=(Rung(split="test"),), threads=1,
+            )
+        )
+        for name, text in {"removed": "..b.", "scoped": "av.b."}.items()
+    }  # fmt: skip
+    export(requests, tmp_path / "made", say=lambda _: None)
+    for name, badge in {"removed": Badge.STOCK, "scoped": Badge.REMOTE}.items():
+        record = json.loads((tmp_path / "made" / name / "plan.json").read_text())
+        assert record["badge"] == badge
+        assert record["checked"]["logits_bit_equal"]
+        assert record["checked"]["accuracy"] == record["checked"]["in_search_accuracy"]
+        assert record["measured"]["parameters"]["exported"] < record["measured"]["parameters"]["dense"]
