@@ -7,6 +7,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from search.open_folder import open_results
+from search.rank_flips import rank_flips
 from search.settings import Settings
 from search.summary import summarize
 from search.terminal import console
@@ -76,6 +77,9 @@ def print_front(settings: Settings, controller: "Controller") -> None:
     counts = summary["counts"]
     states = ", ".join(f"{counts.get(state, 0)} {state}" for state in ("complete", "pruned", "failed", "running"))
     out.print(f"{counts['trials']} of {summary['budget']} trials: {states}. Hypervolume {summary['hypervolume']:.4f}.")
+    for flips in rank_flips(records):
+        if flips.misleads:
+            out.print(str(flips), style="yellow", soft_wrap=True)
     if summary["front"]:
         picture = folder / "front.png"
         draw_front(records, summary, picture)
