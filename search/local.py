@@ -2,7 +2,23 @@
 
 from search.controller import Controller
 from search.progress import Progress
+from workers.requests import TrialRequest
 from workers.trial import Worker, run_trial
+
+
+def opened(request: TrialRequest) -> Worker:
+    """A worker with the model of a request: one that can't be used is refused before it costs a trial.
+
+    Raises ValueError, in one line. What else may go wrong, such as memory that runs out, is told by the first trial.
+    """
+    worker = Worker()
+    try:
+        worker.open(request)
+    except ValueError:
+        raise
+    except Exception:
+        worker.session = None
+    return worker
 
 
 def run_here(controller: Controller, progress: Progress, worker: Worker | None = None) -> None:

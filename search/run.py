@@ -131,7 +131,7 @@ def _search(settings: "Settings", problem: "Problem") -> None:
 
     with open_run(settings, problem) as controller:
         try:
-            _dispatch(settings, controller)
+            _dispatch(settings, problem, controller)
         except KeyboardInterrupt:
             controller.interrupted()
             print_front(settings, controller)
@@ -140,8 +140,9 @@ def _search(settings: "Settings", problem: "Problem") -> None:
         print_front(settings, controller)
 
 
-def _dispatch(settings: "Settings", controller: "Controller") -> None:
+def _dispatch(settings: "Settings", problem: "Problem", controller: "Controller") -> None:
     from search.progress import Progress
+    from spaces.plan import Plan
 
     with Progress(controller, settings.budget) as progress:
         if settings.on_ray:
@@ -149,9 +150,10 @@ def _dispatch(settings: "Settings", controller: "Controller") -> None:
 
             run_on_ray(settings, controller, progress)
         else:
-            from search.local import run_here
+            from search.local import opened, run_here
 
-            run_here(controller, progress)
+            dense = problem.request(None, Plan.dense(problem.shape.num_blocks))
+            run_here(controller, progress, None if controller.finished else opened(dense))
 
 
 if __name__ == "__main__":

@@ -14,12 +14,13 @@ from spaces.names import unknown
 from workers.anatomy import anatomy_of
 from workers.files import checkpoint, read_config
 from workers.inputs import Asker, load_processor, on_device
+from workers.lora import parse_lora
 from workers.mapping import find_mapping, reached_weights
 from workers.probe import probe_inputs
 from workers.prompts import prompt_form
 from workers.replay import Replay, plan_replay
 from workers.requests import ModelSource
-from workers.trainable import MAPPING, Weights, choose_trainable, parse_lora
+from workers.trainable import MAPPING, Weights, choose_trainable
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -103,7 +104,6 @@ def load_model(source: ModelSource) -> LoadedModel:
     device = pick_device(source.device)
     if source.attn_implementation not in ATTENTIONS:
         raise unknown("attention implementation", source.attn_implementation, ATTENTIONS)
-    parse_lora(source.trainable)
     reading(source, lambda: check_takes_images(source))
     processor = reading(source, lambda: load_processor(source))
     has_template = getattr(processor, "chat_template", None) is not None

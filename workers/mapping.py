@@ -1,9 +1,10 @@
 """Finds the mapping module of a model by what it does: the weights between the frozen vision tower and the decoder.
 
 Outside of the decoder, the LM head and the token embeddings, a vision part is made of stacks of residual blocks (the
-tower, a Q-Former, a resampler) and of what stands between and after them. One answer's logits are differentiated with
-the output of every such block cut off from the graph: what still gets a gradient stands after the last stack. That is
-the mapping module, whatever it is called. Where nothing with a matrix stands there, the last stack belongs to it.
+tower, a Q-Former, a resampler) and of what stands between and after them. What the decoder reads of an image is
+differentiated with the output of every such block cut off from the graph: what still gets a gradient stands after the
+last stack. That is the mapping module, whatever it is called. Where nothing with a matrix stands there, the last stack
+belongs to it.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map
 
 from workers.anatomy import anatomy_of
+from workers.entrance import decoder_inputs, weighted_sum
 
 Inputs = Mapping[str, Any]
 
@@ -89,7 +91,7 @@ def _stacks(model: nn.Module, inputs: Inputs) -> list[nn.Module]:
     with ExitStack() as hooks, torch.no_grad():
         for block in candidates:
             hooks.callback(block.register_forward_hook(note, with_kwargs=True).remove)
-        model(**inputs)
+        decoder_inputs(model, inputs)
     return list(found)
 
 
@@ -107,12 +109,12 @@ def _first_tensor(tree: Any) -> Tensor | None:
 def reached_weights(
     model: nn.Module, inputs: Inputs, weights: Mapping[str, nn.Parameter], cut: Sequence[nn.Module] = ()
 ) -> set[str]:
-    """Names of the weights that the logits depend on when the outputs of the `cut` modules are constants."""
+    """Names of the weights that the decoder's inputs depend on when the outputs of the `cut` modules are constants."""
     with trainable(model, weights), ExitStack() as hooks:
         for block in cut:
             hooks.callback(block.register_forward_hook(lambda _, args, output: _constant(output)).remove)
         with torch.enable_grad():
-            total = weighted_sum(model(**inputs).logits)
+            total = weighted_sum(decoder_inputs(model, inputs))
         if not total.requires_grad:
             return set()
         gradients = torch.autograd.grad(total, list(weights.values()), allow_unused=True)
@@ -122,12 +124,6 @@ def reached_weights(
 
 def _constant(output: Any) -> Any:
     return tree_map(lambda leaf: leaf.detach() if isinstance(leaf, Tensor) else leaf, output)
-
-
-def weighted_sum(values: Tensor) -> Tensor:
-    """A sum that depends on every value: fixed random weights, so that nothing cancels."""
-    generator = torch.Generator().manual_seed(0)
-    return (values.float() * torch.randn(values.shape, generator=generator).to(values.device)).sum()
 
 
 @contextmanager

@@ -166,17 +166,18 @@ def _encode(loaded: LoadedModel, firsts: Sequence[Sample]) -> tuple[list[tuple[i
     features: list[Tensor] = []
     for chunk in _chunks(firsts, IMAGES_AT_ONCE):
         inputs = loaded.asker.inputs([sample.question for sample in chunk], [sample.image for sample in chunk])
-        spans += [_image_span(ids, loaded.image_token) for ids in inputs["input_ids"]]
+        rows = zip(chunk, inputs["input_ids"], inputs["attention_mask"].bool(), strict=True)
+        spans += [_image_span(loaded, sample, ids[real].tolist()) for sample, ids, real in rows]
         features.append(encode(loaded, on_device(inputs, loaded.device, loaded.model.dtype)))
         if len(features[-1]) != len(chunk) or features[-1].shape[1:] != features[0].shape[1:]:
             raise Unpackable("images become different numbers of visual tokens")
     return spans, torch.cat(features)
 
 
-def _image_span(input_ids: Tensor, image_token: int) -> tuple[int, ...]:
-    """From the first to the last image token: what one placeholder has become."""
-    places = (input_ids == image_token).nonzero().flatten()
-    return tuple(input_ids[places[0] : places[-1] + 1].tolist())
+def _image_span(loaded: LoadedModel, sample: Sample, whole: list[int]) -> tuple[int, ...]:
+    """What the placeholder of the image has become in the processor's ids of a question."""
+    ids, place = _text_ids(loaded, sample)
+    return tuple(whole[place : len(whole) - (len(ids) - place - 1)])
 
 
 def _tokenize(loaded: LoadedModel, sample: Sample, row: int, spans: Sequence[tuple[int, ...]]) -> Tokenized:
@@ -184,16 +185,20 @@ def _tokenize(loaded: LoadedModel, sample: Sample, row: int, spans: Sequence[tup
 
     Running the processor on every question would read the same picture again each time.
     """
+    ids, place = _text_ids(loaded, sample)
+    prompt = (*ids[:place], *spans[row], *ids[place + 1 :])
+    return Tokenized(image=row, prompt=prompt, answer=loaded.answer_tokens(target(sample)))
+
+
+def _text_ids(loaded: LoadedModel, sample: Sample) -> tuple[list[int], int]:
+    """Token ids of a question by its template alone, and where the placeholder of the image is."""
     tokenizer = loaded.processor.tokenizer
     text = loaded.processor.apply_chat_template(conversation(sample.question), add_generation_prompt=True)
     has_bos = tokenizer.bos_token is not None and text.startswith(tokenizer.bos_token)
     ids = tokenizer(text, add_special_tokens=not has_bos).input_ids
-    place = ids.index(loaded.image_token)
-    return Tokenized(
-        image=row,
-        prompt=(*ids[:place], *spans[row], *ids[place + 1 :]),
-        answer=loaded.answer_tokens(target(sample)),
-    )
+    if ids.count(loaded.image_token) != 1:
+        raise Unpackable("its template has no placeholder for the image that its tokens stand for")
+    return ids, ids.index(loaded.image_token)
 
 
 def _chunks(samples: Sequence[Sample], size: int) -> Iterator[Sequence[Sample]]:

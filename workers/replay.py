@@ -1,9 +1,10 @@
 """Runs the frozen vision tower once an image: what its modules hand on is recorded, and put back in later passes.
 
 Which modules those are is found by running the model: the largest ones outside of the decoder that hold no trainable
-weight and whose outputs depend on none. Of what they return, only what the answer has a gradient for is kept; the
-rest becomes a placeholder of the same shape that takes no memory. Recorded per image, joined along the first axis for
-a batch, where that gives the logits of the plain batch on a trial pair of pictures; per batch where it doesn't.
+weight and whose outputs depend on none. Of what they return, only what the decoder's inputs have a gradient for is
+kept; the rest becomes a placeholder of the same shape that takes no memory. Recorded per image, joined along the first
+axis for a batch, where that gives the logits of the plain batch on a trial pair of pictures; per batch where it
+doesn't.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from torch import Tensor, nn
 from torch.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
 
 from workers.anatomy import anatomy_of
-from workers.mapping import trainable, weighted_sum
+from workers.entrance import decoder_inputs, weighted_sum
+from workers.mapping import trainable
 from workers.token_groups import put_back
 
 Call = tuple[str, int]
@@ -64,7 +66,7 @@ class Replay:
     modules: tuple[str, ...] = ()
     """Paths of the modules that are replayed; none where every pass runs the tower."""
     read: frozenset[tuple[Call, int]] = frozenset()
-    """Leaves of what they return that the answer depends on."""
+    """Leaves of what they return that the decoder's inputs depend on."""
     known: frozenset[Call] = field(default_factory=frozenset)
     """Calls that were seen when `read` was found; of others all leaves are kept."""
     per_image: bool = False
@@ -79,15 +81,8 @@ class Replay:
             made[call] = Returned(tuple(map(_kept, leaves, keep)), spec)
             return output
 
-        decoder = anatomy_of(self.model).decoder
         with torch.inference_mode(False), torch.no_grad(), _calls(self.model, self.modules, note):
-            handle = decoder.register_forward_pre_hook(_stop)
-            try:
-                self.model(**inputs)
-            except _Entered:
-                pass
-            finally:
-                handle.remove()
+            decoder_inputs(self.model, inputs)
         return made
 
     @contextmanager
@@ -100,14 +95,6 @@ class Replay:
                 stack.callback(put_back, module, "forward", vars(module).get("forward"))
                 module.forward = _player(path, recording, device)
             yield
-
-
-class _Entered(Exception):
-    """The decoder was reached: all vision modules have run."""
-
-
-def _stop(module: nn.Module, args: Any) -> None:
-    raise _Entered
 
 
 def _player(path: str, recording: Recording, device: torch.device) -> Any:
@@ -193,7 +180,7 @@ def _frozen_calls(
         return output
 
     with torch.enable_grad(), _calls(model, [path for path, _ in model.named_modules() if path], watch):
-        model(**batch)
+        decoder_inputs(model, batch)
     text = {anatomy_of(model).decoder, model.get_output_embeddings(), model.get_input_embeddings()}
     paths = tuple(_largest(model, "", {path for path, found in depends.items() if not found}, text))
     leaves: dict[tuple[Call, int], Tensor] = {}
@@ -208,7 +195,7 @@ def _frozen_calls(
         return tree_unflatten(parts, spec)
 
     with torch.enable_grad(), _calls(model, paths, cut):
-        total = weighted_sum(model(**batch).logits)
+        total = weighted_sum(decoder_inputs(model, batch))
     gradients = torch.autograd.grad(total, list(leaves.values()), allow_unused=True) if leaves else ()
     read = {place for place, gradient in zip(leaves, gradients, strict=True) if gradient is not None}
     return paths, frozenset(read), frozenset(known)

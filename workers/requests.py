@@ -14,6 +14,7 @@ from objectives.metrics import METRICS
 from objectives.workload import Workload
 from spaces.names import unknown
 from spaces.plan import Plan
+from workers.lora import parse_lora
 
 Split = Literal["train", "tune", "search", "test"]
 
@@ -27,6 +28,11 @@ def known(kind: str, names: Collection[str]) -> AfterValidator:
         return name
 
     return AfterValidator(check)
+
+
+def _is_trainable(text: str) -> str:
+    parse_lora(text)
+    return text
 
 
 class Value(BaseModel):
@@ -44,7 +50,7 @@ class ModelSource(Value):
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "float32"
     attn_implementation: str = "sdpa"
     trust_remote_code: bool = False
-    trainable: str = "mapping"
+    trainable: Annotated[str, AfterValidator(_is_trainable)] = "mapping"
     """What is tuned: `mapping`, the module between vision tower and decoder; `lora` or `lora:r=8,alpha=16`, low-rank
     adapters on its linear layers; or globs over the names of weights outside of the decoder, comma-separated."""
     device: str = "auto"

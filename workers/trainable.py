@@ -3,44 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
 
 import torch
 from torch import Tensor, nn
 
-from spaces.names import unknown
+from workers.lora import LoraOptions, parse_lora
 from workers.mapping import matching_weights
 
 State = dict[str, Tensor]
 Weights = Mapping[str, nn.Parameter]
-MAPPING, LORA = "mapping", "lora"
-
-
-@dataclass(frozen=True)
-class LoraOptions:
-    """Rank and scale (alpha / rank) of low-rank adapters, after Hu et al. 2021 (arXiv 2106.09685)."""
-
-    r: int = 8
-    alpha: int = 16
-
-
-def parse_lora(text: str) -> LoraOptions | None:
-    """The options in `lora` or `lora:r=8,alpha=16`; None where the text asks for something else.
-
-    Raises ValueError where an option is unknown or no positive number.
-    """
-    kind, _, options = text.partition(":")
-    if kind != LORA:
-        return None
-    values = asdict(LoraOptions())
-    for option in filter(None, options.split(",")):
-        name, _, value = (part.strip() for part in option.partition("="))
-        if name not in values:
-            raise unknown("option of lora", name, values)
-        if not value.isdigit() or int(value) < 1:
-            raise ValueError(f"options of lora must be positive numbers, got {option!r}: write lora:r=8,alpha=16")
-        values[name] = int(value)
-    return LoraOptions(**values)
+MAPPING = "mapping"
 
 
 def choose_trainable(model: nn.Module, mapping: Sequence[str], what: str) -> Weights:

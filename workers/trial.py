@@ -26,6 +26,11 @@ class Worker:
         self.session: Session | None = None
         self._key: object = None
 
+    def open(self, request: TrialRequest) -> Session:
+        """Loads the model a request names, unless it is loaded already. Raises ValueError where it can't be used."""
+        with _threads(request.threads):
+            return self._session(request)
+
     def load(self, request: TrialRequest) -> Session:
         """Loads what the request names unless it is loaded already, and checks that the request fits it.
 

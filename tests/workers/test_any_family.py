@@ -2,7 +2,7 @@
 
 from collections import Counter
 from dataclasses import replace
-from functools import cache
+from functools import cache, wraps
 
 import pytest
 import torch
@@ -128,17 +128,33 @@ def test_the_frozen_vision_tower_runs_once_an_image(family):
 
 
 def test_replayed_logits_are_those_of_the_pictures(family):
-    """Against the model's own forward on the pictures, for images that no proof was made with."""
+    """Against the model's own forward on the pictures, for images that no proof was made with; two ask about one."""
     loaded, samples = model_of(family), hub_samples("train")
-    chosen = [0, 4, 7]
+    chosen = [0, 2, 4, 7]
     prepared = PlainSplit(loaded, samples)
     inputs = loaded.asker.inputs([samples[i].question for i in chosen], [samples[i].image for i in chosen])
     with torch.no_grad():
         plain = loaded.model(**on_device(inputs, loaded.device, loaded.model.dtype)).logits[:, -1]
         first = prepared.answer_logits(
-            loaded, replace(prepared.lesson(loaded, chosen, 1), answers=torch.ones(3, 1).long())
+            loaded, replace(prepared.lesson(loaded, chosen, 1), answers=torch.ones(4, 1).long())
         )
     torch.testing.assert_close(first, plain, rtol=1e-3, atol=1e-3)
+
+
+def test_pictures_that_are_seen_together_are_recorded_together():
+    """A tower whose output for one picture depends on the others of its batch."""
+    model = hub_model("llava_next")
+    layer = model.model.vision_tower.encoder.layers[0]
+    layer.mlp.register_forward_hook(lambda _, args, output: output + output.mean((0, 1)))
+    model.config.vision_feature_layer = -1
+    loaded, samples = assemble(model, asker("llava_next")), hub_samples("train")
+    assert loaded.replay.modules and not loaded.replay.per_image
+    prepared = PlainSplit(loaded, samples)
+    inputs = loaded.asker.inputs([samples[i].question for i in (0, 4)], [samples[i].image for i in (0, 4)])
+    first = replace(prepared.lesson(loaded, [0, 4], 1), answers=torch.ones(2, 1).long())
+    with torch.no_grad():
+        plain = model(**on_device(inputs, loaded.device, model.dtype)).logits[:, -1]
+        torch.testing.assert_close(prepared.answer_logits(loaded, first), plain, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("text", ["....", "aa.f"])
@@ -223,6 +239,30 @@ def test_non_finite_logits_are_an_error(value):
 class TestPacking:
     def test_only_where_it_is_exact(self):
         assert {family for family in KINDS if packing_is_exact(model_of(family))} == {"llava"}
+
+    def test_it_is_a_matter_of_what_the_model_does(self):
+        """One tile a picture: then another family is packed too."""
+        kind = hub_processor("idefics3")
+        kind.image_processor.do_image_splitting = False
+        loaded = assemble(hub_model("idefics3"), Asker(kind, None))
+        prepared = prepare(loaded, hub_samples("search"))
+        assert isinstance(prepared, PackedSplit)
+        with apply_plan(loaded.model, Plan.parse("bvagfp")):
+            answers = prepared.answer_ids(loaded, 18)
+            assert [answers[i] for i in (0, 4, 17)] == [generated(loaded, prepared, i)[0] for i in (0, 4, 17)]
+
+    def test_not_where_features_are_changed_behind_the_mapping_module(self):
+        model = hub_model("llava")
+        features = model.model.get_image_features
+
+        @wraps(features)
+        def louder(*args, **kwargs):
+            found = features(*args, **kwargs)
+            found.pooler_output = [2 * each for each in found.pooler_output]
+            return found
+
+        model.model.get_image_features = louder
+        assert not packing_is_exact(assemble(model, asker("llava")))
 
     def test_packed_and_plain_agree(self):
         loaded, samples = model_of("llava"), hub_samples("search")
