@@ -21,7 +21,7 @@ PACKAGES = {
 REST = {
     "tests/": "mirrors the packages; `tests/workers/reference.py` is the forward written by hand from the table above",
     "examples/search.yaml": "settings as a file",
-    "docs/": "data sets, model families, strategies side by side, the embedded model, and a dated log of what was tried",
+    "docs/": "data sets, model families, strategies side by side, the embedded model, a dated log of what was tried",
 }
 WIDTH = 28
 
