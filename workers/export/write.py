@@ -103,7 +103,14 @@ def save_mapping_module(loaded: LoadedModel, file: Path) -> None:
     file.parent.mkdir()
     merged = merged_state(loaded.model)
     paths = tuple(f"{path}." for path in loaded.mapping)
-    save_file({name: tensor.contiguous() for name, tensor in merged.items() if name.startswith(paths)}, file)
+    save_file(
+        {
+            name: tensor.contiguous()
+            for name, tensor in merged.items()
+            if name.startswith(paths) or name in loaded.weights
+        },
+        file,
+    )
 
 
 class Exporter:
