@@ -21,7 +21,8 @@ def front_table(summary: dict[str, Any], width: int) -> Table:
     table = Table(title=f"Pareto front of {summary['run']}", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     columns = [column for column in _COLUMNS if width >= WIDE or column[0] not in _WIDE_ONLY]
     for name, justify, _ in columns:
-        table.add_column(name, justify=justify, no_wrap=True)
+        # plans whose blocks are pruned may be longer than the table is wide
+        table.add_column(name, justify=justify, no_wrap=name != "plan", overflow="fold")
     dense = summary["dense"]
     for trial in summary["front"]:
         table.add_row(*(cell(trial) for _, _, cell in columns))
