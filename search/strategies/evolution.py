@@ -1,4 +1,4 @@
-"""The default strategy: a sensitivity scan, plans built from it, then evolution of the Pareto archive.
+"""Evolution without a surrogate: a sensitivity scan, plans built from it, then children of the Pareto archive.
 
 Operators after EvoPress (Sieberling et al. 2024, arXiv 2410.14649): level-switch mutation keeps the number of
 changed blocks and moves one; crossover takes blocks of two members of the archive. Everything spent on the scan

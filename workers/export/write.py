@@ -26,6 +26,7 @@ from workers.export.record import record_of
 from workers.export.request import ExportRequest
 from workers.export.route import Badge, ExportError, Route, export_route
 from workers.export.timings import keep_timings, read_timings
+from workers.export.under_plan import merged_state
 from workers.files import checkpoint
 from workers.fingerprints import fingerprint_model, fingerprint_samples
 from workers.loading import LoadedModel
@@ -34,7 +35,6 @@ from workers.requests import ModelSource
 from workers.samples import load_samples
 from workers.session import Session
 from workers.software import versions
-from workers.trainable import copy_state
 
 MAX_SHARD_SIZE = "5GB"
 MAPPING_MODULE = "mapping_module/model.safetensors"
@@ -101,7 +101,16 @@ def _source(request: ExportRequest) -> ModelSource:
 def save_mapping_module(loaded: LoadedModel, file: Path) -> None:
     """Writes the mapping module by the names its weights have in the whole model."""
     file.parent.mkdir()
-    save_file({name: tensor.contiguous() for name, tensor in copy_state(loaded.weights).items()}, file)
+    merged = merged_state(loaded.model)
+    paths = tuple(f"{path}." for path in loaded.mapping)
+    save_file(
+        {
+            name: tensor.contiguous()
+            for name, tensor in merged.items()
+            if name.startswith(paths) or name in loaded.weights
+        },
+        file,
+    )
 
 
 class Exporter:
