@@ -9,8 +9,7 @@ features are of a kind of their own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from inspect import signature
 from typing import Any
@@ -21,6 +20,7 @@ from torch import Tensor, nn
 
 from spaces.kinds import BlockKind
 from spaces.plan import PlanError
+from workers.silence import silent, silent_all
 
 CACHE_ARGUMENT = "past_key_values"
 """Keyword under which blocks and attentions receive the KV cache in transformers 5."""
@@ -177,7 +177,7 @@ def _parts(path: str, block: nn.Module, call: _Call) -> Parts:
     if norms[0] is None or norms[1] is None:
         raise _refusal(path, "attention or FFN doesn't read the output of a norm")
     extras = len(flow.outputs[ffn[-1]]) - 1 if isinstance(flow.outputs[ffn[-1]], tuple) else 0
-    with silent(attention, 1), _silent_all(ffn, extras):
+    with silent(attention, 1), silent_all(ffn, extras):
         if not torch.equal(call.run(block), call.hidden):
             raise _refusal(path, "with attention and FFN silent it is not the identity: no plain residual block")
     if flow.inputs[norms[0]].data_ptr() != call.hidden.data_ptr():
@@ -224,39 +224,3 @@ def _flow(block: nn.Module, call: _Call) -> _Flow:
     finally:
         for hook in hooks:
             hook.remove()
-
-
-@contextmanager
-def silent(module: nn.Module, extras: int = 0) -> Iterator[None]:
-    """Makes a module return zeros, with as many `None` after them as it returns values beside its hidden states."""
-    before = vars(module).get("forward")
-    module.forward = mute(module, extras)  # type: ignore[method-assign]
-    try:
-        yield
-    finally:
-        if before is None:
-            vars(module).pop("forward")
-        else:
-            module.forward = before  # type: ignore[method-assign]
-
-
-@contextmanager
-def _silent_all(modules: tuple[nn.Module, ...], extras: int) -> Iterator[None]:
-    with ExitStack() as stack:
-        for module in modules:
-            stack.enter_context(silent(module, extras))
-        yield
-
-
-def mute(module: nn.Module, extras: int = 0) -> Callable[..., Any]:
-    """Zeros of the shape the module would give, without memory of their own: what a skipped sub-layer adds.
-
-    `extras`: what the module returns beside them, `None` here.
-    """
-    width = getattr(module, "out_features", None)
-
-    def forward(hidden_states: Tensor, *args: Any, **kwargs: Any) -> Any:
-        zeros = hidden_states.new_zeros(()).expand(*hidden_states.shape[:-1], width or hidden_states.shape[-1])
-        return (zeros, *[None] * extras) if extras else zeros
-
-    return forward

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from spaces.plan import Block, Op, Scope, Variant
-from workers.anatomy import CACHE_ARGUMENT, CROSS_ARGUMENT, Parts, mute
+from workers.anatomy import CACHE_ARGUMENT, CROSS_ARGUMENT, Parts
 from workers.part_attention import attend, attend_across, attend_among, keys_and_values, put
+from workers.silence import mute
 from workers.token_groups import Watch
 
 Forward = Callable[..., Any]
