@@ -10,6 +10,7 @@ import torch
 from spaces.plan import Plan
 from spaces.scope import Group
 from tests.workers.hub import ALL_KINDS, hub_model, hub_processor, hub_samples
+from workers.anatomy import anatomy_of
 from workers.apply_plan import apply_plan
 from workers.finite import NonFinite
 from workers.inputs import Asker, on_device
@@ -321,7 +322,7 @@ def test_other_sizes(family, text):
     loaded = assemble(hub_model(family, **text), asker(family))
     prepared = prepare(loaded, hub_samples("search", 3))
     assert isinstance(prepared, PackedSplit) == (family == "llava")
-    plan = Plan.parse("a" + "." * (loaded.num_blocks - 1))
+    plan = Plan.parse("a" + "." * (len(anatomy_of(loaded.model).blocks) - 1))
     with apply_plan(loaded.model, plan):
         assert prepared.answer_ids(loaded, 4) == [generated(loaded, prepared, index)[0] for index in range(4)]
 

@@ -28,7 +28,9 @@ from workers.export.route import Badge, ExportError, Route, export_route
 from workers.export.timings import keep_timings, read_timings
 from workers.files import checkpoint
 from workers.fingerprints import fingerprint_model, fingerprint_samples
+from workers.inputs import NO_VIDEO
 from workers.loading import LoadedModel
+from workers.lora import parse_lora
 from workers.pruning.inputs import PruningInputs
 from workers.requests import ModelSource
 from workers.samples import load_samples
@@ -53,6 +55,11 @@ def export(requests: Mapping[str, ExportRequest], folder: Path, force: bool = Fa
     """
     first = next(iter(requests.values()))
     source = _source(first)
+    if parse_lora(source.trainable) is not None:
+        raise ExportError(
+            f"an export must be of weights that the model has, got a search with --trainable {source.trainable}: "
+            "search with --trainable mapping, which tunes the whole mapping module"
+        )
     check_base(first)
     facts = _facts(source)
     shape = describe_model(source)
@@ -109,6 +116,11 @@ class Exporter:
 
     def __init__(self, session: Session, say: Say) -> None:
         self.session, self.say = session, say
+        if getattr(session.loaded.processor, "video_processor", None) is NO_VIDEO:
+            raise ExportError(
+                f"an exported processor must be whole, got {type(session.loaded.processor).__name__}, whose video part "
+                "is made by torchvision, which is not installed: install torchvision"
+            )
         self.processor = copy.deepcopy(session.loaded.processor)  # as loaded: padding leaves its mark on a tokenizer
 
     def write(self, request: ExportRequest, place: Path) -> None:
