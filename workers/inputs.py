@@ -69,7 +69,7 @@ def load_processor(source: ModelSource) -> Any:
     options = {"revision": source.revision, "trust_remote_code": source.trust_remote_code}
     with nullcontext() if is_torchvision_available() else images_only():
         processor = AutoProcessor.from_pretrained(checkpoint(source), **options)
-    if not is_torchvision_available():
+    if not is_torchvision_available() and VIDEO in processor.get_attributes():
         processor.video_processor = NO_VIDEO
     if processor.tokenizer.pad_token is None:
         processor.tokenizer.pad_token = processor.tokenizer.eos_token  # batches need one; it is never attended to
