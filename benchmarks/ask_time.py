@@ -79,7 +79,7 @@ def main(
     strategies: Annotated[str, typer.Option(help="Names, with commas.")] = "guided,evolution",
     space: Annotated[str, typer.Option(help="The space searched.")] = "layers",
     blocks: Annotated[str, typer.Option(help="Depths, with commas.")] = "12,32,80",
-    trials: Annotated[str, typer.Option(help="Trials in the history, with commas.")] = "100,300,1000,3000",
+    trials: Annotated[str, typer.Option(help="Trials in the history, with commas.")] = "100,300,1000",
 ) -> None:
     """Print the median and the slowest ask, and whether the median is within what is allowed."""
     print(heading("Time of an ask", space=space))

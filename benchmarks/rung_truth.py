@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from benchmarks.truth import Landscape, Truth, origin_of
+from benchmarks.landscapes import Landscape
+from benchmarks.truth import Truth, origin_of
 from objectives.flops import costs
 from spaces.plan import Plan
 from workers.requests import Rung, RungReport, TrialRequest, TuningRecipe

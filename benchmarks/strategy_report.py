@@ -64,7 +64,16 @@ def _judged(strategies: Results) -> list[tuple[str, str, bool]]:
         trials = int(reached[0]) + 1 if len(reached) else None
         got = f"{name} {best:.4f}, in {trials or 'more than 200'} trials"
         judged.append(("what the best other has at 200 in at most 70", got, trials is not None and trials <= 70))
+    judged += [_saving(budget, mine[budget]) for budget in _in_order(mine) if "compute" in mine[budget]]
     return [(goal, got, bool(reached)) for goal, got, reached in judged]
+
+
+def _saving(budget: str, result: Results) -> tuple[str, str, bool]:
+    """Whether rungs end where full trials do, for a third of their compute."""
+    lost = float(np.median(result["eager_share"]) - np.median(result["share"]))
+    ratio = float(np.median(result["compute"]) / np.median(result["eager_compute"]))
+    goal = f"rungs at {budget} trials: share within 0.01 of full trials', a third of the compute"
+    return goal, f"{lost:.4f} less, {ratio:.2f} of the compute", lost <= 0.01 and ratio <= 1 / 3
 
 
 def _has_rungs(results: Results) -> bool:
@@ -141,9 +150,13 @@ def _draw(name: str, strategies: Results, file: Path) -> None:
 
     figure = Figure(figsize=(15, 4.2), layout="constrained")
     left, timed_axes, right = figure.subplots(1, 3)
-    drawn = [strategy for strategy in DRAWN if "picture" in strategies.get(strategy, {}).get("200", {})]
-    for strategy in drawn:
-        picture = strategies[strategy]["200"]["picture"]
+    pictures = {
+        strategy: result["picture"]
+        for strategy in DRAWN
+        for result in strategies.get(strategy, {}).values()
+        if "picture" in result
+    }
+    for strategy, picture in pictures.items():
         low, middle, high = picture["share"]
         trials = range(1, len(middle) + 1)
         (line,) = left.plot(trials, middle, label=strategy, linewidth=2.2 if strategy == OURS else 1.2)
@@ -160,16 +173,15 @@ def _draw(name: str, strategies: Results, file: Path) -> None:
         title=f"{name}: median and quartiles",
         ylim=(0.5, 1.005),
     )
-    right.set(
-        xlabel="FLOPs / dense", ylabel="accuracy (search split)", title="attained by half of the seeds, 200 trials"
-    )
+    right.set(xlabel="FLOPs / dense", ylabel="accuracy (search split)", title="attained by half of the seeds")
     timed_axes.set(
         xlabel="seconds: asks as measured, trials at the speed of the embedded model",
         ylabel="share of the exact hypervolume",
         title="median by time",
         ylim=(0.5, 1.005),
     )
-    left.legend(fontsize=8)
+    if pictures:
+        left.legend(fontsize=8)
     for axes in (left, timed_axes, right):
         axes.grid(alpha=0.3)
     figure.savefig(file, dpi=110)

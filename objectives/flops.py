@@ -21,8 +21,9 @@ from objectives.memory import kv_bytes_per_token, parameter_bytes
 from objectives.rows import PROMPT, Rows, decode_rows, prefill_rows
 from objectives.sparsity import zero_flops
 from objectives.workload import Workload, WorkloadError
+from spaces.kinds import BlockKind
 from spaces.plan import Block, Group, Op, Plan, PlanError
-from spaces.shape import BlockKind, ModelShape, VisionShape
+from spaces.shape import ModelShape, VisionShape
 
 _PASSES = (PROMPT, (Group.GENERATED,))
 """The token groups of the prefill and those of a decode step."""

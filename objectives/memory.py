@@ -1,8 +1,9 @@
 """Memory of a plan in closed form: parameters that are left and the KV cache."""
 
 from objectives.sparsity import whole_weights
+from spaces.kinds import BlockKind
 from spaces.plan import Block, Plan
-from spaces.shape import BlockKind, ModelShape, VisionShape
+from spaces.shape import ModelShape, VisionShape
 
 
 def parameter_bytes(shape: ModelShape, plan: Plan) -> int:

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from objectives.workload import Workload
+from spaces.kinds import BlockKind
 from spaces.plan import Block, Group
-from spaces.shape import BlockKind
 
 PROMPT = (Group.VISUAL, Group.TEXT)
 """The token groups of the prefill."""

@@ -11,6 +11,7 @@ from search.proposer import pick_baselines
 from search.settings import Settings
 from search.terminal import console
 from search.warm_start import SHARE
+from spaces.kinds import left_out
 from spaces.plan import Plan
 
 _MINIMIZED = {"flops": "FLOPs", "sparse_flops": "sparse FLOPs"}
@@ -30,6 +31,7 @@ def describe(settings: Settings, problem: Problem) -> None:
         "workload": _workload(problem),
         "dense FLOPs": f"{dense.flops:.4g} a question ({_ledger(problem)})",
         "space": f"{settings.space}: {_size(problem.space.size)} plans, {_range(problem)}",
+        "left out": "; ".join(left_out(shape.kinds)) or "nothing",
         "limits": _limits(problem),
         "strategy": f"{settings.strategy}, {settings.budget} trials, seed {settings.seed}",
         "rungs": " > ".join(

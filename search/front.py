@@ -7,6 +7,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from search.open_folder import open_results
+from search.rank_flips import rank_flips
 from search.settings import Settings
 from search.summary import summarize
 from search.terminal import console
@@ -20,7 +21,8 @@ def front_table(summary: dict[str, Any], width: int) -> Table:
     table = Table(title=f"Pareto front of {summary['run']}", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     columns = [column for column in _COLUMNS if width >= WIDE or column[0] not in _WIDE_ONLY]
     for name, justify, _ in columns:
-        table.add_column(name, justify=justify, no_wrap=True)
+        # plans whose blocks are pruned may be longer than the table is wide
+        table.add_column(name, justify=justify, no_wrap=name != "plan", overflow="fold")
     dense = summary["dense"]
     for trial in summary["front"]:
         table.add_row(*(cell(trial) for _, _, cell in columns))
@@ -76,6 +78,9 @@ def print_front(settings: Settings, controller: "Controller") -> None:
     counts = summary["counts"]
     states = ", ".join(f"{counts.get(state, 0)} {state}" for state in ("complete", "pruned", "failed", "running"))
     out.print(f"{counts['trials']} of {summary['budget']} trials: {states}. Hypervolume {summary['hypervolume']:.4f}.")
+    for flips in rank_flips(records):
+        if flips.misleads:
+            out.print(str(flips), style="yellow", soft_wrap=True)
     if summary["front"]:
         picture = folder / "front.png"
         draw_front(records, summary, picture)

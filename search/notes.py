@@ -8,6 +8,7 @@ from spaces.plan import Op, Plan
 _CELLS = {
     Op.KEEP: "█",
     Op.SKIP_ATTN: "▄",
+    Op.SKIP_CROSS: "▄",
     Op.SKIP_FFN: "▀",
     Op.SKIP_BLOCK: "░",
     Op.PARALLEL: "▓",

@@ -54,7 +54,7 @@ class Problem:
         settings = settings.model_copy(update={"metric": pick_metric(splits["search"], settings.metric)})
         samples = splits["search"].samples
         workload = describe_workload(settings.model, samples)
-        space = load_space(settings.space, shape.num_blocks, **_options(settings))
+        space = load_space(settings.space, shape.num_blocks, shape.kinds, **_options(settings))
         for level in space.choices(0):
             kept_weights(shape, level, 0)  # a saved mask without its file is told now
         marks = {"model": fingerprint_model(settings.model), "data set": fingerprint_samples(samples)}

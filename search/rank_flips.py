@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import kendalltau
 
 from search.results import TrialRecord
 
@@ -74,6 +73,8 @@ def compare(before: str, after: str, measured: Sequence[tuple[float, float, floa
     """Of trials with (accuracy before, accuracy after, FLOPs ratio); None where there are too few to say anything."""
     if len(measured) < FEWEST:
         return None
+    from scipy.stats import kendalltau  # takes longer to import than everything else that a report needs
+
     first, second, costs = np.array(measured).T
     tau = float(kendalltau(first, second).statistic)
     # All plans alike at one of the two: no order, so nothing that agrees.

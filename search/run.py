@@ -25,7 +25,7 @@ def run(
     prunings: Annotated[str | None, typer.Option(help="What space full may prune by, e.g. ffn50,h50,w50/ffn.")] = None,
     masks: Annotated[Path | None, typer.Option(help="Mask file that the pruning `saved` uses.")] = None,
     minimize: Annotated[str | None, typer.Option(help="flops, or sparse_flops: without zero weights. [flops]")] = None,
-    strategy: Annotated[str | None, typer.Option(help="One of search/strategies/. [evolution]")] = None,
+    strategy: Annotated[str | None, typer.Option(help="One of search/strategies/. [guided]")] = None,
     model: Annotated[str | None, typer.Option(help="embedded, a hub id, or a local folder. [embedded]")] = None,
     dataset: Annotated[str | None, _data("embedded, a hub id, or a local folder. [embedded]")] = None,
     dataset_config: Annotated[str | None, _data("Configuration (subset), where it has several.")] = None,

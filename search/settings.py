@@ -34,7 +34,7 @@ class Settings(BaseModel):
     """Trials, baselines and sensitivity scan included. One row of the study is one unit, for ever."""
     space: Annotated[str, known("space", SPACES)] = "layers"
     """What may be chosen per block: `interval`, `blocks`, `layers`, `scoped` or `full`."""
-    strategy: Annotated[str, known("strategy", STRATEGIES)] = "evolution"
+    strategy: Annotated[str, known("strategy", STRATEGIES)] = "guided"
     """Who proposes plans: see `search.strategies`."""
     model: ModelSource = ModelSource()
     dataset: DataSource = DataSource()

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from spaces.block import SINGLE_BLOCKS, Block, Op, PlanError
+from spaces.kinds import BlockKind
 from spaces.moves import check_definition, check_depth
 from spaces.plan import Plan
 
@@ -42,7 +43,15 @@ class IntervalSpace:
         check_definition(name, num_blocks, levels)
         self.name = name
         self.num_blocks = num_blocks
+        self.kinds: tuple[BlockKind, ...] = ()
         self._levels = levels
+
+    def within(self, kinds: tuple[BlockKind, ...]) -> "IntervalSpace":
+        """The space of those levels that blocks of all these kinds can have."""
+        levels = tuple(level for level in self._levels if all(kind.fitted(level) == level for kind in kinds))
+        space = IntervalSpace(self.name, self.num_blocks, levels)
+        space.kinds = kinds
+        return space
 
     @property
     def size(self) -> int:

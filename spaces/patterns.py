@@ -17,6 +17,7 @@ import re
 from collections.abc import Callable
 
 from spaces.block import SINGLE_OPS, Block, Op, PlanError
+from spaces.kinds import fitted
 from spaces.names import unknown
 from spaces.plan import Plan
 from spaces.scope import Scope
@@ -92,7 +93,7 @@ def baselines(space: Space) -> dict[str, Plan]:
     found: dict[str, Plan] = {}
     for name in pattern_names(space.num_blocks):
         try:
-            plan = pattern(name, space.num_blocks)
+            plan = fitted(pattern(name, space.num_blocks), space.kinds)
         except ValueError:  # a model of few blocks has no such interval
             continue
         if plan in space and plan not in found.values():

@@ -1,5 +1,7 @@
-"""The text form of a plan: one character a block, a scope mark after it where the op is not for all tokens, then how
-the block's weights are pruned, in braces (`spaces.pruning_forms`); in front of all blocks for the whole plan.
+"""The text form of a plan: one character a block.
+
+After it stands a scope mark where the op is not for all tokens, then how the block's weights are pruned, in braces
+(`spaces.pruning_forms`); in front of all blocks they hold for the whole plan.
 
     . keep   a skip_attn   f skip_ffn   b skip_block   p parallel   c skip_cross   () a pair (sum)   [] a pair (mean)
     v visual tokens   t every token of the prompt   g generated tokens

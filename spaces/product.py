@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from spaces.block import SINGLE_BLOCKS, Block, Op, PlanError
+from spaces.kinds import PLAIN, BlockKind
 from spaces.moves import check_definition, check_depth, pick_levels
 from spaces.plan import Plan
 
@@ -17,25 +18,40 @@ _KEEP, _PAIRED = SINGLE_BLOCKS[Op.KEEP], Block(Op.PAIRED)
 
 
 class ProductSpace:
-    """All plans of `num_blocks` blocks in which every block is kept or has one of `levels`."""
+    """All plans of `num_blocks` blocks in which every block is kept or has one of `levels` that its kind can have.
 
-    def __init__(self, name: str, num_blocks: int, levels: tuple[Block, ...]) -> None:
-        singles = tuple(level for level in levels if level.op is not Op.PAIR)
-        check_definition(name, num_blocks, levels if num_blocks > 1 else singles)
+    No kinds: all blocks are plain ones.
+    """
+
+    def __init__(
+        self, name: str, num_blocks: int, levels: tuple[Block, ...], kinds: tuple[BlockKind, ...] = ()
+    ) -> None:
+        check_definition(name, num_blocks, levels)
         self.name = name
         self.num_blocks = num_blocks
-        self._choices, self._last_choices = (_KEEP, *levels), (_KEEP, *singles)
+        self.kinds = kinds
+        self._levels = levels
+        plain = (PLAIN,) * num_blocks
+        self._choices = [
+            (_KEEP, *_levels_of(levels, kind, after))
+            for kind, after in zip(kinds or plain, (*(kinds or plain)[1:], None), strict=True)
+        ]
+        check_definition(name, num_blocks, [level for choices in self._choices for level in choices[1:]])
+
+    def within(self, kinds: tuple[BlockKind, ...]) -> "ProductSpace":
+        """What of the space blocks of these kinds can have."""
+        return ProductSpace(self.name, self.num_blocks, self._levels, kinds)
 
     @property
     def size(self) -> int:
-        singles, pairs = len(self._last_choices), len(self._choices) - len(self._last_choices)
-        before, size = 1, singles  # plans of no block, plans of one
-        for _ in range(self.num_blocks - 1):
-            before, size = size, singles * size + pairs * before
+        after, size = 0, 1  # plans of all but the block after this one, plans of the blocks after this one
+        for choices in reversed(self._choices):
+            pairs = sum(level.op is Op.PAIR for level in choices)
+            after, size = size, (len(choices) - pairs) * size + pairs * after
         return size
 
     def choices(self, index: int) -> tuple[Block, ...]:
-        return self._choices if index + 1 < self.num_blocks else self._last_choices
+        return self._choices[index]
 
     def check(self, plan: Plan) -> None:
         check_depth(self.name, self.num_blocks, plan)
@@ -59,7 +75,7 @@ class ProductSpace:
     def sample(self, rng: np.random.Generator) -> Plan:
         changed = rng.choice(self.num_blocks, size=rng.integers(self.num_blocks + 1), replace=False)
         levels = [_KEEP] * self.num_blocks
-        for i, level in zip(changed, pick_levels(self._choices[1:], len(changed), rng), strict=True):
+        for i, level in zip(changed, pick_levels(self._levels, len(changed), rng), strict=True):
             levels[i] = level
         return self._plan(levels)
 
@@ -104,8 +120,12 @@ class ProductSpace:
         return self._plan([b if take else a for a, b, take in both])
 
     def _plan(self, choices: list[Block]) -> Plan:
-        """The plan of these choices; a level that the last block can't have, a pair, is not taken."""
-        return plan_of([level if level in self.choices(i) else _KEEP for i, level in enumerate(choices)])
+        """The plan of these choices; a level that a block can't have, such as a pair the last one, is not taken."""
+        return plan_of([self._fit(i, level) for i, level in enumerate(choices)])
+
+    def _fit(self, index: int, level: Block) -> Block:
+        fit = self.kinds[index].fitted(level) if self.kinds else level
+        return fit if fit is not None and fit in self._choices[index] else _KEEP
 
     def _rest(self, start: int) -> Iterator[tuple[Block, ...]]:
         """Every way to fill the blocks from `start` on."""
@@ -124,6 +144,13 @@ class ProductSpace:
         i = counting[rng.integers(len(counting))]
         others = [level for level in self.choices(i) if level != choices[i]]
         choices[i] = others[rng.integers(len(others))]
+
+
+def _levels_of(levels: tuple[Block, ...], kind: BlockKind, after: BlockKind | None) -> list[Block]:
+    """The levels that a block of a kind can have before another one, or at the end."""
+    can_pair = after is not None and after.refusal(Op.PAIRED) is None
+    fits = [kind.fitted(level) for level in levels if level.op is not Op.PAIR or can_pair]
+    return list(dict.fromkeys(fit for fit in fits if fit is not None))
 
 
 def choices_of(plan: Plan) -> tuple[Block, ...]:

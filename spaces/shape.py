@@ -4,7 +4,7 @@ from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from typing import NamedTuple
 
-from spaces.block import CROSS_OPS, SINGLE_OPS, Op
+from spaces.kinds import PLAIN, BlockKind
 from spaces.pruning import Pruning
 
 
@@ -59,40 +59,6 @@ class Weights(NamedTuple):
     query_and_output: int
     key_and_value: int
     ffn: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class BlockKind:
-    """What of one decoder block differs from block to block."""
-
-    window: int | None = None
-    """Tokens that its sliding window attends to, the token itself included; None: all before it."""
-    is_parallel: bool = False
-    """Whether the family itself feeds attention and FFN with the same input."""
-    is_cross: bool = False
-    """Whether its attention is to image features, not to tokens."""
-    active_ffn_weights: int | None = None
-    """Weights that one row is multiplied with where its FFN is a mixture of experts: those of the experts active for
-    the row, of the router and of shared experts."""
-    attention_parameters: int | None = None
-    """Parameters of its attention and the norms around it as counted; None: no biases, one RMSNorm."""
-    ffn_parameters: int | None = None
-    """Parameters of its FFN and the norms around it as counted; None: no biases, one RMSNorm."""
-
-    def refusal(self, op: Op) -> str | None:
-        """Why a block of this kind can't have an op; None where it can."""
-        if self.is_cross and op in SINGLE_OPS and op not in CROSS_OPS:
-            return "it attends to image features; take skip_cross, skip_ffn or skip_block"
-        if self.is_cross and op in (Op.PAIR, Op.PAIRED):
-            return "it attends to image features, and only self-attention blocks make a pair; leave the pair out"
-        if op is Op.SKIP_CROSS and not self.is_cross:
-            return "it has self-attention; take skip_attn"
-        if op is Op.PARALLEL and self.is_parallel:
-            return "its attention and FFN read the same input already; leave the op out"
-        return None
-
-
-PLAIN = BlockKind()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,6 +8,7 @@ import numpy as np
 
 from spaces.block import SINGLE_OPS, Block, Op, PlanError, Variant, as_op, as_scope
 from spaces.interval import IntervalSpace
+from spaces.kinds import BlockKind
 from spaces.names import unknown
 from spaces.plan import Plan
 from spaces.product import ProductSpace
@@ -30,8 +31,17 @@ class Space(Protocol):
     def num_blocks(self) -> int: ...
 
     @property
+    def kinds(self) -> tuple[BlockKind, ...]:
+        """The kinds of the model's blocks, whose ops alone the space offers; empty: all are plain."""
+        ...
+
+    @property
     def size(self) -> int:
         """The number of distinct plans, exactly."""
+        ...
+
+    def within(self, kinds: tuple[BlockKind, ...]) -> "Space":
+        """What of the space a model with blocks of these kinds can have."""
         ...
 
     def choices(self, index: int) -> tuple[Block, ...]:
@@ -127,12 +137,13 @@ SPACES: dict[str, Callable[..., Space]] = {
 }
 
 
-def load_space(name: str, num_blocks: int, **options: Any) -> Space:
+def load_space(name: str, num_blocks: int, kinds: tuple[BlockKind, ...] = (), **options: Any) -> Space:
     """The space of that name for a model of `num_blocks` blocks.
 
     Args:
         name: a key of `SPACES`.
         num_blocks: decoder blocks of the model.
+        kinds: theirs, where they are not all plain: what a block can't have is left out.
         options: those of the space's function above, such as `ops`: the ops other than `keep` that may be chosen.
 
     Raises:
@@ -144,7 +155,8 @@ def load_space(name: str, num_blocks: int, **options: Any) -> Space:
     for option in options:
         if option not in known:
             raise unknown(f"option of space '{name}'", option, known)
-    return SPACES[name](num_blocks, **options)
+    space = SPACES[name](num_blocks, **options)
+    return space.within(kinds) if kinds else space
 
 
 def _levels(ops: Iterable[Op | str], scopes: Iterable[Scope | str] = (Scope.ALL,)) -> tuple[Block, ...]:

@@ -19,8 +19,8 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
+from spaces.kinds import BlockKind
 from spaces.plan import PlanError
-from spaces.shape import BlockKind
 
 CACHE_ARGUMENT = "past_key_values"
 """Keyword under which blocks and attentions receive the KV cache in transformers 5."""

@@ -18,7 +18,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import DynamicCache
 
 from objectives.workload import Workload
-from spaces.shape import BlockKind, ModelShape
+from spaces.kinds import BlockKind
+from spaces.shape import ModelShape
 from workers.anatomy import CROSS_ARGUMENT, attention_of, find_blocks, image_tokens_of, is_cross
 from workers.families import MAPPINGS, decoder_row, decoder_sizes
 from workers.files import read_config

@@ -8,7 +8,7 @@ front is wanted.
 
 import math
 from collections.abc import Sequence
-from functools import lru_cache, reduce
+from functools import lru_cache, partial, reduce
 
 import numpy as np
 
@@ -40,7 +40,7 @@ class Bandit:
         count = int(rng.integers(1, len(self._arms) + 1))
         bounds = self._bounds(measured) + NOISE * rng.standard_normal(len(self._arms))
         chosen = [self._arms[arm] for arm in np.argsort(-bounds)[:count]]
-        plan = reduce(join, chosen, self._dense)
+        plan = reduce(partial(join, self._task.space), chosen, self._dense)
         if plan not in self._task.space:
             plan = self._task.space.sample(rng)
         return Proposal(plan, f"{count} arms")

@@ -1,5 +1,7 @@
-"""Plans as rows of numbers: the place of each level (op, scope, pruning) among a block's choices, and bits of what it
-does."""
+"""Plans as rows of numbers: the place of each level among a block's choices, and bits of what it does.
+
+A level is an op with its scope and its pruning.
+"""
 
 from collections.abc import Iterable
 from enum import StrEnum

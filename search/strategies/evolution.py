@@ -1,4 +1,4 @@
-"""The default strategy: a sensitivity scan, plans built from it, then evolution of the Pareto archive.
+"""Evolution without a surrogate: a sensitivity scan, plans built from it, then children of the Pareto archive.
 
 Operators after EvoPress (Sieberling et al. 2024, arXiv 2410.14649): level-switch mutation keeps the number of
 changed blocks and moves one; crossover takes blocks of two members of the archive. Everything spent on the scan
@@ -94,7 +94,8 @@ def _prices(space: Space, scanned: Mapping[Plan, Observation]) -> Prices | None:
             prices[index][level] = (dense.accuracies[0] - seen.accuracies[0], dense.flops_ratio - seen.flops_ratio)
     for index, known in enumerate(prices):
         for scope in Scope:
-            whole, attention, ffn = (Block(op, scope) for op in (Op.SKIP_BLOCK, Op.SKIP_ATTN, Op.SKIP_FFN))
+            skip_attention = Op.SKIP_CROSS if Block(Op.SKIP_CROSS, scope) in known else Op.SKIP_ATTN
+            whole, attention, ffn = (Block(op, scope) for op in (Op.SKIP_BLOCK, skip_attention, Op.SKIP_FFN))
             if whole in space.choices(index) and {attention, ffn} <= known.keys():
                 halves = zip(known[attention], known[ffn], strict=True)
                 known.setdefault(whole, tuple(map(sum, halves)))  # type: ignore[arg-type]

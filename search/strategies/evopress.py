@@ -10,6 +10,8 @@ import numpy as np
 
 from search.strategies.program import ProgramStrategy, Round, Steps, check_independent
 from search.strategies.strategy import Task
+from search.strategies.sublayers import plan_of_sublayers
+from spaces.kinds import fitted
 from spaces.plan import Op, Plan
 from spaces.spaces import Space
 
@@ -37,7 +39,7 @@ class EvoPress(ProgramStrategy):
         while live := [size for size, count in idle.items() if count < IDLE]:
             for size in live:
                 if parent := parents.get(size):
-                    plans = [parent, *(switch(parent, rng) for _ in range(OFFSPRING))]
+                    plans = [parent, *(switch(space, parent, rng) for _ in range(OFFSPRING))]
                 else:
                     plans = [draw(space, size, rng) for _ in range(FIRST)]
                 plans = [plan for plan in dict.fromkeys(plans) if plan in space]
@@ -54,22 +56,23 @@ def draw(space: Space, size: int, rng: np.random.Generator) -> Plan:
     attention = rng.permutation(space.num_blocks) < size
     ffn = rng.permutation(space.num_blocks) < size if halves else attention
     if Op.SKIP_BLOCK in ops:
-        return _plan(attention, ffn)
+        return plan_of_sublayers(space, zip(~attention, ~ffn, strict=True))
     others = [op for op in ops if op is not Op.KEEP]
     op = others[rng.integers(len(others))]
-    return Plan.of(op if out else Op.KEEP for out in attention)
+    return fitted(Plan.of(op if out else Op.KEEP for out in attention), space.kinds)
 
 
-def switch(plan: Plan, rng: np.random.Generator) -> Plan:
+def switch(space: Space, plan: Plan, rng: np.random.Generator) -> Plan:
     """Exchanges, once or a few times, what two blocks do: both attentions, both FFNs, or both ops as a whole."""
     ops = list(plan.ops)
     for _ in range(min(rng.integers(1, MAX_SWITCHES + 1, size=2))):
-        kind = rng.choice(["attention", "ffn"]) if {Op.SKIP_ATTN, Op.SKIP_FFN} & set(ops) else "whole"
+        has_halves = {Op.SKIP_ATTN, Op.SKIP_CROSS, Op.SKIP_FFN} & set(ops)
+        kind = rng.choice(["attention", "ffn"]) if has_halves else "whole"
         pairs = [(i, j) for i in range(len(ops)) for j in range(i) if _part(ops[i], kind) != _part(ops[j], kind)]
         if pairs:
             i, j = pairs[rng.integers(len(pairs))]
             ops[i], ops[j] = _exchanged(ops[i], ops[j], kind)
-    return Plan.of(ops)
+    return fitted(Plan.of(ops), space.kinds)
 
 
 def _part(op: Op, kind: str) -> object:
@@ -88,7 +91,3 @@ def _op(attention: bool, ffn: bool) -> Op:
     if attention:
         return Op.KEEP if ffn else Op.SKIP_FFN
     return Op.SKIP_ATTN if ffn else Op.SKIP_BLOCK
-
-
-def _plan(attention_out: np.ndarray, ffn_out: np.ndarray) -> Plan:
-    return Plan.of(_op(not a, not f) for a, f in zip(attention_out, ffn_out, strict=True))

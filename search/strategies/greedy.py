@@ -1,5 +1,4 @@
-"""Greedy backward elimination, after SLEB (Song et al. 2024, arXiv 2402.09025) and BlockPruner (Zhong et al.
-2024, arXiv 2406.10594).
+"""Greedy backward elimination, after SLEB (arXiv 2402.09025) and BlockPruner (arXiv 2406.10594).
 
 From the dense model, every round tries to leave out each of the blocks that are left (or each sub-layer, where
 the space has halves) and keeps the removal that costs least; by accuracy here, by perplexity there. The path

@@ -1,6 +1,4 @@
-"""The grid of the source paper (arXiv 2410.09454): op, interval, start and end, in an order that fills the grid
-evenly.
-"""
+"""The grid of the source paper (arXiv 2410.09454), op, interval, start and end, in an order that fills it evenly."""
 
 from collections.abc import Iterator
 

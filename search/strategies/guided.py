@@ -1,4 +1,4 @@
-"""Evolution whose children are chosen by a surrogate.
+"""The default strategy: evolution whose children are chosen by a surrogate.
 
 1. A sensitivity scan: every block changed alone, whole blocks first, counted in the budget.
 2. Gaussian processes on plans (`surrogate`), one a rung (`fidelities`), learn from everything measured so far.

@@ -5,6 +5,7 @@ every k. The papers score by how little a block changes its input; here the scor
 alone is left out, measured by a trial.
 """
 
+from functools import partial
 from itertools import accumulate
 
 import numpy as np
@@ -21,4 +22,4 @@ class OneShot(ProgramStrategy):
         singles = steps_down(self.task.space, Plan.dense(self.task.space.num_blocks))
         accuracies = yield Round("score", singles)
         ranked = sorted(singles, key=accuracies.__getitem__, reverse=True)
-        yield Round("ranking cut", list(accumulate(ranked, join)))
+        yield Round("ranking cut", list(accumulate(ranked, partial(join, self.task.space))))

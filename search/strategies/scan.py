@@ -6,7 +6,7 @@ from spaces.plan import Block, Op, Plan
 from spaces.spaces import Space
 
 #: The ops that save most come first: with a small budget the scan ends after them. A kept block may be pruned.
-_CHEAPEST_FIRST = (Op.SKIP_BLOCK, Op.KEEP, Op.SKIP_FFN, Op.SKIP_ATTN, Op.PARALLEL)
+_CHEAPEST_FIRST = (Op.SKIP_BLOCK, Op.KEEP, Op.SKIP_FFN, Op.SKIP_ATTN, Op.SKIP_CROSS, Op.PARALLEL)
 
 
 def scan(space: Space, limit: int) -> list[Plan]:

@@ -1,9 +1,17 @@
 """Plans as sets of sub-layers that are left out, for algorithms that remove one after another."""
 
+from collections.abc import Iterable
+
+from spaces.kinds import fitted
 from spaces.plan import Op, Plan
 from spaces.spaces import Space
 
 _OP = {(True, True): Op.KEEP, (False, True): Op.SKIP_ATTN, (True, False): Op.SKIP_FFN, (False, False): Op.SKIP_BLOCK}
+
+
+def plan_of_sublayers(space: Space, running: Iterable[tuple[bool, bool]]) -> Plan:
+    """The plan in which per block attention and FFN run or don't, by the ops that the model's blocks have for it."""
+    return fitted(Plan.of(_OP[attention, ffn] for attention, ffn in running), space.kinds)
 
 
 def num_out(plan: Plan) -> int:
@@ -18,7 +26,9 @@ def steps_down(space: Space, plan: Plan) -> list[Plan]:
     return [other for count, other in fewer if count == least]
 
 
-def join(first: Plan, second: Plan) -> Plan:
+def join(space: Space, first: Plan, second: Plan) -> Plan:
     """The plan that leaves out what either of two leaves out."""
     pairs = zip(first.ops, second.ops, strict=True)
-    return Plan.of(_OP[a.runs_attention and b.runs_attention, a.runs_ffn and b.runs_ffn] for a, b in pairs)
+    return plan_of_sublayers(
+        space, ((a.runs_attention and b.runs_attention, a.runs_ffn and b.runs_ffn) for a, b in pairs)
+    )

@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from benchmarks.enumeration import score_all
+from benchmarks.landscapes import LANDSCAPES
 from benchmarks.replay import KEEP, compute, regret, replay, share
 from benchmarks.rung_truth import work
-from benchmarks.truth import LANDSCAPES, Truth
+from benchmarks.truth import Truth
 from search.goals import MAXIMIZE
 from search.promotion import goes_on
 from spaces.block import SINGLE_OPS

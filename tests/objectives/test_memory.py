@@ -5,8 +5,8 @@ from dataclasses import replace
 from hypothesis import given
 
 from objectives.memory import kv_bytes_per_token, parameter_bytes
+from spaces.kinds import BlockKind
 from spaces.plan import Op, Plan, Scope
-from spaces.shape import BlockKind
 from tests.objectives.shapes import LLAVA_7B, TINY
 from tests.spaces.drawn import plans
 

@@ -106,6 +106,28 @@ class TestOneSearch:
 
 
 @pytest.mark.slow
+def test_masks_are_made_and_searched_with(tmp_path: Path) -> None:
+    for kind in ("color_at", "where_is"):
+        made = run(
+            "workers.pruning", "make", "--pruning", "w50", "--kind", kind, "--to", f"{kind}.safetensors", cwd=tmp_path
+        )
+        assert "0.5000 of the weights of 12 blocks" in made.stdout, made.stderr
+    joined = run(
+        "workers.pruning", "intersect", "color_at.safetensors", "where_is.safetensors", "--to", "both", cwd=tmp_path
+    )
+    assert joined.returncode == 0, joined.stderr
+    space = ("--space", "full", "--prunings", "saved,ffn50", "--masks", "both", "--minimize", "sparse_flops")
+    done = run("search.run", "--budget", "8", "--out", "run", *space, *SMALL, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(run("search.report", "--out", "run", "--json", cwd=tmp_path).stdout)
+    assert report["counts"]["trials"] == 8 and not report["counts"].get("failed")
+    dense = report["dense"]["flops"]
+    assert all(trial["flops_ratio"] == pytest.approx(trial["sparse_flops"] / dense) for trial in report["front"])
+    request = run("search.report", "--out", "run", "--request", "1", cwd=tmp_path).stdout
+    assert json.loads(request)["model"]["masks"] == str(tmp_path / "both")
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT], ids=["kill -9", "Ctrl-C"])
 def test_a_stopped_run_goes_on_with_every_trial_once(tmp_path: Path, how: signal.Signals) -> None:
     command = [sys.executable, "-m", "search.run", "--budget", "14", "--out", "run", "--strategy", "random", *SMALL]

@@ -4,9 +4,9 @@ import numpy as np
 from hypothesis import strategies as st
 
 from spaces.block import CROSS_OPS, SINGLE_OPS
+from spaces.kinds import BlockKind
 from spaces.plan import Block, Op, Plan, Scope, Variant
 from spaces.pruning import FULL, Calibration, Linears, Method, Pattern, Pruning
-from spaces.shape import BlockKind
 
 ops = st.sampled_from(SINGLE_OPS)
 scopes = st.sampled_from(Scope)

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from spaces.block import SINGLE_OPS
 from spaces.interval import run_of
+from spaces.kinds import PLAIN, BlockKind, left_out
+from spaces.patterns import baselines
 from spaces.plan import Block, Op, Plan, PlanError, Scope, Variant
 from spaces.pruning_forms import pruning_of_text
 from spaces.spaces import PRUNINGS, SPACES, load_space
@@ -416,3 +418,80 @@ def test_things_that_are_no_plans_are_in_no_space(space):
     assert "b" * space.num_blocks not in space
     assert Plan.dense(space.num_blocks + 1) not in space
     assert Plan.dense(space.num_blocks) in space
+
+
+CROSS, JOINED, MIXTURE = BlockKind(is_cross=True), BlockKind(is_parallel=True), BlockKind(active_ffn_weights=9)
+MIXED = [(CROSS, PLAIN), (PLAIN, CROSS, PLAIN), (JOINED, JOINED), (JOINED, CROSS, PLAIN)]
+
+
+def brute_force_kinds(kinds, levels):
+    """Every sequence of blocks with any op that is a plan at all and that every block can have."""
+    found = set()
+    for row in itertools.product([Block(), *levels], repeat=len(kinds)):
+        if all(kind.refusal(block.op) is None for kind, block in zip(kinds, row, strict=True)):
+            with contextlib.suppress(PlanError):
+                found.add(Plan(row))
+    return found
+
+
+@pytest.mark.parametrize("kinds", MIXED)
+def test_what_a_kind_of_block_cannot_have_is_left_out(kinds):
+    layers = load_space("layers", len(kinds), kinds)
+    plans = list(layers.enumerate())
+    assert len(plans) == len(set(plans)) == layers.size
+    assert set(plans) == brute_force_kinds(kinds, [Block(op) for op in (*CHANGES, Op.SKIP_CROSS)])
+    joined = load_space("scoped", len(kinds), kinds, scopes=["all"], pairs=True)
+    ends = [Block(Op.PAIR), Block(Op.PAIR, variant=Variant.MEAN), Block(Op.PAIRED)]
+    assert set(joined.enumerate()) == brute_force_kinds(
+        kinds, [*(Block(op) for op in (*CHANGES, Op.SKIP_CROSS)), *ends]
+    )
+
+
+@pytest.mark.parametrize("kinds", MIXED)
+@given(rng=generators)
+def test_moves_among_kinds_stay_in_the_space(kinds, rng):
+    space = load_space("scoped", len(kinds), kinds, pairs=True)
+    first, second = space.sample(rng), space.sample(rng)
+    mutated = space.mutate(first, rng)
+    assert mutated != first
+    for plan in (first, second, mutated, space.crossover(first, second, rng), *space.neighbors(first)):
+        space.check(plan)
+        assert all(kind.refusal(op) is None for kind, op in zip(kinds, plan.ops, strict=True))
+    for plan in baselines(space).values():
+        space.check(plan)
+
+
+def test_the_interval_space_has_the_ops_that_all_blocks_can_have():
+    space = load_space("interval", 3, (PLAIN, CROSS, PLAIN))
+    assert [level.op for level in space.choices(0)] == [Op.KEEP, Op.SKIP_FFN, Op.SKIP_BLOCK]
+
+
+def test_mixtures_of_experts_are_not_pruned():
+    space = load_space("full", 2, (MIXTURE, PLAIN))
+    assert all(level.pruning is None for level in space.choices(0))
+    assert any(level.pruning is not None for level in space.choices(1))
+
+
+def test_what_is_left_out_is_said_by_reason():
+    assert left_out([PLAIN, PLAIN]) == []
+    assert left_out([JOINED, JOINED]) == ["parallel at every block: its attention and FFN read the same input already"]
+    assert left_out([PLAIN, CROSS, PLAIN, CROSS]) == [
+        "skip_attn, parallel, pair at blocks 1, 3: it attends to image features"
+    ]
+
+
+def test_patterns_skip_cross_where_attention_is_to_images():
+    found = baselines(load_space("layers", 4, (PLAIN, CROSS, PLAIN, PLAIN)))
+    assert str(found["interval-2:skip_attn"]) == "..a." and "interval-3:skip_attn" not in found
+    assert str(baselines(load_space("layers", 6, (PLAIN,) * 2 + (CROSS,) + (PLAIN,) * 3))["interval-2:skip_attn"]) == (
+        "..c.a."
+    )
+
+
+def test_blocks_are_pruned_as_their_kind_can_be():
+    cross, experts = BlockKind(is_cross=True), BlockKind(active_ffn_weights=100)
+    space = load_space(
+        "full", 3, kinds=(BlockKind(), cross, experts), scopes=["all"], prunings=["h50", "w50", "w50/ffn", "ffn50"]
+    )
+    pruned = [{block.name.removeprefix("keep") for block in space.choices(i) if block.op is Op.KEEP} for i in range(3)]
+    assert pruned == [{"", "{h50}", "{w50}", "{w50/ffn}", "{ffn50}"}, {"", "{w50/ffn}", "{ffn50}"}, {""}]

@@ -189,7 +189,7 @@ MORE_KINDS = {
         _mllama,
         image="<|image|>",
         config={
-            "text_config": {**TEXT, "cross_attention_layers": [1, 3], "rope_parameters": ROPE},
+            "text_config": {**TEXT, "cross_attention_layers": [1], "rope_parameters": ROPE},
             "vision_config": MLLAMA_VISION,
         },
     ),

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from spaces.kinds import BlockKind
 from spaces.plan import Block, Op, Plan
-from spaces.shape import BlockKind
 from tests.workers.hub import hub_model, hub_processor, hub_samples
 from tests.workers.test_apply_plan import snapshot
 from workers.anatomy import anatomy_of

@@ -28,6 +28,7 @@ from workers.export.route import Badge, ExportError, Route
 from workers.files import checkpoint
 from workers.inputs import Asker
 from workers.loading import LoadedModel
+from workers.lora import parse_lora
 from workers.prepare import Prepared
 from workers.pruning.inputs import PruningInputs
 from workers.samples import Sample
@@ -40,7 +41,8 @@ ANSWERS_MAY_DIFFER = 0.01
 """Share of answers that may differ from the search's: it packs questions, and another order of summation can turn
 the balance between two tokens that are equally likely."""
 CLOSE = {torch.float32: 1e-4, torch.float16: 2e-2, torch.bfloat16: 1e-1}
-"""Largest difference of logits, relative to the largest logit, off the CPU where kernels may choose otherwise."""
+"""Largest difference of logits, relative to the largest logit: off the CPU, where kernels may choose otherwise, and for
+low-rank adapters, which the export adds to the matrices they adapt."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,8 @@ def check(
         result = json.loads((work / "result.json").read_text())
     if result["own_modules"]:
         raise ExportError(f"an export must load without skipsearch, got imports of {', '.join(result['own_modules'])}")
-    bit_equal = _compare(outputs, reference, loaded)
+    exact = loaded.device.type == "cpu" and parse_lora(request.trial.model.trainable) is None
+    bit_equal = _compare(outputs, reference, exact)
     given = [sample.answers for sample in prepared.samples]
     _compare_answers(result["answers"], reference)
     return Checked(tuple(scores(reference.metric, result["answers"], given)), bit_equal, result)
@@ -169,7 +172,7 @@ def _run(work: Path) -> None:
         raise ExportError(f"an export must load in a fresh process, this one does not ({why}): nothing was written")
 
 
-def _compare(outputs: dict[str, Tensor], reference: Reference, loaded: LoadedModel) -> bool:
+def _compare(outputs: dict[str, Tensor], reference: Reference, must_equal: bool) -> bool:
     """Whether all logits are equal to the last bit. Raises ExportError where they are not even as close as they
     must be, or where prompts or greedy tokens differ."""
     exact = True
@@ -177,7 +180,7 @@ def _compare(outputs: dict[str, Tensor], reference: Reference, loaded: LoadedMod
         if not torch.equal(outputs[f"ids-{number}"], ids):
             raise ExportError("an export must read prompts as the search did, its processor gives other token ids")
         got = outputs[f"logits-{number}"]
-        if got.shape != logits.shape or not _close(got, logits, loaded):
+        if got.shape != logits.shape or not _close(got, logits, must_equal):
             worst = float((got - logits).abs().max()) if got.shape == logits.shape else float("inf")
             raise ExportError(
                 f"an export must compute what the search measured, its logits differ by {worst:.3g}: "
@@ -191,8 +194,8 @@ def _compare(outputs: dict[str, Tensor], reference: Reference, loaded: LoadedMod
     return exact
 
 
-def _close(got: Tensor, want: Tensor, loaded: LoadedModel) -> bool:
-    if loaded.device.type == "cpu" and want.dtype is torch.float32:
+def _close(got: Tensor, want: Tensor, must_equal: bool) -> bool:
+    if must_equal and want.dtype is torch.float32:
         return torch.equal(got, want)
     limit = CLOSE[want.dtype] * float(want.abs().max())
     return bool((got - want).abs().max() <= limit)

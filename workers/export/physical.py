@@ -16,7 +16,7 @@ from workers.export.decilm import decilm
 from workers.export.facts import Facts, config_facts, is_output, owner, with_places
 from workers.export.places import places_of
 from workers.export.route import Badge, ExportError, Layer, Route
-from workers.export.under_plan import States, under_plan
+from workers.export.under_plan import States, merged_state, under_plan
 from workers.pruning.apply import pruned_state
 from workers.pruning.inputs import PruningInputs
 
@@ -99,7 +99,7 @@ def _weights(model: nn.Module, route: Route, states: States) -> Iterator[tuple[s
     """The state dict of the exported model, from that of the loaded one."""
     path, _ = find_blocks(model)
     places = places_of(anatomy_of(model).parts)
-    for name, tensor in model.state_dict().items():
+    for name, tensor in merged_state(model).items():
         if not name.startswith(f"{path}."):
             yield name, tensor
     for number, layer in enumerate(route.layers):

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from spaces.plan import Block, Plan
 from workers.anatomy import Parts, anatomy_of, find_blocks
@@ -45,7 +45,7 @@ def under_plan(model: Any, plan: Plan, states: States) -> tuple[Any, type, dict[
         needed = kind(config).state_dict()
     path, _ = find_blocks(model)
     left = {f"{path}.{index}.{name}": tensor for index, state in enumerate(states) for name, tensor in state.items()}
-    weights = {**model.state_dict(), **left}
+    weights = {**merged_state(model), **left}
     return config, kind, {name: weights[name] for name in needed}
 
 
@@ -59,6 +59,20 @@ def _cut(parts: Parts, block: Block, state: dict[str, Tensor]) -> dict[str, Any]
         if name.endswith(".weight") and tensor.shape != parts.block.get_parameter(name).shape
     }
     return {"linears": narrower, "attention": head_counts(parts, block.pruning)}
+
+
+def merged_state(model: nn.Module) -> dict[str, Tensor]:
+    """The state dict, with low-rank adapters added to the matrices that they adapt."""
+    state = model.state_dict()
+    for path, module in model.named_modules():
+        if hasattr(module, "get_delta_weight"):  # peft's adapted layers
+            base = module.get_base_layer()
+            state = {name: tensor for name, tensor in state.items() if not name.startswith(f"{path}.")}
+            state |= {f"{path}.{name}": tensor for name, tensor in base.state_dict().items()}
+            state[f"{path}.weight"] = sum(
+                (module.get_delta_weight(each) for each in module.active_adapters), base.weight
+            )
+    return {name: tensor.detach() for name, tensor in state.items()}
 
 
 def auto_map(kind: Any, loader: str) -> dict[str, str]:

@@ -26,17 +26,16 @@ from workers.export.record import record_of
 from workers.export.request import ExportRequest
 from workers.export.route import Badge, ExportError, Route, export_route
 from workers.export.timings import keep_timings, read_timings
+from workers.export.under_plan import merged_state
 from workers.files import checkpoint
 from workers.fingerprints import fingerprint_model, fingerprint_samples
 from workers.inputs import NO_VIDEO
 from workers.loading import LoadedModel
-from workers.lora import parse_lora
 from workers.pruning.inputs import PruningInputs
 from workers.requests import ModelSource
 from workers.samples import load_samples
 from workers.session import Session
 from workers.software import versions
-from workers.trainable import copy_state
 
 MAX_SHARD_SIZE = "5GB"
 MAPPING_MODULE = "mapping_module/model.safetensors"
@@ -55,11 +54,6 @@ def export(requests: Mapping[str, ExportRequest], folder: Path, force: bool = Fa
     """
     first = next(iter(requests.values()))
     source = _source(first)
-    if parse_lora(source.trainable) is not None:
-        raise ExportError(
-            f"an export must be of weights that the model has, got a search with --trainable {source.trainable}: "
-            "search with --trainable mapping, which tunes the whole mapping module"
-        )
     check_base(first)
     facts = _facts(source)
     shape = describe_model(source)
@@ -108,7 +102,16 @@ def _source(request: ExportRequest) -> ModelSource:
 def save_mapping_module(loaded: LoadedModel, file: Path) -> None:
     """Writes the mapping module by the names its weights have in the whole model."""
     file.parent.mkdir()
-    save_file({name: tensor.contiguous() for name, tensor in copy_state(loaded.weights).items()}, file)
+    merged = merged_state(loaded.model)
+    paths = tuple(f"{path}." for path in loaded.mapping)
+    save_file(
+        {
+            name: tensor.contiguous()
+            for name, tensor in merged.items()
+            if name.startswith(paths) or name in loaded.weights
+        },
+        file,
+    )
 
 
 class Exporter:

@@ -16,13 +16,13 @@ import torch
 from torch import Tensor, nn
 
 from spaces.names import unknown
-from spaces.pruning import Calibration, Linears
+from spaces.pruning import Calibration
 from spaces.scope import Group
 from workers.anatomy import anatomy_of
 from workers.loading import LoadedModel
 from workers.prepare import Lesson, Prepared
 from workers.pruning.inputs import Norms, layer_name
-from workers.pruning.linears import linears_of
+from workers.pruning.linears import prunable
 from workers.token_groups import CODES
 
 
@@ -32,7 +32,7 @@ def calibrate(loaded: LoadedModel, prepared: Prepared, num_samples: int, kinds: 
     Args:
         kinds: only samples of these kinds of questions; of any, where there are none.
 
-    Raises ValueError for a kind that no sample has, PlanError where a block has weights in no linear layer.
+    Raises ValueError for a kind that no sample has.
     """
     known = {sample.kind for sample in prepared.samples}
     for kind in kinds:
@@ -47,7 +47,7 @@ def calibrate(loaded: LoadedModel, prepared: Prepared, num_samples: int, kinds: 
 
 @torch.no_grad()
 def norms_of(loaded: LoadedModel, prepared: Prepared, lessons: Iterable[Lesson]) -> Norms:
-    """Norms over the tokens of these lessons, padding aside."""
+    """Norms over the tokens of these lessons, padding aside; of halves whose weights can't be pruned there are none."""
     layers = _layers(loaded.model)
     sums = {name: torch.zeros(len(Calibration), each.in_features, dtype=torch.float64) for name, each in layers.items()}
     with ExitStack() as stack:
@@ -68,7 +68,8 @@ def _layers(model: nn.Module) -> dict[str, nn.Linear]:
     return {
         layer_name(index, path): each
         for index, parts in enumerate(anatomy_of(model).parts)
-        for path, each in linears_of(parts, Linears.ALL).items()
+        for layers in prunable(parts).values()
+        for path, each in layers.items()
     }
 
 

@@ -48,8 +48,14 @@ class FfnRoles:
 def linears_of(parts: Parts, half: Linears) -> dict[str, nn.Linear]:
     """The linear layers of the attention, the FFN or both, by their path within the block, in the block's order.
 
-    Raises PlanError where some weights of that half are in no linear layer.
+    Raises PlanError where some weights of that half are in no linear layer, and for attention to image features, whose
+    keys and values are of no tokens.
     """
+    if parts.is_cross and half is not Linears.FFN:
+        raise PlanError(
+            "weights can be pruned where a block reads tokens, got the attention to image features of a block: prune "
+            "its FFN only"
+        )
     roots = {Linears.ATTENTION: (parts.attention,), Linears.FFN: parts.ffn}
     chosen = [root for own, modules in roots.items() if half in (own, Linears.ALL) for root in modules]
     inside = {module for root in chosen for module in root.modules()}
@@ -69,6 +75,17 @@ def linears_of(parts: Parts, half: Linears) -> dict[str, nn.Linear]:
             f"{type(chosen[0]).__name__} of a block: leave the pruning out"
         )
     return linears
+
+
+def prunable(parts: Parts) -> dict[Linears, dict[str, nn.Linear]]:
+    """The linear layers of each half of a block; a half whose weights can't be pruned has none."""
+    found: dict[Linears, dict[str, nn.Linear]] = {}
+    for half in (Linears.ATTENTION, Linears.FFN):
+        try:
+            found[half] = linears_of(parts, half)
+        except PlanError:
+            found[half] = {}
+    return found
 
 
 def attention_roles(parts: Parts, where: str) -> AttentionRoles:

@@ -12,18 +12,23 @@ from workers.anatomy import anatomy_of
 from workers.part_attention import KEY, VALUE
 from workers.pruning.files import MaskFile
 from workers.pruning.inputs import Masks, layer_name
-from workers.pruning.linears import linears_of
+from workers.pruning.linears import linears_of, prunable
 from workers.pruning.masks import keep_mask, scores
 
 
 def make_masks(model: nn.Module, pruning: Pruning, norms: Mapping[str, Tensor] | None) -> Masks:
     """Masks of all linear layers of the decoder blocks; those the pruning leaves alone keep everything.
 
+    Raises PlanError where weights of a half that is to be pruned can't be.
+
+
     Args:
         pruning: by magnitude or Wanda, and to no width.
         norms: (inputs,) norms by layer for Wanda, of the tokens the pruning says.
     """
     assert pruning.is_mask and pruning.method is not None, "checked where it is asked for"
+    for parts in anatomy_of(model).parts:
+        linears_of(parts, pruning.linears)
     masks = {}
     for name, half, layer in _layers(model):
         if pruning.sparsifies(half):
@@ -59,5 +64,5 @@ def masks_for(model: nn.Module, file: MaskFile) -> Masks:
 def _layers(model: nn.Module) -> Iterator[tuple[str, Linears, nn.Linear]]:
     for index, parts in enumerate(anatomy_of(model).parts):
         for half in (Linears.ATTENTION, Linears.FFN):
-            for path, layer in linears_of(parts, half).items():
+            for path, layer in prunable(parts)[half].items():
                 yield layer_name(index, path), half, layer

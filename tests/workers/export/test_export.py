@@ -19,6 +19,7 @@ from workers.export.bundle import bundle
 from workers.export.request import ExportRequest
 from workers.export.route import ExportError
 from workers.export.write import export
+from workers.loading import load_model
 from workers.requests import DataSource, ModelSource, Rung, TrialRequest
 from workers.trainable import put_state
 
@@ -176,14 +177,6 @@ class TestMismatch:
             export({".": request(tiny_source, "..b.")}, tmp_path / "model", say=silent)
         assert not list(tmp_path.iterdir())
 
-    def test_weights_that_the_model_does_not_have(self, tiny_source, tmp_path):
-        source = tiny_source.model_copy(update={"trainable": "lora:r=2"})
-        with pytest.raises(
-            ExportError, match="got a search with --trainable lora:r=2: search with --trainable mapping"
-        ):
-            export({".": request(source, "..b.")}, tmp_path / "model", say=silent)
-        assert not list(tmp_path.iterdir())
-
     @pytest.mark.skipif(is_torchvision_available(), reason="then the processor is whole")
     def test_a_processor_without_its_video_part(self, tmp_path):
         source = ModelSource(name=save_hub(tmp_path / "base", "qwen2_vl"), device="cpu")
@@ -236,3 +229,30 @@ def test_routes_and_requests_need_no_torch():
     code = f"import sys, {modules}\nassert 'torch' not in sys.modules"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_low_rank_adapters_are_merged(tiny_source, tmp_path):
+    """The folder has the matrices of the base model's class; its logits are those of the adapted model."""
+    source = tiny_source.model_copy(update={"trainable": "lora:r=2"})
+    adapted = load_model(source)
+    generator = torch.Generator().manual_seed(0)
+    state = {name: torch.randn(each.shape, generator=generator) * 0.3 for name, each in adapted.weights.items()}
+    save_file(state, tmp_path / "tuned.safetensors")
+    export(
+        {".": request(source, "fa.b", mapping_module=str(tmp_path / "tuned.safetensors"))},
+        tmp_path / "model",
+        say=silent,
+    )
+    model, _ = load_exported(tmp_path / "model")
+    assert not [name for name in model.state_dict() if "lora" in name]
+    put_state(adapted.weights, state)
+    with torch.no_grad(), apply_plan(adapted.model, Plan.parse("fa.b")):
+        want = adapted.model(**inputs()).logits
+    got = model(**inputs()).logits
+    torch.testing.assert_close(got, want, atol=1e-4 * float(want.abs().max()), rtol=0)
+    assert not torch.equal(got, load_exported_dense(tiny_source))
+
+
+def load_exported_dense(source):
+    with torch.no_grad(), apply_plan(load_model(source).model, Plan.parse("fa.b")) as model:
+        return model(**inputs()).logits

@@ -13,7 +13,7 @@ from tests.workers.zoo import FAMILIES, NUM_BLOCKS, TEXT, zoo_model
 from workers.anatomy import Parts, anatomy_of
 from workers.apply_plan import apply_plan
 from workers.pruning.inputs import PruningInputs, layer_name
-from workers.pruning.linears import attention_roles, linears_of
+from workers.pruning.linears import attention_roles, linears_of, prunable
 
 HEAD, CHANNELS = 8, 48
 
@@ -133,3 +133,29 @@ class TestRefused:
             PlanError, match=r"weights can be pruned in linear layers, got c_attn\.weight in the GPT2Att"
         ):
             linears_of(parts, Linears.ATTENTION)
+
+    def test_experts_are_refused_and_the_attention_beside_them_is_pruned(self):
+        experts = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16, "decoder_sparse_step": 1}
+        model, ids = causal("qwen3_moe", **experts), torch.arange(6)[None] + 5
+        zeros = copy.deepcopy(model)
+        with (
+            pytest.raises(PlanError, match=r"got experts\..* in the Qwen3Moe"),
+            apply_plan(model, Plan.parse("{m50}....")),
+        ):
+            raise AssertionError("must not be entered")
+        with torch.no_grad():
+            for _, path, layer in block_layers(zeros):
+                if "attn" in path:
+                    layer.weight.scatter_(1, layer.weight.abs().argsort(dim=1)[:, : layer.in_features // 2], 0.0)
+            with apply_plan(model, Plan.parse("{m50/attn}....")):
+                got = model(ids).logits
+            torch.testing.assert_close(got, zeros(ids).logits, rtol=1e-5, atol=1e-5)
+        assert all(prunable(parts)[Linears.FFN] == {} for parts in anatomy_of(model).parts)
+
+    def test_attention_to_image_features_is_refused_and_its_ffn_pruned(self):
+        block = torch.nn.ModuleDict({"cross_attn": torch.nn.Linear(4, 4), "mlp": torch.nn.Linear(4, 4)})
+        parts = Parts(block, block["cross_attn"], block, (block["mlp"],), block, is_cross=True)
+        for half in (Linears.ATTENTION, Linears.ALL):
+            with pytest.raises(PlanError, match="got the attention to image features of a block: prune its FFN only"):
+                linears_of(parts, half)
+        assert prunable(parts) == {Linears.ATTENTION: {}, Linears.FFN: {"mlp": block["mlp"]}}

@@ -1,0 +1,59 @@
+"""The landscapes that strategies are compared on: spaces of the embedded model small enough to measure every plan."""
+
+from dataclasses import dataclass
+
+from spaces.plan import Op, Plan
+from spaces.spaces import NON_KEEP, Space, load_space
+from workers.requests import Rung
+
+
+@dataclass(frozen=True)
+class Landscape:
+    """A space small enough to enumerate: some ops at some blocks, the other blocks kept."""
+
+    name: str
+    space: str
+    """The search space a strategy is given, as deep as there are `blocks`."""
+    ops: tuple[Op, ...]
+    blocks: tuple[int, ...]
+    """Blocks of the model that may be changed."""
+    questions: int
+    """The first ones of each split."""
+    base: str = ""
+    """The plan whose other blocks all plans share; empty keeps them."""
+    rungs: tuple[Rung, ...] = (Rung(),)
+    """What a trial climbs; one rung without tuning stands for the table itself."""
+
+    @property
+    def searched(self) -> Space:
+        """The space as a strategy sees it: a model of only these blocks."""
+        return load_space(self.space, len(self.blocks), ops=self.ops)
+
+    def whole(self, plan: Plan, num_blocks: int) -> Plan:
+        """The plan of the whole model for a plan of `searched`."""
+        whole = Plan.parse(self.base) if self.base else Plan.dense(num_blocks)
+        for block, op in zip(self.blocks, plan.ops, strict=True):
+            whole = whole.replace(block, op)
+        return whole
+
+
+LANDSCAPES = {
+    landscape.name: landscape
+    for landscape in (
+        Landscape("blocks12", "blocks", (Op.SKIP_BLOCK,), tuple(range(12)), 512),
+        Landscape("layers6", "layers", NON_KEEP, tuple(range(6, 12)), 256),
+        Landscape(
+            "rungs4",
+            "layers",
+            (Op.SKIP_ATTN, Op.SKIP_FFN, Op.SKIP_BLOCK),
+            (4, 6, 7, 9),
+            512,
+            base=".b...b..b.bb",
+            rungs=(
+                Rung(tuning_steps=0, questions=256),
+                Rung(tuning_steps=8, questions=256),
+                Rung(tuning_steps=25, questions=512),
+            ),
+        ),
+    )
+}

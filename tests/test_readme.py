@@ -1,0 +1,69 @@
+"""The README's file tree says what the modules say of themselves; `python -m tests.test_readme` writes it anew."""
+
+import ast
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+MARKER = "<!-- tree -->\n"
+PACKAGES = {
+    "spaces": "what can be chosen: standard library and numpy only",
+    "objectives": "what plans are judged by: standard library and numpy only",
+    "workers": "loads the model once and runs trials: torch, transformers, datasets",
+    "workers/pruning": "which weights, channels and heads go, and running without them",
+    "workers/embedded": "the model and data that need no download",
+    "workers/export": "a plan as a smaller model folder, checked in a fresh process",
+    "search": "commands, controller, strategies, database: Optuna, Ray, SQLAlchemy",
+    "search/strategies": "who proposes plans",
+    "benchmarks": "how fast and how good, as tables",
+}
+REST = {
+    "tests/": "mirrors the packages; `tests/workers/reference.py` is the forward written by hand from the table above",
+    "examples/search.yaml": "settings as a file",
+    "docs/": "data sets, model families, strategies side by side, the embedded model, a dated log of what was tried",
+}
+WIDTH = 28
+
+
+def first_line(module: Path) -> str:
+    doc = ast.get_docstring(ast.parse(module.read_text(encoding="utf-8"))) or ""
+    return doc.split("\n", 1)[0].removesuffix(".")
+
+
+def whole_first_line(module: Path) -> bool:
+    doc = ast.get_docstring(ast.parse(module.read_text(encoding="utf-8"))) or ""
+    return doc.split("\n")[1:2] in ([], [""])
+
+
+def tree() -> str:
+    lines = []
+    for package, about in PACKAGES.items():
+        lines.append(f"{package + '/':{WIDTH}}{about}")
+        for module in sorted((ROOT / package).glob("*.py")):
+            if module.name != "__init__.py":
+                lines.append(f"  {module.name:{WIDTH - 2}}{first_line(module)}")
+    lines += [f"{name:{WIDTH}}{about}" for name, about in REST.items()]
+    return "```\n" + "\n".join(lines) + "\n```\n"
+
+
+def test_the_tree_is_what_the_modules_say() -> None:
+    assert MARKER + tree() in README.read_text(encoding="utf-8"), "run python -m tests.test_readme"
+
+
+def test_every_module_says_what_it_is_for() -> None:
+    modules = [module for package in PACKAGES for module in (ROOT / package).glob("*.py")]
+    written = [module for module in modules if module.stat().st_size]
+    assert not [str(module) for module in written if not first_line(module)]
+    cut = [str(module) for module in written if not whole_first_line(module)]
+    assert not cut, "the first line of a docstring is a sentence of its own"
+
+
+def test_links_lead_somewhere() -> None:
+    links = re.findall(r"\]\(([^)#]+)", README.read_text(encoding="utf-8"))
+    assert not [link for link in links if "://" not in link and not (ROOT / link).exists()]
+
+
+if __name__ == "__main__":
+    before, _, after = README.read_text(encoding="utf-8").partition(MARKER)
+    README.write_text(before + MARKER + tree() + after.split("```\n", 2)[2], encoding="utf-8")
