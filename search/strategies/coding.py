@@ -1,5 +1,4 @@
-"""Plans as rows of numbers: the place of each level (op, scope, pruning) among a block's choices, and bits of what it
-does."""
+"""Plans as rows of numbers: where each level (op, scope, pruning) is among its block's choices, and what it does."""
 
 from collections.abc import Iterable
 from enum import StrEnum
