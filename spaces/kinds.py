@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from spaces.block import CROSS_OPS, SINGLE_BLOCKS, SINGLE_OPS, Block, Op
 from spaces.plan import Plan
+from spaces.pruning import FULL, Linears, Pruning
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,8 +43,14 @@ class BlockKind:
         stand_in = {Op.SKIP_ATTN: Op.SKIP_CROSS} if self.is_cross else {Op.SKIP_CROSS: Op.SKIP_ATTN}
         if block.op in stand_in:
             block = replace(block, op=stand_in[block.op])
-        is_refused = self.refusal(block.op) or (block.pruning is not None and self.active_ffn_weights is not None)
-        return None if is_refused else block
+        return None if self.refusal(block.op) or not self._can_be(block.pruning) else block
+
+    def _can_be(self, pruning: Pruning | None) -> bool:
+        """Experts are not pruned, and no attention to image features, whose keys and values are of no tokens."""
+        if pruning is None:
+            return True
+        of_attention = pruning.head_width < FULL or pruning.sparsifies(Linears.ATTENTION)
+        return self.active_ffn_weights is None and not (self.is_cross and of_attention)
 
 
 PLAIN = BlockKind()

@@ -1,4 +1,7 @@
-"""Plans as rows of numbers: where each level (op, scope, pruning) is among its block's choices, and what it does."""
+"""Plans as rows of numbers: the place of each level among a block's choices, and bits of what it does.
+
+A level is an op with its scope and its pruning.
+"""
 
 from collections.abc import Iterable
 from enum import StrEnum

@@ -486,3 +486,12 @@ def test_patterns_skip_cross_where_attention_is_to_images():
     assert str(baselines(load_space("layers", 6, (PLAIN,) * 2 + (CROSS,) + (PLAIN,) * 3))["interval-2:skip_attn"]) == (
         "..c.a."
     )
+
+
+def test_blocks_are_pruned_as_their_kind_can_be():
+    cross, experts = BlockKind(is_cross=True), BlockKind(active_ffn_weights=100)
+    space = load_space(
+        "full", 3, kinds=(BlockKind(), cross, experts), scopes=["all"], prunings=["h50", "w50", "w50/ffn", "ffn50"]
+    )
+    pruned = [{block.name.removeprefix("keep") for block in space.choices(i) if block.op is Op.KEEP} for i in range(3)]
+    assert pruned == [{"", "{h50}", "{w50}", "{w50/ffn}", "{ffn50}"}, {"", "{w50/ffn}", "{ffn50}"}, {""}]
