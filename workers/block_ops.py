@@ -36,7 +36,7 @@ def _skip_attention(parts: Parts, block: Block, watch: Watch) -> Iterator[Patch]
         return _nothing(hidden_states), None
 
     yield parts.attention, forward
-    yield parts.attention_norm, _identity
+    yield from _without_norm(parts, parts.attention_norm)
 
 
 def _skip_ffn(parts: Parts, block: Block, watch: Watch) -> Iterator[Patch]:
@@ -44,7 +44,7 @@ def _skip_ffn(parts: Parts, block: Block, watch: Watch) -> Iterator[Patch]:
         yield from ((module, _ffn_in_part(module, parts.ffn_extras, block, watch)) for module in parts.ffn)
         return
     yield from ((module, mute(module, parts.ffn_extras)) for module in parts.ffn)
-    yield parts.ffn_norm, _identity
+    yield from _without_norm(parts, parts.ffn_norm)
 
 
 def _skip_block(parts: Parts, block: Block, watch: Watch) -> Iterator[Patch]:
@@ -194,6 +194,12 @@ def _ffn_in_part(module: nn.Module, extras: int, block: Block, watch: Watch) -> 
         return put(made[0], rows, hidden_states)
 
     return forward
+
+
+def _without_norm(parts: Parts, norm: nn.Module) -> Iterator[Patch]:
+    """Leaves out the norm of a skipped half, unless the other half reads it too."""
+    if parts.attention_norm is not parts.ffn_norm:
+        yield norm, _identity
 
 
 def _choose(inside: Tensor, outside: Tensor, scope: Scope, watch: Watch) -> Tensor:

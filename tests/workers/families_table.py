@@ -115,8 +115,9 @@ masks and positions and a batch padded on the left:
 - FLOPs in closed form, with vision tower and mapping module counted on a model without weights, equal what torch's
   counter sees, to the last one. So what is skipped is not executed.
 
-`pair` is both the sum and the mean. The tests draw mixed plans besides (`tests/workers/test_whole_models.py`,
-`tests/workers/test_counted.py`).
+`pair` is both the sum and the mean. Where a cell has both, Mllama's self-attention and cross-attention blocks differ,
+or a pair lies among self-attention blocks or not. The tests draw mixed plans besides
+(`tests/workers/test_whole_models.py`, `tests/workers/test_counted.py`).
 """
 UNTESTED = """\
 ## What to know

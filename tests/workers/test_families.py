@@ -17,16 +17,17 @@ from transformers import DynamicCache
 from objectives.flops import flops
 from objectives.workload import Workload
 from spaces.block import SINGLE_OPS
+from spaces.kinds import BlockKind
 from spaces.plan import Block, Op, Plan, PlanError, Scope
 from spaces.shape import ModelShape, VisionShape
-from tests.spaces.drawn import plans
+from tests.spaces.drawn import fitted, plans
 from tests.workers.test_apply_plan import snapshot
-from tests.workers.zoo import FAMILIES, NUM_BLOCKS, TEXT, zoo_model
+from tests.workers.zoo import FAMILIES, NUM_BLOCKS, OTHERS, TEXT, zoo_model
 from workers.anatomy import anatomy_of, find_blocks
 from workers.apply_plan import apply_plan
 from workers.token_groups import CODES, token_groups
 
-EACH = pytest.mark.parametrize("family", FAMILIES)
+EACH = pytest.mark.parametrize("family", [*FAMILIES, *OTHERS])
 LEVELS = [Block(op, scope) for op in SINGLE_OPS if op is not Op.KEEP for scope in Scope]
 PAIRS = [Plan.parse(f".{pair}{scope.mark}.") for pair in ("()", "[]") for scope in Scope]
 PLANS = [*(Plan.of([level] * NUM_BLOCKS) for level in LEVELS), *PAIRS, Plan.parse("avbtpgfv"), Plan.parse("bga()v")]
@@ -132,7 +133,12 @@ def reference_block(run, attention_end, ffn_end, level, before, groups, outputs)
     return forward
 
 
+def fit(model, plan):
+    return fitted(plan, tuple(parts.kind for parts in anatomy_of(model).parts))
+
+
 def check(model, plan, seed=0):
+    plan = fit(model, plan)
     embeddings, mask, groups = rows(seed)
     real = mask.bool()
     want = reference(model, plan, embeddings, mask, groups)[real]
@@ -163,15 +169,15 @@ def test_leaving_restores_the_model_bit_for_bit(model, family):
     with apply_plan(model, Plan.dense(NUM_BLOCKS)):
         assert torch.equal(read(model, *inputs), untouched)
     for plan in PLANS[::5]:
-        with apply_plan(model, plan):
+        with apply_plan(model, fit(model, plan)):
             assert not torch.equal(read(model, *inputs), untouched)
         assert snapshot(model) == state
         assert torch.equal(read(model, *inputs), untouched)
 
 
-@pytest.mark.parametrize("family", [family for family in FAMILIES if family != "gemma3"])
+@EACH
 def test_closed_form_equals_the_counter(model, family):
-    """Not for Gemma 3: its sliding windows attend to fewer keys than the closed form counts."""
+    caches = DynamicCache(config=model.config.get_text_config()).layers
     is_opt = family in ("blip-2", "instructblip")
     shape = ModelShape(
         num_blocks=NUM_BLOCKS,
@@ -188,10 +194,11 @@ def test_closed_form_equals_the_counter(model, family):
         projector=(),
         visual_tokens_per_image=4,
         bytes_per_parameter=4,
+        kinds=tuple(BlockKind(window=cache.sliding_window if cache.is_sliding else None) for cache in caches),
     )
     workload = Workload(visual_tokens=4, text_tokens=4, generated_tokens=3, batch=1)
     embeddings, mask, groups = (each[1:] for each in rows())
-    for plan in [Plan.dense(NUM_BLOCKS), *PLANS[::4], *PLANS[-2:]]:
+    for plan in (fit(model, each) for each in [Plan.dense(NUM_BLOCKS), *PLANS[::4], *PLANS[-2:]]):
         counter = FlopCounterMode(display=False)
         with apply_plan(model, plan), counter:
             read_in_steps(model, embeddings, mask, groups)
@@ -203,6 +210,11 @@ def rotary_flops(counter):
     """Some families make their rotary tables by a matrix product, which the closed form leaves out."""
     places = {name: sum(found.values()) for name, found in counter.get_flop_counts().items()}
     return max((count for name, count in places.items() if name.endswith("rotary_emb")), default=0)
+
+
+def test_only_the_family_that_is_parallel_already_is_seen_as_such():
+    parallel = [f for f in (*FAMILIES, *OTHERS) if anatomy_of(zoo_model(f)).parts[0].is_parallel]
+    assert parallel == ["aya_vision"]
 
 
 def test_groups_follow_from_what_a_family_calls_its_image_token():

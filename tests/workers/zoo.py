@@ -86,11 +86,42 @@ FAMILIES = {
     "instructblip": {"text_config": OPT, "qformer_config": QFORMER, "num_query_tokens": 4, "image_token_index": 60},
 }
 
+PIXTRAL = {"model_type": "pixtral", **VISION}
+GOT_VISION = {
+    "hidden_size": 16,
+    "output_channels": 16,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "image_size": 32,
+    "patch_size": 8,
+    "mlp_dim": 24,
+    "global_attn_indexes": [0],
+}
+OTHERS = {
+    "mistral3": {
+        "text_config": {**TEXT, "model_type": "mistral"},
+        "vision_config": PIXTRAL,
+        "image_token_index": 60,
+    },
+    "got_ocr2": {
+        "text_config": {**TEXT, "model_type": "qwen2"},
+        "vision_config": GOT_VISION,
+        "image_token_index": 60,
+    },
+    "vipllava": {"image_token_index": 60, "vision_feature_layers": [-1]},
+    "aya_vision": {
+        "text_config": {**TEXT, "model_type": "cohere2", "sliding_window": 4},
+        "vision_config": {**VISION, "model_type": "siglip_vision_model"},
+        "image_token_index": 60,
+    },
+}
+"""Families that no row or list names: ordinary pre-norm blocks, and one whose blocks are parallel already."""
+
 
 def zoo_model(family: str, attn: str = "eager", seed: int = 0) -> torch.nn.Module:
     """A model of a family, in evaluation mode, weights large enough that every sub-layer matters."""
     torch.manual_seed(seed)
-    options = {"vision_config": VISION, **FAMILIES[family]}
+    options = {"vision_config": VISION, **{**FAMILIES, **OTHERS}[family]}
     text = options.get("text_config", {**TEXT, "model_type": "llama"})
     if family == "llava_onevision":
         text = {**TEXT, "model_type": "qwen2"}
