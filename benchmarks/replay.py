@@ -1,6 +1,4 @@
-"""Runs a strategy against a table of truth: the search's own rules for proposals and for the climb from rung to rung,
-without model or database.
-"""
+"""Runs a strategy against a table of truth: the search's rules for proposals and rungs, no model and no database."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field

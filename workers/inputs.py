@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -67,11 +67,12 @@ def load_processor(source: ModelSource) -> Any:
     from transformers.utils import is_torchvision_available
 
     options = {"revision": source.revision, "trust_remote_code": source.trust_remote_code}
-    if is_torchvision_available():
-        return AutoProcessor.from_pretrained(checkpoint(source), **options)
-    with images_only():
+    with nullcontext() if is_torchvision_available() else images_only():
         processor = AutoProcessor.from_pretrained(checkpoint(source), **options)
-    processor.video_processor = NO_VIDEO
+    if not is_torchvision_available() and VIDEO in processor.get_attributes():
+        processor.video_processor = NO_VIDEO
+    if processor.tokenizer.pad_token is None:
+        processor.tokenizer.pad_token = processor.tokenizer.eos_token  # batches need one; it is never attended to
     return processor
 
 

@@ -62,10 +62,6 @@ class LoadedModel:
         return self.model.get_output_embeddings()
 
     @property
-    def num_blocks(self) -> int:
-        return len(anatomy_of(self.model).blocks)
-
-    @property
     def image_tokens(self) -> frozenset[int]:
         """Token ids that stand for what the vision tower saw."""
         return anatomy_of(self.model).image_tokens

@@ -100,7 +100,8 @@ class PlainSplit:
         prompts = lesson.inputs["attention_mask"].bool(), prompt_groups(lesson.inputs["input_ids"], loaded.image_tokens)
         assert lesson.answers is not None, "a lesson has answers"
         fed = lesson.answers[:, 1:] != IGNORED
-        return [prompts, *([(fed, torch.full(fed.shape, CODES[Group.GENERATED]))] if fed.shape[1] else [])]
+        codes = torch.full_like(lesson.answers[:, 1:], CODES[Group.GENERATED])
+        return [prompts, (fed, codes)] if fed.shape[1] else [prompts]
 
     def sequences_at_once(self, loaded: LoadedModel) -> int:
         """How many questions fit into a batch."""

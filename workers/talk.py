@@ -49,7 +49,9 @@ class Talk:
     def feed(self, ids: Tensor) -> Tensor:
         """Goes on with (B, A) tokens: (B, A, vocabulary) logits of those that follow each."""
         for _ in range(ids.shape[1]):  # one by one: what a family adds to its masks, it adds for one token
-            self._state = self._model._update_model_kwargs_for_generation(self._output, self._state)
+            self._state = self._model._update_model_kwargs_for_generation(
+                self._output, self._state, is_encoder_decoder=False
+            )
         self._seen = torch.cat([self._seen, ids], dim=1)
         fed = self._model.prepare_inputs_for_generation(
             self._seen, next_sequence_length=ids.shape[1], is_first_iteration=False, **self._state

@@ -236,6 +236,17 @@ class TestLoading:
         assert loaded.decoder.config._attn_implementation == "eager"
         assert all("lora" in name for name in loaded.weights)
 
+    def test_a_tokenizer_without_padding_gets_one(self, tmp_path):
+        folder = save_hub(tmp_path / "model", "llava_next")
+        path = tmp_path / "model" / "tokenizer_config.json"
+        config = json.loads(path.read_text())
+        del config["pad_token"]
+        path.write_text(json.dumps(config))
+        loaded = load_model(ModelSource(name=folder, device="cpu"))
+        prepared = prepare(loaded, hub_samples("search", 2))
+        assert loaded.processor.tokenizer.pad_token == "</s>"
+        assert len(prepared.answer_ids(loaded, 6)) == 6
+
     def test_a_text_model_is_refused_before_its_weights_are_read(self, tmp_path):
         tiny_model().model.language_model.config.save_pretrained(tmp_path)
         with pytest.raises(ValueError, match=r"must answer questions about images, got .* of the type llama"):

@@ -29,6 +29,7 @@ from workers.export.timings import keep_timings, read_timings
 from workers.export.under_plan import merged_state
 from workers.files import checkpoint
 from workers.fingerprints import fingerprint_model, fingerprint_samples
+from workers.inputs import NO_VIDEO
 from workers.loading import LoadedModel
 from workers.pruning.inputs import PruningInputs
 from workers.requests import ModelSource
@@ -118,6 +119,11 @@ class Exporter:
 
     def __init__(self, session: Session, say: Say) -> None:
         self.session, self.say = session, say
+        if getattr(session.loaded.processor, "video_processor", None) is NO_VIDEO:
+            raise ExportError(
+                f"an exported processor must be whole, got {type(session.loaded.processor).__name__}, whose video part "
+                "is made by torchvision, which is not installed: install torchvision"
+            )
         self.processor = copy.deepcopy(session.loaded.processor)  # as loaded: padding leaves its mark on a tokenizer
 
     def write(self, request: ExportRequest, place: Path) -> None:

@@ -7,8 +7,10 @@ import sys
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers.utils import is_torchvision_available
 
 from spaces.plan import Plan
+from tests.workers.hub import save_hub
 from tests.workers.tiny import inputs
 from workers import load_exported
 from workers.apply_plan import apply_plan
@@ -18,7 +20,7 @@ from workers.export.request import ExportRequest
 from workers.export.route import ExportError
 from workers.export.write import export
 from workers.loading import load_model
-from workers.requests import DataSource, Rung, TrialRequest
+from workers.requests import DataSource, ModelSource, Rung, TrialRequest
 from workers.trainable import put_state
 
 FILES = {
@@ -174,6 +176,13 @@ class TestMismatch:
         with pytest.raises(ExportError, match=told):
             export({".": request(tiny_source, "..b.")}, tmp_path / "model", say=silent)
         assert not list(tmp_path.iterdir())
+
+    @pytest.mark.skipif(is_torchvision_available(), reason="then the processor is whole")
+    def test_a_processor_without_its_video_part(self, tmp_path):
+        source = ModelSource(name=save_hub(tmp_path / "base", "qwen2_vl"), device="cpu")
+        with pytest.raises(ExportError, match=r"must be whole, got Qwen2VLProcessor, .* install torchvision"):
+            export({".": request(source, "..b.")}, tmp_path / "model", say=silent)
+        assert [path.name for path in tmp_path.iterdir()] == ["base"]
 
     def test_a_processor_that_reads_prompts_otherwise(self, tiny_source, tmp_path, monkeypatch):
         save = writing.Exporter._save
