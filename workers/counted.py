@@ -21,10 +21,11 @@ from objectives.workload import Workload
 from spaces.kinds import BlockKind
 from spaces.shape import ModelShape
 from workers.anatomy import CROSS_ARGUMENT, attention_of, find_blocks, image_tokens_of, is_cross
-from workers.families import MAPPINGS, decoder_row, decoder_sizes
+from workers.families import MAPPINGS, decoder_sizes
 from workers.files import read_config
 from workers.inputs import Asker, load_processor
 from workers.loading import check_takes_images, reading
+from workers.ordinary import decoder_row
 from workers.prompts import prompt_form, target
 from workers.requests import ModelSource
 from workers.samples import Sample
@@ -41,7 +42,8 @@ def read_shape(source: ModelSource, bytes_per_parameter: Mapping[str, int], stor
     """
     model = _model(source)
     text = model.config.get_text_config()
-    row = decoder_row(text.model_type)
+    blocks = find_blocks(model)[1]
+    row = decoder_row(text, blocks[0])
     caches = DynamicCache(config=text).layers
     kinds = tuple(
         BlockKind(
@@ -51,7 +53,7 @@ def read_shape(source: ModelSource, bytes_per_parameter: Mapping[str, int], stor
             active_ffn_weights=_active_weights(block, text),
             **_parameters(block),
         )
-        for block, cache in zip(find_blocks(model)[1], caches, strict=True)
+        for block, cache in zip(blocks, caches, strict=True)
     )
     dtype = str(model.config.dtype or "float32") if source.dtype == "auto" else source.dtype
     return ModelShape(

@@ -195,12 +195,6 @@ def has_rows(config: Config) -> bool:
     return decoder is not None and decoder.defaults is not None and tower in VISION_TOWERS
 
 
-def decoder_row(name: str) -> DecoderFamily:
-    """The row of a text config's `model_type`. Raises ValueError where there is none."""
-    row: DecoderFamily = _row("text decoder", DECODERS, name)
-    return row
-
-
 def decoder_sizes(row: DecoderFamily, text: Config) -> dict[str, Any]:
     """The fields of `ModelShape` that a filled-in text config states."""
     sizes = {field: text.get(key) for field, key in row.keys.items()}

@@ -136,7 +136,7 @@ UNTESTED = """\
 
 Untested: video inputs, several images a question, GPUs, quantized weights, static caches of Gemma 3 and Mllama, beams
 of BLIP-2 and InstructBLIP, and families that are not in the table. The blocks of those are found and checked by
-function when a model is loaded; a text decoder without a row in `workers/families.py` is refused by name."""
+function when a model is loaded; their costs are read off their modules where they are ordinary, and else refused."""
 
 
 def main() -> None:

@@ -277,9 +277,9 @@ def hub_model(family: str, attn: str = "sdpa", seed: int = 0, **text: Any) -> to
     return model.eval().requires_grad_(False)
 
 
-def save_hub(folder: Path, family: str, seed: int = 0) -> str:
+def save_hub(folder: Path, family: str, seed: int = 0, **text: Any) -> str:
     """A local model folder as a user would have one."""
-    hub_model(family, seed=seed).save_pretrained(folder)
+    hub_model(family, seed=seed, **text).save_pretrained(folder)
     processor = hub_processor(family)
     vars(processor).pop("video_processor", None)  # a stand-in that can't be saved
     with images_only():

@@ -13,11 +13,12 @@ from objectives.workload import WorkloadError
 from spaces.plan import Plan
 from tests.spaces.drawn import fitted, plans
 from tests.workers.hub import ALL_KINDS, KINDS, hub_samples, save_hub
-from tests.workers.whole import NEW_TOKENS, case_of, counted_flops, first_sample
+from tests.workers.whole import NEW_TOKENS, Case, case_of, counted_flops, first_sample
 from tests.workers.zoo import NUM_BLOCKS
 from workers.anatomy import anatomy_of, find_blocks
 from workers.counted import MOST_SAMPLES, mapping_modules
 from workers.describe import describe_model, describe_workload
+from workers.families import DECODERS
 from workers.inputs import Asker
 from workers.loading import load_model
 from workers.mapping import find_mapping
@@ -134,3 +135,15 @@ def test_a_workload_without_counted_flops_is_refused_where_there_is_no_closed_fo
     uncounted = replace(describe_workload(sources("paligemma"), SAMPLES), vision_flops=None)
     with pytest.raises(WorkloadError, match="must have vision_flops and projector_flops"):
         flops(shape, Plan.dense(NUM_BLOCKS), uncounted)
+
+
+@pytest.mark.parametrize("text", ["arcee", "seed_oss", "stablelm", "glm"])
+def test_ordinary_decoders_need_no_row(text, tmp_path):
+    """Their FFNs are plain, gated, or gated with both matrices in one: read off the modules."""
+    assert text not in DECODERS
+    source = ModelSource(name=save_hub(tmp_path, "llava", model_type=text), device="cpu", attn_implementation="eager")
+    shape, loaded = describe_model(source), load_model(source)
+    case = Case("llava", loaded.model, loaded.asker, {})
+    workload = replace(describe_workload(source, [first_sample()]), generated_tokens=NEW_TOKENS)
+    for plan in (Plan.dense(NUM_BLOCKS), Plan.parse("afvbpt")):
+        assert flops(shape, plan, workload).total == counted_flops(case, plan)
