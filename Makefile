@@ -9,7 +9,7 @@ search: install
 	$(PY) -m search.run --budget 200
 
 test: install check
-	$(PY) -m pytest
+	$(PY) -m pytest -n 2 --dist loadfile
 
 install: $(VENV)/.installed
 
