@@ -70,7 +70,7 @@ def cut_out(model, index, pruning):
     size = HEAD * SHARED
     groups = [sum(a * a for a in added["heads"][g * size : (g + 1) * size]) for g in range(GROUPS)]
     channels = set(range(len(added["ffn"]))) - set(
-        kept(added["ffn"], int(len(added["ffn"]) * pruning.ffn_width / 100 + 0.5))
+        kept(added["ffn"], max(1, int(len(added["ffn"]) * pruning.ffn_width / 100 + 0.5)))
     )
     gone = set(range(GROUPS)) - set(kept(groups, max(1, int(GROUPS * pruning.head_width / 100 + 0.5))))
     return sorted(channels), [g * size + place for g in sorted(gone) for place in range(size)]
