@@ -28,7 +28,6 @@ from workers.export.route import Badge, ExportError, Route
 from workers.files import checkpoint
 from workers.inputs import Asker
 from workers.loading import LoadedModel
-from workers.lora import parse_lora
 from workers.prepare import Prepared
 from workers.pruning.inputs import PruningInputs
 from workers.samples import Sample
@@ -40,9 +39,9 @@ ANSWERED_AT_ONCE = 32
 ANSWERS_MAY_DIFFER = 0.01
 """Share of answers that may differ from the search's: it packs questions, and another order of summation can turn
 the balance between two tokens that are equally likely."""
-CLOSE = {torch.float32: 1e-4, torch.float16: 2e-2, torch.bfloat16: 1e-1}
-"""Largest difference of logits, relative to the largest logit: off the CPU, where kernels may choose otherwise, and for
-low-rank adapters, which the export adds to the matrices they adapt."""
+CLOSE = {torch.float32: 1e-5, torch.float16: 2e-2, torch.bfloat16: 1e-1}
+"""Largest difference of logits, relative to the largest logit. In float32 on a CPU they are equal to the last bit, as the
+export says; but where weights lie in memory may decide about a kernel, and that is no reason to refuse a model."""
 
 
 @dataclass(frozen=True)
@@ -111,8 +110,7 @@ def check(
         result = json.loads((work / "result.json").read_text())
     if result["own_modules"]:
         raise ExportError(f"an export must load without skipsearch, got imports of {', '.join(result['own_modules'])}")
-    exact = loaded.device.type == "cpu" and parse_lora(request.trial.model.trainable) is None
-    bit_equal = _compare(outputs, reference, exact)
+    bit_equal = _compare(outputs, reference)
     given = [sample.answers for sample in prepared.samples]
     _compare_answers(result["answers"], reference)
     return Checked(tuple(scores(reference.metric, result["answers"], given)), bit_equal, result)
@@ -172,7 +170,7 @@ def _run(work: Path) -> None:
         raise ExportError(f"an export must load in a fresh process, this one does not ({why}): nothing was written")
 
 
-def _compare(outputs: dict[str, Tensor], reference: Reference, must_equal: bool) -> bool:
+def _compare(outputs: dict[str, Tensor], reference: Reference) -> bool:
     """Whether all logits are equal to the last bit. Raises ExportError where they are not even as close as they
     must be, or where prompts or greedy tokens differ."""
     exact = True
@@ -180,7 +178,7 @@ def _compare(outputs: dict[str, Tensor], reference: Reference, must_equal: bool)
         if not torch.equal(outputs[f"ids-{number}"], ids):
             raise ExportError("an export must read prompts as the search did, its processor gives other token ids")
         got = outputs[f"logits-{number}"]
-        if got.shape != logits.shape or not _close(got, logits, must_equal):
+        if got.shape != logits.shape or not _close(got, logits):
             worst = float((got - logits).abs().max()) if got.shape == logits.shape else float("inf")
             raise ExportError(
                 f"an export must compute what the search measured, its logits differ by {worst:.3g}: "
@@ -194,9 +192,7 @@ def _compare(outputs: dict[str, Tensor], reference: Reference, must_equal: bool)
     return exact
 
 
-def _close(got: Tensor, want: Tensor, must_equal: bool) -> bool:
-    if must_equal and want.dtype is torch.float32:
-        return torch.equal(got, want)
+def _close(got: Tensor, want: Tensor) -> bool:
     limit = CLOSE[want.dtype] * float(want.abs().max())
     return bool((got - want).abs().max() <= limit)
 

@@ -9,6 +9,7 @@ from transformers import AutoModelForImageTextToText
 from spaces.plan import Plan
 from tests.workers.hub import save_hub
 from tests.workers.test_families import read, read_in_steps, rows
+from tests.workers.whole import case_of, generated
 from tests.workers.zoo import FAMILIES, zoo_model
 from workers.apply_plan import apply_plan
 from workers.export import modeling_skipsearch
@@ -63,6 +64,34 @@ def test_what_the_config_tells_is_what_the_model_shows(family):
     model = model_of(family)
     early, late = config_facts(model.config), facts_of(model)
     assert (early.fixed, early.why_fixed) == (late.fixed, late.why_fixed)
+
+
+IMAGES = {
+    "mllama": ("b...", "..b.", ".cvf."),
+    "qwen3_vl_moe": ("...b", ".p.a", "av..bg"),
+    "qwen2_vl": ("b..f", "av.()"),
+    "internvl": ("b..f", "av.()"),
+    "instructblip": ("b..f", "av.()"),
+}
+
+
+@pytest.mark.parametrize(("family", "text"), [(family, text) for family, texts in IMAGES.items() for text in texts])
+def test_generations_about_images(family, text, tmp_path):
+    """Up to rounding: where weights lie in memory decides about kernels, and these models were not read from files."""
+    case, plan = case_of(family), Plan.parse(text)
+    route = export_route(plan, facts_of(case.model))
+    build(case.model, route).save_pretrained(tmp_path)
+    kind = AutoModelForImageTextToText
+    if route.badge is Badge.REMOTE:
+        kind = getattr(modeling_skipsearch, f"Skipsearch{type(case.model).__name__}")
+    made = kind.from_pretrained(tmp_path, attn_implementation="eager", dtype=torch.float32).eval()
+    if "moe" in family:
+        made.set_experts_implementation("eager")
+    tokens, logits = generated(made, case.inputs)
+    with apply_plan(case.model, plan):
+        want_tokens, want = generated(case.model, case.inputs)
+    assert torch.equal(tokens, want_tokens)
+    torch.testing.assert_close(logits, want, rtol=0, atol=1e-5 * float(want.abs().max()))
 
 
 @pytest.fixture
