@@ -40,8 +40,8 @@ ANSWERS_MAY_DIFFER = 0.01
 """Share of answers that may differ from the search's: it packs questions, and another order of summation can turn
 the balance between two tokens that are equally likely."""
 CLOSE = {torch.float32: 1e-5, torch.float16: 2e-2, torch.bfloat16: 1e-1}
-"""Largest difference of logits, relative to the largest logit. In float32 on a CPU they are equal to the last bit, as the
-export says; but where weights lie in memory may decide about a kernel, and that is no reason to refuse a model."""
+"""Largest difference of logits, relative to the largest logit. In float32 on a CPU they are equal to the last bit, as
+an export then says; but where weights lie in memory may decide about a kernel: no reason to refuse a model."""
 
 
 @dataclass(frozen=True)
