@@ -14,7 +14,7 @@ from PIL import Image
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import AutoConfig, AutoModelForImageTextToText
 
-from tests.workers.zoo import FAMILIES, TEXT, VISION
+from tests.workers.zoo import FAMILIES, TEXT, VISION, fill
 from workers.inputs import NO_VIDEO, images_only
 from workers.samples import Sample
 
@@ -265,14 +265,7 @@ def hub_model(family: str, attn: str = "sdpa", seed: int = 0, **text: Any) -> to
             options[key] = ids[token]
     config = AutoConfig.for_model(family, **options)
     model = AutoModelForImageTextToText.from_config(config, attn_implementation=attn, dtype=torch.float32)
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if parameter.ndim > 1:
-                parameter.normal_(std=0.25)
-            elif "norm" in name:
-                parameter.uniform_(0.5, 1.5)
-            else:
-                parameter.normal_(std=0.3)
+    fill(model)
     model.generation_config.update(eos_token_id=2, pad_token_id=0, bos_token_id=1)
     return model.eval().requires_grad_(False)
 

@@ -128,12 +128,17 @@ def zoo_model(family: str, attn: str = "eager", seed: int = 0) -> torch.nn.Modul
         options["vision_config"] = {**VISION, "model_type": "siglip_vision_model"}
     config = AutoConfig.for_model(family, **{**options, "text_config": text})
     model = AutoModelForImageTextToText.from_config(config, attn_implementation=attn, dtype=torch.float32)
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if parameter.ndim > 1:
-                parameter.normal_(std=0.25)
-            elif "norm" in name:
-                parameter.uniform_(0.5, 1.5)
-            else:
-                parameter.normal_(std=0.3)
+    fill(model)
     return model.eval().requires_grad_(False)
+
+
+@torch.no_grad()
+def fill(model: torch.nn.Module) -> None:
+    """Random weights, large enough that every sub-layer matters."""
+    for name, parameter in model.named_parameters():
+        if parameter.ndim > 1:
+            parameter.normal_(std=0.25)
+        elif "norm" in name:
+            parameter.uniform_(0.5, 1.5)
+        else:
+            parameter.normal_(std=0.3)
