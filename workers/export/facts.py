@@ -8,9 +8,7 @@ from typing import Any
 
 OUTPUTS = frozenset({"o_proj", "out_proj", "dense", "down_proj", "fc2"})
 """Names of the linear layer through which a half adds to the residual: with zeros there it adds nothing."""
-TIED_TO_DEPTH = (
-    "cross_attention_layers", "mlp_only_layers", "first_k_dense_replace", "num_kv_shared_layers", "max_window_layers",
-)  # fmt: skip
+TIED_TO_DEPTH = ("cross_attention_layers", "mlp_only_layers", "first_k_dense_replace", "num_kv_shared_layers")
 """Settings of text configs that count layers or name them by number, where they are in use."""
 
 
@@ -34,16 +32,11 @@ def config_facts(config: Any) -> Facts:
     text = config.get_text_config()
     depth = text.num_hidden_layers
     for name in TIED_TO_DEPTH:
-        if getattr(text, name, None) and not _unused(name, text):
+        if getattr(text, name, None):
             return Facts(text, depth, f"{name} of the config counts layers")
     deepstack = getattr(getattr(config, "vision_config", None), "deepstack_visual_indexes", None) or ()
     why = f"visual features are added after each of the first {len(deepstack)} layers" if deepstack else ""
     return Facts(text, len(deepstack), why)
-
-
-def _unused(name: str, text: Any) -> bool:
-    """Qwen's configs carry the number of windowed layers whether they use windows or not, and list the layers too."""
-    return name == "max_window_layers"
 
 
 def with_places(facts: Facts, places: list[dict[str, Any]], weights: list[list[str]]) -> Facts:
