@@ -1,6 +1,7 @@
 """The landscapes that strategies are compared on: spaces of the embedded model small enough to measure every plan."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from spaces.plan import Op, Plan
 from spaces.spaces import NON_KEEP, Space, load_space
@@ -21,6 +22,8 @@ class Landscape:
     """The first ones of each split."""
     base: str = ""
     """The plan whose other blocks all plans share; empty keeps them."""
+    model: str = "embedded"
+    """Name or folder of the model."""
     rungs: tuple[Rung, ...] = (Rung(),)
     """What a trial climbs; one rung without tuning stands for the table itself."""
 
@@ -37,10 +40,18 @@ class Landscape:
         return whole
 
 
+MODEL14 = Path(__file__).parent / "data" / "model14"
+"""`python -m workers.embedded.recipe --seed 1 --blocks 14 --out DIR`."""
+TUNED = (
+    Rung(tuning_steps=0, questions=256),
+    Rung(tuning_steps=8, questions=256),
+    Rung(tuning_steps=25, questions=512),
+)
 LANDSCAPES = {
     landscape.name: landscape
     for landscape in (
         Landscape("blocks12", "blocks", (Op.SKIP_BLOCK,), tuple(range(12)), 512),
+        Landscape("blocks14", "blocks", (Op.SKIP_BLOCK,), tuple(range(14)), 512, model=str(MODEL14)),
         Landscape("layers6", "layers", NON_KEEP, tuple(range(6, 12)), 256),
         Landscape(
             "rungs4",
@@ -49,11 +60,16 @@ LANDSCAPES = {
             (4, 6, 7, 9),
             512,
             base=".b...b..b.bb",
-            rungs=(
-                Rung(tuning_steps=0, questions=256),
-                Rung(tuning_steps=8, questions=256),
-                Rung(tuning_steps=25, questions=512),
-            ),
+            rungs=TUNED,
+        ),
+        Landscape(
+            "rungs7",
+            "layers",
+            (Op.SKIP_FFN, Op.SKIP_BLOCK),
+            (2, 3, 4, 6, 7, 8, 9),
+            512,
+            base=".b...b....bb",
+            rungs=TUNED,
         ),
     )
 }

@@ -2,7 +2,7 @@
 
 `python -m benchmarks.truth` writes `benchmarks/data/*.npz`, one file a landscape, with the counts of right
 answers on the search and on the test split (untuned, as at the cheapest rung of a search), the FLOPs, and where
-all this comes from. Landscapes with rungs are measured by `benchmarks.rung_truth`: tuned, on the search split alone.
+all this comes from. Landscapes with rungs are measured by `benchmarks.rung_truth`: tuned.
 """
 
 import argparse
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,6 +22,9 @@ from objectives.hypervolume import hypervolume
 from objectives.pareto import non_dominated
 from search.goals import MAXIMIZE, REFERENCE
 from spaces.plan import Op, Plan
+
+if TYPE_CHECKING:
+    from workers.session import Session
 
 DATA = Path(__file__).parent / "data"
 SPLITS = ("search", "test")
@@ -33,8 +36,7 @@ class Truth:
 
     landscape: Landscape
     right: Mapping[str, np.ndarray]
-    """Per split the right answers of every plan by kind: (P, K) uint16. After the last rung, where there are several;
-    then on the search split alone."""
+    """Per split the right answers of every plan by kind: (P, K) uint16. After the last rung, where there are several."""
     questions: Mapping[str, np.ndarray]
     """Per split the number of questions of every kind: (K,)."""
     kinds: tuple[str, ...]
@@ -119,7 +121,7 @@ def measure(landscape: Landscape) -> Truth:
     from workers.session import Session
 
     questions = landscape.questions
-    session = Session(ModelSource(), DataSource())
+    session = Session(ModelSource(name=landscape.model), DataSource())
     num_blocks, dense = session.shape.num_blocks, Plan.dense(session.shape.num_blocks)
     choices = [(Op.KEEP, *landscape.ops) if i in landscape.blocks else (Op.KEEP,) for i in range(num_blocks)]
     workload = session.workload(TrialRequest(plan=json.loads(dense.to_json())))
@@ -134,17 +136,19 @@ def measure(landscape: Landscape) -> Truth:
         right[split] = (done.astype(np.int32) @ of_kind).astype(np.uint16)
         counts[split] = of_kind.sum(0)
     ratios = np.array([costs(session.shape, plan, workload).flops_ratio for plan in plans])
-    return Truth(landscape, right, counts, kinds, ratios, origin_of(session.fingerprints, questions))
+    return Truth(landscape, right, counts, kinds, ratios, origin_of(session, questions))
 
 
-def origin_of(fingerprints: Mapping[str, str], questions: int) -> dict[str, Any]:
+def origin_of(session: "Session", questions: int) -> dict[str, Any]:
     """What is stored with a table that was measured untuned."""
+    from workers.origin import name_of
     from workers.software import commit, versions
 
     return {
         "commit": commit(),
         "versions": versions(),
-        "fingerprints": dict(fingerprints),
+        "device": name_of(session.loaded.device),
+        "fingerprints": dict(session.fingerprints),
         "questions": questions,
         "seed": "none: nothing is drawn",
         "fidelity": "no tuning, dense mapping module",
@@ -155,15 +159,18 @@ def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("landscape", nargs="*", choices=list(LANDSCAPES), default=list(LANDSCAPES))
-    for name in parser.parse_args().landscape:
+    parser.add_argument("--processes", type=int, default=2, help="workers that tune at the same time")
+    parser.add_argument("--out", type=Path, default=DATA, help="folder of the tables")
+    arguments = parser.parse_args()
+    for name in arguments.landscape:
         landscape = LANDSCAPES[name]
         if len(landscape.rungs) > 1:
             from benchmarks.rung_truth import measure_rungs
 
-            truth = measure_rungs(landscape)
+            truth = measure_rungs(landscape, arguments.processes, arguments.out)
         else:
             truth = measure(landscape)
-        print(f"{truth.save()}: {len(truth.plans)} plans, {len(truth.front())} on the front, {truth.volume():.4f}")
+        print(f"{truth.save(arguments.out)}: {len(truth.plans)} plans, {len(truth.front())} on the front, {truth.volume():.4f}")
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ def origin(request: TrialRequest, session: Session | None) -> dict[str, Any]:
         "versions": versions(),
         "commit": commit(),
         "machine": platform.machine(),
-        "device": _name(device) if device else None,
+        "device": name_of(device) if device else None,
         "threads": request.threads or torch.get_num_threads(),
         "seed": request.seed,
         "fingerprints": session.fingerprints if session else {},
@@ -28,5 +28,6 @@ def origin(request: TrialRequest, session: Session | None) -> dict[str, Any]:
     }
 
 
-def _name(device: torch.device) -> str:
+def name_of(device: torch.device) -> str:
+    """What a number was computed on: the name of a GPU, or `cpu`."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type

@@ -3,7 +3,7 @@
 1. sight:   the vision tower learns to name digit, color and cell of every patch; its heads are thrown away.
 2. shallow: projector and a language model of four blocks learn the questions; kinds that are stuck are asked
             more often.
-3. deep:    every block is unfolded into three that share out its heads and FFN channels, and all train on for a
+3. deep:    every block is unfolded into three or four that share out its heads and FFN channels, and all train on for a
             short while: long enough to be accurate again, too short for every block to become dispensable.
 4. mapping: vision tower and language model are frozen; only the projector trains, as in every search trial.
 
@@ -54,13 +54,22 @@ class Schedule:
     steps_between_exams: int = 100
 
 
-UNFOLDED = (
-    ((3, 43), (2, 85), (1, 128)),
-    ((2, 43), (3, 85), (1, 128)),
-    ((4, 43), (1, 85), (1, 128)),
-    ((4, 43), (1, 85), (1, 128)),
-)
-"""Per shallow block: the heads and FFN channels that each of its deep blocks inherits."""
+UNFOLDED = {
+    12: (
+        ((3, 43), (2, 85), (1, 128)),
+        ((2, 43), (3, 85), (1, 128)),
+        ((4, 43), (1, 85), (1, 128)),
+        ((4, 43), (1, 85), (1, 128)),
+    ),
+    14: (
+        ((2, 64), (2, 64), (1, 64), (1, 64)),
+        ((3, 85), (2, 86), (1, 85)),
+        ((3, 85), (2, 86), (1, 85)),
+        ((2, 64), (2, 64), (1, 64), (1, 64)),
+    ),
+}
+"""By depth, per shallow block: the heads and FFN channels that each of its deep blocks inherits. The embedded model has
+12 blocks; the other is a second landscape for `benchmarks.strategies`."""
 NUM_PATCH_CLASSES = [10, len(COLORS), len(CELLS)]
 STUCK_BELOW, STUCK_WEIGHT = 0.9, 4.5
 """Kinds below this accuracy on `tune` are asked that many times as often, which breaks plateaus sooner."""
@@ -69,11 +78,11 @@ STUCK_BELOW, STUCK_WEIGHT = 0.9, 4.5
 class Recipe:
     """The model, its data and the four stages. Every stage draws from its own seed, so it can be resumed."""
 
-    def __init__(self, schedule: Schedule, seed: int, out: Path):
-        self.schedule, self.seed, self.out = schedule, seed, out
+    def __init__(self, schedule: Schedule, seed: int, out: Path, num_blocks: int = 12):
+        self.schedule, self.seed, self.out, self.shares = schedule, seed, out, UNFOLDED[num_blocks]
         self.processor = build_processor()
         torch.manual_seed(seed)
-        self.model = build_model(len(UNFOLDED), self.processor)
+        self.model = build_model(len(self.shares), self.processor)
         self.curriculum = Curriculum(self.processor, self.model.config.image_seq_length)
         self.tune = embedded_samples("tune")
         self.tune_pixels, self.tune_batches = self.curriculum.exam(self.tune)
@@ -83,7 +92,7 @@ class Recipe:
         (self.out / "stages").mkdir(parents=True, exist_ok=True)
         self._once(1, self.sight, self.schedule.sight)
         self._once(2, self.shallow, self.schedule.shallow)
-        unfold(self.model, UNFOLDED)
+        unfold(self.model, self.shares)
         self._once(3, self.deep, self.schedule.deep)
         self._once(4, self.mapping, self.schedule.mapping)
         save(self.model, self.processor, self.out)
@@ -186,10 +195,11 @@ def save(model: LlavaForConditionalGeneration, processor: LlavaProcessor, folder
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--blocks", type=int, choices=list(UNFOLDED), default=12)
     parser.add_argument("--out", type=Path, required=True, help="folder for stages and checkpoint")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    Recipe(Schedule(), arguments.seed, arguments.out).run()
+    Recipe(Schedule(), arguments.seed, arguments.out, arguments.blocks).run()
 
 
 if __name__ == "__main__":
