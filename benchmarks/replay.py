@@ -36,7 +36,8 @@ class Recorded:
         return plan in self.plans
 
     def observations(self) -> Sequence[Observation]:
-        return self.trials
+        latest = {trial.plan: trial for trial in self.trials}
+        return sorted(latest.values(), key=lambda trial: trial.number)
 
     def add(self, observation: Observation) -> None:
         self.trials.append(observation)
@@ -110,7 +111,11 @@ class Climb:
             accuracies.append(accuracy)
             if proposal.probe:
                 break
-            if not proposal.plan.is_dense and not goes_on(peers, (accuracy, cost), MAXIMIZE, self._keep_fraction):
+            if (
+                proposal.resumes is None
+                and not proposal.plan.is_dense
+                and not goes_on(peers, (accuracy, cost), MAXIMIZE, self._keep_fraction)
+            ):
                 break
         full = len(accuracies) == len(self._peers)
         return Observation(

@@ -39,9 +39,7 @@ def measure_rungs(landscape: Landscape, processes: int, folder: Path) -> Truth:
     reports = _climbed([request_of(landscape, plan) for plan in wholes], processes, folder / f"{landscape.name}.jsonl")
     workload = session.workload(dense)
     ratios = np.array([costs(session.shape, plan, workload).flops_ratio for plan in wholes])
-    kinds = {
-        split: [sample.kind for sample in session.split(split).samples[: landscape.questions]] for split in SPLITS
-    }
+    kinds = {split: [sample.kind for sample in session.split(split).samples[: landscape.questions]] for split in SPLITS}
     origin = {**origin_of(session, landscape.questions), "seed": dense.seed}
     origin["fidelity"] = ", then ".join(
         f"{rung.tuning_steps} steps, {rung.questions} questions" for rung in landscape.rungs

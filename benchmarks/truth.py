@@ -36,7 +36,7 @@ class Truth:
 
     landscape: Landscape
     right: Mapping[str, np.ndarray]
-    """Per split the right answers of every plan by kind: (P, K) uint16. After the last rung, where there are several."""
+    """Per split the right answers of every plan by kind: (P, K) uint16; of several rungs after the last one."""
     questions: Mapping[str, np.ndarray]
     """Per split the number of questions of every kind: (K,)."""
     kinds: tuple[str, ...]
@@ -170,7 +170,8 @@ def main() -> None:
             truth = measure_rungs(landscape, arguments.processes, arguments.out)
         else:
             truth = measure(landscape)
-        print(f"{truth.save(arguments.out)}: {len(truth.plans)} plans, {len(truth.front())} on the front, {truth.volume():.4f}")
+        found = f"{len(truth.plans)} plans, {len(truth.front())} on the front, {truth.volume():.4f}"
+        print(f"{truth.save(arguments.out)}: {found}")
 
 
 if __name__ == "__main__":

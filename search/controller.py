@@ -8,6 +8,7 @@ import math
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 from search.goals import MAXIMIZE
 from search.history import History
@@ -84,9 +85,13 @@ class Controller:
 
     def _start(self, proposal: Proposal) -> Job:
         plan = proposal.plan
-        attributes = {"origin": proposal.origin, **({"probe": True} if proposal.probe else {})}
+        attributes: dict[str, Any] = {"origin": proposal.origin}
+        if proposal.probe:
+            attributes["probe"] = True
+        if proposal.resumes is not None:
+            attributes["resumes"] = proposal.resumes
         number = self._study.start(plan, attributes, self._problem.violations(plan))
-        self.history.add(number, plan, proposal.origin, proposal.probe)
+        self.history.add(number, plan, proposal)
         return self._job(number, attempt=1)
 
     def _adopt(self, number: int) -> Job | None:
@@ -110,8 +115,9 @@ class Controller:
 
     def _request(self, number: int) -> TrialRequest:
         record, settings = self.history.record(number), self._settings
+        rungs = settings.rungs[:1] if record.probe else settings.rungs
         return self._problem.request(number, record.plan).model_copy(
-            update={"rungs": settings.rungs[:1] if record.probe else settings.rungs}
+            update={"rungs": rungs, "first_rung": self.history.first_rung(number)}
         )
 
     # -- what came back -------------------------------------------------------------------------------------
@@ -134,9 +140,11 @@ class Controller:
         self._study.annotate(job.number, f"rung_{report.rung}", values)
         peers = self.history.points_at(report.rung, but=job.number)
         self.history.measured(job.number, report.rung, report.accuracy)
-        if report.rung + 1 >= len(job.request.rungs) or job.request.parsed_plan.is_dense:
+        record = self.history.record(job.number)
+        last = report.rung + 1 >= len(job.request.rungs)
+        if last or job.request.parsed_plan.is_dense or record.resumes is not None:
             return True
-        mine = (report.accuracy, self.history.record(job.number).flops_ratio)
+        mine = (report.accuracy, record.flops_ratio)
         return goes_on(peers, mine, MAXIMIZE, self._settings.keep_fraction)
 
     def done(self, job: Job, report: TrialReport) -> None:

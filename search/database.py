@@ -62,7 +62,7 @@ class Trial(Table):
     """One unit of the budget."""
 
     __tablename__ = "trial"
-    __table_args__ = (UniqueConstraint("run_id", "number"), UniqueConstraint("run_id", "digest"))
+    __table_args__ = (UniqueConstraint("run_id", "number"),)
     id: Mapped[int] = mapped_column(primary_key=True)
     run_id: Mapped[int] = mapped_column(ForeignKey("run.id"), index=True)
     number: Mapped[int]

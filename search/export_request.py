@@ -45,6 +45,7 @@ def _trial_request(results: Results, chosen: Selected, out: Path) -> TrialReques
     request |= {
         "plan": json.loads(chosen.plan.to_json()),
         "rungs": (Rung(split="test"),),
+        "first_rung": 0,
         "mapping_module": None,
         "number": chosen.record.trial.number if chosen.record else None,
     }

@@ -9,7 +9,7 @@ from search.goals import MAXIMIZE
 from search.problem import Problem
 from search.results import Results, TrialRecord
 from search.settings import Settings
-from search.strategies.strategy import Observation
+from search.strategies.strategy import Observation, Proposal
 from search.study import Row, SearchStudy
 from spaces.plan import Plan
 from workers.requests import TrialState
@@ -33,6 +33,8 @@ class Record:
     reason: str | None = None
     tested: bool = False
     mapping_module: str | None = None
+    resumes: int | None = None
+    """The stopped trial of the same plan that this one goes on with."""
 
 
 class History:
@@ -44,6 +46,8 @@ class History:
         self._results = results
         self._records: dict[int, Record] = {}
         self._plans: set[Plan] = set()
+        self._resumed: set[int] = set()
+        """Stopped trials that a later one goes on with: it stands for them from then on."""
         self._observations: dict[int, Observation] = {}
         """Built when asked for, dropped when their trial changes: a strategy reads all of them at every ask."""
         stored = {record.trial.number: record for record in results.records()}
@@ -58,9 +62,11 @@ class History:
             probe=row.attributes.get("probe", False),
             flops_ratio=self._problem.ratio(row.plan),
             state=row.state,
+            resumes=row.attributes.get("resumes"),
         )
+        record.accuracies = self._before(record)
         if stored:
-            record.accuracies = {rung.rung: rung.accuracy for rung in stored.on("search")}
+            record.accuracies |= {rung.rung: rung.accuracy for rung in stored.on("search")}
             record.attempt = stored.trial.attempt
             record.reason = stored.trial.reason
             record.tested = bool(stored.on("test"))
@@ -72,6 +78,12 @@ class History:
     def _insert(self, record: Record) -> None:
         self._records[record.number] = record
         self._plans.add(record.plan)
+        if record.resumes is not None:
+            self._resumed.add(record.resumes)
+
+    def _before(self, record: Record) -> dict[int, float]:
+        """What the trial that a record goes on with has measured."""
+        return {} if record.resumes is None else dict(self._records[record.resumes].accuracies)
 
     def __len__(self) -> int:
         return len(self._records)
@@ -79,9 +91,16 @@ class History:
     def __contains__(self, plan: Plan) -> bool:
         return plan in self._plans
 
-    def add(self, number: int, plan: Plan, origin: str, probe: bool) -> None:
+    def add(self, number: int, plan: Plan, proposal: Proposal) -> None:
         """A trial that starts."""
-        self._insert(Record(number, plan, origin, probe, self._problem.ratio(plan)))
+        record = Record(number, plan, proposal.origin, proposal.probe, self._problem.ratio(plan))
+        record.resumes = proposal.resumes
+        record.accuracies = self._before(record)
+        self._insert(record)
+
+    def first_rung(self, number: int) -> int:
+        """The rung a trial starts with: the first one that the trial it goes on with has not finished."""
+        return len(self._before(self._records[number]))
 
     def record(self, number: int) -> Record:
         """One trial by its number."""
@@ -118,7 +137,7 @@ class History:
         return [
             (record.accuracies[rung], record.flops_ratio)
             for record in self._records.values()
-            if rung in record.accuracies and record.number != but
+            if rung in record.accuracies and record.number != but and record.number not in self._resumed
         ]
 
     def observation(self, number: int) -> Observation:
@@ -139,8 +158,8 @@ class History:
         )
 
     def observations(self) -> list[Observation]:
-        """All trials as a strategy sees them, by number."""
-        return [self.observation(number) for number in sorted(self._records)]
+        """All trials as a strategy sees them, by number; of those of one plan the last."""
+        return [self.observation(number) for number in sorted(self._records) if number not in self._resumed]
 
     def front(self) -> list[Observation]:
         """The Pareto front of the complete trials that keep the limits, cheapest first."""

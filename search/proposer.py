@@ -50,6 +50,8 @@ class Proposer:
                 proposal = self._strategy.ask(observations, rng)
             else:
                 proposal = Proposal(self._task.space.sample(rng), "random (nothing new proposed)")
+            if proposal.resumes is not None:
+                return proposal
             if (kept := self._keep_limits(proposal, rng)) and kept.plan not in history:
                 return kept
         plan = next((plan for plan in self._small_space() if plan not in history), None)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from search.database import RungResult
 from search.results import TrialRecord
 
 LIKE_COST = 0.05
@@ -54,19 +55,28 @@ class RankFlips:
 
 def rank_flips(records: Sequence[TrialRecord]) -> list[RankFlips]:
     """Every rung against the next, the first against the last, and before tuning against after it on the tune split."""
-    num_rungs = max((len(record.on("search")) for record in records), default=0)
+    plans = _rungs_of_plans(records)
+    num_rungs = max((len(rungs) for rungs in plans), default=0)
     steps = list(zip(range(num_rungs - 1), range(1, num_rungs), strict=True))
     if num_rungs > 2:
         steps.append((0, num_rungs - 1))
     found = []
     for low, high in steps:
-        both = [record.on("search") for record in records if len(record.on("search")) > high]
-        pairs = [(rungs[low].accuracy, rungs[high].accuracy, rungs[high].flops_ratio) for rungs in both]
+        both = [(rungs[low], rungs[high]) for rungs in plans if len(rungs) > high]
+        pairs = [(cheap.accuracy, dear.accuracy, dear.flops_ratio) for cheap, dear in both]
         found.append(compare(f"rung {low}", f"rung {high}", pairs))
-    tuned = [rungs[-1] for record in records if (rungs := record.on("search")) and rungs[-1].metrics["tune_accuracy"]]
+    tuned = [rungs[-1] for rungs in plans if rungs and rungs[-1].metrics["tune_accuracy"]]
     pairs = [(*rung.metrics["tune_accuracy"], rung.flops_ratio) for rung in tuned]
     found.append(compare("untuned", "tuned", pairs))
     return [flips for flips in found if flips is not None]
+
+
+def _rungs_of_plans(records: Sequence[TrialRecord]) -> list[list[RungResult]]:
+    """Per plan what was measured at every rung, cheapest first; a trial may have gone on with another one's."""
+    plans: dict[str, dict[int, RungResult]] = {}
+    for record in records:
+        plans.setdefault(record.trial.digest, {}).update({rung.rung: rung for rung in record.on("search")})
+    return [[rungs[number] for number in sorted(rungs)] for rungs in plans.values()]
 
 
 def compare(before: str, after: str, measured: Sequence[tuple[float, float, float]]) -> RankFlips | None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Engine, delete, select, update
+from sqlalchemy import Engine, delete, inspect, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -53,6 +53,7 @@ class Results:
     def create(cls, url: str, name: str, settings: dict[str, Any], origin: dict[str, Any]) -> "Results":
         """Opens the run called `name`, made with these settings where there is none yet."""
         engine = _connect(url)
+        _refuse_older_tables(engine, url)
         Table.metadata.create_all(engine)
         with transaction(engine) as session:
             run = session.scalar(select(Run).where(Run.name == name))
@@ -174,6 +175,16 @@ def _rung_columns(report: RungReport) -> dict[str, Any]:
         "scores": list(report.scores),
         "metrics": report.model_dump(mode="json", include=kept),
     }
+
+
+def _refuse_older_tables(engine: Engine, url: str) -> None:
+    """Raises StorageError for tables that allow a plan one trial only, so that none could go on with another."""
+    tables = inspect(engine)
+    if tables.has_table("trial") and any("digest" in c["column_names"] for c in tables.get_unique_constraints("trial")):
+        raise StorageError(
+            f"{url!r} was made by an earlier version, whose searches can't be taken up: start a new one (--out), "
+            "with this one as --warm-start"
+        )
 
 
 def _connect(url: str) -> Engine:

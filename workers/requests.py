@@ -142,6 +142,9 @@ class TrialRequest(Value):
     """Token counts the FLOPs are stated for; None takes the means of the search split."""
     tuning: TuningRecipe = TuningRecipe()
     rungs: tuple[Rung, ...] = Field((Rung(),), min_length=1)
+    first_rung: int = Field(0, ge=0)
+    """Rungs before this one were measured by an earlier trial of the plan: they are tuned through, not evaluated, so
+    that the rungs that follow score what they would have without the interruption."""
     seed: int = 0
     threads: int | None = Field(None, ge=1)
     """CPU threads of the worker; part of the request because sums in floating point depend on it."""
@@ -171,6 +174,17 @@ class TrialRequest(Value):
         if self.mapping_module and any(rung.tuning_steps for rung in self.rungs):
             raise ValueError("mapping_module is evaluated as it was stored: leave it out, or ask for 0 tuning steps")
         return self
+
+    @model_validator(mode="after")
+    def _has_a_first_rung(self) -> "TrialRequest":
+        if self.first_rung >= len(self.rungs):
+            raise ValueError(f"first_rung must be one of the {len(self.rungs)} rungs, got {self.first_rung}")
+        return self
+
+    @property
+    def num_reports(self) -> int:
+        """Rungs that are evaluated."""
+        return len(self.rungs) - self.first_rung
 
     @property
     def parsed_plan(self) -> Plan:

@@ -31,7 +31,7 @@ def climb(session: Session, request: TrialRequest, seconds_to_load: float = 0.0)
         with watchdog:
             trial = RunningTrial(session, request)
         with apply_plan(session.loaded.model, request.parsed_plan, session.pruning_inputs):
-            for number, rung in enumerate(request.rungs):
+            for number, rung in list(enumerate(request.rungs))[request.first_rung :]:
                 with watchdog:
                     report = trial.run(number, rung, {"load": seconds_to_load})
                 yield report

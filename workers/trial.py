@@ -81,7 +81,7 @@ class TrialRun:
     @property
     def ended(self) -> bool:
         """Whether there is no next rung: all are done, or one failed."""
-        return self._failure is not None or len(self._reports) == len(self.request.rungs)
+        return self._failure is not None or len(self._reports) == self.request.num_reports
 
     def next(self) -> RungReport | None:
         """Runs the next rung; None where it failed or the trial has ended."""
@@ -104,7 +104,7 @@ class TrialRun:
 
     def report(self) -> TrialReport:
         """The trial so far: PRUNED as long as rungs are left."""
-        plan, done = self.request.parsed_plan, len(self._reports)
+        plan, done = self.request.parsed_plan, self.request.first_rung + len(self._reports)
         state, reason = TrialState.COMPLETE, None
         if self._failure is not None:
             state, reason = TrialState.FAILED, self._failure

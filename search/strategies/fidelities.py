@@ -18,6 +18,8 @@ from search.strategies.surrogate import Surrogate
 
 HELD = 0.05
 """How firmly the slope of a line is held to 1, as a sum of squared accuracies."""
+LEAST_DOUBT = 1e-6
+"""Standard deviation of an accuracy that was measured."""
 FARTHEST = 6.0
 """Standard deviations: a bar farther up counts as this far."""
 
@@ -105,12 +107,19 @@ class Fidelities:
                 chance = chance * passed
         return Outlook(chance, mean, deviation)
 
-    def finish(self, bits: Floats, accuracies: Sequence[float]) -> float:
-        """The accuracy to expect at the last rung of one plan, (1, F), that has these up to now."""
-        value = np.array(accuracies[-1:] or [0.0])
-        for level in self.levels[len(accuracies) :]:
-            value = level.trend.mean(bits, value) + level.surrogate.predict(bits)[0]
-        return float(value[0])
+    def onward(self, bits: Floats, accuracies: Floats) -> Outlook:
+        """What is expected of (M, F) plans that are run to the last rung, whatever they score on the way.
+
+        Args:
+            accuracies: (M, rungs) that they have up to now, NaN at rungs that they have not finished.
+        """
+        mean, deviation = np.zeros(len(bits)), np.zeros(len(bits))
+        for rung, level in enumerate(self.levels):
+            more, doubt = level.surrogate.predict(bits)
+            known = np.isfinite(accuracies[:, rung])
+            mean = np.where(known, accuracies[:, rung], level.trend.mean(bits, mean) + more)
+            deviation = np.where(known, LEAST_DOUBT, np.hypot(level.trend.slope * deviation, doubt))
+        return Outlook(np.ones(len(bits)), mean, deviation)
 
 
 def cut_off(mean: Floats, deviation: Floats, bar: Floats) -> tuple[Floats, Floats, Floats]:

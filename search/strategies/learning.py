@@ -11,7 +11,7 @@ from search.promotion import bar
 from search.strategies.coding import Codes, Coding
 from search.strategies.fidelities import Fidelities, Level, Line, Trend
 from search.strategies.improvement import Staircase, expected_improvement
-from search.strategies.measured import Measured, Reader
+from search.strategies.measured import Measured, Reader, at_rungs
 from search.strategies.prior import Floats, prior_of
 from search.strategies.strategy import Observation, Task
 from search.strategies.surrogate import Kernel, Surrogate, fit
@@ -25,6 +25,8 @@ REFIT = 1.25
 """A kernel is fitted anew when there are this many times as many trials."""
 ENOUGH_FULL = 4
 """Full trials from which on only they make the front; before, every trial does."""
+MOST_STOPPED = 100
+"""Stopped trials that are looked at again at most."""
 ARCHIVE = 40
 """Plans to descend from: the front, and while it is small the fronts behind it."""
 
@@ -40,11 +42,18 @@ class Learned:
     bars: Sequence[Staircase]
     """What it has to pass at every rung but the last."""
     fidelities: Fidelities
+    stopped: Measured
+    """Trials that were stopped below the last rung and keep the limits, nearest to the front first."""
 
     def gains(self, bits: Floats, costs: Floats) -> Floats:
         """(M,) hypervolume that (M, F) plans can be expected to add, the risk of being stopped included."""
         outlook = self.fidelities.outlook(bits, [stairs.at(costs) for stairs in self.bars])
         return outlook.chance * expected_improvement(self.front, costs, outlook.mean, outlook.deviation)
+
+    def gains_onward(self, stopped: Measured) -> Floats:
+        """(N,) hypervolume that N trials can be expected to add if they go on to the last rung."""
+        outlook = self.fidelities.onward(stopped.bits, stopped.accuracies)
+        return expected_improvement(self.front, stopped.costs, outlook.mean, outlook.deviation)
 
 
 class Learner:
@@ -67,11 +76,19 @@ class Learner:
         fidelities = Fidelities([self._level(measured, order, rung, unseen) for rung in range(measured.num_rungs)])
         front = _front(measured)
         if running:
-            expected = [fidelities.finish(row[None], t.accuracies) for row, t in zip(bits, running, strict=True)]
+            so_far = at_rungs(running, len(fidelities.levels))
+            expected = fidelities.onward(bits, so_far).mean
             front = np.concatenate([front, np.stack([expected, [t.flops_ratio for t in running]], axis=1)])
         climbed = [measured.points(rung) for rung in range(measured.num_rungs - 1)]
         bars = [Staircase(bar(points, self._task.keep_fraction)) for points in climbed]
-        return Learned(measured.codes[order[:ARCHIVE]], Staircase(front, self._task.focus), bars, fidelities)
+        stopped = order[measured.stopped[order] & measured.feasible[order]][:MOST_STOPPED]
+        return Learned(
+            archive=measured.codes[order[:ARCHIVE]],
+            front=Staircase(front, self._task.focus),
+            bars=bars,
+            fidelities=fidelities,
+            stopped=measured.take(stopped),
+        )
 
     def _level(self, measured: Measured, order: np.ndarray, rung: int, unseen: Floats) -> Level:
         """What is known of a rung. Trials that run, with their (U, F) bits `unseen`, count at the first one as if they

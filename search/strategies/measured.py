@@ -1,7 +1,7 @@
 """Trials as arrays: what they do, what they cost, and what they scored at every rung."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -30,9 +30,17 @@ class Measured:
     """(N,) bool, whether the plan keeps the limits."""
     full: np.ndarray
     """(N,) bool, whether the trial may enter the front."""
+    stopped: np.ndarray
+    """(N,) bool, whether the trial was ended below the last rung."""
+    numbers: np.ndarray
+    """(N,) of the trials."""
 
     def __len__(self) -> int:
         return len(self.costs)
+
+    def take(self, rows: np.ndarray) -> "Measured":
+        """Some of the trials, in this order."""
+        return Measured(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
 
     @property
     def num_rungs(self) -> int:
@@ -87,13 +95,20 @@ class Reader:
         trials = [trial for trial in history if trial.accuracies]
         codes = self.codes(trials)
         num_rungs = max((len(trial.accuracies) for trial in trials), default=1)
-        missing = (np.nan,) * num_rungs
         return Measured(
             codes=codes,
             bits=self._coding.bits(codes),
             costs=np.array([trial.flops_ratio for trial in trials]),
-            accuracies=np.array([(*t.accuracies, *missing)[:num_rungs] for t in trials]).reshape(-1, num_rungs),
+            accuracies=at_rungs(trials, num_rungs),
             num_changed=np.array([self._rows[trial.number][2] for trial in trials], dtype=int),
             feasible=np.array([self._rows[trial.number][1] for trial in trials], dtype=bool),
             full=np.array([trial.full for trial in trials], dtype=bool),
+            stopped=np.array([trial.state == "pruned" for trial in trials], dtype=bool),
+            numbers=np.array([trial.number for trial in trials], dtype=int),
         )
+
+
+def at_rungs(trials: Sequence[Observation], num_rungs: int) -> Floats:
+    """(N, R) accuracies, NaN at rungs a trial has not finished."""
+    missing = (np.nan,) * num_rungs
+    return np.array([(*trial.accuracies, *missing)[:num_rungs] for trial in trials]).reshape(-1, num_rungs)

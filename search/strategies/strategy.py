@@ -89,6 +89,9 @@ class Proposal:
     """Who proposes it, read in logs and the dashboard: `scan b@3`, `mutation of 17`."""
     probe: bool = False
     """A probe stops after the cheapest rung: it is asked for what it teaches, not for the front."""
+    resumes: int | None = None
+    """Number of an ended trial of the same plan that was stopped below the last rung: this one goes on from there, to
+    the last rung."""
 
 
 class Strategy(Protocol):

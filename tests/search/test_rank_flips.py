@@ -55,10 +55,12 @@ def test_nothing_is_said_of_few_trials() -> None:
 
 def record(*accuracies: float, tune: tuple[float, float] | None = None) -> Any:
     rungs = [
-        SimpleNamespace(accuracy=accuracy, flops_ratio=0.5, metrics={"tune_accuracy": tune if place else None})
+        SimpleNamespace(
+            rung=place, accuracy=accuracy, flops_ratio=0.5, metrics={"tune_accuracy": tune if place else None}
+        )
         for place, accuracy in enumerate(accuracies)
     ]
-    return SimpleNamespace(on=lambda split: rungs)
+    return SimpleNamespace(on=lambda split: rungs, trial=SimpleNamespace(digest=object()))
 
 
 def test_trials_count_at_the_rungs_they_finished() -> None:

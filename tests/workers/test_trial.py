@@ -72,6 +72,22 @@ class TestRungs:
         untouched(worker)
         assert TrialReport.model_validate_json(report.model_dump_json()) == report
 
+    @pytest.mark.parametrize("first", [1, 2])
+    def test_a_trial_that_goes_on_later_scores_what_it_would_have(self, worker, make, first):
+        whole = run_trial(worker, make(), always)
+        run_trial(worker, make("bb.f"), always)
+        later = run_trial(worker, make(first_rung=first), always)
+        assert numbers(later) == numbers(whole)[first:]
+        assert [rung.rung for rung in later.rungs] == list(range(first, 3))
+        assert later.state is TrialState.COMPLETE
+        stopped = run_trial(worker, make(first_rung=1), lambda rung: False)
+        assert (stopped.state, stopped.reason) == (TrialState.PRUNED, "stopped after 2 of 3 rungs")
+        untouched(worker)
+
+    def test_a_first_rung_must_be_there(self, make):
+        with pytest.raises(ValueError, match="first_rung must be one of the 3 rungs, got 3"):
+            make(first_rung=3)
+
     def test_the_same_request_gives_the_same_numbers(self, worker, make):
         once = run_trial(worker, make(), always)
         run_trial(worker, make("bb.f", seed=5), always)

@@ -60,6 +60,26 @@ def test_an_outlook_is_the_mean_of_simulated_climbs() -> None:
         assert got.deviation[plan] == pytest.approx(high[climbed, plan].std(), abs=0.005)
 
 
+def test_what_a_trial_that_goes_on_will_score_starts_from_what_it_scored() -> None:
+    kernel = Kernel(linear=0.0, product=0.02, noise=1e-4, weights=np.full(6, 0.4))
+    first = Surrogate(kernel, BITS[:20], 0.1 * RNG.standard_normal(20))
+    later = [Surrogate(kernel, BITS[:10], 0.05 * RNG.standard_normal(10)) for _ in range(2)]
+    lines = Line(0.1, 0.8, 6), Line(0.02, 1.1, 6)
+    levels = [Level(Prior(0.8, np.full(6, 0.1), 1.0), first), *map(Level, lines, later)]
+    at = BITS[30:33]
+    so_far = np.array([[0.5, np.nan, np.nan], [0.5, 0.6, np.nan], [0.5, 0.6, 0.7]])
+    got = Fidelities(levels).onward(at, so_far)
+    (more, doubt), (rest, last) = (surrogate.predict(at) for surrogate in later)
+    second = 0.1 + 0.8 * 0.5 + more[0] + doubt[0] * RNG.standard_normal(200_000)
+    third = 0.02 + 1.1 * second + rest[0] + last[0] * RNG.standard_normal(200_000)
+    assert got.mean[0] == pytest.approx(third.mean(), abs=0.002)
+    assert got.deviation[0] == pytest.approx(third.std(), abs=0.002)
+    assert got.mean[1] == pytest.approx(0.02 + 1.1 * 0.6 + rest[1])
+    assert got.deviation[1] == pytest.approx(last[1], abs=1e-6)
+    assert (got.mean[2], got.chance.tolist()) == (0.7, [1, 1, 1])
+    assert 0 < got.deviation[2] < 1e-5
+
+
 def test_a_line_is_the_mean_gain_for_few_trials_and_least_squares_for_many() -> None:
     one = Line.through(np.array([0.5]), np.array([0.6]), 3)
     assert (one.slope, one.mean(np.zeros((1, 3)), np.array([0.5]))[0]) == (1.0, pytest.approx(0.6))
@@ -100,7 +120,8 @@ def test_what_tuning_mends_is_learned_from_the_few_trials_that_were_tuned() -> N
     assert np.sqrt(np.mean((got - truth) ** 2)) < 0.5 * spread
     assert spearmanr(got, truth).statistic > 0.95
     stopped = [trial for trial in trials if len(trial.accuracies) == 1][:30]
-    finished = [known.fidelities.finish(coding.bits(coding.encode([t.plan])), t.accuracies) for t in stopped]
+    so_far = np.array([(*trial.accuracies, np.nan) for trial in stopped])
+    finished = known.fidelities.onward(coding.bits(coding.encode([t.plan for t in stopped])), so_far).mean
     exact = [t.accuracies[0] + mends_ffn(t.plan) for t in stopped]
     assert np.sqrt(np.mean(np.subtract(finished, exact) ** 2)) < 0.4 * spread
 

@@ -60,13 +60,21 @@ def test_a_fit_finds_the_bits_that_matter() -> None:
 
 def test_expected_improvement_is_the_mean_growth_of_the_hypervolume() -> None:
     front = np.array([[0.9, 1.0], [0.7, 0.6], [0.65, 0.7], [0.2, 0.3]])
-    costs, means, deviations = np.array([0.5, 0.65, 0.9]), np.array([0.5, 0.75, 0.1]), np.array([0.2, 0.1, 0.3])
+    costs, means, deviations = np.array([0.5, 0.65, 0.9, 0.4]), np.array([0.5, 0.75, 0.1, 0.95]), np.full(4, 0.2)
     got = expected_improvement(Staircase(front), costs, means, deviations)
     before = hypervolume(front, REFERENCE, MAXIMIZE)
-    for place in range(3):
+    for place in range(4):
         draws = means[place] + deviations[place] * np.random.default_rng(place).standard_normal(20_000)
+        draws = np.minimum(draws, 1.0)  # no plan is more accurate than always right
         grown = [hypervolume([*front, (draw, costs[place])], REFERENCE, MAXIMIZE) for draw in draws]
         assert got[place] == pytest.approx(np.mean(grown) - before, abs=1.5e-3)
+
+
+def test_where_a_cheaper_plan_is_always_right_nothing_is_expected_of_a_dearer_one() -> None:
+    front = Staircase(np.array([[1.0, 0.6]]))
+    dearer, cheaper = expected_improvement(front, np.array([0.7, 0.5]), np.full(2, 0.99), np.full(2, 0.05))
+    assert dearer == pytest.approx(0.0, abs=1e-12)
+    assert cheaper > 0.01
 
 
 @pytest.mark.parametrize("focus", [Focus(min_accuracy=0.4), Focus(min_flops=0.4, max_flops=0.68), Focus(0.3, 0.5, 0.9)])
@@ -81,7 +89,7 @@ def test_in_a_focus_only_growth_within_it_is_expected(focus: Focus) -> None:
 
     known = [tuple(point) for point in front.tolist()]
     for place in range(3):
-        draws = means[place] + deviations[place] * np.random.default_rng(place).standard_normal(20_000)
+        draws = np.minimum(1, means[place] + deviations[place] * np.random.default_rng(place).standard_normal(20_000))
         grown = [volume([*known, (draw, costs[place])]) for draw in draws]
         assert got[place] == pytest.approx(np.mean(grown) - volume(known), abs=1.5e-3)
 
