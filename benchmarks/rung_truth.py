@@ -16,13 +16,8 @@ from benchmarks.landscapes import Landscape
 from benchmarks.truth import SPLITS, Truth, origin_of
 from objectives.flops import costs
 from spaces.plan import Plan
-from workers.requests import ModelSource, Rung, RungReport, TrialRequest, TuningRecipe
+from workers.requests import ModelSource, RungReport, TrialRequest
 from workers.trial import Worker
-
-BACKWARD = 3
-"""A tuning step costs this many forward passes: a backward pass is about two."""
-TUNE_QUESTIONS = 256
-"""Questions of the tune split, which are answered before tuning and after every tuned rung."""
 
 _worker = Worker()
 """Of this process; loads its model with the first trial."""
@@ -39,9 +34,7 @@ def measure_rungs(landscape: Landscape, processes: int, folder: Path) -> Truth:
     reports = _climbed([request_of(landscape, plan) for plan in wholes], processes, folder / f"{landscape.name}.jsonl")
     workload = session.workload(dense)
     ratios = np.array([costs(session.shape, plan, workload).flops_ratio for plan in wholes])
-    kinds = {
-        split: [sample.kind for sample in session.split(split).samples[: landscape.questions]] for split in SPLITS
-    }
+    kinds = {split: [sample.kind for sample in session.split(split).samples[: landscape.questions]] for split in SPLITS}
     origin = {**origin_of(session, landscape.questions), "seed": dense.seed}
     origin["fidelity"] = ", then ".join(
         f"{rung.tuning_steps} steps, {rung.questions} questions" for rung in landscape.rungs
@@ -112,18 +105,3 @@ def table_of(
         origin=origin,
         climbed=np.array([[report.accuracy for report in own[:-1]] for own in reports]),
     )
-
-
-def work(rungs: Sequence[Rung]) -> np.ndarray:
-    """(R,) what each rung costs, in questions answered by the same plan; tuning as the passes it takes."""
-    recipe = TuningRecipe()
-    done, costs_of = 0, []
-    for rung in rungs:
-        if rung.questions is None:
-            raise ValueError(f"the rungs of a table must have a number of questions, got {rung}")
-        steps = rung.tuning_steps - done
-        tuned = BACKWARD * steps * recipe.images_per_step * recipe.questions_per_image
-        checks = TUNE_QUESTIONS * ((steps > 0) + (steps > 0 and done == 0))
-        costs_of.append(rung.questions + tuned + checks)
-        done = rung.tuning_steps
-    return np.array(costs_of, dtype=float)

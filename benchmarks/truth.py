@@ -17,10 +17,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks.landscapes import LANDSCAPES, Landscape
+from benchmarks.table import Table
 from objectives.flops import costs
-from objectives.hypervolume import hypervolume
-from objectives.pareto import non_dominated
-from search.goals import MAXIMIZE, REFERENCE
 from spaces.plan import Op, Plan
 
 if TYPE_CHECKING:
@@ -31,17 +29,14 @@ SPLITS = ("search", "test")
 
 
 @dataclass(frozen=True)
-class Truth:
+class Truth(Table):
     """What every plan of a landscape reaches. P plans in the order of `Space.enumerate`, K kinds of questions."""
 
     landscape: Landscape
     right: Mapping[str, np.ndarray]
-    """Per split the right answers of every plan by kind: (P, K) uint16. After the last rung, where there are several."""
     questions: Mapping[str, np.ndarray]
-    """Per split the number of questions of every kind: (K,)."""
     kinds: tuple[str, ...]
     flops_ratio: np.ndarray
-    """(P,)."""
     origin: Mapping[str, Any]
     climbed: np.ndarray | None = None
     """(P, R) accuracy at every rung on the search split, where there are several."""
@@ -91,27 +86,19 @@ class Truth:
         """Row of every plan."""
         return {plan: row for row, plan in enumerate(self.plans)}
 
-    def accuracy(self, split: str) -> np.ndarray:
-        """(P,) share of right answers."""
-        return self.right[split].sum(1) / self.questions[split].sum()
-
     @property
     def rungs(self) -> np.ndarray:
         """(P, R) accuracy at every rung on the search split."""
         return self.accuracy("search")[:, None] if self.climbed is None else self.climbed
 
-    def points(self, split: str) -> np.ndarray:
-        """(P, 2) accuracy and FLOPs ratio."""
-        return np.stack([self.accuracy(split), self.flops_ratio], axis=1)
+    def row(self, plan: Plan) -> int:
+        return self.index[plan]
 
-    def front(self, split: str = "search") -> np.ndarray:
-        """Rows of the exact Pareto front, cheapest first."""
-        rows = np.flatnonzero(non_dominated(self.points(split), MAXIMIZE))
-        return rows[np.argsort(self.flops_ratio[rows], kind="stable")]
+    def cost(self, plan: Plan) -> float:
+        return float(self.flops_ratio[self.index[plan]])
 
-    def volume(self, split: str = "search") -> float:
-        """Hypervolume of the exact front."""
-        return hypervolume(self.points(split), REFERENCE, MAXIMIZE)
+    def climb(self, row: int) -> tuple[float, ...]:
+        return super().climb(row) if self.climbed is None else tuple(map(float, self.climbed[row]))
 
 
 def measure(landscape: Landscape) -> Truth:
@@ -158,7 +145,8 @@ def origin_of(session: "Session", questions: int) -> dict[str, Any]:
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("landscape", nargs="*", choices=list(LANDSCAPES), default=list(LANDSCAPES))
+    known = [name for name, landscape in LANDSCAPES.items() if not landscape.grows]
+    parser.add_argument("landscape", nargs="*", choices=known, default=known)
     parser.add_argument("--processes", type=int, default=2, help="workers that tune at the same time")
     parser.add_argument("--out", type=Path, default=DATA, help="folder of the tables")
     arguments = parser.parse_args()
@@ -170,7 +158,8 @@ def main() -> None:
             truth = measure_rungs(landscape, arguments.processes, arguments.out)
         else:
             truth = measure(landscape)
-        print(f"{truth.save(arguments.out)}: {len(truth.plans)} plans, {len(truth.front())} on the front, {truth.volume():.4f}")
+        found = f"{len(truth.plans)} plans, {len(truth.front())} on the front, {truth.volume():.4f}"
+        print(f"{truth.save(arguments.out)}: {found}")
 
 
 if __name__ == "__main__":
