@@ -1,21 +1,23 @@
-"""Scores every plan of a small space on one set of questions, sharing what plans have in common.
+"""Scores plans on one set of questions, sharing what they have in common.
 
-Plans that agree in their first blocks share the hidden states there, so the plans are walked depth first as a tree:
-a node is the state after some blocks, an edge is the op of the next one. Attention and FFN of a node are computed
-once for all ops that need them. An answer counts when each of its tokens is the likeliest given the right ones
-before: the same as decoding greedily and comparing.
+Plans that agree in their first blocks share the hidden states there, so all plans of a small space are walked depth
+first as a tree: a node is the state after some blocks, an edge is the op of the next one. Attention and FFN of a node
+are computed once for all ops that need them. Plans that come one by one find the states of those before. An answer
+counts when each of its tokens is the likeliest given the right ones before: the same as decoding greedily and
+comparing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from spaces.plan import Op
+from spaces.plan import Op, Plan
 from workers.anatomy import Anatomy, Parts, anatomy_of
 from workers.loading import LoadedModel
 from workers.packed import PackedSplit
@@ -23,8 +25,19 @@ from workers.packed_forward import embed
 from workers.packing import PackedBatch, pack
 
 PER_IMAGE = 16
+MOST_STATES = 1000
+"""Hidden states kept for plans to come: a megabyte each for 256 questions of the embedded model."""
 Choices = Sequence[tuple[Op, ...]]
 """The ops to try at every block of the model; `(Op.KEEP,)` at blocks that all plans keep."""
+
+
+class Grades(NamedTuple):
+    """How one plan answers its questions: (questions,) each."""
+
+    right: np.ndarray
+    """bool."""
+    told: np.ndarray
+    """float32, log-probability of the right answer, end of sequence included."""
 
 
 @torch.inference_mode()
@@ -34,11 +47,52 @@ def score_all(
     questions: int,
     choices: Choices,
     tick: Callable[[int], None] = lambda _: None,
-) -> np.ndarray:
-    """Which questions every plan answers right: (plans, questions) bool, plans in the order of `itertools.product`.
+) -> Grades:
+    """How every plan answers, plans in the order of `itertools.product`: (plans, questions) each.
 
     `tick` is called with the number of plans done, now and then.
     """
+    tree, hidden = _rooted(loaded, prepared, questions)
+    rows = []
+    for number, grades in enumerate(tree.walk(hidden, choices), start=1):
+        rows.append(grades)
+        if number % 256 == 0:
+            tick(number)
+    return Grades(*map(np.stack, zip(*rows, strict=True)))
+
+
+class Grader:
+    """Scores plans that come one by one."""
+
+    def __init__(self, loaded: LoadedModel, prepared: PackedSplit, questions: int) -> None:
+        self._tree, root = _rooted(loaded, prepared, questions)
+        self._states: dict[tuple[Op, ...], Tensor] = {(): root}
+        """By the ops of the first blocks, the one used last at the end."""
+
+    @torch.inference_mode()
+    def grade(self, plan: Plan) -> Grades:
+        """How a plan answers."""
+        blocks, ops = self._tree.anatomy.parts, plan.ops
+        depth = max(depth for depth in range(len(blocks)) if ops[:depth] in self._states)
+        hidden = self._keep(ops[:depth], self._states[ops[:depth]])
+        for block in range(depth, len(blocks)):
+            last = block + 1 == len(blocks)
+            (hidden,) = self._tree.after(blocks[block], hidden, ops[block : block + 1], last)
+            if not last:
+                self._keep(ops[: block + 1], hidden)
+        return self._tree.grade(hidden)
+
+    def _keep(self, ops: tuple[Op, ...], hidden: Tensor) -> Tensor:
+        """Remembers a state; where there are too many, the one unused for longest goes, but never the root."""
+        self._states.pop(ops, None)
+        self._states[ops] = hidden
+        if len(self._states) > MOST_STATES:
+            self._states.pop(next(key for key in self._states if key))
+        return hidden
+
+
+def _rooted(loaded: LoadedModel, prepared: PackedSplit, questions: int) -> tuple[_Tree, Tensor]:
+    """The tree of the first questions, and the hidden states that all plans start from."""
     items = prepared.items[:questions]
     (batch,) = pack(
         items,
@@ -48,14 +102,9 @@ def score_all(
         pad_token=loaded.pad_token,
         batch_size=len(items),
     )
-    tree = _Tree.of(loaded, batch.to(loaded.device), len(items))
-    hidden = embed(loaded, batch.input_ids, prepared.features[batch.images])
-    rows = []
-    for number, right in enumerate(tree.walk(hidden, choices), start=1):
-        rows.append(right)
-        if number % 256 == 0:
-            tick(number)
-    return np.stack(rows)
+    with torch.inference_mode():
+        tree = _Tree.of(loaded, batch.to(loaded.device), len(items))
+        return tree, embed(loaded, batch.input_ids, prepared.features[batch.images])
 
 
 @dataclass(frozen=True)
@@ -88,16 +137,16 @@ class _Tree:
             num_questions=num_questions,
         )
 
-    def walk(self, hidden: Tensor, choices: Choices, depth: int = 0) -> Iterator[np.ndarray]:
-        """(questions,) bool for every plan below a node."""
+    def walk(self, hidden: Tensor, choices: Choices, depth: int = 0) -> Iterator[Grades]:
+        """How every plan below a node answers."""
         if depth == len(self.anatomy.parts):
-            yield self._grade(hidden)
+            yield self.grade(hidden)
             return
         last = depth + 1 == len(self.anatomy.parts)
-        for state in self._after(self.anatomy.parts[depth], hidden, choices[depth], last):
+        for state in self.after(self.anatomy.parts[depth], hidden, choices[depth], last):
             yield from self.walk(state, choices, depth + 1)
 
-    def _after(self, parts: Parts, hidden: Tensor, ops: tuple[Op, ...], last: bool) -> Iterator[Tensor]:
+    def after(self, parts: Parts, hidden: Tensor, ops: tuple[Op, ...], last: bool) -> Iterator[Tensor]:
         """The hidden states after each op; after the last block only those that predict a token of an answer."""
         (ffn,), ffn_norm = parts.ffn, parts.ffn_norm
         attended = fed = None
@@ -122,9 +171,11 @@ class _Tree:
             else:
                 yield hidden
 
-    def _grade(self, hidden: Tensor) -> np.ndarray:
-        """(questions,) bool: whether every token of the answer is the likeliest; `hidden` is (labeled, width)."""
-        hit = self.loaded.head(self.anatomy.decoder.norm(hidden)).argmax(-1) == self.labels[self.labels >= 0]
+    def grade(self, hidden: Tensor) -> Grades:
+        """Right is an answer whose every token is the likeliest; `hidden` is (labeled, width)."""
+        logits, wanted = self.loaded.head(self.anatomy.decoder.norm(hidden)), self.labels[self.labels >= 0]
         right = np.ones(self.num_questions, dtype=bool)
-        right[self.owner[~hit].numpy(force=True)] = False
-        return right
+        right[self.owner[logits.argmax(-1) != wanted].numpy(force=True)] = False
+        of_tokens = logits.float().log_softmax(-1).gather(-1, wanted[:, None])[:, 0]
+        told = torch.zeros(self.num_questions, device=logits.device).index_add(0, self.owner, of_tokens)
+        return Grades(right, told.numpy(force=True))

@@ -1,4 +1,7 @@
-"""The landscapes that strategies are compared on: spaces of the embedded model small enough to measure every plan."""
+"""The landscapes that strategies are compared on: spaces of the embedded model, small enough to measure every plan.
+
+All but `layers12`, whose table holds the plans that were asked for.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +13,7 @@ from workers.requests import Rung
 
 @dataclass(frozen=True)
 class Landscape:
-    """A space small enough to enumerate: some ops at some blocks, the other blocks kept."""
+    """Some ops at some blocks, the other blocks kept."""
 
     name: str
     space: str
@@ -26,6 +29,8 @@ class Landscape:
     """Name or folder of the model."""
     rungs: tuple[Rung, ...] = (Rung(),)
     """What a trial climbs; one rung without tuning stands for the table itself."""
+    grows: bool = False
+    """Whether the space is too large to enumerate: its table (`benchmarks.grown`) grows with what is asked for."""
 
     @property
     def searched(self) -> Space:
@@ -53,6 +58,7 @@ LANDSCAPES = {
         Landscape("blocks12", "blocks", (Op.SKIP_BLOCK,), tuple(range(12)), 512),
         Landscape("blocks14", "blocks", (Op.SKIP_BLOCK,), tuple(range(14)), 512, model=str(MODEL14)),
         Landscape("layers6", "layers", NON_KEEP, tuple(range(6, 12)), 256),
+        Landscape("layers12", "layers", NON_KEEP, tuple(range(12)), 256, grows=True),
         Landscape(
             "rungs4",
             "layers",

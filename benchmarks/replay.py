@@ -6,8 +6,7 @@ from time import perf_counter
 
 import numpy as np
 
-from benchmarks.rung_truth import work
-from benchmarks.truth import Truth
+from benchmarks.table import Table
 from objectives.hypervolume import hypervolume
 from objectives.pareto import non_dominated
 from search.goals import MAXIMIZE, REFERENCE
@@ -36,6 +35,9 @@ class Recorded:
         return plan in self.plans
 
     def observations(self) -> Sequence[Observation]:
+        """By number; of trials of the same plan the last alone, which has the rungs of those before."""
+        if len(self.plans) == len(self.trials):
+            return self.trials
         latest = {trial.plan: trial for trial in self.trials}
         return sorted(latest.values(), key=lambda trial: trial.number)
 
@@ -57,6 +59,8 @@ class Run:
     """How many rungs each trial finished."""
     full: tuple[bool, ...]
     """Whether it finished the last one: only then its plan counts."""
+    went_on_from: tuple[int, ...]
+    """How many of its rungs another trial had finished, which it took up; 0 for a trial of its own."""
     origins: tuple[str, ...]
     seconds: tuple[float, ...]
     """What the strategy took for every proposal."""
@@ -66,56 +70,58 @@ class Run:
         return [row for row, full in zip(self.rows[:trials], self.full[:trials], strict=True) if full]
 
 
-def replay(truth: Truth, strategy: str, budget: int, seed: int, keep_fraction: float = KEEP) -> Run:
+def replay(table: Table, strategy: str, budget: int, seed: int, keep_fraction: float = KEEP) -> Run:
     """One search of `budget` trials. On a table of one rung a probe counts like any other plan."""
-    ratio = truth.flops_ratio
     task = Task(
-        space=truth.landscape.searched,
+        space=table.landscape.searched,
         budget=budget,
-        flops_ratio=lambda plan: float(ratio[truth.index[plan]]),
+        flops_ratio=table.cost,
         seed=seed,
         keep_fraction=keep_fraction,
     )
     proposer, history = Proposer(load_strategy(strategy, task), task), Recorded()
-    climb = Climb(truth, keep_fraction)
-    rows, origins, seconds = [], [], []
+    climb = Climb(table, keep_fraction)
+    rows, went_on_from, origins, seconds = [], [], [], []
     for number in range(budget):
         start = perf_counter()
         proposal = proposer.next(history)
         seconds.append(perf_counter() - start)
         if proposal is None:
             break
-        row = truth.index[proposal.plan]
-        rows.append(row)
+        known = () if proposal.resumes is None else history.trials[proposal.resumes].accuracies
+        rows.append(table.row(proposal.plan))
+        went_on_from.append(len(known))
         origins.append(proposal.origin)
-        history.add(climb.run(number, row, proposal))
-    trials = history.trials
-    reached = tuple(len(trial.accuracies) for trial in trials)
-    full = tuple(trial.full for trial in trials)
-    return Run(strategy, seed, budget, tuple(rows), reached, full, tuple(origins), tuple(seconds))
+        history.add(climb.run(number, proposal, known))
+    return Run(
+        strategy=strategy,
+        seed=seed,
+        budget=budget,
+        rows=tuple(rows),
+        reached=tuple(len(trial.accuracies) for trial in history.trials),
+        full=tuple(trial.full for trial in history.trials),
+        went_on_from=tuple(went_on_from),
+        origins=tuple(origins),
+        seconds=tuple(seconds),
+    )
 
 
 class Climb:
     """Lets trials climb the rungs of a table by the rules of `search.controller`."""
 
-    def __init__(self, truth: Truth, keep_fraction: float) -> None:
-        self._truth, self._keep_fraction = truth, keep_fraction
-        self._peers: list[list[tuple[float, float]]] = [[] for _ in range(truth.rungs.shape[1])]
+    def __init__(self, table: Table, keep_fraction: float) -> None:
+        self._table, self._keep_fraction = table, keep_fraction
+        self._peers: list[list[tuple[float, float]]] = [[] for _ in table.landscape.rungs]
 
-    def run(self, number: int, row: int, proposal: Proposal) -> Observation:
-        """The trial of a plan, as a strategy sees it once it has ended."""
-        cost, accuracies = float(self._truth.flops_ratio[row]), []
-        for rung, accuracy in enumerate(map(float, self._truth.rungs[row])):
-            peers = list(self._peers[rung])
-            self._peers[rung].append((accuracy, cost))
+    def run(self, number: int, proposal: Proposal, known: Sequence[float] = ()) -> Observation:
+        """A trial as a strategy sees it once it has ended; one that takes up `known` rungs goes on to the last."""
+        cost = self._table.cost(proposal.plan)
+        accuracies = list(known)
+        for rung, accuracy in enumerate(self._table.climb(self._table.row(proposal.plan))):
+            if rung < len(known):
+                continue
             accuracies.append(accuracy)
-            if proposal.probe:
-                break
-            if (
-                proposal.resumes is None
-                and not proposal.plan.is_dense
-                and not goes_on(peers, (accuracy, cost), MAXIMIZE, self._keep_fraction)
-            ):
+            if not self._may_go_on(rung, (accuracy, cost), proposal):
                 break
         full = len(accuracies) == len(self._peers)
         return Observation(
@@ -125,27 +131,28 @@ class Climb:
             state="complete" if full else "pruned",
             flops_ratio=cost,
             accuracies=tuple(accuracies),
+            likelihood=self._table.likelihood(self._table.row(proposal.plan)),
             full=full,
         )
 
-
-def compute(truth: Truth, run: Run) -> float:
-    """What a run's trials cost, in questions answered by the dense plan of the table; tuning by the passes it takes."""
-    spent = np.concatenate([[0.0], np.cumsum(work(truth.landscape.rungs))])
-    relative = truth.flops_ratio / truth.flops_ratio.max()
-    return float(sum(spent[reached] * relative[row] for row, reached in zip(run.rows, run.reached, strict=True)))
-
-
-def share(truth: Truth, rows: Sequence[int]) -> float:
-    """Hypervolume of these plans on the search split as a share of the exact front's."""
-    if not rows:
-        return 0.0
-    return hypervolume(truth.points("search")[list(rows)], REFERENCE, MAXIMIZE) / truth.volume()
+    def _may_go_on(self, rung: int, point: tuple[float, float], proposal: Proposal) -> bool:
+        """Notes what was measured at a rung and says whether the next one is run."""
+        peers = list(self._peers[rung])
+        self._peers[rung].append(point)
+        if proposal.probe:
+            return False
+        spared = proposal.plan.is_dense or proposal.resumes is not None
+        return spared or goes_on(peers, point, MAXIMIZE, self._keep_fraction)
 
 
-def regret(truth: Truth, rows: Sequence[int]) -> float:
+def share(table: Table, rows: Sequence[int]) -> float:
+    """Hypervolume of these plans on the search split as a share of that of the front of all rows."""
+    return hypervolume(table.points("search", list(rows)), REFERENCE, MAXIMIZE) / table.volume() if rows else 0.0
+
+
+def regret(table: Table, rows: Sequence[int]) -> float:
     """What is lost on the test split by the front found on the search split: the hypervolume there that it lacks of
     the exact front of the test split, as a share of that."""
-    found = truth.points("search")[list(rows)]
+    found = table.points("search", list(rows))
     chosen = np.asarray(rows)[non_dominated(found, MAXIMIZE)]
-    return 1 - hypervolume(truth.points("test")[chosen], REFERENCE, MAXIMIZE) / truth.volume("test")
+    return 1 - hypervolume(table.points("test", chosen), REFERENCE, MAXIMIZE) / table.volume("test")

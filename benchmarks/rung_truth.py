@@ -13,16 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.landscapes import Landscape
-from benchmarks.truth import SPLITS, Truth, origin_of
+from benchmarks.truth import SPLITS, Counted, Truth, count, origin_of
 from objectives.flops import costs
 from spaces.plan import Plan
-from workers.requests import ModelSource, Rung, RungReport, TrialRequest, TuningRecipe
+from workers.requests import ModelSource, RungReport, TrialRequest
 from workers.trial import Worker
-
-BACKWARD = 3
-"""A tuning step costs this many forward passes: a backward pass is about two."""
-TUNE_QUESTIONS = 256
-"""Questions of the tune split, which are answered before tuning and after every tuned rung."""
 
 _worker = Worker()
 """Of this process; loads its model with the first trial."""
@@ -44,7 +39,8 @@ def measure_rungs(landscape: Landscape, processes: int, folder: Path) -> Truth:
     origin["fidelity"] = ", then ".join(
         f"{rung.tuning_steps} steps, {rung.questions} questions" for rung in landscape.rungs
     )
-    return table_of(landscape, reports, kinds, ratios, origin)
+    cheapest = count(session, landscape, "search", landscape.rungs[0].questions or landscape.questions)
+    return table_of(landscape, reports, kinds, cheapest, ratios, origin)
 
 
 def request_of(landscape: Landscape, plan: Plan) -> TrialRequest:
@@ -85,6 +81,7 @@ def table_of(
     landscape: Landscape,
     reports: Sequence[Sequence[RungReport]],
     kinds: dict[str, Sequence[str]],
+    cheapest: Counted,
     ratios: np.ndarray,
     origin: dict[str, object],
 ) -> Truth:
@@ -92,6 +89,7 @@ def table_of(
 
     Args:
         kinds: per split, of every question of the last rung.
+        cheapest: the same plans untuned, on the questions of the first rung.
         ratios: (P,) FLOPs ratios.
     """
     names = tuple(dict.fromkeys(kinds["search"]))
@@ -106,22 +104,9 @@ def table_of(
         right={split: np.rint(shares[split] * counts[split]).astype(np.uint16) for split in SPLITS},
         questions=counts,
         kinds=names,
+        told=cheapest.told,
+        tokens=cheapest.tokens,
         flops_ratio=ratios,
         origin=origin,
         climbed=np.array([[report.accuracy for report in own[:-1]] for own in reports]),
     )
-
-
-def work(rungs: Sequence[Rung]) -> np.ndarray:
-    """(R,) what each rung costs, in questions answered by the same plan; tuning as the passes it takes."""
-    recipe = TuningRecipe()
-    done, costs_of = 0, []
-    for rung in rungs:
-        if rung.questions is None:
-            raise ValueError(f"the rungs of a table must have a number of questions, got {rung}")
-        steps = rung.tuning_steps - done
-        tuned = BACKWARD * steps * recipe.images_per_step * recipe.questions_per_image
-        checks = TUNE_QUESTIONS * ((steps > 0) + (steps > 0 and done == 0))
-        costs_of.append(rung.questions + tuned + checks)
-        done = rung.tuning_steps
-    return np.array(costs_of, dtype=float)

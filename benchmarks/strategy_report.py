@@ -6,11 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.truth import Truth
+from benchmarks.cells import OURS, OURS_ALSO, PICTURED, SEEDS, open_table
+from benchmarks.goals import in_order, in_time, judge, median
+from benchmarks.landscapes import LANDSCAPES
+from benchmarks.strategy_pictures import draw
+from benchmarks.table import Table
 
 DOCS = Path(__file__).parent.parent / "docs"
-OURS = "guided"
-DRAWN = ("guided", "additive", "one-shot", "greedy", "evolution", "tpe", "random")
 MARK = "<!-- written by benchmarks.strategies from here on -->"
 Results = Mapping[str, Any]
 
@@ -19,61 +21,54 @@ def write_report(store: Results) -> None:
     """Replaces what follows the mark in the document, and the pictures."""
     document = DOCS / "strategies.md"
     intro = document.read_text().split(MARK)[0]
-    parts = [intro + MARK, _goals(store)]
-    parts += [_rungs(name, results["strategies"]) for name, results in store.items() if _has_rungs(results)]
-    for name, results in store.items():
+    landscapes = store["landscapes"]
+    parts = [intro + MARK, _origin(store), _goals(store)]
+    parts += [_rungs(name, results["strategies"]) for name, results in landscapes.items() if _has_rungs(results)]
+    for name, results in landscapes.items():
         picture = f"strategies-{name.replace(':', '-')}.png"
-        _draw(name, results["strategies"], DOCS / picture)
+        draw(name, results["strategies"], _whole(name), DOCS / picture)
         parts.append(_section(name, results, picture))
     document.write_text("\n\n".join(parts) + "\n")
 
 
+def _origin(store: Results) -> str:
+    """How long the last whole run took and on what, and of which commits the results are."""
+    results = [
+        result
+        for place in store["landscapes"].values()
+        for own in place["strategies"].values()
+        for result in own.values()
+    ]
+    commits = ", ".join(sorted({str(result["commit"])[:10] for result in results}))
+    lines = ["## Where the numbers come from", ""]
+    if run := store["run"]:
+        packages = ", ".join(f"{name} {version}" for name, version in run["versions"].items())
+        lines.append(
+            f"The last whole run took {run['seconds'] / 60:.1f} minutes with {run['processes']} processes on "
+            f"{run['cores']} cores ({run['machine']}), {run['seeds']} seeds"
+            f"{', slow strategies as far as all others' if run['everything'] else ''}; commit {run['commit']}; "
+            f"{packages}."
+        )
+    return "\n".join([*lines, f"The results below are of commits: {commits}."])
+
+
 def _goals(store: Results) -> str:
     lines = ["## Reached or not", "", "| landscape | goal | got | |", "|---|---|---|---|"]
-    for name, results in store.items():
-        for goal, got, reached in _judged(results["strategies"]):
-            lines.append(f"| {name} | {goal} | {got} | {'yes' if reached else '**no**'} |")
+    judged = [("all", verdict) for verdict in in_time(store["run"])]
+    for name, results in store["landscapes"].items():
+        if OURS in results["strategies"]:
+            judged += [(name, verdict) for verdict in judge(results["strategies"], exact=not _grows(name))]
+    lines += [f"| {name} | {goal} | {got} | {'yes' if yes else '**no**'} |" for name, (goal, got, yes) in judged]
     return "\n".join(lines)
 
 
-def _judged(strategies: Results) -> list[tuple[str, str, bool]]:
-    """Every goal, what was got and whether that reaches it."""
-    mine = strategies[OURS]
-    share = {budget: np.array(result["share"]) for budget, result in mine.items()}
-    others = {name: results for name, results in strategies.items() if name != OURS}
-    fixed = (
-        ("50", "median at 50 trials at least 0.95", np.median, 0.95),
-        ("200", "median at 200 trials at least 0.99", np.median, 0.99),
-        ("200", "worst seed at 200 trials at least 0.97", np.min, 0.97),
-    )
-    judged = [
-        (goal, f"{measure(share[budget]):.4f}", measure(share[budget]) >= bound)
-        for budget, goal, measure, bound in fixed
-        if budget in share
-    ]
-    for budget in _in_order(mine):
-        rivals = [(np.median(r[budget]["share"]), name) for name, r in others.items() if budget in r]
-        if rivals:
-            best, name = max(rivals)
-            got = f"{np.median(share[budget]):.4f}, {name} {best:.4f}"
-            judged.append((f"median at {budget} at least the best other's", got, np.median(share[budget]) >= best))
-    rivals = [(np.median(r["200"]["share"]), name) for name, r in others.items() if "200" in r]
-    if rivals and "200" in mine:
-        best, name = max(rivals)
-        reached = np.flatnonzero(np.array(mine["200"]["picture"]["share"][1]) >= best - 5e-5)
-        trials = int(reached[0]) + 1 if len(reached) else None
-        got = f"{name} {best:.4f}, in {trials or 'more than 200'} trials"
-        judged.append(("what the best other has at 200 in at most 70", got, trials is not None and trials <= 70))
-    judged += [_saving(budget, mine[budget]) for budget in _in_order(mine) if "compute" in mine[budget]]
-    return [(goal, got, bool(reached)) for goal, got, reached in judged]
+def _grows(name: str) -> bool:
+    return LANDSCAPES[name.partition(":")[0]].grows
 
 
-def _saving(budget: str, result: Results) -> tuple[str, str, bool]:
-    """Whether rungs end where full trials do, for a third of their compute."""
-    lost = float(np.median(result["eager_share"]) - np.median(result["share"]))
-    ratio = float(np.median(result["compute"]) / np.median(result["eager_compute"]))
-    goal = f"rungs at {budget} trials: share within 0.01 of full trials', a third of the compute"
-    return goal, f"{lost:.4f} less, {ratio:.2f} of the compute", lost <= 0.01 and ratio <= 1 / 3
+def _whole(name: str) -> str:
+    """What shares are of."""
+    return "the hypervolume of all runs' plans" if _grows(name) else "the exact hypervolume"
 
 
 def _has_rungs(results: Results) -> bool:
@@ -86,102 +81,80 @@ def _rungs(name: str, strategies: Results) -> str:
         f"## What rungs save on {name}",
         "",
         "Medians. Share: of the exact hypervolume after the last rung. Compute: of all trials, in thousands of",
-        "questions answered by the dense plan; a tuning step counts as the three passes it takes.",
+        "questions answered by the dense plan; a tuning step counts as the three passes it takes, and a trial that",
+        "goes on where another was stopped tunes from step 0 and answers the questions of its new rungs alone. To",
+        "reach: the compute at which the search on rungs first has the share of the search in full of the same seed",
+        "and number of trials, less 0.01, over all compute of that one; the median of these ratios.",
         "",
-        "| strategy | trials | share, rungs | share, all in full | difference | compute, rungs | in full | ratio |",
-        "|---|---|---|---|---|---|---|---|",
+        "| strategy | trials | share, rungs | in full | difference | compute, rungs | in full | ratio | to reach |",
+        "|---" * 9 + "|",
     ]
     for strategy, own in strategies.items():
-        for budget in _in_order(own):
+        for budget in in_order(own):
             result = own[budget]
-            lazy, eager = np.median(result["share"]), np.median(result["eager_share"])
-            spent, whole = np.median(result["compute"]), np.median(result["eager_compute"])
+            lazy, eager, spent, whole, reach = (
+                median(result, each) for each in ("share", "eager_share", "compute", "eager_compute", "ratio_to_reach")
+            )
             lines.append(
                 f"| {strategy} | {budget} | {lazy:.4f} | {eager:.4f} | {lazy - eager:+.4f} | {spent / 1e3:.0f} "
-                f"| {whole / 1e3:.0f} | {spent / whole:.2f} |"
+                f"| {whole / 1e3:.0f} | {spent / whole:.2f} | {f'{reach:.2f}' if np.isfinite(reach) else 'never'} |"
             )
     return "\n".join(lines)
 
 
 def _section(name: str, results: Results, picture: str) -> str:
-    table, _, kind = name.partition(":")
-    truth = Truth.load(table)
-    truth = truth.only((kind,)) if kind else truth
-    budgets = _in_order(results["strategies"][OURS])
-    fingerprints, shown = results["truth"]["fingerprints"], results["truth"]["versions"]
+    strategies = results["strategies"]
+    asked = {budget for own in strategies.values() for budget in own} - set(map(str, OURS_ALSO))
+    budgets = sorted(asked, key=int)
+    tested = max((budget for budget in budgets if int(budget) <= PICTURED), key=int, default=budgets[0])
     lines = [
         f"## {name}",
         "",
-        f"{len(truth.plans)} plans, {int(truth.questions['search'].sum())} questions"
-        f"{f' of kind {kind}' if kind else ''}, {len(truth.front())} plans on the exact front, its hypervolume "
-        f"{truth.volume():.4f}. Model {fingerprints['model']}, data {fingerprints['data']}, torch {shown['torch']}.",
+        f"{_described(name, open_table(name))} {_measured(results['truth'])}",
         "",
-        "Share of the exact hypervolume: median (lower to upper quartile; worst).",
+        f"Share of {_whole(name)}: median (lower to upper quartile; worst). Where a strategy was run with fewer",
+        "than ten seeds, or regret is of another budget, the cell says so.",
         "",
-        "| strategy | " + " | ".join(budgets) + " | regret on test at 200 | ms an ask |",
+        "| strategy | " + " | ".join(budgets) + f" | regret on test at {tested} | ms an ask |",
         "|---" * (len(budgets) + 3) + "|",
     ]
-    lines += [_row(strategy, result, budgets) for strategy, result in results["strategies"].items()]
+    lines += [_row(strategy, result, budgets, tested) for strategy, result in strategies.items()]
     return "\n".join([*lines, "", f"![Share by trials, and accuracy attained]({picture})"])
 
 
-def _in_order(results: Results) -> list[str]:
-    """The budgets of some results, smallest first."""
-    return sorted(results, key=int)
+def _described(name: str, table: Table) -> str:
+    """How many plans and questions there are, and what the front is."""
+    kind = name.partition(":")[2]
+    plans, best = len(table.flops_ratio), f"its hypervolume {table.volume():.4f}"
+    asked = f"{int(table.questions['search'].sum())} questions{f' of kind {kind}' if kind else ''}"
+    if _grows(name):
+        size = table.landscape.searched.size
+        return f"{plans} of {size} plans were asked for, {asked}, {len(table.front())} plans on their front, {best}."
+    return f"{plans} plans, {asked}, {len(table.front())} plans on the exact front, {best}."
 
 
-def _row(strategy: str, results: Results, budgets: list[str]) -> str:
+def _measured(truth: Results) -> str:
+    marks = truth["fingerprints"]
+    device = f", {truth['device']}" if "device" in truth else ""
+    return f"Model {marks['model']}, data {marks['data']}, torch {truth['versions']['torch']}{device}."
+
+
+def _row(strategy: str, results: Results, budgets: list[str], tested: str) -> str:
     cells = [_cell(results[budget]["share"]) if budget in results else "" for budget in budgets]
-    at = results.get("200")
-    regret = f"{np.median(at['regret']):.4f}" if at and "regret" in at else ""
     slowest = max(result["milliseconds"] for result in results.values())
-    return f"| {strategy} | " + " | ".join(cells) + f" | {regret} | {slowest:.1f} |"
+    return f"| {strategy} | " + " | ".join([*cells, _regret(results, tested)]) + f" | {slowest:.1f} |"
+
+
+def _regret(results: Results, tested: str) -> str:
+    """The median regret at a budget, or at the largest below it."""
+    known = [budget for budget in results if "regret" in results[budget] and int(budget) <= int(tested)]
+    if not known:
+        return ""
+    budget = max(known, key=int)
+    return f"{median(results[budget], 'regret'):.4f}" + (f" (at {budget})" if budget != tested else "")
 
 
 def _cell(shares: list[float]) -> str:
     low, middle, high = np.quantile(shares, (0.25, 0.5, 0.75))
-    return f"{middle:.4f} ({low:.3f} to {high:.3f}; {min(shares):.3f})"
-
-
-def _draw(name: str, strategies: Results, file: Path) -> None:
-    """Share against trials and against time, and the median accuracy attained at every ratio of FLOPs, of the runs
-    that are drawn."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(15, 4.2), layout="constrained")
-    left, timed_axes, right = figure.subplots(1, 3)
-    pictures = {
-        strategy: result["picture"]
-        for strategy in DRAWN
-        for result in strategies.get(strategy, {}).values()
-        if "picture" in result
-    }
-    for strategy, picture in pictures.items():
-        low, middle, high = picture["share"]
-        trials = range(1, len(middle) + 1)
-        (line,) = left.plot(trials, middle, label=strategy, linewidth=2.2 if strategy == OURS else 1.2)
-        left.fill_between(trials, low, high, color=line.get_color(), alpha=0.15)
-        timed = picture["timed"][1]
-        timed_axes.plot(np.linspace(0.0, 60.0, len(timed)), timed, color=line.get_color(), label=strategy)
-        attained = picture["attained"][1]
-        right.step(
-            np.linspace(0.05, 1.0, len(attained)), attained, where="post", color=line.get_color(), label=strategy
-        )
-    left.set(
-        xlabel="trials",
-        ylabel="share of the exact hypervolume",
-        title=f"{name}: median and quartiles",
-        ylim=(0.5, 1.005),
-    )
-    right.set(xlabel="FLOPs / dense", ylabel="accuracy (search split)", title="attained by half of the seeds")
-    timed_axes.set(
-        xlabel="seconds: asks as measured, trials at the speed of the embedded model",
-        ylabel="share of the exact hypervolume",
-        title="median by time",
-        ylim=(0.5, 1.005),
-    )
-    if pictures:
-        left.legend(fontsize=8)
-    for axes in (left, timed_axes, right):
-        axes.grid(alpha=0.3)
-    figure.savefig(file, dpi=110)
+    few = f"; {len(shares)} seeds" if len(shares) < SEEDS else ""
+    return f"{middle:.4f} ({low:.3f} to {high:.3f}; {min(shares):.3f}{few})"

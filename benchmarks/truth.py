@@ -6,7 +6,6 @@ all this comes from. Landscapes with rungs are measured by `benchmarks.rung_trut
 """
 
 import argparse
-import itertools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,11 +16,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks.landscapes import LANDSCAPES, Landscape
+from benchmarks.table import Table
 from objectives.flops import costs
-from objectives.hypervolume import hypervolume
-from objectives.pareto import non_dominated
-from search.goals import MAXIMIZE, REFERENCE
-from spaces.plan import Op, Plan
+from spaces.plan import Plan
 
 if TYPE_CHECKING:
     from workers.session import Session
@@ -31,17 +28,16 @@ SPLITS = ("search", "test")
 
 
 @dataclass(frozen=True)
-class Truth:
+class Truth(Table):
     """What every plan of a landscape reaches. P plans in the order of `Space.enumerate`, K kinds of questions."""
 
     landscape: Landscape
     right: Mapping[str, np.ndarray]
-    """Per split the right answers of every plan by kind: (P, K) uint16; of several rungs after the last one."""
     questions: Mapping[str, np.ndarray]
-    """Per split the number of questions of every kind: (K,)."""
     kinds: tuple[str, ...]
+    told: np.ndarray
+    tokens: np.ndarray
     flops_ratio: np.ndarray
-    """(P,)."""
     origin: Mapping[str, Any]
     climbed: np.ndarray | None = None
     """(P, R) accuracy at every rung on the search split, where there are several."""
@@ -55,6 +51,8 @@ class Truth:
                 right={split: stored[f"right_{split}"] for split in SPLITS if f"right_{split}" in stored},
                 questions={split: stored[f"questions_{split}"] for split in SPLITS if f"right_{split}" in stored},
                 kinds=tuple(stored["kinds"].tolist()),
+                told=stored["told"],
+                tokens=stored["tokens"],
                 flops_ratio=stored["flops_ratio"],
                 origin=json.loads(str(stored["origin"])),
                 climbed=stored.get("climbed"),
@@ -69,6 +67,8 @@ class Truth:
             **{f"questions_{split}": count for split, count in self.questions.items()},
             **({} if self.climbed is None else {"climbed": self.climbed}),
             kinds=np.array(self.kinds),
+            told=self.told,
+            tokens=self.tokens,
             flops_ratio=self.flops_ratio,
             origin=np.array(json.dumps(self.origin)),
         )
@@ -79,7 +79,8 @@ class Truth:
         chosen = [self.kinds.index(kind) for kind in kinds]
         right = {split: right[:, chosen] for split, right in self.right.items()}
         questions = {split: count[chosen] for split, count in self.questions.items()}
-        return Truth(self.landscape, right, questions, kinds, self.flops_ratio, self.origin)
+        told, tokens = self.told[:, chosen], self.tokens[chosen]
+        return Truth(self.landscape, right, questions, kinds, told, tokens, self.flops_ratio, self.origin)
 
     @cached_property
     def plans(self) -> list[Plan]:
@@ -91,52 +92,77 @@ class Truth:
         """Row of every plan."""
         return {plan: row for row, plan in enumerate(self.plans)}
 
-    def accuracy(self, split: str) -> np.ndarray:
-        """(P,) share of right answers."""
-        return self.right[split].sum(1) / self.questions[split].sum()
-
     @property
     def rungs(self) -> np.ndarray:
         """(P, R) accuracy at every rung on the search split."""
         return self.accuracy("search")[:, None] if self.climbed is None else self.climbed
 
-    def points(self, split: str) -> np.ndarray:
-        """(P, 2) accuracy and FLOPs ratio."""
-        return np.stack([self.accuracy(split), self.flops_ratio], axis=1)
+    def row(self, plan: Plan) -> int:
+        return self.index[plan]
 
-    def front(self, split: str = "search") -> np.ndarray:
-        """Rows of the exact Pareto front, cheapest first."""
-        rows = np.flatnonzero(non_dominated(self.points(split), MAXIMIZE))
-        return rows[np.argsort(self.flops_ratio[rows], kind="stable")]
+    def cost(self, plan: Plan) -> float:
+        return float(self.flops_ratio[self.index[plan]])
 
-    def volume(self, split: str = "search") -> float:
-        """Hypervolume of the exact front."""
-        return hypervolume(self.points(split), REFERENCE, MAXIMIZE)
+    def climb(self, row: int) -> tuple[float, ...]:
+        return super().climb(row) if self.climbed is None else tuple(map(float, self.climbed[row]))
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What was enumerated on one split, by kind of question. P plans, K kinds."""
+
+    kinds: tuple[str, ...]
+    right: np.ndarray
+    """(P, K) uint16."""
+    told: np.ndarray
+    """(P, K) float32."""
+    questions: np.ndarray
+    """(K,)."""
+    tokens: np.ndarray
+    """(K,)."""
 
 
 def measure(landscape: Landscape) -> Truth:
     """Enumerates a landscape on the embedded model."""
-    from benchmarks.enumeration import score_all
     from workers.requests import DataSource, ModelSource, TrialRequest
     from workers.session import Session
 
-    questions = landscape.questions
     session = Session(ModelSource(name=landscape.model), DataSource())
-    num_blocks, dense = session.shape.num_blocks, Plan.dense(session.shape.num_blocks)
-    choices = [(Op.KEEP, *landscape.ops) if i in landscape.blocks else (Op.KEEP,) for i in range(num_blocks)]
+    dense = Plan.dense(session.shape.num_blocks)
     workload = session.workload(TrialRequest(plan=json.loads(dense.to_json())))
-    plans = [Plan.of(ops) for ops in itertools.product(*choices)]
-    right, counts = {}, {}
-    for split in SPLITS:
-        prepared = session.split(split)
-        done = score_all(session.loaded, prepared, questions, choices, lambda n, s=split: print(s, n, flush=True))
-        asked = [sample.kind for sample in prepared.samples[:questions]]
-        kinds = tuple(dict.fromkeys(asked))
-        of_kind = np.array([[kind == name for name in kinds] for kind in asked])
-        right[split] = (done.astype(np.int32) @ of_kind).astype(np.uint16)
-        counts[split] = of_kind.sum(0)
-    ratios = np.array([costs(session.shape, plan, workload).flops_ratio for plan in plans])
-    return Truth(landscape, right, counts, kinds, ratios, origin_of(session, questions))
+    plans = [landscape.whole(plan, len(dense)) for plan in landscape.searched.enumerate()]
+    counted = {split: count(session, landscape, split, landscape.questions) for split in SPLITS}
+    return Truth(
+        landscape,
+        right={split: own.right for split, own in counted.items()},
+        questions={split: own.questions for split, own in counted.items()},
+        kinds=counted["search"].kinds,
+        told=counted["search"].told,
+        tokens=counted["search"].tokens,
+        flops_ratio=np.array([costs(session.shape, plan, workload).flops_ratio for plan in plans]),
+        origin=origin_of(session, landscape.questions),
+    )
+
+
+def count(session: "Session", landscape: Landscape, split: str, questions: int) -> Counted:
+    """Enumerates a landscape, untuned, on the first questions of a split."""
+    from benchmarks.enumeration import score_all
+
+    prepared, loaded = session.split(split), session.loaded
+    dense = landscape.whole(Plan.dense(len(landscape.blocks)), session.shape.num_blocks)
+    choices = [(op, *(landscape.ops if block in landscape.blocks else ())) for block, op in enumerate(dense.ops)]
+    grades = score_all(loaded, prepared, questions, choices, lambda number: print(split, number, flush=True))
+    asked = prepared.samples[:questions]
+    kinds = tuple(dict.fromkeys(sample.kind for sample in asked))
+    of_kind = np.array([[sample.kind == name for name in kinds] for sample in asked])
+    lengths = np.array([len(loaded.answer_tokens(sample.answers[0])) for sample in asked])
+    return Counted(
+        kinds=kinds,
+        right=(grades.right.astype(np.int32) @ of_kind).astype(np.uint16),
+        told=grades.told @ of_kind.astype(np.float32),
+        questions=of_kind.sum(0),
+        tokens=lengths @ of_kind,
+    )
 
 
 def origin_of(session: "Session", questions: int) -> dict[str, Any]:
@@ -158,7 +184,8 @@ def origin_of(session: "Session", questions: int) -> dict[str, Any]:
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("landscape", nargs="*", choices=list(LANDSCAPES), default=list(LANDSCAPES))
+    known = [name for name, landscape in LANDSCAPES.items() if not landscape.grows]
+    parser.add_argument("landscape", nargs="*", choices=known, default=known)
     parser.add_argument("--processes", type=int, default=2, help="workers that tune at the same time")
     parser.add_argument("--out", type=Path, default=DATA, help="folder of the tables")
     arguments = parser.parse_args()

@@ -3,7 +3,8 @@
 Autoregressive co-kriging (Kennedy and O'Hagan 2000) in its recursive form (Le Gratiet and Garnier 2014): the accuracy
 at a rung is a line through the accuracy at the rung before, plus what a Gaussian process of its own says of the
 plan, such as that tuning makes up for FFNs and hardly for attention. Every rung is learned given what was measured
-at the rung before, so that it does no harm that only good trials climb.
+at the rung before, so that it does no harm that only good trials climb. Where the likelihood of the right answers is
+measured it stands below the first rung: smooth, so that a Gaussian process knows it nearly exactly after few trials.
 """
 
 from collections.abc import Sequence
@@ -88,12 +89,13 @@ class Outlook:
 
 @dataclass(frozen=True)
 class Fidelities:
-    """The rungs that trials have reached, cheapest first."""
+    """What trials are scored by, each given the one before: the likelihood where it is known, then the rungs."""
 
     levels: Sequence[Level]
 
-    def outlook(self, bits: Floats, bars: Sequence[Floats]) -> Outlook:
-        """What is expected of (M, F) plans, given the (M,) accuracies to beat at every rung but the last.
+    def outlook(self, bits: Floats, bars: Sequence[Floats | None]) -> Outlook:
+        """What is expected of (M, F) plans, given the (M,) accuracies to beat at every rung but the last; None where
+        nothing must be beaten.
 
         The distribution at a rung is cut off at the bar; what is left of it is taken to be normal again.
         """
@@ -102,8 +104,8 @@ class Fidelities:
             more, doubt = level.surrogate.predict(bits)
             mean = level.trend.mean(bits, mean) + more
             deviation = np.hypot(level.trend.slope * deviation, doubt)
-            if rung < len(bars):
-                passed, mean, deviation = cut_off(mean, deviation, bars[rung])
+            if rung < len(bars) and (bar := bars[rung]) is not None:
+                passed, mean, deviation = cut_off(mean, deviation, bar)
                 chance = chance * passed
         return Outlook(chance, mean, deviation)
 

@@ -29,7 +29,7 @@ POOL = 300
 GENERATIONS = 3
 PARENTS = 24
 """Most promising children that the next generation descends from."""
-WORTH_RESUMING = 2e-4
+WORTH_RESUMING = 5e-5
 """Hypervolume that a stopped trial must be expected to add to go on, since that takes nearly the compute of a full
 trial: half an answer in 500 over a fifth of the FLOPs."""
 MOST_CHECKED = 50

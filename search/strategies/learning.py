@@ -11,7 +11,7 @@ from search.promotion import bar
 from search.strategies.coding import Codes, Coding
 from search.strategies.fidelities import Fidelities, Level, Line, Trend
 from search.strategies.improvement import Staircase, expected_improvement
-from search.strategies.measured import Measured, Reader, at_rungs
+from search.strategies.measured import Measured, Reader, scores_of
 from search.strategies.prior import Floats, prior_of
 from search.strategies.strategy import Observation, Task
 from search.strategies.surrogate import Kernel, Surrogate, fit
@@ -39,20 +39,20 @@ class Learned:
     """(A, L) plans near the front that keep the limits, as far as there are any."""
     front: Staircase
     """What a new plan has to improve on."""
-    bars: Sequence[Staircase]
-    """What it has to pass at every rung but the last."""
+    bars: Sequence[Staircase | None]
+    """What it has to pass at every rung but the last; None for a score that decides nothing."""
     fidelities: Fidelities
     stopped: Measured
     """Trials that were stopped below the last rung and keep the limits, nearest to the front first."""
 
     def gains(self, bits: Floats, costs: Floats) -> Floats:
         """(M,) hypervolume that (M, F) plans can be expected to add, the risk of being stopped included."""
-        outlook = self.fidelities.outlook(bits, [stairs.at(costs) for stairs in self.bars])
+        outlook = self.fidelities.outlook(bits, [None if bar is None else bar.at(costs) for bar in self.bars])
         return outlook.chance * expected_improvement(self.front, costs, outlook.mean, outlook.deviation)
 
     def gains_onward(self, stopped: Measured) -> Floats:
         """(N,) hypervolume that N trials can be expected to add if they go on to the last rung."""
-        outlook = self.fidelities.onward(stopped.bits, stopped.accuracies)
+        outlook = self.fidelities.onward(stopped.bits, stopped.scores)
         return expected_improvement(self.front, stopped.costs, outlook.mean, outlook.deviation)
 
 
@@ -73,62 +73,62 @@ class Learner:
         running = [trial for trial in history if trial.state == "running"]
         bits = self._coding.bits(self._reader.codes(running))
         unseen = bits[np.array([not trial.accuracies for trial in running], dtype=bool)]
-        fidelities = Fidelities([self._level(measured, order, rung, unseen) for rung in range(measured.num_rungs)])
+        fidelities = Fidelities([self._level(measured, order, rung, unseen) for rung in range(measured.num_scores)])
         front = _front(measured)
         if running:
-            so_far = at_rungs(running, len(fidelities.levels))
+            so_far = scores_of(running, measured.num_signals, measured.num_scores)
             expected = fidelities.onward(bits, so_far).mean
             front = np.concatenate([front, np.stack([expected, [t.flops_ratio for t in running]], axis=1)])
-        climbed = [measured.points(rung) for rung in range(measured.num_rungs - 1)]
-        bars = [Staircase(bar(points, self._task.keep_fraction)) for points in climbed]
+        climbed = [measured.points(place) for place in range(measured.num_signals, measured.num_scores - 1)]
+        passed = [Staircase(bar(points, self._task.keep_fraction)) for points in climbed]
         stopped = order[measured.stopped[order] & measured.feasible[order]][:MOST_STOPPED]
         return Learned(
             archive=measured.codes[order[:ARCHIVE]],
             front=Staircase(front, self._task.focus),
-            bars=bars,
+            bars=[*[None] * measured.num_signals, *passed],
             fidelities=fidelities,
             stopped=measured.take(stopped),
         )
 
-    def _level(self, measured: Measured, order: np.ndarray, rung: int, unseen: Floats) -> Level:
-        """What is known of a rung. Trials that run, with their (U, F) bits `unseen`, count at the first one as if they
+    def _level(self, measured: Measured, order: np.ndarray, place: int, unseen: Floats) -> Level:
+        """What is known of a score. Trials that run, with their (U, F) bits `unseen`, count at the first one as if they
         scored what is expected of them, so that parallel workers spread out."""
-        kernel = self._kernel(measured, rung)
-        trend, left = _trend(measured, rung, measured.at(rung))
-        reached = order[np.isfinite(measured.accuracies[order, rung])]
-        chosen = np.sort(reached[: MOST_LEARNED[min(rung, 1)]])
-        bits, values = measured.bits[chosen], left[np.searchsorted(measured.at(rung), chosen)]
+        kernel = self._kernel(measured, place)
+        trend, left = _trend(measured, place, measured.at(place))
+        reached = order[np.isfinite(measured.scores[order, place])]
+        chosen = np.sort(reached[: MOST_LEARNED[min(place, 1)]])
+        bits, values = measured.bits[chosen], left[np.searchsorted(measured.at(place), chosen)]
         surrogate = Surrogate(kernel, bits, values)
-        if rung == 0 and len(unseen):
+        if place == 0 and len(unseen):
             expected, _ = surrogate.predict(unseen)
             surrogate = Surrogate(kernel, np.concatenate([bits, unseen]), np.concatenate([values, expected]))
         return Level(trend, surrogate)
 
-    def _kernel(self, measured: Measured, rung: int) -> Kernel:
+    def _kernel(self, measured: Measured, place: int) -> Kernel:
         """The kernel for the first trials of a number that grows in steps, so that most asks find it made. It is made
         from these alone, so that it is the same whenever it is made."""
-        rows = measured.at(rung)
+        rows = measured.at(place)
         due = 1
         while (after := max(due + 1, int(due * REFIT))) <= len(rows):
             due = after
-        if rung not in self._kernels or self._kernels[rung][0] != due:
+        if place not in self._kernels or self._kernels[place][0] != due:
             rows = rows[:due]
-            trend, left = _trend(measured, rung, rows)
-            ranks = sort_fronts(measured.points(rung)[:due], MAXIMIZE)
+            trend, left = _trend(measured, place, rows)
+            ranks = sort_fronts(measured.points(place)[:due], MAXIMIZE)
             nearest = np.argsort(ranks, kind="stable")[:MOST_FITTED]
-            self._kernels[rung] = due, fit(trend.weights, measured.bits[rows[nearest]], left[nearest])
-        return self._kernels[rung][1]
+            self._kernels[place] = due, fit(trend.weights, measured.bits[rows[nearest]], left[nearest])
+        return self._kernels[place][1]
 
 
-def _trend(measured: Measured, rung: int, rows: np.ndarray) -> tuple[Trend, Floats]:
-    """What these trials, which have finished a rung, say of it in general, and what that leaves of their accuracies."""
-    bits, values = measured.bits[rows], measured.accuracies[rows, rung]
-    if rung == 0:
+def _trend(measured: Measured, place: int, rows: np.ndarray) -> tuple[Trend, Floats]:
+    """What these trials, which have a score, say of it in general, and what that leaves of their values."""
+    bits, values = measured.bits[rows], measured.scores[rows, place]
+    if place == 0:
         changes = measured.num_changed[rows]
         dense = values[changes == 0]
         prior = prior_of(bits, values, changes == 1, float(dense[0]) if len(dense) else None)
         return prior, values - prior.mean(bits)
-    before = measured.accuracies[rows, rung - 1]
+    before = measured.scores[rows, place - 1]
     line = Line.through(before, values, bits.shape[1])
     return line, values - line.mean(bits, before)
 

@@ -1,7 +1,7 @@
 """Trials as arrays: what they do, what they cost, and what they scored at every rung."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from search.strategies.strategy import Observation, Task
 
 @dataclass(frozen=True)
 class Measured:
-    """Trials that have finished a rung. N trials, L blocks, F bits, R rungs."""
+    """Trials that have finished a rung. N trials, L blocks, F bits, S scores."""
 
     codes: Codes
     """(N, L)."""
@@ -22,8 +22,11 @@ class Measured:
     """(N, F)."""
     costs: Floats
     """(N,) FLOPs ratios."""
-    accuracies: Floats
-    """(N, R), NaN at rungs a trial has not finished."""
+    scores: Floats
+    """(N, S) accuracies at the rungs, NaN where a trial has not finished them. Before them the likelihood at the cheapest
+    rung, where it is known of every trial: what is smooth is learned more exactly, and what follows from it too."""
+    num_signals: int
+    """How many of the scores come before the accuracies: 0 or 1."""
     num_changed: np.ndarray
     """(N,) blocks that are not kept."""
     feasible: np.ndarray
@@ -40,36 +43,37 @@ class Measured:
 
     def take(self, rows: np.ndarray) -> "Measured":
         """Some of the trials, in this order."""
-        return Measured(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
+        arrays = {name: value[rows] for name, value in vars(self).items() if isinstance(value, np.ndarray)}
+        return replace(self, **arrays)
 
     @property
-    def num_rungs(self) -> int:
-        return self.accuracies.shape[1]
+    def num_scores(self) -> int:
+        return self.scores.shape[1]
 
     @property
     def last(self) -> Floats:
         """(N, 2) accuracy at the last rung that each trial finished, and FLOPs ratio."""
-        reached = np.isfinite(self.accuracies).sum(1) - 1
-        return np.stack([self.accuracies[np.arange(len(self)), reached], self.costs], axis=1)
+        reached = np.isfinite(self.scores).sum(1) - 1
+        return np.stack([self.scores[np.arange(len(self)), reached], self.costs], axis=1)
 
-    def at(self, rung: int) -> np.ndarray:
-        """Rows of the trials that have finished a rung, by number."""
-        return np.flatnonzero(np.isfinite(self.accuracies[:, rung]))
+    def at(self, place: int) -> np.ndarray:
+        """Rows of the trials that have a score, by number."""
+        return np.flatnonzero(np.isfinite(self.scores[:, place]))
 
-    def points(self, rung: int) -> Floats:
-        """(K, 2) accuracy at a rung and FLOPs ratio of the trials that have finished it."""
-        rows = self.at(rung)
-        return np.stack([self.accuracies[rows, rung], self.costs[rows]], axis=1)
+    def points(self, place: int) -> Floats:
+        """(K, 2) score and FLOPs ratio of the trials that have it."""
+        rows = self.at(place)
+        return np.stack([self.scores[rows, place], self.costs[rows]], axis=1)
 
     def nearest(self) -> np.ndarray:
         """All rows: those that keep the limits first, then from the front backwards.
 
         A trial that was stopped counts with what the rungs that it lacks add on average.
         """
-        points, reached = self.last, np.isfinite(self.accuracies).sum(1)
-        for rung in range(1, self.num_rungs):
-            rows = self.at(rung)
-            points[reached <= rung, 0] += (self.accuracies[rows, rung] - self.accuracies[rows, rung - 1]).mean()
+        points, reached = self.last, np.isfinite(self.scores).sum(1)
+        for place in range(self.num_signals + 1, self.num_scores):
+            rows = self.at(place)
+            points[reached <= place, 0] += (self.scores[rows, place] - self.scores[rows, place - 1]).mean()
         return np.lexsort((sort_fronts(points, MAXIMIZE), ~self.feasible))
 
 
@@ -95,11 +99,13 @@ class Reader:
         trials = [trial for trial in history if trial.accuracies]
         codes = self.codes(trials)
         num_rungs = max((len(trial.accuracies) for trial in trials), default=1)
+        num_signals = int(all(trial.likelihood is not None for trial in trials))
         return Measured(
             codes=codes,
             bits=self._coding.bits(codes),
             costs=np.array([trial.flops_ratio for trial in trials]),
-            accuracies=at_rungs(trials, num_rungs),
+            scores=scores_of(trials, num_signals, num_signals + num_rungs),
+            num_signals=num_signals,
             num_changed=np.array([self._rows[trial.number][2] for trial in trials], dtype=int),
             feasible=np.array([self._rows[trial.number][1] for trial in trials], dtype=bool),
             full=np.array([trial.full for trial in trials], dtype=bool),
@@ -108,7 +114,11 @@ class Reader:
         )
 
 
-def at_rungs(trials: Sequence[Observation], num_rungs: int) -> Floats:
-    """(N, R) accuracies, NaN at rungs a trial has not finished."""
-    missing = (np.nan,) * num_rungs
-    return np.array([(*trial.accuracies, *missing)[:num_rungs] for trial in trials]).reshape(-1, num_rungs)
+def scores_of(trials: Sequence[Observation], num_signals: int, num_scores: int) -> Floats:
+    """(N, S) scores, see `Measured`, of trials that may not have finished a rung."""
+    rows = np.full((len(trials), num_scores), np.nan)
+    for row, trial in zip(rows, trials, strict=True):
+        if trial.accuracies:
+            known = (*((trial.likelihood,) * num_signals), *trial.accuracies)[:num_scores]
+            row[: len(known)] = known
+    return rows

@@ -5,8 +5,19 @@ from pathlib import Path
 import pytest
 
 from benchmarks import strategy_report
-from benchmarks.strategies import compare
+from benchmarks.comparison import compare
 from benchmarks.truth import Truth
+
+RUN = {
+    "commit": "abc",
+    "machine": "m1",
+    "cores": 2,
+    "processes": 2,
+    "versions": {"numpy": "2.0"},
+    "seeds": 10,
+    "everything": False,
+    "seconds": 1500.0,
+}
 
 
 @pytest.fixture
@@ -19,18 +30,21 @@ def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_the_page_is_written_from_the_results(page: Path) -> None:
     truth = Truth.load("rungs4")
-    results = {name: {"100": compare(truth, name, 100, 2)} for name in ("guided", "random")}
-    strategy_report.write_report({"rungs4": {"truth": dict(truth.origin), "strategies": results}})
+    results = {name: {"100": compare(truth, name, 100, 2, pictured=True)} for name in ("guided", "random")}
+    landscapes = {"rungs4": {"truth": dict(truth.origin), "strategies": results}}
+    strategy_report.write_report({"run": RUN, "landscapes": landscapes})
     text = page.read_text()
     assert text.startswith("Kept.") and "Replaced." not in text
     assert "| rungs4 | median at 100 at least the best other's |" in text
     assert "| random | 100 |" in text, "what rungs save, a row a strategy"
+    assert "took 25.0 minutes with 2 processes on 2 cores (m1), 10 seeds; commit abc; numpy 2.0" in text
+    assert "| 25.0 minutes, 2 processes on 2 cores | yes |" in text
+    assert "2 seeds)" in text, "fewer than ten"
     assert (page.parent / "strategies-rungs4.png").stat().st_size > 1000
 
 
-@pytest.mark.parametrize(
-    ("share", "compute", "reached"), [(0.985, 30.0, True), (0.98, 30.0, False), (0.985, 40.0, False)]
-)
-def test_rungs_must_keep_the_share_and_save_two_thirds(share: float, compute: float, reached: bool) -> None:
-    result = {"share": [share], "eager_share": [0.994], "compute": [compute], "eager_compute": [100.0]}
-    assert strategy_report._saving("25", result)[2] is reached
+def test_regret_is_of_the_largest_budget_that_was_run() -> None:
+    results = {"25": {"regret": [0.3]}, "100": {"regret": [0.1, 0.2]}, "400": {"regret": [0.0]}}
+    assert strategy_report._regret(results, "100") == "0.1500"
+    assert strategy_report._regret({"25": results["25"], "400": results["400"]}, "100") == "0.3000 (at 25)"
+    assert strategy_report._regret({"100": {"share": [1.0]}}, "100") == "", "no test split"

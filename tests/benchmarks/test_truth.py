@@ -1,6 +1,7 @@
 """The stored truth is the truth: checked against the worker's own evaluation, plan by plan."""
 
 import json
+from functools import cache
 
 import numpy as np
 import pytest
@@ -8,11 +9,8 @@ import torch
 
 from benchmarks.enumeration import score_all
 from benchmarks.landscapes import LANDSCAPES
-from benchmarks.replay import KEEP, compute, regret, replay, share
-from benchmarks.rung_truth import work
+from benchmarks.replay import regret, share
 from benchmarks.truth import Truth
-from search.goals import MAXIMIZE
-from search.promotion import goes_on
 from spaces.block import SINGLE_OPS
 from spaces.plan import Op, Plan
 from workers.apply_plan import apply_plan
@@ -21,16 +19,24 @@ from workers.requests import DataSource, ModelSource, TrialRequest
 from workers.session import Session
 from workers.trial import Worker
 
+UNTUNED = [name for name, landscape in LANDSCAPES.items() if len(landscape.rungs) == 1 and not landscape.grows]
+
+
+@cache
+def session_of(model: str) -> Session:
+    torch.set_num_threads(1)
+    return Session(ModelSource(name=model), DataSource())
+
 
 @pytest.fixture(scope="module")
 def session() -> Session:
-    torch.set_num_threads(1)
-    return Session(ModelSource(), DataSource())
+    return session_of("embedded")
 
 
-@pytest.mark.parametrize("name", [name for name, landscape in LANDSCAPES.items() if len(landscape.rungs) == 1])
-def test_tables_hold_what_workers_measure(session: Session, name: str) -> None:
+@pytest.mark.parametrize("name", UNTUNED)
+def test_tables_hold_what_workers_measure(name: str) -> None:
     truth, questions = Truth.load(name), LANDSCAPES[name].questions
+    session = session_of(LANDSCAPES[name].model)
     assert truth.origin["fingerprints"] == session.fingerprints, "measured on another model: python -m benchmarks.truth"
     front = truth.front()
     rows = [0, *front[[1, len(front) // 2]], *np.random.default_rng(0).integers(len(truth.plans), size=3)]
@@ -94,47 +100,3 @@ def test_one_kind_of_question_is_a_landscape_of_its_own() -> None:
     parts = [truth.only((kind,)).accuracy("search") for kind in truth.kinds]
     assert np.mean(parts, axis=0) == pytest.approx(truth.accuracy("search"))
     assert len({tuple(truth.only((kind,)).front()) for kind in truth.kinds}) > 3
-
-
-def test_the_default_strategy_reaches_its_goals_on_the_truth() -> None:
-    truth = Truth.load("blocks12")
-    for seed in range(3):
-        assert share(truth, replay(truth, "guided", 50, seed).rows) >= 0.95
-        assert share(truth, replay(truth, "guided", 200, seed).rows) >= 0.99
-    assert share(truth, replay(truth, "random", 50, 0).rows) < 0.9
-
-
-def test_a_replay_climbs_rungs_as_a_search_does() -> None:
-    truth = Truth.load("rungs4")
-    run = replay(truth, "evolution", 60, 1)
-    assert set(run.reached) == {1, 2, 3}
-    for place, (row, origin, reached) in enumerate(zip(run.rows, run.origins, run.reached, strict=True)):
-        if origin.startswith("scan"):
-            assert reached == 1, "a probe stops after the cheapest rung"
-        elif not truth.plans[row].is_dense:
-            for rung in range(min(reached, 2)):
-                peers = [
-                    (truth.rungs[other, rung], truth.flops_ratio[other])
-                    for other, up_to in zip(run.rows[:place], run.reached[:place], strict=True)
-                    if up_to > rung
-                ]
-                allowed = goes_on(peers, (truth.rungs[row, rung], truth.flops_ratio[row]), MAXIMIZE, KEEP)
-                assert allowed == (reached > rung + 1)
-    assert [row for row, up_to in zip(run.rows, run.reached, strict=True) if up_to == 3] == run.counted()
-
-
-def test_rungs_save_compute() -> None:
-    truth = Truth.load("rungs4")
-    lazy, eager = (replay(truth, "guided", 50, 0, keep) for keep in (KEEP, 1.0))
-    assert all(eager.full)
-    assert compute(truth, lazy) < 0.4 * compute(truth, eager)
-    # 256 questions; 8 of 25 steps with 8 x 8 questions, 3 passes each, and two checks; 17 steps, a check, 512 more.
-    assert work(truth.landscape.rungs).tolist() == [256, 256 + 3 * 8 * 64 + 512, 512 + 3 * 17 * 64 + 256]
-
-
-def test_a_replay_repeats_itself_and_spends_its_budget() -> None:
-    truth = Truth.load("blocks12")
-    first, again = (replay(truth, "evolution", 40, 3) for _ in range(2))
-    assert first.rows == again.rows
-    assert len(set(first.rows)) == 40
-    assert first.origins[0] == "baseline dense"

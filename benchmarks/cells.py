@@ -1,0 +1,146 @@
+"""What the comparison runs: which strategies with which budgets on which landscapes, several at the same time."""
+
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from functools import cache
+from itertools import product
+from multiprocessing import get_context
+from typing import Any
+
+from benchmarks.comparison import compare
+from benchmarks.grown import Grown
+from benchmarks.landscapes import LANDSCAPES as TABLES
+from benchmarks.landscapes import Landscape
+from benchmarks.table import Table
+from benchmarks.truth import Truth
+
+LANDSCAPES = (
+    "blocks12",
+    "blocks14",
+    "layers6",
+    "layers12",
+    "rungs4",
+    "rungs7",
+    "blocks12:read_row",
+    "blocks12:where_is",
+)
+"""Tables of `benchmarks.truth` and `benchmarks.grown`; after a colon the only kind of question asked, which is another
+task."""
+BUDGETS = (25, 50, 100, 200, 400)
+GROWN_BUDGETS = (50, 200)
+"""Those of a table that grows, whose plans are dear at first."""
+OURS = "guided"
+OURS_ALSO = (70,)
+"""Budgets of our strategy alone, for what must be reached in so many trials."""
+PICTURED = 200
+"""Of every strategy the largest budget up to this is drawn."""
+SEEDS = 10
+
+
+MILLISECONDS = {
+    "guided": 6,
+    "evolution": 2,
+    "additive": 20,
+    "one-shot": 1,
+    "greedy": 1,
+    "bandit": 16,
+    "evopress": 1,
+    "interval-grid": 1,
+    "tpe": 100,
+    "nsga2": 5,
+    "random": 1,
+    "gp": 300,
+}
+"""What an ask takes in a search of 200 trials, about: what is slowest starts first."""
+STRATEGIES = tuple(MILLISECONDS)
+SLOW = {
+    "additive": {200: 5, 400: 0},
+    "bandit": {200: 3, 400: 0},
+    "tpe": {200: 3, 400: 0},
+    "nsga2": {400: 5},
+    "gp": {25: 3, 50: 2, 100: 0},
+    "gp on rungs4": {25: 1, 50: 0},
+}
+"""Strategies that take long for a proposal: from a budget on, how many seeds they are run with; 0 leaves them out. On
+256 plans `gp` names those again that it knows, and is asked up to fifty times a trial."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One strategy with one budget on one landscape, over seeds."""
+
+    landscape: str
+    strategy: str
+    budget: int
+    seeds: int
+    pictured: bool
+
+    @property
+    def seconds(self) -> float:
+        """What it takes, about: an ask is slower the more there was before, and on rungs all is run twice."""
+        passes = 2 if len(_landscape(self.landscape).rungs) > 1 else 1
+        asks = self.seeds * self.budget * passes
+        return asks * MILLISECONDS[self.strategy] / 1e3 * self.budget / PICTURED
+
+
+def budgets_of(landscape: str, strategy: str, everything: bool = False) -> dict[int, int]:
+    """The seeds of every budget a strategy is run with: on a table of every plan up to half of them."""
+    searched = _landscape(landscape)
+    budgets = [*(GROWN_BUDGETS if searched.grows else BUDGETS), *(OURS_ALSO if strategy == OURS else ())]
+    slow = {} if everything else SLOW.get(f"{strategy} on {landscape}", SLOW.get(strategy, {}))
+    fit = {}
+    for budget in sorted(budgets):
+        seeds = [seeds for least, seeds in slow.items() if least <= budget][-1:] or [SEEDS]
+        if seeds[0] and budget <= searched.searched.size / 2:
+            fit[budget] = seeds[0]
+    return fit
+
+
+def cells_of(
+    landscapes: Sequence[str],
+    strategies: Sequence[str],
+    budgets: Sequence[int],
+    seeds: int = SEEDS,
+    everything: bool = False,
+) -> list[Cell]:
+    """What there is to run, the slowest first."""
+    cells = []
+    for landscape, strategy in product(landscapes, strategies):
+        own = budgets_of(landscape, strategy, everything)
+        drawn = max((budget for budget in own if budget <= PICTURED), default=None)
+        cells += [
+            Cell(landscape, strategy, budget, min(seeds, most), pictured=budget == drawn)
+            for budget, most in own.items()
+            if budget in budgets
+        ]
+    return sorted(cells, key=lambda cell: -cell.seconds)
+
+
+def run_all(cells: Sequence[Cell], processes: int) -> Iterator[tuple[Cell, dict[str, Any]]]:
+    """Runs cells in processes of one thread each; yields the results as they come."""
+    os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        running = {pool.submit(run, cell): cell for cell in cells}
+        for done in as_completed(running):
+            yield running.pop(done), done.result()
+
+
+def run(cell: Cell) -> dict[str, Any]:
+    """One cell, in this process."""
+    return compare(open_table(cell.landscape), cell.strategy, cell.budget, cell.seeds, cell.pictured)
+
+
+@cache
+def open_table(name: str) -> Table:
+    """A table by its name, or the part of it that one kind of question makes; once a process."""
+    table, _, kind = name.partition(":")
+    if TABLES[table].grows:
+        return Grown.load(table)
+    truth = Truth.load(table)
+    return truth.only((kind,)) if kind else truth
+
+
+def _landscape(name: str) -> Landscape:
+    return TABLES[name.partition(":")[0]]

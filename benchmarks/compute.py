@@ -1,0 +1,65 @@
+"""What the trials of a replayed search cost, and how much of that it takes to reach a share."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from benchmarks.replay import Run, share
+from benchmarks.table import Table
+from workers.requests import Rung, TuningRecipe
+
+BACKWARD = 3
+"""A tuning step costs this many forward passes: a backward pass is about two."""
+TUNE_QUESTIONS = 256
+"""Questions of the tune split, which are answered before tuning and after every tuned rung."""
+WITHIN = 0.01
+"""A share less than this below another counts as the same front."""
+
+
+def work(rungs: Sequence[Rung]) -> np.ndarray:
+    """(R,) what each rung costs, in questions answered by the same plan; tuning as the passes it takes.
+
+    A trial that goes on where another was stopped is one of the rungs left: it tunes from step 0.
+    """
+    recipe = TuningRecipe()
+    done, costs_of = 0, []
+    for rung in rungs:
+        if rung.questions is None:
+            raise ValueError(f"the rungs of a table must have a number of questions, got {rung}")
+        steps = rung.tuning_steps - done
+        tuned = BACKWARD * steps * recipe.images_per_step * recipe.questions_per_image
+        checks = TUNE_QUESTIONS * ((steps > 0) + (steps > 0 and done == 0))
+        costs_of.append(rung.questions + tuned + checks)
+        done = rung.tuning_steps
+    return np.array(costs_of, dtype=float)
+
+
+def computes(table: Table, run: Run) -> np.ndarray:
+    """(trials,) what every trial of a run costs, in questions answered by the dense plan."""
+    rungs = table.landscape.rungs
+    spent = {
+        (first, reached): work(rungs[first:reached]).sum()
+        for first, reached in set(zip(run.went_on_from, run.reached, strict=True))
+    }
+    units = [spent[trial] for trial in zip(run.went_on_from, run.reached, strict=True)]
+    return np.array(units) * table.flops_ratio[list(run.rows)] / table.flops_ratio.max()
+
+
+def compute(table: Table, run: Run) -> float:
+    """What all trials of a run cost, in questions answered by the dense plan."""
+    return float(computes(table, run).sum())
+
+
+def compute_to_reach(table: Table, run: Run, wanted: float) -> float:
+    """What the trials cost up to the first one with which a run has a share; infinite where it never has."""
+    spent = np.cumsum(computes(table, run))
+    for trial, full in enumerate(run.full):
+        if full and share(table, run.counted(trial + 1)) >= wanted - 1e-9:
+            return float(spent[trial])
+    return float("inf")
+
+
+def ratio_to_reach(table: Table, rungs: Run, full: Run) -> float:
+    """The compute with which a run on rungs first has the front of a run of full trials, over all of that run's."""
+    wanted = share(table, full.counted()) - WITHIN
+    return compute_to_reach(table, rungs, wanted) / compute(table, full)

@@ -1,0 +1,181 @@
+"""A table of a space too large to enumerate: a plan is measured when it is first asked for, and kept.
+
+The search split alone is measured. What is new goes into `NAME.jsonl` in the folder at once, a line a plan, whichever
+process measured it; `save` puts it into `NAME.npz` with all that is known.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from benchmarks.landscapes import LANDSCAPES, Landscape
+from benchmarks.table import Table
+from benchmarks.truth import DATA, origin_of
+from objectives.flops import costs
+from objectives.workload import Workload
+from spaces.plan import Plan
+from spaces.shape import ModelShape
+from workers.describe import describe_model, describe_workload
+from workers.requests import DataSource, ModelSource
+from workers.samples import load_samples
+
+if TYPE_CHECKING:
+    from benchmarks.enumeration import Grader
+    from workers.session import Session
+
+
+@dataclass
+class Grown(Table):
+    """What the plans reach that were asked for up to now, in the order they were."""
+
+    landscape: Landscape
+    folder: Path
+    kinds: tuple[str, ...]
+    questions: Mapping[str, np.ndarray]
+    origin: dict[str, Any]
+    """Empty until something is measured."""
+    right: dict[str, np.ndarray]
+    told: np.ndarray
+    tokens: np.ndarray
+    flops_ratio: np.ndarray = field(default_factory=lambda: np.empty(0))
+    index: dict[Plan, int] = field(default_factory=dict)
+    """Row of every plan."""
+
+    @classmethod
+    def load(cls, name: str, folder: Path = DATA) -> "Grown":
+        """The table as stored, with what was measured since; empty where nothing is stored."""
+        landscape = LANDSCAPES[name]
+        asked = _asked(landscape)
+        kinds = tuple(dict.fromkeys(asked))
+        table = cls(
+            landscape,
+            folder,
+            kinds,
+            questions={"search": np.array([asked.count(kind) for kind in kinds])},
+            origin={},
+            right={"search": np.empty((0, len(kinds)), np.uint16)},
+            told=np.empty((0, len(kinds)), np.float32),
+            tokens=np.zeros(len(kinds), int),
+        )
+        if table._stored.exists():
+            with np.load(table._stored) as stored:
+                table.origin, table.tokens = json.loads(str(stored["origin"])), stored["tokens"]
+                plans = list(map(Plan.parse, stored["plans"].tolist()))
+                table._extend(plans, stored["right_search"], stored["told"], stored["flops_ratio"])
+        table._read_new()
+        return table
+
+    @property
+    def _stored(self) -> Path:
+        return self.folder / f"{self.landscape.name}.npz"
+
+    @property
+    def _new(self) -> Path:
+        return self.folder / f"{self.landscape.name}.jsonl"
+
+    def _read_new(self) -> None:
+        """Adds what any process has measured since the table was stored."""
+        lines = self._new.read_text().splitlines() if self._new.exists() else []
+        found = {Plan.parse(text): (right, told) for text, right, told in map(json.loads, lines)}
+        plans = [plan for plan in found if plan not in self.index]
+        if plans:
+            right, told = (np.array(part) for part in zip(*(found[plan] for plan in plans), strict=True))
+            self._extend(plans, right, told, np.array([self.cost(plan) for plan in plans]))
+
+    def _extend(self, plans: Sequence[Plan], right: np.ndarray, told: np.ndarray, ratios: np.ndarray) -> None:
+        self.index |= {plan: row for row, plan in enumerate(plans, start=len(self.index))}
+        self.right["search"] = np.concatenate([self.right["search"], right.astype(np.uint16)])
+        self.told = np.concatenate([self.told, told.astype(np.float32)])
+        self.flops_ratio = np.concatenate([self.flops_ratio, ratios])
+
+    def save(self) -> Path:
+        """Writes all that is known, measured by other processes or here, into one file."""
+        self._read_new()
+        if not self.origin:
+            session, _ = _measuring(self.landscape)
+            self.origin = origin_of(session, self.landscape.questions)
+        self._count_tokens()
+        part = self._stored.with_suffix(".part.npz")
+        np.savez_compressed(
+            part,
+            plans=np.array([str(plan) for plan in self.index]),
+            right_search=self.right["search"],
+            told=self.told,
+            tokens=self.tokens,
+            flops_ratio=self.flops_ratio,
+            origin=np.array(json.dumps(self.origin)),
+        )
+        part.replace(self._stored)
+        self._new.unlink(missing_ok=True)
+        return self._stored
+
+    def row(self, plan: Plan) -> int:
+        if plan not in self.index:
+            right, told = self._measure(plan)
+            with self._new.open("a") as file:
+                file.write(json.dumps([str(plan), right.tolist(), told.tolist()]) + "\n")
+            self._extend([plan], right[None], told[None], np.array([self.cost(plan)]))
+        return self.index[plan]
+
+    def cost(self, plan: Plan) -> float:
+        return _cost(self.landscape.model, plan)
+
+    def _measure(self, plan: Plan) -> tuple[np.ndarray, np.ndarray]:
+        """Right answers of a plan, and their log-probabilities: (K,) each. Raises ValueError where the table is of another model or other questions."""
+        session, grader = _measuring(self.landscape)
+        if self.origin and self.origin["fingerprints"] != session.fingerprints:
+            raise ValueError(
+                f"{self._stored} must be of the model at hand, {session.fingerprints}, got one of "
+                f"{self.origin['fingerprints']}: delete it"
+            )
+        grades = grader.grade(self.landscape.whole(plan, session.shape.num_blocks))
+        self._count_tokens()
+        return self._by_kind(grades.right), self._by_kind(grades.told)
+
+    def _count_tokens(self) -> None:
+        """Counts the tokens of the right answers, once."""
+        if not self.tokens.any():
+            session, _ = _measuring(self.landscape)
+            samples = session.split("search").samples[: self.landscape.questions]
+            self.tokens = self._by_kind([len(session.loaded.answer_tokens(sample.answers[0])) for sample in samples])
+
+    def _by_kind(self, values: np.ndarray | Sequence[int]) -> np.ndarray:
+        """(K,) sums of (questions,) values."""
+        asked = np.array(_asked(self.landscape))
+        return np.array([np.asarray(values)[asked == kind].sum() for kind in self.kinds])
+
+
+@cache
+def _measuring(landscape: Landscape) -> "tuple[Session, Grader]":
+    """What measures plans, loaded once a process."""
+    import torch
+
+    from benchmarks.enumeration import Grader
+    from workers.session import Session
+
+    torch.set_num_threads(1)
+    session = Session(ModelSource(name=landscape.model), DataSource())
+    return session, Grader(session.loaded, session.split("search"), landscape.questions)
+
+
+@cache
+def _asked(landscape: Landscape) -> list[str]:
+    """The kind of every question."""
+    return [sample.kind for sample in load_samples(DataSource(), "search")[: landscape.questions]]
+
+
+@cache
+def _closed_form(model: str) -> tuple[ModelShape, Workload]:
+    source = ModelSource(name=model)
+    return describe_model(source), describe_workload(source, load_samples(DataSource(), "search"))
+
+
+@lru_cache(maxsize=65536)
+def _cost(model: str, plan: Plan) -> float:
+    shape, workload = _closed_form(model)
+    return costs(shape, plan, workload).flops_ratio

@@ -1,0 +1,78 @@
+"""What a replay needs of measured plans, and what follows from their numbers."""
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from benchmarks.landscapes import Landscape
+from objectives.hypervolume import hypervolume
+from objectives.pareto import non_dominated
+from search.goals import MAXIMIZE, REFERENCE
+from spaces.plan import Plan
+
+Rows = Sequence[int] | np.ndarray | slice
+ALL = slice(None)
+
+
+class Table:
+    """Plans of a landscape with what they reach, a row each: N plans up to now, K kinds of questions.
+
+    `benchmarks.truth.Truth` has every plan of its landscape from the start, `benchmarks.grown.Grown` those that were
+    asked for.
+    """
+
+    landscape: Landscape
+    right: Mapping[str, np.ndarray]
+    """Per split the right answers of every plan by kind, after the last rung: (N, K) uint16."""
+    questions: Mapping[str, np.ndarray]
+    """Per split the number of questions of every kind: (K,)."""
+    kinds: tuple[str, ...]
+    told: np.ndarray
+    """(N, K) log-probabilities of the right answers by kind, at the cheapest rung: added up over the questions."""
+    tokens: np.ndarray
+    """(K,) tokens of these answers."""
+    flops_ratio: np.ndarray
+    """(N,)."""
+    origin: Mapping[str, Any]
+
+    def row(self, plan: Plan) -> int:
+        """Where a plan of the landscape stands."""
+        raise NotImplementedError
+
+    def cost(self, plan: Plan) -> float:
+        """FLOPs of a plan over those of the dense model, whether it has a row or not."""
+        raise NotImplementedError
+
+    def climb(self, row: int) -> tuple[float, ...]:
+        """Accuracy of a plan at every rung on the search split."""
+        return (float(self.accuracy("search", [row])[0]),)
+
+    def likelihood(self, row: int) -> float:
+        """Probability of a token of the right answers at the cheapest rung, the geometric mean."""
+        return float(np.exp(self.told[row].sum() / self.tokens.sum()))
+
+    def accuracy(self, split: str, rows: Rows = ALL) -> np.ndarray:
+        """(len(rows),) share of right answers; of all rows by default."""
+        return self.right[split][rows].sum(1) / self.questions[split].sum()
+
+    def points(self, split: str, rows: Rows = ALL) -> np.ndarray:
+        """(len(rows), 2) accuracy and FLOPs ratio; of all rows by default."""
+        return np.stack([self.accuracy(split, rows), self.flops_ratio[rows]], axis=1)
+
+    def front(self, split: str = "search") -> np.ndarray:
+        """Rows of the Pareto front, cheapest first."""
+        rows = np.flatnonzero(non_dominated(self.points(split), MAXIMIZE))
+        return rows[np.argsort(self.flops_ratio[rows], kind="stable")]
+
+    def volume(self, split: str = "search") -> float:
+        """Hypervolume of the front of all rows."""
+        key = (split, len(self.flops_ratio))
+        if key not in self._volumes:
+            self._volumes[key] = hypervolume(self.points(split), REFERENCE, MAXIMIZE)
+        return self._volumes[key]
+
+    @cached_property
+    def _volumes(self) -> dict[tuple[str, int], float]:
+        return {}

@@ -1,0 +1,93 @@
+"""A table that grows holds what the worker measures, and is replayed without a model once it is stored."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks import grown
+from benchmarks.grown import Grown
+from benchmarks.replay import replay, share
+from objectives.flops import costs
+from objectives.hypervolume import hypervolume
+from search.goals import MAXIMIZE, REFERENCE
+from spaces.plan import Plan
+from workers.apply_plan import apply_plan
+from workers.evaluate import evaluate
+from workers.requests import TrialRequest
+
+NAME = "layers12"
+
+
+def never(*_: object) -> np.ndarray:
+    raise AssertionError("measured what is known")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """With a table that has the plans of a short search, some of them stored."""
+    folder = tmp_path_factory.mktemp("grown")
+    table = Grown.load(NAME, folder)
+    table.row(Plan.dense(12))
+    table.save()
+    replay(table, "evolution", 15, 0)
+    return folder
+
+
+def test_it_holds_what_workers_measure(folder: Path) -> None:
+    table = Grown.load(NAME, folder)
+    session, _ = grown._measuring(table.landscape)
+    workload = session.workload(TrialRequest(plan=json.loads(Plan.dense(12).to_json())))
+    for plan in (Plan.dense(12), *list(table.index)[3:6], Plan.parse("..fab.p..b.a")):
+        row = table.row(plan)
+        with apply_plan(session.loaded.model, plan):
+            result = evaluate(session.loaded, session.split("search"), "exact_match", 256)
+        assert table.climb(row) == (pytest.approx(result.accuracy),), str(plan)
+        shares = table.right["search"][row] / table.questions["search"]
+        assert table.flops_ratio[row] == table.cost(plan) == costs(session.shape, plan, workload).flops_ratio
+        assert dict(zip(table.kinds, shares, strict=True)) == pytest.approx(result.accuracy_by_kind)
+
+
+def test_a_stored_table_is_replayed_without_a_model(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(grown, "_measuring", never)
+    table = Grown.load(NAME, folder)
+    run = replay(table, "evolution", 15, 0)
+    with pytest.raises(AssertionError, match="measured what is known"):
+        table.row(Plan.parse("pppppppppppp"))
+    table.save()
+    assert not (folder / f"{NAME}.jsonl").exists()
+    again = Grown.load(NAME, folder)
+    assert replay(again, "evolution", 15, 0).rows == run.rows
+    assert (again.points("search") == table.points("search")).all()
+    assert again.origin["fingerprints"] and again.origin == table.origin
+
+
+def test_what_another_process_measured_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = Grown.load(NAME, tmp_path), Grown.load(NAME, tmp_path)
+    right = np.array([3] * len(first.kinds))
+    monkeypatch.setattr(Grown, "_measure", lambda *_: right)
+    first.row(Plan.parse("b" * 12))
+    second.row(Plan.parse("a" * 12))
+    second.row(Plan.parse("b" * 12))
+    first.origin["fingerprints"] = {}
+    first.save()
+    assert {str(plan) for plan in Grown.load(NAME, tmp_path).index} == {"a" * 12, "b" * 12}
+
+
+def test_a_table_of_another_model_is_not_added_to(folder: Path) -> None:
+    table = Grown.load(NAME, folder)
+    table.origin = {"fingerprints": {"model": "another"}}
+    with pytest.raises(ValueError, match="delete it"):
+        table.row(Plan.parse("p" * 12))
+
+
+def test_shares_are_of_all_that_was_asked_for(folder: Path) -> None:
+    table = Grown.load(NAME, folder)
+    volume = table.volume()
+    assert volume == pytest.approx(hypervolume(table.points("search"), REFERENCE, MAXIMIZE))
+    rows = list(range(5))
+    assert share(table, rows) == pytest.approx(hypervolume(table.points("search", rows), REFERENCE, MAXIMIZE) / volume)
+    better = table.right["search"].max(0)
+    table._extend([Plan.parse("p" * 12)], better[None], np.array([0.2]))
+    assert table.volume() > volume and share(table, [len(table.index) - 1]) > 0
