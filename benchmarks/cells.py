@@ -61,8 +61,14 @@ SLOW = {
     "tpe": {200: 3, 400: 0},
     "nsga2": {400: 5},
     "gp": {25: 3, 50: 2, 100: 0},
+    "gp on rungs4": {25: 3, 50: 0},
+    "tpe on rungs4": {100: 3},
+    "bandit on rungs4": {100: 5},
+    "tpe on rungs7": {100: 5, 200: 2, 400: 0},
+    "bandit on rungs7": {100: 5, 200: 2, 400: 0},
 }
-"""Strategies that take long for a proposal: from a budget on, how many seeds they are run with; 0 leaves them out."""
+"""Strategies that take long for a proposal: from a budget on, how many seeds they are run with; 0 leaves them out. On
+small tables these three name plans again that were tried, and are asked up to fifty times a trial."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +93,7 @@ def budgets_of(landscape: str, strategy: str, everything: bool = False) -> dict[
     """The seeds of every budget a strategy is run with: on a table of every plan up to half of them."""
     searched = _landscape(landscape)
     budgets = [*(GROWN_BUDGETS if searched.grows else BUDGETS), *(OURS_ALSO if strategy == OURS else ())]
-    slow = {} if everything else SLOW.get(strategy, {})
+    slow = {} if everything else SLOW.get(f"{strategy} on {landscape}", SLOW.get(strategy, {}))
     fit = {}
     for budget in sorted(budgets):
         seeds = [seeds for least, seeds in slow.items() if least <= budget][-1:] or [SEEDS]
