@@ -37,6 +37,8 @@ OURS_ALSO = (70,)
 PICTURED = 200
 """Of every strategy the largest budget up to this is drawn."""
 SEEDS = 10
+GROWN_SEEDS = 5
+"""Likewise: half as many searches."""
 
 
 MILLISECONDS = {
@@ -61,10 +63,14 @@ SLOW = {
     "tpe": {200: 3, 400: 0},
     "nsga2": {400: 5},
     "gp": {25: 3, 50: 2, 100: 0},
-    "gp on rungs4": {25: 1, 50: 0},
+    "gp on rungs4": {25: 3, 50: 0},
+    "tpe on rungs4": {100: 3},
+    "bandit on rungs4": {100: 5},
+    "tpe on rungs7": {100: 5, 200: 2, 400: 0},
+    "bandit on rungs7": {100: 5, 200: 2, 400: 0},
 }
 """Strategies that take long for a proposal: from a budget on, how many seeds they are run with; 0 leaves them out. On
-256 plans `gp` names those again that it knows, and is asked up to fifty times a trial."""
+small tables these three name plans again that were tried, and are asked up to fifty times a trial."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +98,8 @@ def budgets_of(landscape: str, strategy: str, everything: bool = False) -> dict[
     slow = {} if everything else SLOW.get(f"{strategy} on {landscape}", SLOW.get(strategy, {}))
     fit = {}
     for budget in sorted(budgets):
-        seeds = [seeds for least, seeds in slow.items() if least <= budget][-1:] or [SEEDS]
+        usual = GROWN_SEEDS if searched.grows else SEEDS
+        seeds = [min(seeds, usual) for least, seeds in slow.items() if least <= budget][-1:] or [usual]
         if seeds[0] and budget <= searched.searched.size / 2:
             fit[budget] = seeds[0]
     return fit

@@ -126,7 +126,10 @@ class Grown(Table):
         return _cost(self.landscape.model, plan)
 
     def _measure(self, plan: Plan) -> tuple[np.ndarray, np.ndarray]:
-        """Right answers of a plan, and their log-probabilities: (K,) each. Raises ValueError where the table is of another model or other questions."""
+        """Right answers of a plan, and their log-probabilities: (K,) each.
+
+        Raises ValueError where the table is of another model or other questions.
+        """
         session, grader = _measuring(self.landscape)
         if self.origin and self.origin["fingerprints"] != session.fingerprints:
             raise ValueError(

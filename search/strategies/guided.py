@@ -31,7 +31,7 @@ PARENTS = 24
 """Most promising children that the next generation descends from."""
 WORTH_RESUMING = 5e-5
 """Hypervolume that a stopped trial must be expected to add to go on, since that takes nearly the compute of a full
-trial: half an answer in 500 over a fifth of the FLOPs."""
+trial: half an answer in 500 over a twentieth of the FLOPs."""
 MOST_CHECKED = 50
 """Children checked against the limits before one is left to be repaired."""
 

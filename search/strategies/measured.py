@@ -23,8 +23,8 @@ class Measured:
     costs: Floats
     """(N,) FLOPs ratios."""
     scores: Floats
-    """(N, S) accuracies at the rungs, NaN where a trial has not finished them. Before them the likelihood at the cheapest
-    rung, where it is known of every trial: what is smooth is learned more exactly, and what follows from it too."""
+    """(N, S) accuracies at the rungs, NaN where a trial has not finished them. Before them the likelihood at the
+    cheapest rung, where it is known of every trial: what is smooth is learned more exactly, and so what follows it."""
     num_signals: int
     """How many of the scores come before the accuracies: 0 or 1."""
     num_changed: np.ndarray

@@ -67,8 +67,8 @@ class Observation:
     accuracies: tuple[float, ...] = ()
     """Accuracy at every rung it has finished, cheapest first."""
     likelihood: float | None = None
-    """Probability of a token of the right answers at the cheapest rung, the geometric mean. Smoother than accuracy, so a
-    better guide to plans nobody has tried; it decides nothing. None where it is not measured."""
+    """Probability of a token of the right answers at the cheapest rung, the geometric mean. Smoother than accuracy, so
+    a better guide to plans nobody has tried; it decides nothing. None where it is not measured."""
     full: bool = False
     """Whether it finished the last rung: only then may it enter the front."""
 
