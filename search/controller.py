@@ -53,6 +53,7 @@ class Controller:
     ) -> None:
         self._settings, self._problem, self._study, self._results = settings, problem, study, results
         self._proposer = Proposer(strategy, problem.task())
+        self._reads_likelihood: bool = getattr(strategy, "reads_likelihood", False)
         self.history = History(settings, problem, study, results)
         self._adopted = self.history.running()
         self._losses: dict[int, int] = {}
@@ -115,7 +116,9 @@ class Controller:
 
     def _request(self, number: int) -> TrialRequest:
         record, settings = self.history.record(number), self._settings
-        rungs = settings.rungs[:1] if record.probe else settings.rungs
+        first, *others = settings.rungs
+        first = first.model_copy(update={"likelihood": self._reads_likelihood})
+        rungs = (first,) if record.probe else (first, *others)
         return self._problem.request(number, record.plan).model_copy(
             update={"rungs": rungs, "first_rung": self.history.first_rung(number)}
         )
@@ -139,7 +142,7 @@ class Controller:
         }
         self._study.annotate(job.number, f"rung_{report.rung}", values)
         peers = self.history.points_at(report.rung, but=job.number)
-        self.history.measured(job.number, report.rung, report.accuracy)
+        self.history.measured(job.number, report)
         record = self.history.record(job.number)
         last = report.rung + 1 >= len(job.request.rungs)
         if last or job.request.parsed_plan.is_dense or record.resumes is not None:

@@ -12,7 +12,7 @@ from search.settings import Settings
 from search.strategies.strategy import Observation, Proposal
 from search.study import Row, SearchStudy
 from spaces.plan import Plan
-from workers.requests import TrialState
+from workers.requests import RungReport, TrialState
 
 
 @dataclass
@@ -33,6 +33,8 @@ class Record:
     reason: str | None = None
     tested: bool = False
     mapping_module: str | None = None
+    likelihood: float | None = None
+    """At the cheapest rung, where the strategy reads it."""
     resumes: int | None = None
     """The stopped trial of the same plan that this one goes on with."""
 
@@ -64,9 +66,11 @@ class History:
             state=row.state,
             resumes=row.attributes.get("resumes"),
         )
-        record.accuracies = self._before(record)
+        self._take_over(record)
         if stored:
             record.accuracies |= {rung.rung: rung.accuracy for rung in stored.on("search")}
+            measured = (rung.metrics.get("likelihood") for rung in stored.on("search"))
+            record.likelihood = next((value for value in measured if value is not None), record.likelihood)
             record.attempt = stored.trial.attempt
             record.reason = stored.trial.reason
             record.tested = bool(stored.on("test"))
@@ -81,9 +85,11 @@ class History:
         if record.resumes is not None:
             self._resumed.add(record.resumes)
 
-    def _before(self, record: Record) -> dict[int, float]:
-        """What the trial that a record goes on with has measured."""
-        return {} if record.resumes is None else dict(self._records[record.resumes].accuracies)
+    def _take_over(self, record: Record) -> None:
+        """Gives a record what the trial that it goes on with has measured."""
+        if record.resumes is not None:
+            before = self._records[record.resumes]
+            record.accuracies, record.likelihood = dict(before.accuracies), before.likelihood
 
     def __len__(self) -> int:
         return len(self._records)
@@ -95,12 +101,13 @@ class History:
         """A trial that starts."""
         record = Record(number, plan, proposal.origin, proposal.probe, self._problem.ratio(plan))
         record.resumes = proposal.resumes
-        record.accuracies = self._before(record)
+        self._take_over(record)
         self._insert(record)
 
     def first_rung(self, number: int) -> int:
         """The rung a trial starts with: the first one that the trial it goes on with has not finished."""
-        return len(self._before(self._records[number]))
+        resumes = self._records[number].resumes
+        return 0 if resumes is None else len(self._records[resumes].accuracies)
 
     def record(self, number: int) -> Record:
         """One trial by its number."""
@@ -110,9 +117,12 @@ class History:
         """Numbers of the trials that nobody has ended."""
         return [number for number, record in self._records.items() if record.state == "running"]
 
-    def measured(self, number: int, rung: int, accuracy: float) -> None:
+    def measured(self, number: int, report: RungReport) -> None:
         """A rung that was finished."""
-        self._records[number].accuracies[rung] = accuracy
+        record = self._records[number]
+        record.accuracies[report.rung] = report.accuracy
+        if report.likelihood is not None:
+            record.likelihood = report.likelihood
         self._observations.pop(number, None)
 
     def stored(self, number: int, mapping_module: str) -> None:
@@ -154,6 +164,7 @@ class History:
             state=record.state,
             flops_ratio=record.flops_ratio,
             accuracies=tuple(accuracy for _, accuracy in sorted(record.accuracies.items())),
+            likelihood=record.likelihood,
             full=record.state == "complete",
         )
 

@@ -165,7 +165,7 @@ class Results:
 
 
 def _rung_columns(report: RungReport) -> dict[str, Any]:
-    kept = {"accuracy_by_kind", "tuned", "tune_accuracy", "latency", "seconds"}
+    kept = {"accuracy_by_kind", "tuned", "tune_accuracy", "likelihood", "latency", "seconds"}
     return {
         "accuracy": report.accuracy,
         "flops": report.costs["flops"],

@@ -125,6 +125,8 @@ class Rung(Value):
     questions: int | None = Field(None, ge=1)
     """None evaluates the whole split."""
     split: Split = "search"
+    likelihood: bool = False
+    """Also measure how likely the right answers are to the model."""
     latency: bool = False
     """Also time prefill and decode (after warm-up, device synchronized)."""
 
@@ -211,7 +213,9 @@ class RungReport(Value):
     costs: dict[str, Any]
     """FLOPs ledger and the columns beside it (`objectives.flops.Costs.as_dict`)."""
     seconds: dict[str, float]
-    """Wall-clock per step: load, tune, evaluate, latency."""
+    """Wall-clock per step: load, tune, evaluate, likelihood, latency."""
+    likelihood: float | None = None
+    """Probability of a token of the right answers, the geometric mean over all tokens of all questions."""
     latency: dict[str, float] | None = None
     """Seconds: median and interquartile range of prefill and of one decode step."""
     artifact: str | None = None

@@ -13,6 +13,7 @@ from objectives.flops import costs
 from workers.apply_plan import apply_plan
 from workers.evaluate import evaluate
 from workers.latency import time_latency
+from workers.likelihood import token_likelihood
 from workers.requests import Rung, RungReport, TrialRequest
 from workers.session import Session
 from workers.trainable import State, copy_state, put_state
@@ -65,6 +66,8 @@ class RunningTrial:
         loaded, prepared = self.session.loaded, self.session.split(rung.split)
         result = evaluate(loaded, prepared, self.metric, rung.questions)
         clock.lap("evaluate")
+        likelihood = token_likelihood(loaded, prepared, len(result.scores)) if rung.likelihood else None
+        clock.lap("likelihood")
         latency = time_latency(loaded, prepared) if rung.latency else None
         clock.lap("latency")
         last = number == len(self.request.rungs) - 1
@@ -80,6 +83,7 @@ class RunningTrial:
             tune_accuracy=tune_accuracy,
             costs=self.costs,
             seconds=clock.seconds,
+            likelihood=likelihood,
             latency=latency,
             artifact=self._store() if tuned and last else None,
         )

@@ -39,6 +39,8 @@ MOST_CHECKED = 50
 class Guided:
     """Expected hypervolume improvement over evolved children."""
 
+    reads_likelihood = True
+
     def __init__(self, task: Task) -> None:
         self._task = task
         self._coding = Coding(task.space)

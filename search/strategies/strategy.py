@@ -66,11 +66,11 @@ class Observation:
     flops_ratio: float
     accuracies: tuple[float, ...] = ()
     """Accuracy at every rung it has finished, cheapest first."""
+    full: bool = False
+    """Whether it finished the last rung: only then may it enter the front."""
     likelihood: float | None = None
     """Probability of a token of the right answers at the cheapest rung, the geometric mean. Smoother than accuracy, so
     a better guide to plans nobody has tried; it decides nothing. None where it is not measured."""
-    full: bool = False
-    """Whether it finished the last rung: only then may it enter the front."""
 
     @property
     def accuracy(self) -> float | None:
@@ -98,7 +98,11 @@ class Proposal:
 
 
 class Strategy(Protocol):
-    """Proposes plans. What it knows is in `history`, so a search can be taken up again by anybody."""
+    """Proposes plans. What it knows is in `history`, so a search can be taken up again by anybody.
+
+    One that has a true attribute `reads_likelihood` is given `Observation.likelihood`, which takes workers a further
+    pass over the questions of the cheapest rung.
+    """
 
     def ask(self, history: Sequence[Observation], rng: np.random.Generator) -> Proposal:
         """The next plan to try.

@@ -78,7 +78,9 @@ class PretendWorker:
         for index, rung in list(enumerate(request.rungs))[request.first_rung :]:
             if self.seconds:
                 time.sleep(self.seconds)
-            yield report_of(plan, index, rung)
+            report = report_of(plan, index, rung)
+            likelihood = true_accuracy(plan) ** 2 if rung.likelihood else None
+            yield report.model_copy(update={"likelihood": likelihood})
 
 
 def report_of(plan: Plan, index: int, rung: Rung, accuracy: float | None = None) -> RungReport:

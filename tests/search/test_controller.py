@@ -330,3 +330,17 @@ def problem_history(settings: Settings) -> list[tuple[Plan, float, float]]:
         if record.trial.state == "complete"
         for plan in [Plan.parse(record.trial.plan)]
     ]
+
+
+def test_the_likelihood_is_measured_once_a_plan_where_the_strategy_reads_it(tmp_path: Path) -> None:
+    for strategy, reads in (("guided", True), ("evolution", False)):
+        settings, worker = settings_in(tmp_path / strategy, strategy=strategy, budget=20), PretendWorker()
+        records = search(settings, worker)
+        searched = [request for request in worker.requests if request.rungs[0].split == "search"]
+        assert {request.rungs[0].likelihood for request in searched} == {reads}
+        assert not any(rung.likelihood for request in worker.requests for rung in request.rungs[1:])
+        with open_run(settings, problem_of(settings)) as controller:
+            seen = {trial.number: trial.likelihood for trial in controller.history.observations()}
+        for record in records:
+            expected = true_accuracy(Plan.parse(record.trial.plan)) ** 2 if reads else None
+            assert seen.get(record.trial.number, expected) == expected
