@@ -5,44 +5,26 @@ rung, `done` or `lost` at the end. It never waits and never runs a model.
 """
 
 import math
-from dataclasses import dataclass
-from enum import StrEnum
-from pathlib import Path
 from typing import Any
 
+from search.final import FinalTest
 from search.goals import MAXIMIZE
 from search.history import History
+from search.job import Job, Phase
 from search.notes import trial_note
 from search.problem import Problem
 from search.promotion import goes_on
 from search.proposer import Proposer
 from search.results import Results
 from search.settings import Settings
-from search.strategies.strategy import Observation, Proposal, Strategy
+from search.strategies.strategy import Proposal, Strategy
 from search.study import SearchStudy
-from workers.requests import Rung, RungReport, TrialReport, TrialRequest, TrialState
+from workers.requests import RungReport, TrialReport, TrialRequest, TrialState
 
 #: A trial whose worker dies this often is failed: it is probably the cause.
 MAX_LOSSES = 3
 #: Likewise for a trial during which the whole run died. Far more: the trial is rarely to blame for that.
 MAX_ATTEMPTS = 10
-
-
-class Phase(StrEnum):
-    """What a job is for."""
-
-    SEARCH = "search"
-    TEST = "test"
-    """The final front on the split that nothing was chosen on."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """One request for a worker."""
-
-    number: int
-    phase: Phase
-    request: TrialRequest
 
 
 class Controller:
@@ -56,9 +38,9 @@ class Controller:
         self._reads_likelihood: bool = getattr(strategy, "reads_likelihood", False)
         self.history = History(settings, problem, study, results)
         self._adopted = self.history.running()
-        self._losses: dict[int, int] = {}
+        self.final = FinalTest(settings, problem, self.history, results)
+        self._losses: dict[tuple[int, Phase, int], int] = {}
         self._running: set[int] = set()
-        self._testing: set[int] = set()
         self._exhausted = False
         if self._adopted:
             results.event("resume", f"took over the running trials {self._adopted}")
@@ -76,13 +58,13 @@ class Controller:
                 return self._start(proposal)
             self._exhausted = True
             self._results.event("exhausted", f"every plan within the limits is tried: {len(self.history)} trials")
-        return None if self._running else self._next_test()
+        return None if self._running else self.final.next()
 
     @property
     def finished(self) -> bool:
         """Whether every job is done."""
         spent = self._exhausted or len(self.history) >= self._settings.budget
-        return spent and not (self._adopted or self._running or self._testing or self._untested())
+        return spent and not (self._adopted or self._running or self.final.left)
 
     def _start(self, proposal: Proposal) -> Job:
         plan = proposal.plan
@@ -129,10 +111,10 @@ class Controller:
         """Stores a finished rung and says whether the trial goes on to its next one."""
         if not math.isfinite(report.accuracy):
             return False
-        self._results.add_rung(job.number, report, self.history.record(job.number).flops_ratio)
         if job.phase is Phase.TEST:
-            self.history.set_tested(job.number)
+            self.final.measured(job, report)
             return True
+        self._results.add_rung(job.number, report, self.history.record(job.number).flops_ratio)
         if report.artifact:
             self.history.stored(job.number, report.artifact)
         values = {
@@ -153,10 +135,7 @@ class Controller:
     def done(self, job: Job, report: TrialReport) -> None:
         """Stores how a job ended."""
         if job.phase is Phase.TEST:
-            self._testing.discard(job.number)
-            if report.state is TrialState.FAILED:
-                self._results.event("test failed", report.reason or "unknown", job.number)
-                self.history.set_tested(job.number)
+            self.final.ended(job, report.reason)
             return
         self._running.discard(job.number)
         state, reason = report.state, report.reason
@@ -169,7 +148,7 @@ class Controller:
 
     def lost(self, job: Job, reason: str) -> Job | None:
         """A worker died with this job: the job again, or None once it has been lost too often."""
-        losses = self._losses[job.number] = self._losses.get(job.number, 0) + 1
+        losses = self._losses[job.key] = self._losses.get(job.key, 0) + 1
         self._results.event("worker lost", f"{reason} (loss {losses} of {MAX_LOSSES})", job.number)
         if losses < MAX_LOSSES:
             if job.phase is Phase.SEARCH:
@@ -178,8 +157,7 @@ class Controller:
             return job
         message = f"its worker died {losses} times, last: {reason}"
         if job.phase is Phase.TEST:
-            self._testing.discard(job.number)
-            self.history.set_tested(job.number)
+            self.final.ended(job, message)
         else:
             self._running.discard(job.number)
             self._fail(job.number, message)
@@ -187,13 +165,12 @@ class Controller:
 
     def fail(self, job: Job, reason: str) -> None:
         """Ends a job that must not be tried again (a time-out that even killed its worker)."""
-        self._results.event("failed", reason, job.number)
         if job.phase is Phase.TEST:
-            self._testing.discard(job.number)
-            self.history.set_tested(job.number)
-        else:
-            self._running.discard(job.number)
-            self._fail(job.number, reason)
+            self.final.ended(job, reason)
+            return
+        self._results.event("failed", reason, job.number)
+        self._running.discard(job.number)
+        self._fail(job.number, reason)
 
     def _fail(self, number: int, reason: str) -> None:
         self._results.end_trial(number, TrialState.FAILED, reason, None)
@@ -213,34 +190,6 @@ class Controller:
             self._study.prune(number)
         else:
             self._study.fail(number, reason or "unknown")
-
-    # -- the final front on the test split ------------------------------------------------------------------
-
-    def front(self) -> list[Observation]:
-        """The Pareto front of the trials that finished every rung, cheapest first."""
-        return self.history.front()
-
-    def _untested(self) -> list[Observation]:
-        """Members of the front, and the dense model to compare with, that have no test result yet."""
-        dense = [o for o in self.history.observations() if o.plan.is_dense and o.full]
-        wanted = {o.number: o for o in [*dense, *self.front()]}
-        return [o for number, o in wanted.items() if not self.history.tested(number) and number not in self._testing]
-
-    def _next_test(self) -> Job | None:
-        if not (untested := self._untested()):
-            return None
-        number = untested[0].number
-        self._testing.add(number)
-        request = self._problem.request(number, untested[0].plan)
-        stored = self.history.record(number).mapping_module
-        folder = request.artifacts
-        test = Rung(tuning_steps=0, questions=None, split="test", latency=True)
-        update = {
-            "rungs": (test,),
-            "artifacts": None,
-            "mapping_module": str(Path(folder) / stored) if stored and folder else None,
-        }
-        return Job(number, Phase.TEST, request.model_copy(update=update))
 
     # -- the end --------------------------------------------------------------------------------------------
 

@@ -90,6 +90,7 @@ class RungResult(Table):
     id: Mapped[int] = mapped_column(primary_key=True)
     trial_id: Mapped[int] = mapped_column(ForeignKey("trial.id"), index=True)
     rung: Mapped[int]
+    """On the split `test` the seed of the tuning, counted from the search's own: one row a seed."""
     split: Mapped[str] = mapped_column(String(16))
     accuracy: Mapped[float]
     flops: Mapped[float]
@@ -97,7 +98,7 @@ class RungResult(Table):
     questions: Mapped[int]
     tuning_steps: Mapped[int]
     metrics: Mapped[dict[str, Any]]
-    """Accuracy per kind, tune accuracy before and after, latency, seconds."""
+    """Seed, accuracy per kind, tune accuracy before and after, latency, seconds."""
     costs: Mapped[dict[str, Any]]
     scores: Mapped[list[float]]
     """Score of every question, in the order of the split: paired comparisons need them."""

@@ -13,6 +13,7 @@ from search.terminal import console
 from search.warm_start import SHARE
 from spaces.kinds import left_out
 from spaces.plan import Plan
+from workers.requests import Rung
 
 _MINIMIZED = {"flops": "FLOPs", "sparse_flops": "sparse FLOPs"}
 #: A backward pass costs about twice its forward pass.
@@ -37,6 +38,7 @@ def describe(settings: Settings, problem: Problem) -> None:
         "rungs": " > ".join(
             f"{rung.tuning_steps} tuning steps, {rung.questions or 'all'} questions" for rung in settings.rungs
         ),
+        "final test": _final_test(settings),
         "warm start": _warm_start(problem),
         "baselines": ", ".join(
             p.origin.removeprefix("baseline ")
@@ -78,6 +80,11 @@ def _limits(problem: Problem) -> str:
     return ", ".join(limits) or "none"
 
 
+def _final_test(settings: Settings) -> str:
+    seeds = settings.final_seeds if settings.rungs[-1].tuning_steps else 1
+    return "the front on the test split" + (f", tuned with {seeds} seeds" if seeds > 1 else "")
+
+
 def _warm_start(problem: Problem) -> str:
     if not problem.first:
         return "none"
@@ -107,18 +114,26 @@ def _range(problem: Problem) -> str:
 def _estimate(settings: Settings, problem: Problem) -> float:
     """Seconds the whole search would take at the speed of this machine's matrix products.
 
-    Assumes that trials need three quarters of the dense FLOPs on average and that every rung keeps the share of
-    trials it may.
+    Assumes that trials need three quarters of the dense FLOPs on average, that every rung keeps the share of trials
+    it may, and that half of those that end the last one are on the front.
     """
-    per_question = 0.75 * problem.costs(Plan.dense(problem.shape.num_blocks)).flops
-    work, trials, done = 0.0, float(settings.budget), 0
+    questions, ended, done = 0.0, float(settings.budget), 0
     for rung in settings.rungs:
-        steps = rung.tuning_steps - done
-        questions = rung.questions or 1024
-        tuned = steps * settings.tuning.images_per_step * settings.tuning.questions_per_image
-        work += trials * per_question * (questions + TRAINING_FACTOR * tuned)
-        trials, done = trials * settings.keep_fraction, rung.tuning_steps
-    return work / _flops_per_second(problem) / settings.workers
+        trials = ended
+        questions += trials * _questions(settings, rung, rung.tuning_steps - done)
+        ended, done = trials * settings.keep_fraction, rung.tuning_steps
+    test = Rung(split="test")
+    questions += trials / 2 * _questions(settings, test, 0)
+    if done:
+        questions += trials / 2 * (settings.final_seeds - 1) * _questions(settings, test, done)
+    per_question = 0.75 * problem.costs(Plan.dense(problem.shape.num_blocks)).flops
+    return questions * per_question / _flops_per_second(problem) / settings.workers
+
+
+def _questions(settings: Settings, rung: Rung, steps: int) -> float:
+    """Questions that a rung evaluates, and as many as its tuning steps cost."""
+    tuned = steps * settings.tuning.images_per_step * settings.tuning.questions_per_image
+    return (rung.questions or 1024) + TRAINING_FACTOR * tuned
 
 
 def _flops_per_second(problem: Problem) -> float:

@@ -32,6 +32,14 @@ def front_table(summary: dict[str, Any], width: int) -> Table:
     return table
 
 
+def _on_test(trial: dict[str, Any]) -> str:
+    """Mean over the seeds of tuning, and their standard deviation."""
+    test = trial["test"]
+    if not test:
+        return ""
+    return f"{test['accuracy']:.3f}" + ("" if test["seed_spread"] is None else f" ±{test['seed_spread']:.3f}")
+
+
 def _against_dense(trial: dict[str, Any]) -> str:
     test = trial["test"]
     if not test or "difference_to_dense" not in test:
@@ -55,7 +63,7 @@ _COLUMNS: list[tuple[str, Literal["left", "right"], Callable[[dict[str, Any]], s
     ("FLOPs", "right", lambda trial: _engineering(trial["flops"])),
     ("ratio", "right", lambda trial: f"{trial['flops_ratio']:.3f}"),
     ("accuracy", "right", lambda trial: f"{trial['accuracy']:.3f}"),
-    ("test", "right", lambda trial: f"{trial['test']['accuracy']:.3f}" if trial["test"] else ""),
+    ("test", "right", _on_test),
     ("against dense, 95 %", "right", _against_dense),
     ("found by", "left", lambda trial: trial["origin"]),
 ]

@@ -31,7 +31,8 @@ class Record:
     ended: TrialState | None = None
     """How the trial ended in the results tables, where its row of the study does not say so yet."""
     reason: str | None = None
-    tested: bool = False
+    tested: set[int] = field(default_factory=set)
+    """Seeds whose result on the test split is there, or can't be got."""
     mapping_module: str | None = None
     likelihood: float | None = None
     """At the cheapest rung, where the strategy reads it."""
@@ -73,7 +74,7 @@ class History:
             record.likelihood = next((value for value in measured if value is not None), record.likelihood)
             record.attempt = stored.trial.attempt
             record.reason = stored.trial.reason
-            record.tested = bool(stored.on("test"))
+            record.tested = set(stored.tests)
             record.mapping_module = stored.mapping_module
             if row.state == "running" and stored.trial.state != "running":
                 record.ended = TrialState(stored.trial.state)
@@ -134,13 +135,13 @@ class History:
         self._records[number].state, self._records[number].reason = str(state), reason
         self._observations.pop(number, None)
 
-    def tested(self, number: int) -> bool:
-        """Whether a trial has its result on the test split (or can't get one)."""
-        return self._records[number].tested
+    def tested(self, number: int, seed: int) -> bool:
+        """Whether a trial, tuned with a seed, has its result on the test split (or can't get one)."""
+        return seed in self._records[number].tested
 
-    def set_tested(self, number: int) -> None:
-        """A trial that needs no (further) test."""
-        self._records[number].tested = True
+    def set_tested(self, number: int, seed: int) -> None:
+        """A trial that needs no (further) test with a seed."""
+        self._records[number].tested.add(seed)
 
     def points_at(self, rung: int, but: int) -> list[tuple[float, float]]:
         """(accuracy, FLOPs ratio) of all other trials that finished a rung."""

@@ -1,13 +1,15 @@
 """Shows how a search goes: a live bar with an ETA on a terminal, one greppable line a trial everywhere."""
 
 import time
+from dataclasses import dataclass, field
 from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 
-from search.controller import Controller, Job, Phase
+from search.controller import Controller
+from search.job import Job, Phase
 from workers.requests import RungReport, TrialReport
 
 
@@ -19,7 +21,9 @@ class Progress:
         self._console = console or Console(highlight=False, soft_wrap=True)
         self._begin = time.monotonic()
         self._first = len(controller.history) - len(controller.history.running())
-        self._started: dict[tuple[int, Phase], float] = {}
+        self._started: dict[tuple[int, Phase, int], float] = {}
+        self._tests: dict[bool, _Pace] = {}
+        """Pace of the tests that read a stored projector, and of those that tune it anew."""
         self._bar: Bar | None = None
 
     def __enter__(self) -> "Progress":
@@ -43,10 +47,13 @@ class Progress:
 
     def started(self, job: Job) -> None:
         """A worker takes a job."""
-        self._started[job.number, job.phase] = time.monotonic()
+        self._started[job.key] = time.monotonic()
+        if job.phase is Phase.TEST:
+            self._tests.setdefault(_tunes(job), _Pace())
         if self._bar:
-            what = "trial" if job.phase is Phase.SEARCH else "test of"
-            self._bar.update(self._task, description=f"{what} {job.number}")
+            number = job.number
+            what = f"trial {number}" if job.phase is Phase.SEARCH else f"test of {number} seed {job.request.seed}"
+            self._bar.update(self._task, description=what)
 
     def rung(self, job: Job, report: RungReport) -> None:
         """A rung was measured."""
@@ -56,11 +63,14 @@ class Progress:
 
     def ended(self, job: Job, report: TrialReport) -> None:
         """A job is over."""
-        seconds = time.monotonic() - self._started.pop((job.number, job.phase), time.monotonic())
-        line = (self._trial if job.phase is Phase.SEARCH else self._test)(job, report)
-        self._console.print(f"{line} {seconds:.1f}s {self._eta()}".rstrip(), markup=False)
+        seconds = time.monotonic() - self._started.pop(job.key, time.monotonic())
+        if job.phase is Phase.SEARCH:
+            line, eta = self._trial(job, report), self._eta()
+        else:
+            line, eta = self._test(job, report), self._tests_left(job)
+        self._console.print(f"{line} {seconds:.1f}s {eta}".rstrip(), markup=False)
         if self._bar:
-            self._bar.update(self._task, completed=self._num_ended(), eta=self._eta())
+            self._bar.update(self._task, completed=self._num_ended(), eta=eta)
 
     def _trial(self, job: Job, report: TrialReport) -> str:
         seen = self._controller.history.observation(job.number)
@@ -73,7 +83,7 @@ class Progress:
 
     def _test(self, job: Job, report: TrialReport) -> str:
         accuracy = f"{report.rungs[-1].accuracy:.3f}" if report.rungs else f"- ({report.reason})"
-        return f"test trial={job.number} plan={report.plan} test_accuracy={accuracy}"
+        return f"test trial={job.number} seed={job.request.seed} plan={report.plan} test_accuracy={accuracy}"
 
     def _num_ended(self) -> int:
         return len(self._controller.history) - len(self._controller.history.running())
@@ -84,4 +94,36 @@ class Progress:
         if ended <= self._first or ended >= self._budget:
             return ""
         left = (time.monotonic() - self._begin) / (ended - self._first) * (self._budget - ended)
-        return f"[{ended}/{self._budget} eta {int(left) // 60}m{int(left) % 60:02d}s]"
+        return f"[{ended}/{self._budget} eta {_clock(left)}]"
+
+    def _tests_left(self, job: Job) -> str:
+        """Tests that have ended, of those of this start, and how long the others take: known once one has been tuned
+        anew, which takes longest and comes last."""
+        final, pace = self._controller.final, self._tests.setdefault(_tunes(job), _Pace())
+        pace.jobs, pace.flops = pace.jobs + 1, pace.flops + self._controller.history.record(job.number).flops_ratio
+        if not final.left:
+            return ""
+        ended = sum(kind.jobs for kind in self._tests.values())
+        known = _tunes(job) or not final.tunes
+        eta = f" eta {_clock(pace.seconds_for(final.flops_left))}" if known else ""
+        return f"[tests {ended}/{ended + final.left}{eta}]"
+
+
+@dataclass
+class _Pace:
+    """How fast tests of one kind end, however many run at a time: their time goes with the FLOPs of their plans."""
+
+    begin: float = field(default_factory=time.monotonic)
+    jobs: int = 0
+    flops: float = 0.0
+
+    def seconds_for(self, flops: float) -> float:
+        return (time.monotonic() - self.begin) / self.flops * flops
+
+
+def _tunes(job: Job) -> bool:
+    return job.request.rungs[-1].tuning_steps > 0
+
+
+def _clock(seconds: float) -> str:
+    return f"{int(seconds) // 60}m{int(seconds) % 60:02d}s"

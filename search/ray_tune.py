@@ -28,7 +28,8 @@ from ray.tune.experiment import Trial as TuneTrial  # noqa: E402
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler  # noqa: E402
 from ray.tune.search import Searcher  # noqa: E402
 
-from search.controller import Controller, Job  # noqa: E402
+from search.controller import Controller  # noqa: E402
+from search.job import Job  # noqa: E402
 from search.progress import Progress  # noqa: E402
 from search.settings import Settings, SettingsError  # noqa: E402
 from workers.requests import TrialReport, TrialRequest, TrialState  # noqa: E402
@@ -173,7 +174,7 @@ class StudySearcher(Searcher):
         job = self._dispatcher.start(trial_id)
         if job is None:
             return None
-        return {"name": f"{job.phase}-{job.number:06d}", "request": job.request.model_dump_json()}
+        return {"name": job.name, "request": job.request.model_dump_json()}
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         if error:

@@ -38,6 +38,17 @@ class TrialRecord:
         """The rungs measured on a split, cheapest first."""
         return [rung for rung in self.rungs if rung.split == split]
 
+    @property
+    def seed(self) -> int:
+        """Seed of the search, with which the trial's stored mapping module was tuned."""
+        return int(self.trial.request["seed"])
+
+    @property
+    def tests(self) -> dict[int, RungResult]:
+        """What was measured on the test split, by the seed of the tuning; that of the search comes first."""
+        # Runs that knew one seed only did not say which.
+        return {test.metrics.get("seed", self.seed): test for test in self.on("test")}
+
 
 class Results:
     """The rows of one run. Only the controller calls what writes."""
@@ -106,16 +117,18 @@ class Results:
             session.add(trial)
         self._ids[number] = trial.id
 
-    def add_rung(self, number: int, report: RungReport, flops_ratio: float) -> None:
+    def add_rung(self, number: int, report: RungReport, flops_ratio: float, seed: int | None = None) -> None:
         """Stores what a rung measured; measured again (after a crash), the new numbers replace the old.
 
-        `flops_ratio` is what the search minimizes: of FLOPs, or of sparse FLOPs.
+        `flops_ratio` is what the search minimizes: of FLOPs, or of sparse FLOPs. `seed` is that of the tuning, None the
+        search's own.
         """
         trial_id = self._ids[number]
+        seed = self.run.settings["seed"] if seed is None else seed
         key = {"trial_id": trial_id, "rung": report.rung, "split": report.split}
         with transaction(self._engine) as session:
             session.execute(delete(RungResult).filter_by(**key))
-            session.add(RungResult(**key, flops_ratio=flops_ratio, **_rung_columns(report)))
+            session.add(RungResult(**key, flops_ratio=flops_ratio, **_rung_columns(report, seed)))
             if report.artifact:
                 session.execute(delete(Artifact).filter_by(trial_id=trial_id, kind=MAPPING_MODULE))
                 session.add(Artifact(trial_id=trial_id, kind=MAPPING_MODULE, path=report.artifact))
@@ -164,7 +177,7 @@ class Results:
         self._engine.dispose()
 
 
-def _rung_columns(report: RungReport) -> dict[str, Any]:
+def _rung_columns(report: RungReport, seed: int) -> dict[str, Any]:
     kept = {"accuracy_by_kind", "tuned", "tune_accuracy", "likelihood", "latency", "seconds"}
     return {
         "accuracy": report.accuracy,
@@ -173,7 +186,7 @@ def _rung_columns(report: RungReport) -> dict[str, Any]:
         "tuning_steps": report.tuning_steps,
         "costs": report.costs,
         "scores": list(report.scores),
-        "metrics": report.model_dump(mode="json", include=kept),
+        "metrics": {"seed": seed, **report.model_dump(mode="json", include=kept)},
     }
 
 

@@ -52,6 +52,7 @@ def run(
     ray_address: Annotated[str | None, typer.Option(help="A running Ray cluster: auto or ray://HOST:PORT.")] = None,
     gpus_per_trial: Annotated[float | None, typer.Option(help="GPUs each Ray worker holds. [0]")] = None,
     seed: Annotated[int | None, typer.Option(help="Decides everything that is drawn. [0]")] = None,
+    final_seeds: Annotated[int | None, typer.Option(help="Seeds of tuning the final front is tested with. [3]")] = None,
     max_flops: Annotated[float | None, typer.Option(help="At most this share of the dense FLOPs, e.g. 0.6.")] = None,
     min_accuracy: Annotated[
         float | None, typer.Option(help="Plans below this accuracy do not count, e.g. 0.9.")
@@ -91,7 +92,7 @@ def run(
         "model.name": model, "model.revision": revision, "model.dtype": dtype, "model.device": device,
         "model.attn_implementation": attn_implementation, "model.trust_remote_code": trust_remote_code,
         "model.trainable": trainable, "warm_start": warm_start or None,
-        "min_accuracy": min_accuracy, "focus": focus, "rungs": rungs,
+        "min_accuracy": min_accuracy, "focus": focus, "rungs": rungs, "final_seeds": final_seeds,
         "callbacks": callbacks.split(",") if callbacks else None,
         "dataset.name": dataset, "dataset.config": dataset_config, "dataset.revision": dataset_revision,
         "dataset.image_column": image_column, "dataset.question_column": question_column,

@@ -17,7 +17,7 @@ CALLBACKS = ("tensorboard", "wandb", "mlflow")
 
 #: What may differ between two starts of the same run. Everything else decides what its numbers mean.
 FREE_TO_CHANGE = frozenset(
-    {"budget", "workers", "ray_address", "gpus_per_trial", "callbacks", "time_limit", "out", "storage"}
+    {"budget", "final_seeds", "workers", "ray_address", "gpus_per_trial", "callbacks", "time_limit", "out", "storage"}
 )
 
 
@@ -63,6 +63,9 @@ class Settings(BaseModel):
     """Share of the trials at a rung that may go on to the next (the first Pareto front always may)."""
     tuning: TuningRecipe = TuningRecipe()
     seed: int = Field(0, ge=0)
+    final_seeds: int = Field(3, ge=1)
+    """Seeds of tuning that the final front is tested with: the search's own, then the numbers after it. Only where the
+    last rung tunes."""
     threads: int | None = Field(None, ge=1)
     """CPU threads of one worker; None shares the cores of the machine among the workers."""
     time_limit: float = Field(1800.0, gt=0)

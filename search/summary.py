@@ -3,15 +3,13 @@
 from collections import Counter
 from typing import Any
 
-import numpy as np
-
 from objectives.hypervolume import hypervolume
-from objectives.intervals import bootstrap_interval, paired_interval
 from objectives.pareto import non_dominated
 from search.database import RungResult
 from search.goals import MAXIMIZE, REFERENCE
 from search.rank_flips import rank_flips
 from search.results import Results, TrialRecord
+from search.seeds import describe_test
 
 
 def summarize(results: Results) -> dict[str, Any]:
@@ -49,8 +47,6 @@ def pareto_front(records: list[TrialRecord]) -> list[TrialRecord]:
 def describe_trial(record: TrialRecord, dense: TrialRecord | None) -> dict[str, Any]:
     """One trial with every rung it reached, its costs, and its test result beside the dense model's."""
     last = record.on("search")[-1]
-    tests = record.on("test")
-    test = _describe_test(tests[-1], dense.on("test") if dense else []) if tests else None
     return {
         "number": record.trial.number,
         "plan": record.trial.plan,
@@ -62,15 +58,16 @@ def describe_trial(record: TrialRecord, dense: TrialRecord | None) -> dict[str, 
         "depth": last.costs["depth"],
         "parameter_bytes": last.costs["parameter_bytes"],
         "kv_bytes_per_token": last.costs["kv_bytes_per_token"],
-        "rungs": [_describe_rung(rung) for rung in record.rungs],
-        "test": test,
+        "rungs": [_describe_rung(rung, record.seed) for rung in record.rungs],
+        "test": describe_test(record, dense),
     }
 
 
-def _describe_rung(rung: RungResult) -> dict[str, Any]:
+def _describe_rung(rung: RungResult, seed: int) -> dict[str, Any]:
     return {
         "rung": rung.rung,
         "split": rung.split,
+        "seed": rung.metrics.get("seed", seed),
         "accuracy": rung.accuracy,
         "accuracy_by_kind": rung.metrics["accuracy_by_kind"],
         "questions": rung.questions,
@@ -78,20 +75,6 @@ def _describe_rung(rung: RungResult) -> dict[str, Any]:
         "tuned": rung.metrics["tuned"],
         "latency": rung.metrics["latency"],
     }
-
-
-def _describe_test(test: RungResult, dense: list[RungResult]) -> dict[str, Any]:
-    """Accuracy on the test split with its interval, and the paired difference to the dense model."""
-    described = {
-        "accuracy": test.accuracy,
-        "interval": bootstrap_interval(test.scores),
-        "latency": test.metrics["latency"],
-    }
-    if dense and len(dense[-1].scores) == len(test.scores):
-        difference = float(np.mean(np.subtract(test.scores, dense[-1].scores)))
-        described["difference_to_dense"] = difference
-        described["difference_interval"] = paired_interval(test.scores, dense[-1].scores)
-    return described
 
 
 def _point(record: TrialRecord) -> tuple[float, float]:

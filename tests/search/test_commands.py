@@ -76,6 +76,8 @@ class TestOneSearch:
         for trial in report["front"]:
             low, high = trial["test"]["interval"]
             assert low <= trial["test"]["accuracy"] <= high
+            if trial["plan"] != dense["plan"]:
+                assert [each["seed"] for each in trial["test"]["seeds"]] == [0, 1, 2]
             assert Plan.parse(trial["plan"])
 
     def test_the_front_run_again_by_hand_gives_the_stored_numbers(self, folder: Path) -> None:
@@ -169,6 +171,7 @@ BAD = [
     (["--model", "empty"], "config.json"),
     (["--budget", "0"], "got 0"),
     (["--budget", "-1"], "got -1"),
+    (["--final-seeds", "0"], "final_seeds: input should be greater than or equal to 1, got 0"),
     (["--out", "file/run"], "--out must be a folder that can be written"),
     (["--storage", "sqlite:////proc/nope/search.db"], "can't be created"),
     (["--storage", "mysqll://x"], "--storage must be a database URL"),

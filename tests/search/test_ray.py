@@ -80,7 +80,8 @@ def test_a_search_on_two_workers(tmp_path: Path) -> None:
     stopped = [r for r in records if r.trial.state == "pruned" and len(r.on("search")) < 3]
     assert stopped, "successive halving stops trials on Ray as well"
     assert all(trial.state.is_finished() for trial in study_of(settings).trials)
-    assert any(record.on("test") for record in records), "the final front is tested on the workers too"
+    assert any(record.tests for record in records), "the final front is tested on the workers too"
+    assert all(set(record.tests) in (set(), {0, 1, 2}) for record in records[1:]), "with all seeds"
     written = [file for file in (tmp_path / "run" / "ray").rglob("*") if file.is_file()]
     assert any("search-000007" in file.parent.name and "tfevents" in file.name for file in written)
     assert not [file for file in written if b"sqlite:" in file.read_bytes()], "Ray never sees the database"

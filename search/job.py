@@ -1,0 +1,34 @@
+"""What a worker is handed: one request, and what it is for."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from workers.requests import TrialRequest
+
+
+class Phase(StrEnum):
+    """What a job is for."""
+
+    SEARCH = "search"
+    TEST = "test"
+    """The final front on the split that nothing was chosen on."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One request for a worker."""
+
+    number: int
+    phase: Phase
+    request: TrialRequest
+
+    @property
+    def key(self) -> tuple[int, Phase, int]:
+        """What tells it from all other jobs: a trial is tested once a seed."""
+        return self.number, self.phase, self.request.seed
+
+    @property
+    def name(self) -> str:
+        """Its name where jobs are shown side by side, such as `search-000017` or `test-000017-seed-1`."""
+        name = f"{self.phase}-{self.number:06d}"
+        return f"{name}-seed-{self.request.seed}" if self.phase is Phase.TEST else name
