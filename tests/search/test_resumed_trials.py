@@ -126,7 +126,7 @@ def test_a_search_that_takes_trials_up_again_keeps_its_promises(tmp_path: Path) 
 
     with open_run(settings, problem_of(settings)) as controller:
         drive(controller, Misled())
-        front = controller.front()
+        front = controller.history.front()
     records = records_of(settings)
     resumed = [r for r in records if r.trial.request["first_rung"]]
     assert resumed and len(records) == 70
