@@ -39,7 +39,8 @@ def history_of(wanted: Task, count: int, rng: np.random.Generator) -> list[Obser
         accuracies = _climb(additive_accuracy(plan), wanted.flops_ratio(plan), climbed, wanted.keep_fraction)
         full = len(accuracies) == len(LIFT)
         state = "complete" if full else "pruned"
-        trials.append(Observation(len(trials), plan, "", state, wanted.flops_ratio(plan), accuracies, full))
+        told = additive_accuracy(plan) ** 2
+        trials.append(Observation(len(trials), plan, "", state, wanted.flops_ratio(plan), accuracies, full, told))
         while len(plans) <= len(trials):
             parents = [trial.plan for trial in trials[-50:] if trial.full]
             parent = parents[rng.integers(len(parents))] if len(trials) > len(first) + 50 else None

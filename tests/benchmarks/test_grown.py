@@ -15,6 +15,7 @@ from search.goals import MAXIMIZE, REFERENCE
 from spaces.plan import Plan
 from workers.apply_plan import apply_plan
 from workers.evaluate import evaluate
+from workers.likelihood import token_likelihood
 from workers.requests import TrialRequest
 
 NAME = "layers12"
@@ -43,6 +44,8 @@ def test_it_holds_what_workers_measure(folder: Path) -> None:
         row = table.row(plan)
         with apply_plan(session.loaded.model, plan):
             result = evaluate(session.loaded, session.split("search"), "exact_match", 256)
+            told = token_likelihood(session.loaded, session.split("search"), 256)
+        assert table.likelihood(row) == pytest.approx(told, rel=1e-3), str(plan)
         assert table.climb(row) == (pytest.approx(result.accuracy),), str(plan)
         shares = table.right["search"][row] / table.questions["search"]
         assert table.flops_ratio[row] == table.cost(plan) == costs(session.shape, plan, workload).flops_ratio
@@ -66,13 +69,15 @@ def test_a_stored_table_is_replayed_without_a_model(folder: Path, monkeypatch: p
 def test_what_another_process_measured_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = Grown.load(NAME, tmp_path), Grown.load(NAME, tmp_path)
     right = np.array([3] * len(first.kinds))
-    monkeypatch.setattr(Grown, "_measure", lambda *_: right)
+    monkeypatch.setattr(Grown, "_measure", lambda *_: (right, -0.5 * right))
     first.row(Plan.parse("b" * 12))
     second.row(Plan.parse("a" * 12))
     second.row(Plan.parse("b" * 12))
     first.origin["fingerprints"] = {}
     first.save()
-    assert {str(plan) for plan in Grown.load(NAME, tmp_path).index} == {"a" * 12, "b" * 12}
+    stored = Grown.load(NAME, tmp_path)
+    assert {str(plan) for plan in stored.index} == {"a" * 12, "b" * 12}
+    assert (stored.told == -1.5).all() and stored.tokens.sum() > 256, "every answer has an end beside its tokens"
 
 
 def test_a_table_of_another_model_is_not_added_to(folder: Path) -> None:
@@ -89,5 +94,5 @@ def test_shares_are_of_all_that_was_asked_for(folder: Path) -> None:
     rows = list(range(5))
     assert share(table, rows) == pytest.approx(hypervolume(table.points("search", rows), REFERENCE, MAXIMIZE) / volume)
     better = table.right["search"].max(0)
-    table._extend([Plan.parse("p" * 12)], better[None], np.array([0.2]))
+    table._extend([Plan.parse("p" * 12)], better[None], table.told[:1], np.array([0.2]))
     assert table.volume() > volume and share(table, [len(table.index) - 1]) > 0

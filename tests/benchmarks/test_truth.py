@@ -1,7 +1,9 @@
 """The stored truth is the truth: checked against the worker's own evaluation, plan by plan."""
 
 import json
+from dataclasses import replace
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,11 +12,13 @@ import torch
 from benchmarks.enumeration import score_all
 from benchmarks.landscapes import LANDSCAPES
 from benchmarks.replay import regret, share
+from benchmarks.rung_truth import measure_rungs
 from benchmarks.truth import Truth
 from spaces.block import SINGLE_OPS
 from spaces.plan import Op, Plan
 from workers.apply_plan import apply_plan
 from workers.evaluate import evaluate
+from workers.likelihood import answer_log_probs, token_likelihood
 from workers.requests import DataSource, ModelSource, TrialRequest
 from workers.session import Session
 from workers.trial import Worker
@@ -45,6 +49,8 @@ def test_tables_hold_what_workers_measure(name: str) -> None:
             for split in ("search", "test") if row == rows[2] else ("search",):
                 scores = evaluate(session.loaded, session.split(split), "exact_match", questions).scores
                 assert truth.accuracy(split)[row] == pytest.approx(np.mean(scores)), str(truth.plans[row])
+            told = token_likelihood(session.loaded, session.split("search"), questions)
+            assert truth.likelihood(row) == pytest.approx(told, rel=1e-3), str(truth.plans[row])
 
 
 def test_tables_of_rungs_hold_what_workers_measure(session: Session) -> None:
@@ -53,23 +59,48 @@ def test_tables_of_rungs_hold_what_workers_measure(session: Session) -> None:
     row = int(truth.front()[0])
     plan = truth.landscape.whole(truth.plans[row], session.shape.num_blocks)
     request = TrialRequest(plan=json.loads(plan.to_json()), rungs=truth.landscape.rungs, threads=1)
-    measured = [report.accuracy for report in worker.rungs(request)]
+    first, *others = request.rungs
+    request = request.model_copy(update={"rungs": (first.model_copy(update={"likelihood": True}), *others)})
+    reports = list(worker.rungs(request))
+    measured = [report.accuracy for report in reports]
     # Tuning on another machine may round otherwise, and an answer or two of 512 with it.
     assert measured[0] == truth.rungs[row, 0]
     assert measured == pytest.approx(truth.rungs[row].tolist(), abs=0.02)
     assert truth.rungs[row, -1] > truth.rungs[row, 0] + 0.02, "tuning is seen"
+    assert truth.likelihood(row) == pytest.approx(reports[0].likelihood, rel=1e-3)
+
+
+@pytest.mark.slow
+def test_a_table_of_rungs_is_measured_once(tmp_path: Path) -> None:
+    """Three plans in two processes; started again, what is known is read."""
+    small = replace(LANDSCAPES["rungs7"], blocks=(9,))
+    first = measure_rungs(small, 2, tmp_path)
+    partial = (tmp_path / "rungs7.jsonl").read_text()
+    again = measure_rungs(small, 2, tmp_path)
+    assert (tmp_path / "rungs7.jsonl").read_text() == partial and len(partial.splitlines()) == 3
+    whole = Truth.load("rungs7")
+    for row, plan in enumerate(first.plans):
+        place = whole.index[Plan.of([*[Op.KEEP] * 6, *plan.ops])]
+        # the stored table was measured on a GPU
+        assert first.rungs[row] == pytest.approx(whole.rungs[place], abs=0.02)
+        assert first.likelihood(row) == pytest.approx(whole.likelihood(place), rel=1e-3)
+    assert (first.points("test") == again.points("test")).all() and (first.rungs == again.rungs).all()
+    assert set(first.right) == {"search", "test"}
 
 
 def test_enumeration_scores_every_question_under_every_op(session: Session) -> None:
     choices = [(Op.KEEP,)] * session.shape.num_blocks
     choices[2], choices[11] = tuple(SINGLE_OPS), tuple(SINGLE_OPS)
     prepared = session.split("search")
-    right = score_all(session.loaded, prepared, 48, choices)
-    assert right.shape == (25, 48)
+    right, told = score_all(session.loaded, prepared, 48, choices)
+    assert right.shape == told.shape == (25, 48)
     for row, (first, last) in enumerate((a, b) for a in SINGLE_OPS for b in SINGLE_OPS):
         plan = Plan.dense(session.shape.num_blocks).replace(2, first).replace(11, last)
         with apply_plan(session.loaded.model, plan):
             scores = evaluate(session.loaded, prepared, "exact_match", 48).scores
+            asked = [(index, sample.answers[0]) for index, sample in enumerate(prepared.samples[:48])]
+            expected = [sum(values) for values in answer_log_probs(session.loaded, prepared, asked)]
+        assert told[row] == pytest.approx(expected, rel=1e-3, abs=1e-4), str(plan)
         assert right[row].tolist() == [score == 1.0 for score in scores], str(plan)
 
 
@@ -80,6 +111,7 @@ def test_a_table_comes_back_as_it_was_stored(tmp_path) -> None:  # type: ignore[
     assert again.origin == truth.origin
     assert (again.points("test") == truth.points("test")).all()
     assert (again.points("search") == truth.points("search")).all()
+    assert (again.told == truth.told).all() and (again.tokens == truth.tokens).all()
 
 
 def test_the_front_is_what_nothing_beats() -> None:
@@ -99,4 +131,6 @@ def test_one_kind_of_question_is_a_landscape_of_its_own() -> None:
     truth = Truth.load("blocks12")
     parts = [truth.only((kind,)).accuracy("search") for kind in truth.kinds]
     assert np.mean(parts, axis=0) == pytest.approx(truth.accuracy("search"))
+    told = [np.log(truth.only((kind,)).likelihood(77)) for kind in truth.kinds]
+    assert np.average(told, weights=truth.tokens) == pytest.approx(np.log(truth.likelihood(77)), rel=1e-5)
     assert len({tuple(truth.only((kind,)).front()) for kind in truth.kinds}) > 3

@@ -126,6 +126,33 @@ def test_what_tuning_mends_is_learned_from_the_few_trials_that_were_tuned() -> N
     assert np.sqrt(np.mean(np.subtract(finished, exact) ** 2)) < 0.4 * spread
 
 
+def test_what_is_smooth_tells_more_of_plans_nobody_has_tried() -> None:
+    """Accuracies of few questions are coarse; the likelihood of the answers says where a plan lies between them."""
+    wanted = task("layers", num_blocks=8)
+    coding, rng = Coding(wanted.space), np.random.default_rng(4)
+    plans = list(dict.fromkeys(wanted.space.sample(np.random.default_rng(draw)) for draw in range(200)))
+
+    def trial(number: int, plan: Plan, likelihood: bool) -> Observation:
+        exact = additive_accuracy(plan)
+        coarse = round(24 * (exact + 0.04 * np.random.default_rng(number).standard_normal())) / 24
+        told = exact**2 if likelihood else None
+        return Observation(number, plan, "", "complete", flops_ratio(plan), (coarse,), True, told)
+
+    seen, unseen = plans[:70], plans[70:]
+    truth, error = np.array([additive_accuracy(plan) for plan in unseen]), {}
+    for likelihood in (True, False):
+        history = [trial(number, plan, likelihood) for number, plan in enumerate([Plan.dense(8), *seen])]
+        known = Learner(wanted, coding, Reader(wanted, coding)).learn(history)
+        assert known is not None and len(known.fidelities.levels) == 1 + likelihood
+        bits = coding.bits(coding.encode(unseen))
+        outlook = known.fidelities.outlook(bits, [None] * likelihood)
+        assert (outlook.chance == 1).all(), "nothing is stopped for its likelihood"
+        error[likelihood] = np.sqrt(np.mean((outlook.mean - truth) ** 2))
+    assert error[True] < 0.7 * error[False]
+    mixed = [trial(number, plan, bool(rng.integers(2))) for number, plan in enumerate(seen)]
+    assert Reader(wanted, coding).measured(mixed).num_signals == 0, "what some trials lack is left out"
+
+
 def test_plans_that_would_be_stopped_are_expected_to_add_less() -> None:
     """Where few may go on, a plan below the bar of the cheapest rung adds nothing, whatever tuning would make of it."""
     wanted = task("layers", num_blocks=8)
