@@ -22,7 +22,7 @@ from search.strategies.strategy import Observation, Proposal, Task
 from spaces.plan import Block, Plan
 from spaces.product import plan_of
 
-SCAN_SHARE = 0.5
+SCAN_SHARE = 1 / 3
 """At most this share of the budget goes into the scan."""
 POOL = 300
 """Children in a generation."""

@@ -17,8 +17,8 @@ from search.strategies.strategy import Observation, Task
 from search.strategies.surrogate import Kernel, Surrogate, fit
 
 MOST_LEARNED = (250, 120)
-"""Trials that the first rung, and every further one, is learned from at most: those nearest to the front. What bounds
-the time of an ask."""
+"""Trials that the first rung (and the likelihood there), and every further rung, are learned from at most: those nearest
+to the front. What bounds the time of an ask."""
 MOST_FITTED = 120
 """Trials a kernel is fitted to at most."""
 REFIT = 1.25
@@ -96,7 +96,7 @@ class Learner:
         kernel = self._kernel(measured, place)
         trend, left = _trend(measured, place, measured.at(place))
         reached = order[np.isfinite(measured.scores[order, place])]
-        chosen = np.sort(reached[: MOST_LEARNED[min(place, 1)]])
+        chosen = np.sort(reached[: MOST_LEARNED[place > measured.num_signals]])
         bits, values = measured.bits[chosen], left[np.searchsorted(measured.at(place), chosen)]
         surrogate = Surrogate(kernel, bits, values)
         if place == 0 and len(unseen):
