@@ -17,8 +17,8 @@ from search.strategies.strategy import Observation, Task
 from search.strategies.surrogate import Kernel, Surrogate, fit
 
 MOST_LEARNED = (250, 120)
-"""Trials that the first rung (and the likelihood there), and every further rung, are learned from at most: those nearest
-to the front. What bounds the time of an ask."""
+"""Trials that the first rung (with its likelihood), and every further rung, are learned from at most: those nearest to
+the front. What bounds the time of an ask."""
 MOST_FITTED = 120
 """Trials a kernel is fitted to at most."""
 REFIT = 1.25
