@@ -114,7 +114,7 @@ def test_it_counts_once_at_every_rung(tmp_path: Path, strategy: list[SecondThoug
 
 def test_a_search_that_takes_trials_up_again_keeps_its_promises(tmp_path: Path) -> None:
     """The default strategy where cheap rungs mislead: plans are stopped, and some of them go on."""
-    settings = settings_in(tmp_path / "run", budget=70, strategy="guided")
+    settings = settings_in(tmp_path / "run", budget=120, strategy="guided")
 
     class Misled(PretendWorker):
         """The first rung takes something away from every plan, more from some than from others."""
@@ -129,7 +129,7 @@ def test_a_search_that_takes_trials_up_again_keeps_its_promises(tmp_path: Path) 
         front = controller.history.front()
     records = records_of(settings)
     resumed = [r for r in records if r.trial.request["first_rung"]]
-    assert resumed and len(records) == 70
+    assert resumed and len(records) == 120
     assert all(r.trial.state == "complete" for r in resumed)
     best: dict[str, tuple[float, float]] = {
         r.trial.plan: (r.on("search")[-1].accuracy, r.on("search")[-1].flops_ratio)

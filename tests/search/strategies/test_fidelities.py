@@ -135,7 +135,7 @@ def test_what_is_smooth_tells_more_of_plans_nobody_has_tried() -> None:
     def trial(number: int, plan: Plan, likelihood: bool) -> Observation:
         exact = additive_accuracy(plan)
         coarse = round(24 * (exact + 0.04 * np.random.default_rng(number).standard_normal())) / 24
-        told = exact**2 if likelihood else None
+        told = exact if likelihood else None
         return Observation(number, plan, "", "complete", flops_ratio(plan), (coarse,), True, told)
 
     seen, unseen = plans[:70], plans[70:]
