@@ -34,6 +34,11 @@ class Coding:
         for block, table in enumerate(tables):
             self._bits[block, : table.shape[0], : table.shape[1]] = table
 
+    @property
+    def num_bits(self) -> int:
+        """Of a plan."""
+        return self._bits[:, 0].size
+
     def encode(self, plans: Iterable[Plan]) -> Codes:
         """(N, L)."""
         rows = [[places[level] for places, level in zip(self._places, choices_of(plan), strict=True)] for plan in plans]
@@ -45,7 +50,7 @@ class Coding:
 
     def bits(self, codes: Codes) -> NDArray[np.float64]:
         """(N, F) zeros and ones."""
-        return self._bits[np.arange(codes.shape[1]), codes].reshape(len(codes), self._bits[:, 0].size)
+        return self._bits[np.arange(codes.shape[1]), codes].reshape(len(codes), self.num_bits)
 
 
 def _bits(levels: tuple[Block, ...]) -> NDArray[np.float64]:

@@ -24,8 +24,9 @@ from spaces.product import plan_of
 
 SCAN_SHARE = 1 / 3
 """At most this share of the budget goes into the scan."""
-POOL = 300
-"""Children in a generation."""
+POOL, MOST_BITS = 300, 48_000
+"""Children in a generation: fewer where a plan has so many bits that all together would have more than that. What is
+learned of plans takes time in proportion to both."""
 GENERATIONS = 3
 PARENTS = 24
 """Most promising children that the next generation descends from."""
@@ -47,6 +48,7 @@ class Guided:
         self._dense_cost = task.flops_ratio(Plan.dense(task.space.num_blocks))
         singles = [plan for plan in scan(task.space, int(task.budget * SCAN_SHARE)) if self._saves(plan)]
         self._scan = {code.tobytes(): plan for code, plan in zip(self._coding.encode(singles), singles, strict=True)}
+        self._pool = min(POOL, MOST_BITS // self._coding.num_bits)
         self._prices = _prices(task, self._coding, self._dense_cost)
         self._reader = Reader(task, self._coding)
         self._learner = Learner(task, self._coding, self._reader)
@@ -82,7 +84,7 @@ class Guided:
         parents, looked_at = learned.archive, set(tried)
         found: list[tuple[Codes, np.ndarray]] = []
         for _ in range(GENERATIONS):
-            pool = children(self._task.space, self._coding, parents, POOL, rng)
+            pool = children(self._task.space, self._coding, parents, self._pool, rng)
             pool = _fresh(self._undo_idle(pool), looked_at)
             if not len(pool):
                 break
@@ -93,10 +95,11 @@ class Guided:
             return Proposal(self._task.space.sample(rng), "random"), 0.0
         codes, gains = (np.concatenate(parts) for parts in zip(*found, strict=True))
         order = np.argsort(-gains)[:MOST_CHECKED]
-        plans = [self._coding.decode(code) for code in codes[order]]
+        plans = map(self._coding.decode, codes[order])
         feasible = (plan for plan in plans if self._task.feasible(plan))
         gain = float(gains[order[0]])
-        return Proposal(next(feasible, plans[0]), f"expected to add {gain:.5f}"), gain
+        plan = next(feasible, None) or self._coding.decode(codes[order[0]])
+        return Proposal(plan, f"expected to add {gain:.5f}"), gain
 
     def _undo_idle(self, codes: Codes) -> Codes:
         """Keeps the blocks whose change saves nothing: in both objectives such a plan gains by chance at most."""

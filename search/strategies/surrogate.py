@@ -36,8 +36,14 @@ class Kernel:
 
     def between(self, first: Floats, second: Floats) -> Floats:
         """(N, M) covariances of (N, F) and (M, F) bits."""
-        alike = (first - 0.5) @ (second - 0.5).T
-        return self.linear * alike + self.product * np.exp(-_distances(first, second, self.weights))
+        # In place: half of an ask goes into these tables.
+        covariance = (first - 0.5) @ (second - 0.5).T
+        covariance *= self.linear
+        product = _distances(first, second, self.weights)
+        np.exp(np.negative(product, out=product), out=product)
+        product *= self.product
+        covariance += product
+        return covariance
 
     def variances(self, bits: Floats) -> Floats:
         """(N,) prior variances."""
@@ -104,4 +110,6 @@ def _negative_likelihood(parameters: Floats, bits: Floats, residuals: Floats) ->
 def _distances(first: Floats, second: Floats, weights: Floats) -> Floats:
     """(N, M) sums of the weights of the bits that differ."""
     weighted = first * weights
-    return weighted.sum(1)[:, None] + (second @ weights)[None] - 2 * weighted @ second.T
+    distances = weighted.sum(1)[:, None] + (second @ weights)[None]
+    distances -= 2 * weighted @ second.T
+    return distances
