@@ -205,6 +205,6 @@ class Controller:
     def summary(self) -> dict[str, int]:
         """Number of trials per state."""
         counts = {"complete": 0, "pruned": 0, "failed": 0, "running": 0}
-        for observation in self.history.observations():
-            counts[observation.state] += 1
+        for state in self.history.states():
+            counts[state] += 1
         return counts

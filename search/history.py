@@ -114,6 +114,10 @@ class History:
         """One trial by its number."""
         return self._records[number]
 
+    def states(self) -> list[str]:
+        """Of every trial, also of those that another one went on with: each is a unit of the budget."""
+        return [record.state for record in self._records.values()]
+
     def running(self) -> list[int]:
         """Numbers of the trials that nobody has ended."""
         return [number for number, record in self._records.items() if record.state == "running"]

@@ -1,4 +1,4 @@
-"""Which plan is tried next: what is known from outside first, then what the strategy asks for, never a plan twice.
+"""Which plan is tried next: what is known from outside first, then what the strategy asks for, nothing measured twice.
 
 Knows no database and runs no model, so that the same rules serve a search and a replay of recorded results.
 """
@@ -39,7 +39,8 @@ class Proposer:
         self._baselines = pick_baselines(task)
 
     def next(self, history: Tried) -> Proposal | None:
-        """The next plan nobody has tried and that keeps the limits; None where there is none."""
+        """The next plan nobody has tried and that keeps the limits, or a stopped trial to go on with; None where there is
+        neither."""
         for proposal in self._baselines:
             if proposal.plan not in history:
                 return proposal
