@@ -39,8 +39,8 @@ class Proposer:
         self._baselines = pick_baselines(task)
 
     def next(self, history: Tried) -> Proposal | None:
-        """The next plan nobody has tried and that keeps the limits, or a stopped trial to go on with; None where there is
-        neither."""
+        """The next plan nobody has tried and that keeps the limits, or a stopped trial to go on with; None where there
+        is neither."""
         for proposal in self._baselines:
             if proposal.plan not in history:
                 return proposal

@@ -24,7 +24,7 @@ from spaces.product import plan_of
 
 SCAN_SHARE = 1 / 3
 """At most this share of the budget goes into the scan."""
-POOL, MOST_BITS = 300, 48_000
+SMALLEST_POOL, POOL, MOST_BITS = 100, 300, 48_000
 """Children in a generation: fewer where a plan has so many bits that all together would have more than that. What is
 learned of plans takes time in proportion to both."""
 GENERATIONS = 3
@@ -48,7 +48,7 @@ class Guided:
         self._dense_cost = task.flops_ratio(Plan.dense(task.space.num_blocks))
         singles = [plan for plan in scan(task.space, int(task.budget * SCAN_SHARE)) if self._saves(plan)]
         self._scan = {code.tobytes(): plan for code, plan in zip(self._coding.encode(singles), singles, strict=True)}
-        self._pool = min(POOL, MOST_BITS // self._coding.num_bits)
+        self._pool = max(SMALLEST_POOL, min(POOL, MOST_BITS // self._coding.num_bits))
         self._prices = _prices(task, self._coding, self._dense_cost)
         self._reader = Reader(task, self._coding)
         self._learner = Learner(task, self._coding, self._reader)
