@@ -23,6 +23,7 @@ from benchmarks.grown import Grown
 from benchmarks.origin import heading
 from benchmarks.strategy_report import write_report
 from benchmarks.truth import DATA
+from spaces.names import unknown
 from workers.software import commit, versions
 
 STORE = DATA / "strategies.json"
@@ -47,6 +48,10 @@ def main(
     start = perf_counter()
     asked = {"landscapes": landscapes, "strategies": strategies, "budgets": budgets}
     chosen = {name: tuple(value.split(",")) for name, value in asked.items()}
+    for kind, names in chosen.items():
+        for name in names:
+            if name not in ALL[kind]:
+                raise typer.BadParameter(str(unknown(kind, name, ALL[kind])))
     growing = _save_growing(chosen["landscapes"])
     budget_list = list(map(int, chosen["budgets"]))
     cells = cells_of(chosen["landscapes"], chosen["strategies"], budget_list, seeds, everything)
