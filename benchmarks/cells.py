@@ -9,7 +9,7 @@ from itertools import product
 from multiprocessing import get_context
 from typing import Any
 
-from benchmarks.comparison import compare
+from benchmarks.comparison import gather, search
 from benchmarks.grown import Grown
 from benchmarks.landscapes import LANDSCAPES as TABLES
 from benchmarks.landscapes import Landscape
@@ -37,8 +37,6 @@ OURS_ALSO = (70,)
 PICTURED = 200
 """Of every strategy the largest budget up to this is drawn."""
 SEEDS = 10
-GROWN_SEEDS = 5
-"""Likewise: half as many searches."""
 
 
 MILLISECONDS = {
@@ -58,10 +56,9 @@ MILLISECONDS = {
 """What an ask takes in a search of 200 trials, about: what is slowest starts first."""
 STRATEGIES = tuple(MILLISECONDS)
 SLOW = {
-    "additive": {200: 5, 400: 0},
+    "additive": {400: 0},
     "bandit": {200: 3, 400: 0},
     "tpe": {200: 3, 400: 0},
-    "nsga2": {400: 5},
     "gp": {25: 3, 50: 2, 100: 0},
     "gp on rungs4": {25: 3, 50: 0},
     "tpe on rungs4": {100: 3},
@@ -98,8 +95,7 @@ def budgets_of(landscape: str, strategy: str, everything: bool = False) -> dict[
     slow = {} if everything else SLOW.get(f"{strategy} on {landscape}", SLOW.get(strategy, {}))
     fit = {}
     for budget in sorted(budgets):
-        usual = GROWN_SEEDS if searched.grows else SEEDS
-        seeds = [min(seeds, usual) for least, seeds in slow.items() if least <= budget][-1:] or [usual]
+        seeds = [seeds for least, seeds in slow.items() if least <= budget][-1:] or [SEEDS]
         if seeds[0] and budget <= searched.searched.size / 2:
             fit[budget] = seeds[0]
     return fit
@@ -126,17 +122,22 @@ def cells_of(
 
 
 def run_all(cells: Sequence[Cell], processes: int) -> Iterator[tuple[Cell, dict[str, Any]]]:
-    """Runs cells in processes of one thread each; yields the results as they come."""
+    """Runs the searches of cells in processes of one thread each; yields the results as cells are complete."""
     os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        running = {pool.submit(run, cell): cell for cell in cells}
+        running = {pool.submit(run, cell, seed): (cell, seed) for cell in cells for seed in range(cell.seeds)}
+        found: dict[Cell, dict[int, dict[str, Any]]] = {cell: {} for cell in cells}
         for done in as_completed(running):
-            yield running.pop(done), done.result()
+            cell, seed = running.pop(done)
+            own = found[cell]
+            own[seed] = done.result()
+            if len(own) == cell.seeds:
+                yield cell, gather([own[seed] for seed in range(cell.seeds)])
 
 
-def run(cell: Cell) -> dict[str, Any]:
-    """One cell, in this process."""
-    return compare(open_table(cell.landscape), cell.strategy, cell.budget, cell.seeds, cell.pictured)
+def run(cell: Cell, seed: int) -> dict[str, Any]:
+    """One search of a cell, in this process."""
+    return search(open_table(cell.landscape), cell.strategy, cell.budget, seed, cell.pictured)
 
 
 @cache

@@ -1,5 +1,6 @@
 """One strategy with one budget on one landscape: searches replayed over seeds, and scored."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ TRIAL_SECONDS = 0.55
 """What a trial of the dense model takes: 512 questions, one thread of an x86-64 machine that did little else."""
 SECONDS = np.linspace(0.0, 60.0, 121)
 """Where shares are compared by time."""
+RUNGS = ("compute", "eager_share", "eager_compute", "ratio_to_reach")
+"""What is known of a search on rungs besides: `eager` is the same one with every trial run to its end."""
 DIGITS = 5
 """Of a share. Those of a table that grows keep all of theirs, for they are scaled again (`settle`)."""
 
@@ -25,21 +28,42 @@ def compare(table: Table, strategy: str, budget: int, seeds: int, pictured: bool
     Args:
         pictured: with the curves that are drawn.
     """
-    runs = [replay(table, strategy, budget, seed) for seed in range(seeds)]
-    digits = 15 if table.landscape.grows else DIGITS
-    result = {
-        "commit": commit(),
-        "share": [round(share(table, run.counted()), digits) for run in runs],
-        "milliseconds": round(1e3 * float(np.mean([second for run in runs for second in run.seconds])), 2),
-    }
+    return gather([search(table, strategy, budget, seed, pictured) for seed in range(seeds)])
+
+
+def search(table: Table, strategy: str, budget: int, seed: int, pictured: bool = False) -> dict[str, Any]:
+    """What `gather` needs of the search of one seed: numbers alone, as rows of a table that grows are those of one
+    process."""
+    run = replay(table, strategy, budget, seed)
+    result: dict[str, Any] = {"commit": commit(), "share": share(table, run.counted()), "seconds": run.seconds}
     if "test" in table.right:
-        result["regret"] = [round(regret(table, run.counted()), DIGITS) for run in runs]
+        result["regret"] = round(regret(table, run.counted()), DIGITS)
     if len(table.landscape.rungs) > 1:
-        result |= _against_full_trials(table, runs)
+        result |= _against_full_trials(table, run)
     if pictured:
-        result["picture"] = _picture(table, runs)
+        result["picture"] = _curves(table, run)
     if table.landscape.grows:
         result["volume"] = table.volume()
+    return result
+
+
+def gather(searches: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The result of a cell from its searches, in the order of the seeds."""
+    volumes = [own.get("volume", 1.0) for own in searches]
+    factors = [volume / max(volumes) for volume in volumes]
+    digits = 15 if "volume" in searches[0] else DIGITS
+    result = {
+        "commit": searches[0]["commit"],
+        "share": [round(own["share"] * factor, digits) for own, factor in zip(searches, factors, strict=True)],
+        "milliseconds": round(1e3 * float(np.mean([second for own in searches for second in own["seconds"]])), 2),
+    }
+    for name in ("regret", *RUNGS):
+        if name in searches[0]:
+            result[name] = [own[name] for own in searches]
+    if "picture" in searches[0]:
+        result["picture"] = _quartiles([own["picture"] for own in searches], factors)
+    if "volume" in searches[0]:
+        result["volume"] = max(volumes)
     return result
 
 
@@ -52,36 +76,40 @@ def settle(result: dict[str, Any], volume: float) -> None:
             picture[curves] = (np.array(picture[curves]) * factor).tolist()
 
 
-def _against_full_trials(table: Table, runs: list[Run]) -> dict[str, Any]:
-    """The same searches with every trial run to its end: what rungs save."""
-    eager = [replay(table, run.strategy, run.budget, run.seed, keep_fraction=1.0) for run in runs]
-    ratios = [ratio_to_reach(table, run, full) for run, full in zip(runs, eager, strict=True)]
-    return {
-        "compute": [round(compute(table, run)) for run in runs],
-        "eager_share": [round(share(table, run.counted()), DIGITS) for run in eager],
-        "eager_compute": [round(compute(table, run)) for run in eager],
-        "ratio_to_reach": [round(ratio, DIGITS) if np.isfinite(ratio) else None for ratio in ratios],
-    }
+def _against_full_trials(table: Table, run: Run) -> dict[str, Any]:
+    """The same search with every trial run to its end: what rungs save."""
+    eager = replay(table, run.strategy, run.budget, run.seed, keep_fraction=1.0)
+    ratio = ratio_to_reach(table, run, eager)
+    values = (
+        round(compute(table, run)),
+        round(share(table, eager.counted()), DIGITS),
+        round(compute(table, eager)),
+        round(ratio, DIGITS) if np.isfinite(ratio) else None,
+    )
+    return dict(zip(RUNGS, values, strict=True))
 
 
-def _picture(table: Table, runs: list[Run]) -> dict[str, Any]:
-    """Quartiles over the seeds of the share after every trial and after so many seconds, and of the accuracy attained
-    at every ratio."""
-    shares = [_shares(table, run) for run in runs]
-    attained, timed = [], []
-    for run, own in zip(runs, shares, strict=True):
-        rows = run.counted()
-        within = table.flops_ratio[rows][None] <= FLOPS[:, None] + 1e-9
-        attained.append(np.where(within, table.accuracy("search", rows)[None], 0.0).max(1))
-        ends = np.cumsum(np.array(run.seconds[: len(own)]) + TRIAL_SECONDS * table.flops_ratio[list(run.rows)])
-        timed.append(np.concatenate([[0.0], own])[np.searchsorted(ends, SECONDS, side="right")])
-    quartiles = (0.25, 0.5, 0.75)
-    return {
-        # As exact as a median of rounded shares: one is compared with the other.
-        "share": np.quantile(shares, quartiles, axis=0).round(DIGITS + 2).tolist(),
-        "timed": np.quantile(timed, quartiles, axis=0).round(4).tolist(),
-        "attained": np.quantile(attained, quartiles, axis=0).round(4).tolist(),
-    }
+def _curves(table: Table, run: Run) -> dict[str, list[float]]:
+    """The share after every trial and after so many seconds, and the accuracy attained at every ratio."""
+    shares, rows = _shares(table, run), run.counted()
+    within = table.flops_ratio[rows][None] <= FLOPS[:, None] + 1e-9
+    ends = np.cumsum(np.array(run.seconds[: len(shares)]) + TRIAL_SECONDS * table.flops_ratio[list(run.rows)])
+    timed = np.concatenate([[0.0], shares])[np.searchsorted(ends, SECONDS, side="right")]
+    attained = np.where(within, table.accuracy("search", rows)[None], 0.0).max(1)
+    return {"share": shares, "timed": timed.tolist(), "attained": attained.tolist()}
+
+
+def _quartiles(curves: Sequence[Mapping[str, list[float]]], factors: Sequence[float]) -> dict[str, Any]:
+    """Quartiles over the seeds of every curve."""
+    # Of shares as exact as a median of rounded shares: one is compared with the other.
+    digits = {"share": DIGITS + 2, "timed": 4, "attained": 4}
+    found = {}
+    for name, own in digits.items():
+        scaled = [
+            np.array(each[name]) * (1.0 if name == "attained" else f) for each, f in zip(curves, factors, strict=True)
+        ]
+        found[name] = np.quantile(scaled, (0.25, 0.5, 0.75), axis=0).round(own).tolist()
+    return found
 
 
 def _shares(table: Table, run: Run) -> list[float]:
