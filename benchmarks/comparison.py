@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.compute import compute, ratio_to_reach
+from benchmarks.compute import compute, ratio_to_reach, signals
 from benchmarks.replay import Run, regret, replay, share
 from benchmarks.table import Table
 from workers.software import commit
@@ -13,7 +13,8 @@ from workers.software import commit
 FLOPS = np.linspace(0.05, 1.0, 77)
 """Where attained accuracies are compared."""
 TRIAL_SECONDS = 0.55
-"""What a trial of the dense model takes: 512 questions, one thread of an x86-64 machine that did little else."""
+"""What a trial of the dense model takes: 512 questions, one thread of an x86-64 machine that did little else. Signals
+that a strategy reads come on top (`benchmarks.compute.SIGNALS`)."""
 SECONDS = np.linspace(0.0, 60.0, 121)
 """Where shares are compared by time."""
 RUNGS = ("compute", "eager_share", "eager_compute", "ratio_to_reach")
@@ -93,7 +94,8 @@ def _curves(table: Table, run: Run) -> dict[str, list[float]]:
     """The share after every trial and after so many seconds, and the accuracy attained at every ratio."""
     shares, rows = _shares(table, run), run.counted()
     within = table.flops_ratio[rows][None] <= FLOPS[:, None] + 1e-9
-    ends = np.cumsum(np.array(run.seconds[: len(shares)]) + TRIAL_SECONDS * table.flops_ratio[list(run.rows)])
+    trials = TRIAL_SECONDS * (1 + signals(run)) * table.flops_ratio[list(run.rows)]
+    ends = np.cumsum(np.array(run.seconds) + trials)
     timed = np.concatenate([[0.0], shares])[np.searchsorted(ends, SECONDS, side="right")]
     attained = np.where(within, table.accuracy("search", rows)[None], 0.0).max(1)
     return {"share": shares, "timed": timed.tolist(), "attained": attained.tolist()}

@@ -6,10 +6,15 @@ import numpy as np
 
 from benchmarks.replay import Run, share
 from benchmarks.table import Table
+from search.strategies import signals_of
+from search.strategies.strategy import Signal
 from workers.requests import Rung, TuningRecipe
 
 BACKWARD = 3
 """A tuning step costs this many forward passes: a backward pass is about two."""
+SIGNALS = {Signal.LIKELIHOOD: 1, Signal.IMPORTANCE: 5}
+"""What a signal costs, in evaluations of the questions it is measured on: measured 0.6 and 4.9 on the embedded model,
+whose evaluation packs the questions about an image, as gates of single questions can't be."""
 TUNE_QUESTIONS = 256
 """Questions of the tune split, which are answered before tuning and after every tuned rung."""
 WITHIN = 0.01
@@ -17,7 +22,7 @@ WITHIN = 0.01
 
 
 def work(rungs: Sequence[Rung]) -> np.ndarray:
-    """(R,) what each rung costs, in questions answered by the same plan; tuning as the passes it takes.
+    """(R,) what each rung costs without signals, in questions answered by the same plan; tuning as the passes it takes.
 
     A trial that goes on where another was stopped is one of the rungs left: it tunes from step 0.
     """
@@ -34,6 +39,17 @@ def work(rungs: Sequence[Rung]) -> np.ndarray:
     return np.array(costs_of, dtype=float)
 
 
+def signals(run: Run) -> np.ndarray:
+    """(trials,) what the signals cost that the strategy reads, in evaluations of the questions of the first rung, where
+    they are measured; the importance in the first trial alone, which is dense."""
+    reads, extra = signals_of(run.strategy), np.zeros(len(run.rows))
+    if Signal.LIKELIHOOD in reads:
+        extra[np.array(run.went_on_from) == 0] += SIGNALS[Signal.LIKELIHOOD]
+    if Signal.IMPORTANCE in reads:
+        extra[0] += SIGNALS[Signal.IMPORTANCE]
+    return extra
+
+
 def computes(table: Table, run: Run) -> np.ndarray:
     """(trials,) what every trial of a run costs, in questions answered by the dense plan."""
     rungs = table.landscape.rungs
@@ -41,8 +57,9 @@ def computes(table: Table, run: Run) -> np.ndarray:
         (first, reached): work(rungs[first:reached]).sum()
         for first, reached in set(zip(run.went_on_from, run.reached, strict=True))
     }
-    units = [spent[trial] for trial in zip(run.went_on_from, run.reached, strict=True)]
-    return np.array(units) * table.flops_ratio[list(run.rows)] / table.flops_ratio.max()
+    units = np.array([spent[trial] for trial in zip(run.went_on_from, run.reached, strict=True)])
+    units += signals(run) * (rungs[0].questions or table.landscape.questions)
+    return units * table.flops_ratio[list(run.rows)] / table.flops_ratio.max()
 
 
 def compute(table: Table, run: Run) -> float:

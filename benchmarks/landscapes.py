@@ -45,8 +45,9 @@ class Landscape:
         return whole
 
 
-MODEL14 = Path(__file__).parent / "data" / "model14"
-"""`python -m workers.embedded.recipe --seed 1 --blocks 14 --out DIR`."""
+MODELS = Path(__file__).parent / "data"
+MODEL14, HELD_OUT = str(MODELS / "model14"), str(MODELS / "heldout")
+"""`python -m workers.embedded.recipe --seed 1 --blocks 14 --out DIR`, and with `--seed 2 --blocks 12`."""
 TUNED = (
     Rung(tuning_steps=0, questions=256),
     Rung(tuning_steps=8, questions=256),
@@ -56,7 +57,8 @@ LANDSCAPES = {
     landscape.name: landscape
     for landscape in (
         Landscape("blocks12", "blocks", (Op.SKIP_BLOCK,), tuple(range(12)), 512),
-        Landscape("blocks14", "blocks", (Op.SKIP_BLOCK,), tuple(range(14)), 512, model=str(MODEL14)),
+        Landscape("blocks14", "blocks", (Op.SKIP_BLOCK,), tuple(range(14)), 512, model=MODEL14),
+        Landscape("heldout12", "blocks", (Op.SKIP_BLOCK,), tuple(range(12)), 512, model=HELD_OUT),
         Landscape("layers6", "layers", NON_KEEP, tuple(range(6, 12)), 256),
         Landscape("layers12", "layers", NON_KEEP, tuple(range(12)), 256, grows=True),
         Landscape(

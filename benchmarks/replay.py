@@ -132,6 +132,7 @@ class Climb:
             flops_ratio=cost,
             accuracies=tuple(accuracies),
             likelihood=self._table.likelihood(self._table.row(proposal.plan)),
+            importance=self._table.importance if proposal.plan.is_dense else None,
             full=full,
         )
 

@@ -42,14 +42,20 @@ def _origin(store: Results) -> str:
     commits = ", ".join(sorted({str(result["commit"])[:10] for result in results}))
     lines = ["## Where the numbers come from", ""]
     if run := store["run"]:
-        packages = ", ".join(f"{name} {version}" for name, version in run["versions"].items())
+        lines.append(f"The last whole run: {_run(run)}")
+    if run := store["everything"]:
         lines.append(
-            f"The last whole run took {run['seconds'] / 60:.1f} minutes with {run['processes']} processes on "
-            f"{run['cores']} cores ({run['machine']}), {run['seeds']} seeds"
-            f"{', slow strategies as far as all others' if run['everything'] else ''}; commit {run['commit']}; "
-            f"{packages}."
+            f"Slow peers with all seeds, as far as the cells below don't say fewer (`--everything`): {_run(run)}"
         )
     return "\n".join([*lines, f"The results below are of commits: {commits}."])
+
+
+def _run(run: Results) -> str:
+    packages = ", ".join(f"{name} {version}" for name, version in run["versions"].items())
+    return (
+        f"{run['seconds'] / 60:.1f} minutes with {run['processes']} processes on {run['cores']} cores "
+        f"({run['machine']}), {run['seeds']} seeds; commit {run['commit']}; {packages}."
+    )
 
 
 def _goals(store: Results) -> str:

@@ -35,6 +35,9 @@ class Table:
     """(K,) tokens of these answers."""
     flops_ratio: np.ndarray
     """(N,)."""
+    slopes: np.ndarray
+    """(K, L, 2) squared slopes of the gates on attention and FFN of the L blocks searched, of the dense plan at the
+    cheapest rung (`workers.importance`): added up over the questions of every kind."""
     origin: Mapping[str, Any]
 
     def row(self, plan: Plan) -> int:
@@ -52,6 +55,11 @@ class Table:
     def likelihood(self, row: int) -> float:
         """Probability of a token of the right answers at the cheapest rung, the geometric mean."""
         return float(np.exp(self.told[row].sum() / self.tokens.sum()))
+
+    @property
+    def importance(self) -> tuple[tuple[float, float], ...]:
+        """Of attention and FFN of every block searched, as `Observation.importance` up to a factor."""
+        return tuple((float(attention), float(ffn)) for attention, ffn in self.slopes.sum(0))
 
     def accuracy(self, split: str, rows: Rows = ALL) -> np.ndarray:
         """(len(rows),) share of right answers; of all rows by default."""

@@ -5,6 +5,7 @@ rung, `done` or `lost` at the end. It never waits and never runs a model.
 """
 
 import math
+from collections.abc import Collection
 from typing import Any
 
 from search.final import FinalTest
@@ -17,7 +18,7 @@ from search.promotion import goes_on
 from search.proposer import Proposer
 from search.results import Results
 from search.settings import Settings
-from search.strategies.strategy import Proposal, Strategy
+from search.strategies.strategy import Proposal, Signal, Strategy
 from search.study import SearchStudy
 from workers.requests import RungReport, TrialReport, TrialRequest, TrialState
 
@@ -35,7 +36,7 @@ class Controller:
     ) -> None:
         self._settings, self._problem, self._study, self._results = settings, problem, study, results
         self._proposer = Proposer(strategy, problem.task())
-        self._reads_likelihood: bool = getattr(strategy, "reads_likelihood", False)
+        self._reads: Collection[Signal] = getattr(strategy, "reads", ())
         self.history = History(settings, problem, study, results)
         self._adopted = self.history.running()
         self.final = FinalTest(settings, problem, self.history, results)
@@ -99,7 +100,11 @@ class Controller:
     def _request(self, number: int) -> TrialRequest:
         record, settings = self.history.record(number), self._settings
         first, *others = settings.rungs
-        first = first.model_copy(update={"likelihood": self._reads_likelihood})
+        signals = {
+            "likelihood": Signal.LIKELIHOOD in self._reads,
+            "importance": Signal.IMPORTANCE in self._reads and record.plan.is_dense,
+        }
+        first = first.model_copy(update=signals)
         rungs = (first,) if record.probe else (first, *others)
         return self._problem.request(number, record.plan).model_copy(
             update={"rungs": rungs, "first_rung": self.history.first_rung(number)}

@@ -1,5 +1,6 @@
 """The search in memory: every trial as the strategy and the controller see it, read once from the database."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -35,7 +36,8 @@ class Record:
     """Seeds whose result on the test split is there, or can't be got."""
     mapping_module: str | None = None
     likelihood: float | None = None
-    """At the cheapest rung, where the strategy reads it."""
+    """At the cheapest rung, where the strategy reads it, as the next."""
+    importance: tuple[tuple[float, float], ...] | None = None
     resumes: int | None = None
     """The stopped trial of the same plan that this one goes on with."""
 
@@ -72,6 +74,7 @@ class History:
             record.accuracies |= {rung.rung: rung.accuracy for rung in stored.on("search")}
             measured = (rung.metrics.get("likelihood") for rung in stored.on("search"))
             record.likelihood = next((value for value in measured if value is not None), record.likelihood)
+            record.importance = next(_importances(stored), None)
             record.attempt = stored.trial.attempt
             record.reason = stored.trial.reason
             record.tested = set(stored.tests)
@@ -128,6 +131,8 @@ class History:
         record.accuracies[report.rung] = report.accuracy
         if report.likelihood is not None:
             record.likelihood = report.likelihood
+        if report.importance is not None:
+            record.importance = report.importance
         self._observations.pop(number, None)
 
     def stored(self, number: int, mapping_module: str) -> None:
@@ -170,6 +175,7 @@ class History:
             flops_ratio=record.flops_ratio,
             accuracies=tuple(accuracy for _, accuracy in sorted(record.accuracies.items())),
             likelihood=record.likelihood,
+            importance=record.importance,
             full=record.state == "complete",
         )
 
@@ -188,3 +194,10 @@ class History:
     def _keeps_limits(self, observation: Observation) -> bool:
         short = self._problem.falls_short(observation.accuracies[-1])
         return self._problem.feasible(observation.plan) and all(value <= 0 for value in short.values())
+
+
+def _importances(stored: TrialRecord) -> Iterator[tuple[tuple[float, float], ...]]:
+    """As rungs measured it; JSON knows no tuples."""
+    for rung in stored.on("search"):
+        if (halves := rung.metrics.get("importance")) is not None:
+            yield tuple((attention, ffn) for attention, ffn in halves)

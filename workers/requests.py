@@ -127,6 +127,8 @@ class Rung(Value):
     split: Split = "search"
     likelihood: bool = False
     """Also measure how likely the right answers are to the model."""
+    importance: bool = False
+    """Also measure how much every attention and FFN matters for the right answers."""
     latency: bool = False
     """Also time prefill and decode (after warm-up, device synchronized)."""
 
@@ -213,9 +215,11 @@ class RungReport(Value):
     costs: dict[str, Any]
     """FLOPs ledger and the columns beside it (`objectives.flops.Costs.as_dict`)."""
     seconds: dict[str, float]
-    """Wall-clock per step: load, tune, evaluate, likelihood, latency."""
+    """Wall-clock per step: load, tune, evaluate, likelihood, importance, latency."""
     likelihood: float | None = None
     """Probability of a token of the right answers, the geometric mean over all tokens of all questions."""
+    importance: tuple[tuple[float, float], ...] | None = None
+    """How much attention and FFN of every block matter for the right answers under the plan (`workers.importance`)."""
     latency: dict[str, float] | None = None
     """Seconds: median and interquartile range of prefill and of one decode step."""
     artifact: str | None = None

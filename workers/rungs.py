@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from objectives.flops import costs
 from workers.apply_plan import apply_plan
 from workers.evaluate import evaluate
+from workers.importance import gate_importance
 from workers.latency import time_latency
 from workers.likelihood import token_likelihood
 from workers.requests import Rung, RungReport, TrialRequest
@@ -68,6 +69,8 @@ class RunningTrial:
         clock.lap("evaluate")
         likelihood = token_likelihood(loaded, prepared, len(result.scores)) if rung.likelihood else None
         clock.lap("likelihood")
+        importance = gate_importance(loaded, prepared, len(result.scores)) if rung.importance else None
+        clock.lap("importance")
         latency = time_latency(loaded, prepared) if rung.latency else None
         clock.lap("latency")
         last = number == len(self.request.rungs) - 1
@@ -84,6 +87,7 @@ class RunningTrial:
             costs=self.costs,
             seconds=clock.seconds,
             likelihood=likelihood,
+            importance=importance,
             latency=latency,
             artifact=self._store() if tuned and last else None,
         )

@@ -1,12 +1,12 @@
 """Strategies by name: each looks at what was observed and proposes the next plan."""
 
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from spaces.names import unknown
 
 if TYPE_CHECKING:
-    from search.strategies.strategy import Strategy, Task
+    from search.strategies.strategy import Signal, Strategy, Task
 
 #: name -> `module:class`; nothing is imported until it is asked for.
 STRATEGIES = {
@@ -31,8 +31,17 @@ def load_strategy(name: str, task: "Task") -> "Strategy":
     Raises:
         ValueError: for a name not in `STRATEGIES`, with the nearest one.
     """
+    strategy: Strategy = _class(name)(task)
+    return strategy
+
+
+def signals_of(name: str) -> "frozenset[Signal]":
+    """What the strategy called `name` reads beside accuracies. Raises ValueError as `load_strategy`."""
+    return getattr(_class(name), "reads", frozenset())
+
+
+def _class(name: str) -> Any:
     if name not in STRATEGIES:
         raise unknown("strategy", name, STRATEGIES)
     module, attribute = STRATEGIES[name].split(":")
-    strategy: Strategy = getattr(import_module(module), attribute)(task)
-    return strategy
+    return getattr(import_module(module), attribute)

@@ -5,6 +5,7 @@ A level is an op with its scope and its pruning.
 
 from collections.abc import Iterable
 from enum import StrEnum
+from statistics import fmean
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +34,8 @@ class Coding:
         """(L, choices, bits a block); blocks with fewer choices or bits are filled up with zeros."""
         for block, table in enumerate(tables):
             self._bits[block, : table.shape[0], : table.shape[1]] = table
+        self.bits_of = tables
+        """Per block (choices, bits)."""
 
     @property
     def num_bits(self) -> int:
@@ -76,6 +79,19 @@ _ALL_KINDS: tuple[StrEnum, ...] = (*Method, *Calibration)
 
 def _kinds(pruning: Pruning) -> tuple[StrEnum | None, ...]:
     return pruning.method, pruning.calibration
+
+
+def removed(level: Block) -> tuple[float, float]:
+    """How much of a block's attention and of its FFN a level leaves out, from 0 to 1, every group of tokens counted
+    alike; what is only rearranged, in parallel or in a pair, counts as half left out."""
+    moved = 0.5 if level.op in (Op.PARALLEL, Op.PAIR, Op.PAIRED) else 0.0
+    skips = (
+        fmean(moved * (group in level.scope.groups) or float(not runs(group)) for group in Group)
+        for runs in (level.runs_attention, level.runs_ffn)
+    )
+    kept = (min(_kept(level, half), _width(level, half)) for half in (Linears.ATTENTION, Linears.FFN))
+    attention, ffn = (max(skip, 1.0 - keep) for skip, keep in zip(skips, kept, strict=True))
+    return attention, ffn
 
 
 def _steps(levels: tuple[Block, ...], half: Linears) -> tuple[list[float], list[float]]:

@@ -1,6 +1,7 @@
 """The default strategy: evolution whose children are chosen by a surrogate.
 
-1. A sensitivity scan: every block changed alone, whole blocks first, counted in the budget.
+1. How much every attention and FFN matters is known from the dense trial, which measures the slopes of gates on them
+   (`prior`). Where the budget is large enough a sensitivity scan follows: every block changed alone.
 2. Gaussian processes on plans (`surrogate`), one a rung (`fidelities`), learn from everything measured so far.
 3. Children of the archive, and children of the most promising children, are ranked by the hypervolume they can be
    expected to add (`improvement`): accuracy at the last rung and getting there in doubt, FLOPs exact. The best one is
@@ -17,17 +18,19 @@ from search.strategies.children import children
 from search.strategies.coding import Codes, Coding
 from search.strategies.learning import Learned, Learner
 from search.strategies.measured import Reader
-from search.strategies.scan import change, scan
-from search.strategies.strategy import Observation, Proposal, Task
+from search.strategies.scan import change, independent_singles
+from search.strategies.strategy import Observation, Proposal, Signal, Task
 from spaces.plan import Block, Plan
 from spaces.product import plan_of
 
 SCAN_SHARE = 1 / 3
-"""At most this share of the budget goes into the scan."""
+"""A scan that takes more than this share of the budget is left out: a part of it was measured to be worse than none."""
 SMALLEST_POOL, POOL, MOST_BITS = 100, 300, 48_000
 """Children in a generation: fewer where a plan has so many bits that all together would have more than that. What is
 learned of plans takes time in proportion to both."""
-GENERATIONS = 3
+GENERATIONS, MOST_GENERATIONS, LEARNED_FROM = 3, 10, 750
+"""Generations of children, as many times as the trials learned from fit into `LEARNED_FROM`, within these bounds: with
+few trials an ask is cheap, and what is best by their surrogate is worth a longer search."""
 PARENTS = 24
 """Most promising children that the next generation descends from."""
 WORTH_RESUMING = 5e-5
@@ -40,13 +43,15 @@ MOST_CHECKED = 50
 class Guided:
     """Expected hypervolume improvement over evolved children."""
 
-    reads_likelihood = True
+    reads = frozenset(Signal)
 
     def __init__(self, task: Task) -> None:
         self._task = task
         self._coding = Coding(task.space)
         self._dense_cost = task.flops_ratio(Plan.dense(task.space.num_blocks))
-        singles = [plan for plan in scan(task.space, int(task.budget * SCAN_SHARE)) if self._saves(plan)]
+        singles = independent_singles(task.space, self._coding, self._saves)
+        if len(singles) > task.budget * SCAN_SHARE:
+            singles = []
         self._scan = {code.tobytes(): plan for code, plan in zip(self._coding.encode(singles), singles, strict=True)}
         self._pool = max(SMALLEST_POOL, min(POOL, MOST_BITS // self._coding.num_bits))
         self._prices = _prices(task, self._coding, self._dense_cost)
@@ -83,7 +88,7 @@ class Guided:
         """A plan that is new, and what it is expected to add."""
         parents, looked_at = learned.archive, set(tried)
         found: list[tuple[Codes, np.ndarray]] = []
-        for _ in range(GENERATIONS):
+        for _ in range(_generations(len(tried))):
             pool = children(self._task.space, self._coding, parents, self._pool, rng)
             pool = _fresh(self._undo_idle(pool), looked_at)
             if not len(pool):
@@ -108,6 +113,11 @@ class Guided:
     def _costs(self, codes: Codes) -> np.ndarray:
         """(N,) FLOPs ratios, as the sum of what every change saves alone."""
         return self._dense_cost - self._prices[np.arange(codes.shape[1]), codes].sum(1)
+
+
+def _generations(num_tried: int) -> int:
+    """Of children, at an ask after so many trials."""
+    return min(MOST_GENERATIONS, max(GENERATIONS, LEARNED_FROM // num_tried))
 
 
 def _prices(task: Task, coding: Coding, dense_cost: float) -> np.ndarray:

@@ -12,7 +12,7 @@ from search.strategies.coding import Codes, Coding
 from search.strategies.fidelities import Fidelities, Level, Line, Trend
 from search.strategies.improvement import Staircase, expected_improvement
 from search.strategies.measured import Measured, Reader, scores_of
-from search.strategies.prior import Floats, prior_of
+from search.strategies.prior import Floats, prior_of, tolls_beforehand
 from search.strategies.strategy import Observation, Task
 from search.strategies.surrogate import Kernel, Surrogate, fit
 
@@ -25,6 +25,9 @@ REFIT = 1.25
 """A kernel is fitted anew when there are this many times as many trials."""
 ENOUGH_FULL = 4
 """Full trials from which on only they make the front; before, every trial does."""
+EVENS = (0.1, 1.0)
+"""How much all bits of a plan have in common in the kernel before it is fitted (`Prior.even`), by turns: what one
+kernel is too sure of to look at, the other one asks for."""
 MOST_STOPPED = 100
 """Stopped trials that are looked at again at most."""
 ARCHIVE = 40
@@ -61,19 +64,25 @@ class Learner:
 
     def __init__(self, task: Task, coding: Coding, reader: Reader) -> None:
         self._task, self._coding, self._reader = task, coding, reader
-        self._kernels: dict[int, tuple[int, Kernel]] = {}
-        """Per rung to how many trials its kernel was fitted, and the kernel."""
+        self._kernels: dict[tuple[int, float], tuple[int, Kernel]] = {}
+        """Per rung and `EVENS` to how many trials its kernel was fitted, and the kernel."""
+        self._tolls = tolls_beforehand(coding, None)
+        self._importance: tuple[tuple[float, float], ...] | None = None
 
     def learn(self, history: Sequence[Observation]) -> Learned | None:
         """What is known now; None before two plans are measured."""
         measured = self._reader.measured(history)
         if len(measured) < 2:
             return None
+        self._read_importance(history)
+        even = EVENS[len(history) % len(EVENS)]
         order = measured.nearest()
         running = [trial for trial in history if trial.state == "running"]
         bits = self._coding.bits(self._reader.codes(running))
         unseen = bits[np.array([not trial.accuracies for trial in running], dtype=bool)]
-        fidelities = Fidelities([self._level(measured, order, rung, unseen) for rung in range(measured.num_scores)])
+        fidelities = Fidelities(
+            [self._level(measured, order, rung, unseen, even) for rung in range(measured.num_scores)]
+        )
         front = _front(measured)
         if running:
             so_far = scores_of(running, measured.num_signals, measured.num_scores)
@@ -90,11 +99,17 @@ class Learner:
             stopped=measured.take(stopped),
         )
 
-    def _level(self, measured: Measured, order: np.ndarray, place: int, unseen: Floats) -> Level:
+    def _read_importance(self, history: Sequence[Observation]) -> None:
+        """Takes over what the dense trial says of the halves."""
+        importance = next((trial.importance for trial in history if trial.importance is not None), None)
+        if importance != self._importance:
+            self._importance, self._tolls = importance, tolls_beforehand(self._coding, importance)
+
+    def _level(self, measured: Measured, order: np.ndarray, place: int, unseen: Floats, even: float) -> Level:
         """What is known of a score. Trials that run, with their (U, F) bits `unseen`, count at the first one as if they
         scored what is expected of them, so that parallel workers spread out."""
-        kernel = self._kernel(measured, place)
-        trend, left = _trend(measured, place, measured.at(place))
+        kernel = self._kernel(measured, place, even)
+        trend, left = self._trend(measured, place, measured.at(place), even)
         reached = order[np.isfinite(measured.scores[order, place])]
         chosen = np.sort(reached[: MOST_LEARNED[place > measured.num_signals]])
         bits, values = measured.bits[chosen], left[np.searchsorted(measured.at(place), chosen)]
@@ -104,33 +119,33 @@ class Learner:
             surrogate = Surrogate(kernel, np.concatenate([bits, unseen]), np.concatenate([values, expected]))
         return Level(trend, surrogate)
 
-    def _kernel(self, measured: Measured, place: int) -> Kernel:
+    def _kernel(self, measured: Measured, place: int, even: float) -> Kernel:
         """The kernel for the first trials of a number that grows in steps, so that most asks find it made. It is made
         from these alone, so that it is the same whenever it is made."""
         rows = measured.at(place)
         due = 1
         while (after := max(due + 1, int(due * REFIT))) <= len(rows):
             due = after
-        if place not in self._kernels or self._kernels[place][0] != due:
+        if (place, even) not in self._kernels or self._kernels[place, even][0] != due:
             rows = rows[:due]
-            trend, left = _trend(measured, place, rows)
+            trend, left = self._trend(measured, place, rows, even)
             ranks = sort_fronts(measured.points(place)[:due], MAXIMIZE)
             nearest = np.argsort(ranks, kind="stable")[:MOST_FITTED]
-            self._kernels[place] = due, fit(trend.weights, measured.bits[rows[nearest]], left[nearest])
-        return self._kernels[place][1]
+            self._kernels[place, even] = due, fit(trend.weights, measured.bits[rows[nearest]], left[nearest])
+        return self._kernels[place, even][1]
 
-
-def _trend(measured: Measured, place: int, rows: np.ndarray) -> tuple[Trend, Floats]:
-    """What these trials, which have a score, say of it in general, and what that leaves of their values."""
-    bits, values = measured.bits[rows], measured.scores[rows, place]
-    if place == 0:
-        changes = measured.num_changed[rows]
-        dense = values[changes == 0]
-        prior = prior_of(bits, values, changes == 1, float(dense[0]) if len(dense) else None)
-        return prior, values - prior.mean(bits)
-    before = measured.scores[rows, place - 1]
-    line = Line.through(before, values, bits.shape[1])
-    return line, values - line.mean(bits, before)
+    def _trend(self, measured: Measured, place: int, rows: np.ndarray, even: float) -> tuple[Trend, Floats]:
+        """What these trials, which have a score, say of it in general, and what that leaves of their values."""
+        bits, values = measured.bits[rows], measured.scores[rows, place]
+        if place == 0:
+            changes = measured.num_changed[rows]
+            dense = values[changes == 0]
+            known = float(dense[0]) if len(dense) else None
+            prior = prior_of(bits, values, changes == 1, known, self._tolls, even)
+            return prior, values - prior.mean(bits)
+        before = measured.scores[rows, place - 1]
+        line = Line.through(before, values, bits.shape[1])
+        return line, values - line.mean(bits, before)
 
 
 def _front(measured: Measured) -> Floats:

@@ -1,7 +1,10 @@
 """The sensitivity scan: plans that change one block."""
 
+from collections.abc import Callable
+
 import numpy as np
 
+from search.strategies.coding import Coding
 from spaces.plan import Block, Op, Plan
 from spaces.spaces import Space
 
@@ -21,6 +24,22 @@ def scan(space: Space, limit: int) -> list[Plan]:
         if len(own) > room:
             own = [own[pick] for pick in np.unique(np.linspace(0, len(own) - 1, room).round().astype(int))]
         found += own
+    return found
+
+
+def independent_singles(space: Space, coding: Coding, wanted: Callable[[Plan], bool]) -> list[Plan]:
+    """Plans with one changed block, as few as say what every bit costs: a level is left out where its bits follow from
+    those of milder levels of its block, as a whole block's do from its attention's and its FFN's."""
+    singles = [plan for plan in space.neighbors(Plan.dense(space.num_blocks)) if plan.num_changed == 1 and wanted(plan)]
+    codes = coding.encode(singles)
+    found = []
+    for block, table in enumerate(coding.bits_of):
+        own = {place: singles[row] for row in np.flatnonzero(codes[:, block]) for place in [codes[row, block]]}
+        picked: list[int] = []
+        for place in sorted(own, key=lambda place: table[place].sum()):
+            if np.linalg.matrix_rank(table[[*picked, place]]) > len(picked):
+                picked.append(place)
+        found += [own[place] for place in picked]
     return found
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Protocol
 
 import numpy as np
@@ -54,6 +55,15 @@ class Task:
         return is_feasible(plan, self.limits)
 
 
+class Signal(StrEnum):
+    """What a strategy may read beside accuracies; workers measure it for those alone that say so."""
+
+    LIKELIHOOD = "likelihood"
+    """Of every trial; takes one further pass over the questions of the cheapest rung."""
+    IMPORTANCE = "importance"
+    """Of the dense trial alone; takes about three such passes, once a search."""
+
+
 @dataclass(frozen=True)
 class Observation:
     """What is known of one trial."""
@@ -71,6 +81,9 @@ class Observation:
     likelihood: float | None = None
     """Probability of a token of the right answers at the cheapest rung, the geometric mean. Smoother than accuracy, so
     a better guide to plans nobody has tried; it decides nothing. None where it is not measured."""
+    importance: tuple[tuple[float, float], ...] | None = None
+    """How much attention and FFN of every block matter for the right answers, at the cheapest rung: mean squared slope
+    of gates on them (`workers.importance`). None where it is not measured."""
 
     @property
     def accuracy(self) -> float | None:
@@ -100,8 +113,7 @@ class Proposal:
 class Strategy(Protocol):
     """Proposes plans. What it knows is in `history`, so a search can be taken up again by anybody.
 
-    One that has a true attribute `reads_likelihood` is given `Observation.likelihood`, which takes workers a further
-    pass over the questions of the cheapest rung.
+    One that has an attribute `reads`, a set of `Signal`, is given those in its observations.
     """
 
     def ask(self, history: Sequence[Observation], rng: np.random.Generator) -> Proposal:

@@ -93,3 +93,15 @@ def test_the_command_keeps_what_it_is_not_asked_for(tmp_path, monkeypatch: pytes
     strategies.main("rungs4", "random", "25", seeds=1, everything=False, processes=1)
     whole = strategies.load_store()["run"]
     assert whole["seconds"] > 0 and whole["seeds"] == 1 and whole["versions"]["numpy"] == np.__version__
+
+
+def test_more_seeds_of_a_peer_stay_and_ours_are_always_new(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setattr(strategies, "STORE", tmp_path / "strategies.json")
+    monkeypatch.setattr(strategies, "write_report", lambda store: None)
+    monkeypatch.setattr(strategies, "run_all", lambda cells, processes: ((cell, one_by_one(cell)) for cell in cells))
+    for seeds, everything in ((3, True), (2, False)):
+        strategies.main("rungs4", "random,guided", "25", seeds=seeds, everything=everything, processes=1)
+    store = strategies.load_store()
+    own = store["landscapes"]["rungs4"]["strategies"]
+    assert {name: len(results["25"]["share"]) for name, results in own.items()} == {"random": 3, "guided": 2}
+    assert store["everything"]["seeds"] == 3 and store["run"] is None

@@ -60,10 +60,12 @@ def test_a_replay_repeats_itself_and_spends_its_budget() -> None:
     assert first.origins[0] == "baseline dense"
 
 
-def made_up(rows: list[int], reached: list[int], went_on_from: list[int] | None = None) -> Run:
+def made_up(
+    rows: list[int], reached: list[int], went_on_from: list[int] | None = None, strategy: str = "random"
+) -> Run:
     full = tuple(rungs == 3 for rungs in reached)
     known = tuple(went_on_from or [0] * len(rows))
-    return Run("none", 0, len(rows), tuple(rows), tuple(reached), full, known, ("",) * len(rows), (0.0,) * len(rows))
+    return Run(strategy, 0, len(rows), tuple(rows), tuple(reached), full, known, ("",) * len(rows), (0.0,) * len(rows))
 
 
 def flat(truth: Truth) -> Truth:
@@ -84,6 +86,14 @@ def test_a_resumed_trial_tunes_anew_but_answers_the_questions_of_new_rungs_alone
         0.5 * again,
     ]
     assert compute(truth, run) == computes(truth, run).sum()
+
+
+def test_signals_that_a_strategy_reads_cost_compute() -> None:
+    truth = flat(Truth.load("rungs4"))
+    last = len(truth.plans) - 1
+    trials = [0, 3, 3, last], [3, 1, 3, 1], [0, 0, 1, 0]
+    extra = computes(truth, made_up(*trials, strategy="guided")) - computes(truth, made_up(*trials, strategy="greedy"))
+    assert extra.tolist() == [(1 + 5) * 256, 256, 0, 0.5 * 256], "the importance once, no rung's likelihood twice"
 
 
 def test_a_resumed_trial_takes_up_the_rungs_known_and_ends_at_the_last() -> None:

@@ -19,7 +19,7 @@ from spaces.plan import Op, Plan
 from workers.apply_plan import apply_plan
 from workers.evaluate import evaluate
 from workers.likelihood import answer_log_probs, token_likelihood
-from workers.requests import DataSource, ModelSource, TrialRequest
+from workers.requests import DataSource, ModelSource, Rung, TrialRequest
 from workers.session import Session
 from workers.trial import Worker
 
@@ -51,6 +51,26 @@ def test_tables_hold_what_workers_measure(name: str) -> None:
                 assert truth.accuracy(split)[row] == pytest.approx(np.mean(scores)), str(truth.plans[row])
             told = token_likelihood(session.loaded, session.split("search"), questions)
             assert truth.likelihood(row) == pytest.approx(told, rel=1e-3), str(truth.plans[row])
+
+
+@pytest.mark.parametrize("name", ["layers6", "blocks14", "rungs7"])
+def test_tables_hold_the_importance_that_workers_measure(name: str) -> None:
+    truth = Truth.load(name)
+    landscape = truth.landscape
+    dense = Plan.dense(session_of(landscape.model).shape.num_blocks)
+    plan = Plan.parse(landscape.base) if landscape.base else dense
+    request = TrialRequest(
+        plan=json.loads(plan.to_json()),
+        model=ModelSource(name=landscape.model),
+        rungs=(Rung(questions=landscape.rungs[0].questions or landscape.questions, importance=True),),
+        threads=1,
+    )
+    (report,) = Worker().rungs(request)
+    questions = report.questions
+    of_blocks = np.array(report.importance)[list(landscape.blocks)]
+    np.testing.assert_allclose(np.array(truth.importance) / questions, of_blocks, rtol=1e-3)
+    kinds = [truth.only((kind,)).importance for kind in truth.kinds]
+    np.testing.assert_allclose(np.sum(kinds, axis=0), truth.importance, rtol=1e-9)
 
 
 def test_tables_of_rungs_hold_what_workers_measure(session: Session) -> None:

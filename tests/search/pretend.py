@@ -41,6 +41,8 @@ SHAPE = ModelShape(
 )
 WORKLOAD = Workload(visual_tokens=4, text_tokens=8, generated_tokens=2)
 WEIGHTS = np.random.default_rng(7).dirichlet(np.ones(NUM_BLOCKS))
+IMPORTANCE = tuple((float(0.4 * weight) ** 2, float(0.5 * weight) ** 2) for weight in WEIGHTS)
+"""Of attention and FFN of every block: the square of what is lost without it."""
 _LOSS = {Op.KEEP: 0.0, Op.SKIP_ATTN: 0.4, Op.SKIP_FFN: 0.5, Op.SKIP_BLOCK: 1.0, Op.PARALLEL: 0.1}
 
 
@@ -80,7 +82,9 @@ class PretendWorker:
                 time.sleep(self.seconds)
             report = report_of(plan, index, rung)
             likelihood = true_accuracy(plan) ** 2 if rung.likelihood else None
-            yield report.model_copy(update={"likelihood": likelihood})
+            yield report.model_copy(
+                update={"likelihood": likelihood, "importance": IMPORTANCE if rung.importance else None}
+            )
 
 
 def report_of(plan: Plan, index: int, rung: Rung, accuracy: float | None = None) -> RungReport:

@@ -7,6 +7,7 @@ import pytest
 
 from objectives.hypervolume import hypervolume
 from search.goals import MAXIMIZE, REFERENCE
+from search.strategies import learning
 from search.strategies.children import children
 from search.strategies.coding import Coding
 from search.strategies.guided import Guided
@@ -24,7 +25,9 @@ RNG = np.random.default_rng(5)
 BITS = (RNG.random((30, 8)) < 0.5).astype(float)
 VALUES = RNG.random(30)
 KERNEL = Kernel(linear=0.1, product=0.3, noise=0.01, weights=RNG.random(8))
-PRIOR = Prior(0.9, np.full(8, 0.05), 1.0)
+ALIKE = {num_bits: np.full(num_bits, 3 / num_bits) for num_bits in (9, 12)}
+"""Tolls where nothing is known beforehand."""
+PRIOR = Prior(0.9, np.full(8, 0.05), 1.0, even=0.1)
 
 
 def test_the_posterior_is_the_textbook_one() -> None:
@@ -110,7 +113,7 @@ def test_the_prior_reads_tolls_off_the_scan() -> None:
     tolls = np.linspace(0.02, 0.15, 12)
     singles = [plan for plan in load_space("layers", 4).neighbors(Plan.dense(4))]
     bits = coding.bits(coding.encode(singles))
-    prior = prior_of(bits, 0.8 * np.exp(-bits @ tolls), np.ones(len(bits), dtype=bool), 0.8)
+    prior = prior_of(bits, 0.8 * np.exp(-bits @ tolls), np.ones(len(bits), dtype=bool), 0.8, ALIKE[12], even=0.1)
     np.testing.assert_allclose(prior.tolls, tolls, atol=0.01)
     assert prior.steepness == 1.0
     assert prior.mean(np.ones((1, 12)))[0] == pytest.approx(0.8 * np.exp(-tolls.sum()), rel=0.01)
@@ -119,6 +122,8 @@ def test_the_prior_reads_tolls_off_the_scan() -> None:
         np.append(0.8 * np.exp(-bits @ tolls), 0.8 * np.exp(-2 * tolls.sum())),
         np.append(np.ones(len(bits), dtype=bool), False),
         0.8,
+        ALIKE[12],
+        even=0.1,
     )
     assert steeper.steepness > 1.0
 
@@ -126,7 +131,8 @@ def test_the_prior_reads_tolls_off_the_scan() -> None:
 def test_halves_share_the_toll_of_a_whole_block_where_only_that_was_scanned() -> None:
     coding = Coding(load_space("layers", 3))
     plans = [Plan.parse(text) for text in ("b..", ".b.", "..b")]
-    prior = prior_of(coding.bits(coding.encode(plans)), np.array([0.2, 0.8, 0.8]), np.ones(3, dtype=bool), 0.9)
+    bits = coding.bits(coding.encode(plans))
+    prior = prior_of(bits, np.array([0.2, 0.8, 0.8]), np.ones(3, dtype=bool), 0.9, ALIKE[9], even=0.1)
     tolls = prior.tolls.reshape(3, 3)
     assert tolls[0, 0] == pytest.approx(tolls[0, 1])
     assert tolls[0, :2].sum() == pytest.approx(np.log(0.9 / 0.2), rel=0.05)
@@ -166,7 +172,8 @@ def test_the_trials_nearest_to_the_front_come_first_with_what_their_rungs_lack()
     assert measured.at(1).tolist() == [0, 1]
 
 
-def test_running_trials_count_with_what_is_expected_of_them() -> None:
+def test_running_trials_count_with_what_is_expected_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(learning, "EVENS", (0.1,))  # else another trial is another turn
     wanted = task("blocks", num_blocks=6)
     plans = list(wanted.space.neighbors(Plan.dense(6)))
     trials = [*observed([Plan.dense(6), *plans])]
