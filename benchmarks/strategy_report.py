@@ -42,10 +42,10 @@ def _origin(store: Results) -> str:
     commits = ", ".join(sorted({str(result["commit"])[:10] for result in results}))
     lines = ["## Where the numbers come from", ""]
     if run := store["run"]:
-        lines.append(f"The last whole run: {_run(run)}")
+        lines.append(f"The last whole run took {_run(run)}")
     if run := store["everything"]:
         lines.append(
-            f"Slow peers with all seeds, as far as the cells below don't say fewer (`--everything`): {_run(run)}"
+            f"Slow peers with all seeds, as far as cells don't say fewer (`--everything`): {_run(run)}"
         )
     return "\n".join([*lines, f"The results below are of commits: {commits}."])
 

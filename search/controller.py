@@ -67,6 +67,16 @@ class Controller:
         spent = self._exhausted or len(self.history) >= self._settings.budget
         return spent and not (self._adopted or self._running or self.final.left)
 
+    @property
+    def keep_fraction(self) -> float:
+        """Share of the trials at a rung that goes on."""
+        return self._settings.keep_fraction
+
+    @property
+    def baselines_left(self) -> int:
+        """Hand-made baselines that nobody has tried yet."""
+        return self._proposer.baselines_left(self.history)
+
     def _start(self, proposal: Proposal) -> Job:
         plan = proposal.plan
         attributes: dict[str, Any] = {"origin": proposal.origin}

@@ -1,7 +1,6 @@
 """Shows how a search goes: a live bar with an ETA on a terminal, one greppable line a trial everywhere."""
 
 import time
-from dataclasses import dataclass, field
 from types import TracebackType
 
 from rich.console import Console
@@ -10,6 +9,7 @@ from rich.progress import Progress as Bar
 
 from search.controller import Controller
 from search.job import Job, Phase
+from search.pace import FinalPace, TrialPace
 from workers.requests import RungReport, TrialReport
 
 
@@ -19,10 +19,10 @@ class Progress:
     def __init__(self, controller: Controller, budget: int, console: Console | None = None) -> None:
         self._controller, self._budget = controller, budget
         self._console = console or Console(highlight=False, soft_wrap=True)
-        self._begin = time.monotonic()
+        self._trials = TrialPace(controller.keep_fraction)
         self._first = len(controller.history) - len(controller.history.running())
         self._started: dict[tuple[int, Phase, int], float] = {}
-        self._tests: dict[bool, _Pace] = {}
+        self._tests: dict[bool, FinalPace] = {}
         """Pace of the tests that read a stored projector, and of those that tune it anew."""
         self._bar: Bar | None = None
 
@@ -49,7 +49,7 @@ class Progress:
         """A worker takes a job."""
         self._started[job.key] = time.monotonic()
         if job.phase is Phase.TEST:
-            self._tests.setdefault(_tunes(job), _Pace())
+            self._tests.setdefault(_tunes(job), FinalPace())
         if self._bar:
             number = job.number
             what = f"trial {number}" if job.phase is Phase.SEARCH else f"test of {number} seed {job.request.seed}"
@@ -57,20 +57,29 @@ class Progress:
 
     def rung(self, job: Job, report: RungReport) -> None:
         """A rung was measured."""
+        if job.phase is Phase.SEARCH and report.rung == 0:
+            self._trials.first_rung(self._seconds(job))
         if self._bar and job.phase is Phase.SEARCH:
             text = f"trial {job.number} rung {report.rung} accuracy {report.accuracy:.3f}"
             self._bar.update(self._task, description=text)
 
     def ended(self, job: Job, report: TrialReport) -> None:
         """A job is over."""
-        seconds = time.monotonic() - self._started.pop(job.key, time.monotonic())
+        seconds = self._seconds(job)
+        self._started.pop(job.key, None)
         if job.phase is Phase.SEARCH:
+            trial = self._controller.history.observation(job.number)
+            self._trials.ended(seconds, trial.full, trial.origin.startswith("baseline"))
             line, eta = self._trial(job, report), self._eta()
         else:
             line, eta = self._test(job, report), self._tests_left(job)
         self._console.print(f"{line} {seconds:.1f}s {eta}".rstrip(), markup=False)
         if self._bar:
             self._bar.update(self._task, completed=self._num_ended(), eta=eta)
+
+    def _seconds(self, job: Job) -> float:
+        """Since its start."""
+        return time.monotonic() - self._started.get(job.key, time.monotonic())
 
     def _trial(self, job: Job, report: TrialReport) -> str:
         seen = self._controller.history.observation(job.number)
@@ -93,13 +102,14 @@ class Progress:
         ended = self._num_ended()
         if ended <= self._first or ended >= self._budget:
             return ""
-        left = (time.monotonic() - self._begin) / (ended - self._first) * (self._budget - ended)
+        baselines = min(self._controller.baselines_left, self._budget - ended)
+        left = self._trials.seconds_for(baselines, self._budget - ended - baselines)
         return f"[{ended}/{self._budget} eta {_clock(left)}]"
 
     def _tests_left(self, job: Job) -> str:
         """Tests that have ended, of those of this start, and how long the others take: known once one has been tuned
         anew, which takes longest and comes last."""
-        final, pace = self._controller.final, self._tests.setdefault(_tunes(job), _Pace())
+        final, pace = self._controller.final, self._tests.setdefault(_tunes(job), FinalPace())
         pace.jobs, pace.flops = pace.jobs + 1, pace.flops + self._controller.history.record(job.number).flops_ratio
         if not final.left:
             return ""
@@ -107,18 +117,6 @@ class Progress:
         known = _tunes(job) or not final.tunes
         eta = f" eta {_clock(pace.seconds_for(final.flops_left))}" if known else ""
         return f"[tests {ended}/{ended + final.left}{eta}]"
-
-
-@dataclass
-class _Pace:
-    """How fast tests of one kind end, however many run at a time: their time goes with the FLOPs of their plans."""
-
-    begin: float = field(default_factory=time.monotonic)
-    jobs: int = 0
-    flops: float = 0.0
-
-    def seconds_for(self, flops: float) -> float:
-        return (time.monotonic() - self.begin) / self.flops * flops
 
 
 def _tunes(job: Job) -> bool:

@@ -38,6 +38,10 @@ class Proposer:
         self._strategy, self._task = strategy, task
         self._baselines = pick_baselines(task)
 
+    def baselines_left(self, history: Tried) -> int:
+        """How many of the baselines are still to come."""
+        return sum(proposal.plan not in history for proposal in self._baselines)
+
     def next(self, history: Tried) -> Proposal | None:
         """The next plan nobody has tried and that keeps the limits, or a stopped trial to go on with; None where there
         is neither."""
