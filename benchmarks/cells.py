@@ -57,10 +57,11 @@ MILLISECONDS = {
 """What an ask takes in a search of 200 trials, about: what is slowest starts first."""
 STRATEGIES = tuple(MILLISECONDS)
 SLOW = {
-    "additive": {400: 0},
+    "additive": {200: 5, 400: 0},
     "bandit": {200: 3, 400: 0},
     "tpe": {200: 1, 400: 0},
-    "gp": {25: 3, 50: 2, 100: 0},
+    "nsga2": {400: 5},
+    "gp": {25: 3, 50: 1, 100: 0},
     "gp on rungs4": {25: 3, 50: 0},
     "tpe on rungs4": {100: 3},
     "bandit on rungs4": {100: 5},
