@@ -27,12 +27,12 @@ class TrialPace:
     """Of baselines, and of others, whether they ended the last rung."""
 
     def first_rung(self, seconds: float) -> None:
-        """A trial has finished the first rung so long after its start."""
+        """A trial has finished the first rung after so long, without what it took to load the model."""
         self._to_first.append(seconds)
 
-    def ended(self, seconds: float, is_full: bool, is_baseline: bool) -> None:
-        """A trial is over so long after its start."""
-        self._spent += seconds
+    def ended(self, seconds: float, load: float, is_full: bool, is_baseline: bool) -> None:
+        """A trial is over after so long, and so long for loading the model on top, once a worker."""
+        self._spent += seconds + load
         self._full[is_baseline].append(is_full)
         if is_full:
             self._to_last.append(seconds)

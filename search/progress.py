@@ -22,6 +22,8 @@ class Progress:
         self._trials = TrialPace(controller.keep_fraction)
         self._first = len(controller.history) - len(controller.history.running())
         self._started: dict[tuple[int, Phase, int], float] = {}
+        self._loads: dict[tuple[int, Phase, int], float] = {}
+        """What loading the model took in trials that run."""
         self._tests: dict[bool, FinalPace] = {}
         """Pace of the tests that read a stored projector, and of those that tune it anew."""
         self._bar: Bar | None = None
@@ -58,7 +60,8 @@ class Progress:
     def rung(self, job: Job, report: RungReport) -> None:
         """A rung was measured."""
         if job.phase is Phase.SEARCH and report.rung == 0:
-            self._trials.first_rung(self._seconds(job))
+            self._loads[job.key] = report.seconds.get("load", 0.0)
+            self._trials.first_rung(self._seconds(job) - self._loads[job.key])
         if self._bar and job.phase is Phase.SEARCH:
             text = f"trial {job.number} rung {report.rung} accuracy {report.accuracy:.3f}"
             self._bar.update(self._task, description=text)
@@ -67,9 +70,10 @@ class Progress:
         """A job is over."""
         seconds = self._seconds(job)
         self._started.pop(job.key, None)
+        load = self._loads.pop(job.key, 0.0)
         if job.phase is Phase.SEARCH:
             trial = self._controller.history.observation(job.number)
-            self._trials.ended(seconds, trial.full, trial.origin.startswith("baseline"))
+            self._trials.ended(seconds - load, load, trial.full, trial.origin.startswith("baseline"))
             line, eta = self._trial(job, report), self._eta()
         else:
             line, eta = self._test(job, report), self._tests_left(job)

@@ -107,6 +107,10 @@ class DataSource(Value):
         return {"train": self.max_train, "tune": self.max_tune}.get(split, self.max_eval)
 
 
+Importance = tuple[tuple[float, float], ...]
+"""Of attention and FFN, per block."""
+
+
 class TuningRecipe(Value):
     """Brief training of the mapping module under a plan; everything else is frozen."""
 
@@ -218,7 +222,7 @@ class RungReport(Value):
     """Wall-clock per step: load, tune, evaluate, likelihood, importance, latency."""
     likelihood: float | None = None
     """Probability of a token of the right answers, the geometric mean over all tokens of all questions."""
-    importance: tuple[tuple[float, float], ...] | None = None
+    importance: Importance | None = None
     """How much attention and FFN of every block matter for the right answers under the plan (`workers.importance`)."""
     latency: dict[str, float] | None = None
     """Seconds: median and interquartile range of prefill and of one decode step."""

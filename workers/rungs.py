@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from time import perf_counter
@@ -12,14 +13,17 @@ from safetensors.torch import save_file
 from objectives.flops import costs
 from workers.apply_plan import apply_plan
 from workers.evaluate import evaluate
+from workers.finite import NonFinite
 from workers.importance import gate_importance
 from workers.latency import time_latency
 from workers.likelihood import token_likelihood
-from workers.requests import Rung, RungReport, TrialRequest
+from workers.requests import Importance, Rung, RungReport, TrialRequest
 from workers.session import Session
 from workers.trainable import State, copy_state, put_state
 from workers.tuning import Tuning
 from workers.watchdog import Watchdog
+
+log = logging.getLogger(__name__)
 
 
 def climb(session: Session, request: TrialRequest, seconds_to_load: float = 0.0) -> Iterator[RungReport]:
@@ -69,7 +73,7 @@ class RunningTrial:
         clock.lap("evaluate")
         likelihood = token_likelihood(loaded, prepared, len(result.scores)) if rung.likelihood else None
         clock.lap("likelihood")
-        importance = gate_importance(loaded, prepared, len(result.scores)) if rung.importance else None
+        importance = self._importance(rung, len(result.scores))
         clock.lap("importance")
         latency = time_latency(loaded, prepared) if rung.latency else None
         clock.lap("latency")
@@ -91,6 +95,16 @@ class RunningTrial:
             latency=latency,
             artifact=self._store() if tuned and last else None,
         )
+
+    def _importance(self, rung: Rung, questions: int) -> Importance | None:
+        """None also where it can't be had: it is a hint to the strategy, and no reason for a trial to fail."""
+        if not rung.importance:
+            return None
+        try:
+            return gate_importance(self.session.loaded, self.session.split(rung.split), questions)
+        except (NonFinite, MemoryError, torch.OutOfMemoryError) as error:
+            log.warning("the importance of attention and FFNs is left unknown: %s", error)
+            return None
 
     def _tune(self, steps: int) -> tuple[bool, tuple[float, float]]:
         """Tunes on to `steps` and keeps the better mapping module, by the tune split: (tuned is kept, accuracies)."""

@@ -29,7 +29,7 @@ def run(trials: TrialPace, clock: Clock, number: int, is_full: bool, is_baseline
     for _ in range(number):
         clock.now += seconds / at_once
         trials.first_rung(1.0)
-        trials.ended(seconds, is_full, is_baseline)
+        trials.ended(seconds, 0.0, is_full, is_baseline)
 
 
 @pytest.mark.parametrize("at_once", [1, 4])
@@ -50,3 +50,11 @@ def test_what_is_seen_outweighs_what_is_usual(clock: Clock) -> None:
 
 def test_nothing_is_said_before_a_trial_has_ended(clock: Clock) -> None:
     assert TrialPace(1 / 3, begin=clock.now).seconds_for(10, 10) == 0
+
+
+def test_loading_the_model_is_not_expected_again(clock: Clock) -> None:
+    trials = TrialPace(1 / 3, begin=clock.now)
+    clock.now += 30.0
+    trials.first_rung(1.0)
+    trials.ended(10.0, 20.0, is_full=True, is_baseline=True)
+    assert trials.seconds_for(5, 0) == pytest.approx(50)

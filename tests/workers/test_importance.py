@@ -263,6 +263,18 @@ class TestRungs:
 
         return make
 
+    @pytest.mark.parametrize("error", [NonFinite("an overflow"), MemoryError(), torch.OutOfMemoryError()])
+    def test_a_trial_goes_on_without_it(self, request_of, monkeypatch, error):
+        def fail(*_):
+            raise error
+
+        monkeypatch.setattr("workers.rungs.gate_importance", fail)
+        report = run_trial(
+            Worker(), request_of(Rung(questions=5, importance=True), Rung(questions=7)), lambda rung: True
+        )
+        assert report.state is TrialState.COMPLETE, report.reason
+        assert [rung.importance for rung in report.rungs] == [None, None]
+
     def test_a_rung_reports_it_where_asked(self, request_of):
         worker = Worker()
         request = request_of(Rung(questions=5, importance=True), Rung(questions=7), Rung(importance=True))
