@@ -44,9 +44,7 @@ def _origin(store: Results) -> str:
     if run := store["run"]:
         lines.append(f"The last whole run took {_run(run)}")
     if run := store["everything"]:
-        lines.append(
-            f"Slow peers with all seeds, as far as cells don't say fewer (`--everything`): {_run(run)}"
-        )
+        lines.append(f"Slow peers with all seeds, as far as cells don't say fewer (`--everything`): {_run(run)}")
     return "\n".join([*lines, f"The results below are of commits: {commits}."])
 
 
