@@ -13,7 +13,7 @@ from search.settings import Settings
 from search.strategies.strategy import Observation, Proposal
 from search.study import Row, SearchStudy
 from spaces.plan import Plan
-from workers.requests import RungReport, TrialState
+from workers.requests import Importance, RungReport, TrialState
 
 
 @dataclass
@@ -37,7 +37,7 @@ class Record:
     mapping_module: str | None = None
     likelihood: float | None = None
     """At the cheapest rung, where the strategy reads it, as the next."""
-    importance: tuple[tuple[float, float], ...] | None = None
+    importance: Importance | None = None
     resumes: int | None = None
     """The stopped trial of the same plan that this one goes on with."""
 
@@ -196,7 +196,7 @@ class History:
         return self._problem.feasible(observation.plan) and all(value <= 0 for value in short.values())
 
 
-def _importances(stored: TrialRecord) -> Iterator[tuple[tuple[float, float], ...]]:
+def _importances(stored: TrialRecord) -> Iterator[Importance]:
     """As rungs measured it; JSON knows no tuples."""
     for rung in stored.on("search"):
         if (halves := rung.metrics.get("importance")) is not None:

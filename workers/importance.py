@@ -21,6 +21,7 @@ from workers.anatomy import Parts, anatomy_of
 from workers.finite import NonFinite, check_logits
 from workers.loading import LoadedModel
 from workers.prepare import Prepared
+from workers.requests import Importance
 
 OPEN = 0.5
 """How far all gates are open: 1 is the model as it is, 0 without attention and FFN."""
@@ -29,7 +30,7 @@ AT_ONCE = 8
 backward pass keeps what the forward pass computed."""
 
 
-def gate_importance(loaded: LoadedModel, prepared: Prepared, questions: int) -> tuple[tuple[float, float], ...]:
+def gate_importance(loaded: LoadedModel, prepared: Prepared, questions: int) -> Importance:
     """Per block the importance of its attention and of its FFN, over the first `questions` questions.
 
     That is the mean over the questions of (d NLL / d gate)^2, where NLL is minus the sum of the log-probabilities, in

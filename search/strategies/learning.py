@@ -15,6 +15,7 @@ from search.strategies.measured import Measured, Reader, scores_of
 from search.strategies.prior import Floats, prior_of, tolls_beforehand
 from search.strategies.strategy import Observation, Task
 from search.strategies.surrogate import Kernel, Surrogate, fit
+from workers.requests import Importance
 
 MOST_LEARNED = (250, 120)
 """Trials that the first rung (with its likelihood), and every further rung, are learned from at most: those nearest to
@@ -67,7 +68,7 @@ class Learner:
         self._kernels: dict[tuple[int, float], tuple[int, Kernel]] = {}
         """Per rung and `EVENS` to how many trials its kernel was fitted, and the kernel."""
         self._tolls = tolls_beforehand(coding, None)
-        self._importance: tuple[tuple[float, float], ...] | None = None
+        self._importance: Importance | None = None
 
     def learn(self, history: Sequence[Observation]) -> Learned | None:
         """What is known now; None before two plans are measured."""

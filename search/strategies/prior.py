@@ -6,13 +6,13 @@ product of the single ones. Beforehand tolls are in proportion to the importance
 backward pass of the dense model says (`workers.importance`); a sensitivity scan makes them exact.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from search.strategies.coding import Coding, removed
+from workers.requests import Importance
 
 Floats = NDArray[np.float64]
 
@@ -56,7 +56,7 @@ class Prior:
         return USUAL / len(losses) * (self.even + losses / max(losses.mean(), 1e-9)) / (1 + self.even)
 
 
-def tolls_beforehand(coding: Coding, importance: Sequence[tuple[float, float]] | None) -> Floats:
+def tolls_beforehand(coding: Coding, importance: Importance | None) -> Floats:
     """(F,) tolls before any plan is measured: in proportion to the importance of what a bit leaves out.
 
     Args:

@@ -34,7 +34,7 @@ def independent_singles(space: Space, coding: Coding, wanted: Callable[[Plan], b
     codes = coding.encode(singles)
     found = []
     for block, table in enumerate(coding.bits_of):
-        own = {place: singles[row] for row in np.flatnonzero(codes[:, block]) for place in [codes[row, block]]}
+        own = {int(codes[row, block]): singles[row] for row in np.flatnonzero(codes[:, block])}
         picked: list[int] = []
         for place in sorted(own, key=lambda place: table[place].sum()):
             if np.linalg.matrix_rank(table[[*picked, place]]) > len(picked):

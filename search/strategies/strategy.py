@@ -10,6 +10,7 @@ import numpy as np
 from spaces.constraints import Limit, is_feasible
 from spaces.plan import Plan
 from spaces.spaces import Space
+from workers.requests import Importance
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Signal(StrEnum):
     LIKELIHOOD = "likelihood"
     """Of every trial; takes one further pass over the questions of the cheapest rung."""
     IMPORTANCE = "importance"
-    """Of the dense trial alone; takes about three such passes, once a search."""
+    """Of the dense trial alone, once a search; takes three such passes, of one question a sequence."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ class Observation:
     likelihood: float | None = None
     """Probability of a token of the right answers at the cheapest rung, the geometric mean. Smoother than accuracy, so
     a better guide to plans nobody has tried; it decides nothing. None where it is not measured."""
-    importance: tuple[tuple[float, float], ...] | None = None
+    importance: Importance | None = None
     """How much attention and FFN of every block matter for the right answers, at the cheapest rung: mean squared slope
     of gates on them (`workers.importance`). None where it is not measured."""
 
