@@ -15,7 +15,7 @@ import numpy as np
 
 from benchmarks.landscapes import LANDSCAPES, Landscape
 from benchmarks.table import Table
-from benchmarks.truth import DATA, origin_of, slopes_of
+from benchmarks.truth import DATA, origin_of, wins_of
 from objectives.flops import costs
 from objectives.workload import Workload
 from spaces.plan import Plan
@@ -45,7 +45,7 @@ class Grown(Table):
     flops_ratio: np.ndarray = field(default_factory=lambda: np.empty(0))
     index: dict[Plan, int] = field(default_factory=dict)
     """Row of every plan."""
-    known_slopes: np.ndarray | None = None
+    known_wins: np.ndarray | None = None
     """Of the gates, once they are measured."""
 
     @classmethod
@@ -67,7 +67,7 @@ class Grown(Table):
         if table._stored.exists():
             with np.load(table._stored) as stored:
                 table.origin, table.tokens = json.loads(str(stored["origin"])), stored["tokens"]
-                table.known_slopes = stored["slopes"]
+                table.known_wins = stored["wins"]
                 plans = list(map(Plan.parse, stored["plans"].tolist()))
                 table._extend(plans, stored["right_search"], stored["told"], stored["flops_ratio"])
         table._read_new()
@@ -111,7 +111,7 @@ class Grown(Table):
             told=self.told,
             tokens=self.tokens,
             flops_ratio=self.flops_ratio,
-            slopes=self.slopes,
+            wins=self.wins,
             origin=np.array(json.dumps(self.origin)),
         )
         part.replace(self._stored)
@@ -119,11 +119,11 @@ class Grown(Table):
         return self._stored
 
     @property
-    def slopes(self) -> np.ndarray:  # type: ignore[override]
-        if self.known_slopes is None:
+    def wins(self) -> np.ndarray:  # type: ignore[override]
+        if self.known_wins is None:
             session, _ = _measuring(self.landscape)
-            self.known_slopes = slopes_of(session, self.landscape)
-        return self.known_slopes
+            self.known_wins = wins_of(session, self.landscape)
+        return self.known_wins
 
     def row(self, plan: Plan) -> int:
         if plan not in self.index:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.landscapes import Landscape
-from benchmarks.truth import SPLITS, Counted, Truth, count, origin_of, slopes_of
+from benchmarks.truth import SPLITS, Counted, Truth, count, origin_of, wins_of
 from objectives.flops import costs
 from spaces.plan import Plan
 from workers.requests import ModelSource, RungReport, TrialRequest
@@ -40,7 +40,7 @@ def measure_rungs(landscape: Landscape, processes: int, folder: Path) -> Truth:
         f"{rung.tuning_steps} steps, {rung.questions} questions" for rung in landscape.rungs
     )
     cheapest = count(session, landscape, "search", landscape.rungs[0].questions or landscape.questions)
-    return table_of(landscape, reports, kinds, cheapest, ratios, slopes_of(session, landscape), origin)
+    return table_of(landscape, reports, kinds, cheapest, ratios, wins_of(session, landscape), origin)
 
 
 def request_of(landscape: Landscape, plan: Plan) -> TrialRequest:
@@ -83,7 +83,7 @@ def table_of(
     kinds: dict[str, Sequence[str]],
     cheapest: Counted,
     ratios: np.ndarray,
-    slopes: np.ndarray,
+    wins: np.ndarray,
     origin: dict[str, object],
 ) -> Truth:
     """The table of P plans, each with a report a rung and one of the test split.
@@ -92,7 +92,7 @@ def table_of(
         kinds: per split, of every question of the last rung.
         cheapest: the same plans untuned, on the questions of the first rung.
         ratios: (P,) FLOPs ratios.
-        slopes: as `Table.slopes`.
+        wins: as `Table.wins`.
     """
     names = tuple(dict.fromkeys(kinds["search"]))
     last = {"search": -2, "test": -1}
@@ -109,7 +109,7 @@ def table_of(
         told=cheapest.told,
         tokens=cheapest.tokens,
         flops_ratio=ratios,
-        slopes=slopes,
+        wins=wins,
         origin=origin,
         climbed=np.array([[report.accuracy for report in own[:-1]] for own in reports]),
     )

@@ -35,9 +35,9 @@ class Table:
     """(K,) tokens of these answers."""
     flops_ratio: np.ndarray
     """(N,)."""
-    slopes: np.ndarray
-    """(K, L, 2) squared slopes of the gates on attention and FFN of the L blocks searched, of the dense plan at the
-    cheapest rung (`workers.importance`): added up over the questions of every kind."""
+    wins: np.ndarray
+    """(K, L, 2) what gates on attention and FFN of the L blocks searched win, of the dense plan at the cheapest rung
+    (`workers.importance`): added up over the questions of every kind."""
     origin: Mapping[str, Any]
 
     def row(self, plan: Plan) -> int:
@@ -59,7 +59,7 @@ class Table:
     @property
     def importance(self) -> tuple[tuple[float, float], ...]:
         """Of attention and FFN of every block searched, as `Observation.importance` up to a factor."""
-        return tuple((float(attention), float(ffn)) for attention, ffn in self.slopes.sum(0))
+        return tuple((float(attention), float(ffn)) for attention, ffn in self.wins.sum(0))
 
     def accuracy(self, split: str, rows: Rows = ALL) -> np.ndarray:
         """(len(rows),) share of right answers; of all rows by default."""

@@ -38,7 +38,7 @@ class Truth(Table):
     told: np.ndarray
     tokens: np.ndarray
     flops_ratio: np.ndarray
-    slopes: np.ndarray
+    wins: np.ndarray
     origin: Mapping[str, Any]
     climbed: np.ndarray | None = None
     """(P, R) accuracy at every rung on the search split, where there are several."""
@@ -55,7 +55,7 @@ class Truth(Table):
                 told=stored["told"],
                 tokens=stored["tokens"],
                 flops_ratio=stored["flops_ratio"],
-                slopes=stored["slopes"],
+                wins=stored["wins"],
                 origin=json.loads(str(stored["origin"])),
                 climbed=stored.get("climbed"),
             )
@@ -72,7 +72,7 @@ class Truth(Table):
             told=self.told,
             tokens=self.tokens,
             flops_ratio=self.flops_ratio,
-            slopes=self.slopes,
+            wins=self.wins,
             origin=np.array(json.dumps(self.origin)),
         )
         return file
@@ -82,8 +82,8 @@ class Truth(Table):
         chosen = [self.kinds.index(kind) for kind in kinds]
         right = {split: right[:, chosen] for split, right in self.right.items()}
         questions = {split: count[chosen] for split, count in self.questions.items()}
-        told, tokens, slopes = self.told[:, chosen], self.tokens[chosen], self.slopes[chosen]
-        return Truth(self.landscape, right, questions, kinds, told, tokens, self.flops_ratio, slopes, self.origin)
+        told, tokens, wins = self.told[:, chosen], self.tokens[chosen], self.wins[chosen]
+        return Truth(self.landscape, right, questions, kinds, told, tokens, self.flops_ratio, wins, self.origin)
 
     @cached_property
     def plans(self) -> list[Plan]:
@@ -143,7 +143,7 @@ def measure(landscape: Landscape) -> Truth:
         told=counted["search"].told,
         tokens=counted["search"].tokens,
         flops_ratio=np.array([costs(session.shape, plan, workload).flops_ratio for plan in plans]),
-        slopes=slopes_of(session, landscape),
+        wins=wins_of(session, landscape),
         origin=origin_of(session, landscape.questions),
     )
 
@@ -169,19 +169,19 @@ def count(session: "Session", landscape: Landscape, split: str, questions: int) 
     )
 
 
-def slopes_of(session: "Session", landscape: Landscape) -> np.ndarray:
-    """(K, L, 2) as `Table.slopes`, of the plan that is dense to a strategy."""
+def wins_of(session: "Session", landscape: Landscape) -> np.ndarray:
+    """(K, L, 2) as `Table.wins`, of the plan that is dense to a strategy."""
     from workers.apply_plan import apply_plan
-    from workers.importance import gate_slopes
+    from workers.importance import gate_wins
 
     prepared = session.split("search")
     samples = prepared.samples[: landscape.rungs[0].questions or landscape.questions]
     kinds = tuple(dict.fromkeys(sample.kind for sample in prepared.samples[: landscape.questions]))
     dense = landscape.whole(Plan.dense(len(landscape.blocks)), session.shape.num_blocks)
     with apply_plan(session.loaded.model, dense):
-        squares = gate_slopes(session.loaded, prepared, len(samples)).numpy()[list(landscape.blocks)] ** 2
+        wins = gate_wins(session.loaded, prepared, len(samples)).numpy()[list(landscape.blocks)]
     of_kind = np.array([[sample.kind == name for sample in samples] for name in kinds])
-    return np.einsum("lhq,kq->klh", squares.astype(np.float64), of_kind)
+    return np.einsum("lhq,kq->klh", wins, of_kind)
 
 
 def origin_of(session: "Session", questions: int) -> dict[str, Any]:

@@ -1,8 +1,9 @@
 """How much every attention and FFN matters for the right answers: gradients of gates on what they add to the residual.
 
-The diagonal of the empirical Fisher information of the gates (Kwon et al. 2022, arXiv 2204.09656), one gate a sequence
-and half. They take it at open gates; here all are half open, because a skip is a long way from open to shut and the
-slope half way says more about it: on the embedded model it ranks plans better.
+A gate a sequence and half, each open as far as chance has it, between shut and open. The slope along a gate, averaged
+over how far it and the others are open, is what opening it wins among plans of all sizes (Erion et al. 2021,
+arXiv 1906.10670, take such expected gradients for attributions). With every gate at the same place, open or half open
+(as Kwon et al. 2022, arXiv 2204.09656, do to find prunable heads), it says less of what plans reach.
 
 Legend: B sequences, T rows of the pass, L blocks, D width; a half is the attention or the FFN of a block.
 """
@@ -23,8 +24,8 @@ from workers.loading import LoadedModel
 from workers.prepare import Prepared
 from workers.requests import Importance
 
-OPEN = 0.5
-"""How far all gates are open: 1 is the model as it is, 0 without attention and FFN."""
+SEED = 0
+"""Of the gates: the same in every search."""
 AT_ONCE = 8
 """Questions in a batch, a sequence each: as many sequences as a tuning step of the default recipe has at least, for a
 backward pass keeps what the forward pass computed."""
@@ -33,10 +34,11 @@ backward pass keeps what the forward pass computed."""
 def gate_importance(loaded: LoadedModel, prepared: Prepared, questions: int) -> Importance:
     """Per block the importance of its attention and of its FFN, over the first `questions` questions.
 
-    That is the mean over the questions of (d NLL / d gate)^2, where NLL is minus the sum of the log-probabilities, in
-    nats, of the tokens of the right answer, the end of sequence among them. 0 where nothing depends on the gate, as
-    under a plan that skips the half. Takes about as long as three forward passes with each question in a sequence of
-    its own: packed ones would share the gates of their prefix.
+    That is what opening a gate wins, in nats: the mean over the questions of -d NLL / d gate where that is positive,
+    where NLL is minus the sum of the log-probabilities of the tokens of the right answer, the end of sequence among
+    them. What opening costs other questions is not taken off: far from the dense model an answer gets worse by chance.
+    0 where nothing depends on the gate, as under a plan that skips the half. Takes about as long as three forward
+    passes with each question in a sequence of its own: packed ones would share the gates of their prefix.
 
     Args:
         questions: from 1 to the length of the split.
@@ -44,36 +46,47 @@ def gate_importance(loaded: LoadedModel, prepared: Prepared, questions: int) -> 
     Raises:
         NonFinite: a logit or a gradient is NaN or infinite.
     """
-    squares = gate_slopes(loaded, prepared, questions).double().square().mean(-1)
-    return tuple((attention, ffn) for attention, ffn in squares.tolist())
+    wins = gate_wins(loaded, prepared, questions).mean(-1)
+    return tuple((attention, ffn) for attention, ffn in wins.tolist())
+
+
+def gate_wins(loaded: LoadedModel, prepared: Prepared, questions: int) -> Tensor:
+    """(L, 2, questions) float64 on the CPU: what a wider gate wins, in nats, 0 where it loses. Raises NonFinite."""
+    return gate_slopes(loaded, prepared, questions).double().neg().clamp(min=0)
 
 
 def gate_slopes(loaded: LoadedModel, prepared: Prepared, questions: int) -> Tensor:
     """(L, 2, questions) float32 d NLL / d gate on the CPU, of the first questions in their order. Raises NonFinite."""
     parts = anatomy_of(loaded.model).parts
-    starts = range(0, questions, AT_ONCE)
-    return torch.cat([_slopes(loaded, prepared, parts, range(s, min(s + AT_ONCE, questions))) for s in starts], dim=-1)
+    gates = random_gates(len(parts), questions)
+    batches = torch.arange(questions).split(AT_ONCE)
+    return torch.cat([_slopes(loaded, prepared, parts, chosen, gates[..., chosen]) for chosen in batches], dim=-1)
+
+
+def random_gates(num_blocks: int, questions: int) -> Tensor:
+    """(L, 2, questions) float32 on the CPU, from 0, shut, to 1, open: uniform and independent, always the same."""
+    return torch.rand(num_blocks, 2, questions, generator=torch.Generator().manual_seed(SEED))
 
 
 @torch.enable_grad()
-def _slopes(loaded: LoadedModel, prepared: Prepared, parts: Sequence[Parts], chosen: Sequence[int]) -> Tensor:
-    """(L, 2, B) of every chosen question."""
-    lesson = prepared.lesson(loaded, chosen, per_image=1)
-    shape = (len(parts), 2, len(chosen))
-    gates = torch.full(shape, OPEN, dtype=torch.float32, device=loaded.device, requires_grad=True)
+def _slopes(
+    loaded: LoadedModel, prepared: Prepared, parts: Sequence[Parts], chosen: Tensor, in_order: Tensor
+) -> Tensor:
+    """(L, 2, B) of every chosen question, given its gates."""
+    lesson = prepared.lesson(loaded, chosen.tolist(), per_image=1)
+    order = lesson.order.cpu()
+    gates = in_order[..., order].to(loaded.device).requires_grad_()
     with gated(parts, gates):
         logits = prepared.answer_logits(loaded, lesson)
     check_logits(logits)
     # No sequence sees another, so the gradient of the sum holds every question's own.
     loss = F.cross_entropy(logits, lesson.targets, reduction="sum")
     if not loss.requires_grad:  # a plan that skips every half
-        return torch.zeros(shape)
+        return torch.zeros(gates.shape)
     (slopes,) = torch.autograd.grad(loss, gates, allow_unused=True, materialize_grads=True)
     if not torch.isfinite(slopes).all():
         raise NonFinite("gradients of the gates must be finite, got NaN or infinity: take bfloat16 or float32")
-    in_order = torch.empty(gates.shape)
-    in_order[..., lesson.order.cpu()] = slopes.cpu()
-    return in_order
+    return slopes.cpu()[..., order.argsort()]
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """The default strategy: evolution whose children are chosen by a surrogate.
 
-1. How much every attention and FFN matters is known from the dense trial, which measures the slopes of gates on them
+1. How much every attention and FFN matters is known from the dense trial, which measures what gates on them win
    (`prior`). Where the budget is large enough a sensitivity scan follows: every block changed alone.
 2. Gaussian processes on plans (`surrogate`), one a rung (`fidelities`), learn from everything measured so far.
 3. Children of the archive, and children of the most promising children, are ranked by the hypervolume they can be

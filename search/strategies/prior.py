@@ -23,9 +23,8 @@ RIDGE = 0.01
 """How firmly tolls are held to what was known beforehand where the scan leaves them open."""
 USUAL = 3.0
 """Sum of all tolls where nothing was scanned, and of all weights of the surrogate before they are fitted."""
-HEDGE = 0.3
-"""Part of the importance that all halves have in common, relative to the mean: slopes of the dense model are a sign of
-what a skip does, no more."""
+DOUBTED = 0.5
+"""Sum of tolls in doubt: a scan counts for the scale of all tolls as far as what it covers is more than this."""
 
 
 @dataclass(frozen=True)
@@ -66,8 +65,7 @@ def tolls_beforehand(coding: Coding, importance: Importance | None) -> Floats:
     total = np.sum(importance or 0.0)
     if importance is None or not total > 0:
         return tolls.ravel()
-    halves = np.array(importance) / total
-    halves = USUAL * (halves + HEDGE * halves.mean()) / (1 + HEDGE)
+    halves = USUAL * np.array(importance) / total
     for block, (levels, table) in enumerate(zip(coding.choices, coding.bits_of, strict=True)):
         wanted = np.array([removed(level) for level in levels]) @ halves[block]
         tolls[block] = 0.0
@@ -100,6 +98,6 @@ def _solve(singles: Floats, tolls: Floats, beforehand: Floats) -> Floats:
     """(F,) tolls of bits from the (S,) tolls of (S, F) plans with one changed block: ridge regression around what was
     known beforehand, brought to the scale of what was measured."""
     expected = singles @ beforehand
-    scale = tolls.sum() / max(expected.sum(), 1e-9)
+    scale = (tolls.sum() + DOUBTED) / (expected.sum() + DOUBTED)
     normal = singles.T @ singles + RIDGE * np.eye(singles.shape[1])
     return np.maximum(scale * beforehand + np.linalg.solve(normal, singles.T @ (tolls - scale * expected)), 0.0)

@@ -83,8 +83,8 @@ class Observation:
     """Probability of a token of the right answers at the cheapest rung, the geometric mean. Smoother than accuracy, so
     a better guide to plans nobody has tried; it decides nothing. None where it is not measured."""
     importance: Importance | None = None
-    """How much attention and FFN of every block matter for the right answers, at the cheapest rung: mean squared slope
-    of gates on them (`workers.importance`). None where it is not measured."""
+    """How much attention and FFN of every block matter for the right answers, at the cheapest rung: what gates on
+    them win (`workers.importance`). None where it is not measured."""
 
     @property
     def accuracy(self) -> float | None:

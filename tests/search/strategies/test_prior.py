@@ -11,7 +11,7 @@ from search.strategies.coding import Coding, removed
 from search.strategies.guided import SCAN_SHARE, Guided
 from search.strategies.learning import Learner
 from search.strategies.measured import Reader
-from search.strategies.prior import HEDGE, prior_of, tolls_beforehand
+from search.strategies.prior import prior_of, tolls_beforehand
 from search.strategies.scan import independent_singles
 from search.strategies.strategy import Observation
 from spaces.plan import Block, Op, Plan
@@ -24,9 +24,8 @@ IMPORTANCE = tuple((float(attention), float(ffn)) for attention, ffn in RNG.expo
 
 
 def halves() -> np.ndarray:
-    """(6, 2) tolls that are wanted: a sum of 3, a part of it shared out evenly."""
-    shares = np.array(IMPORTANCE) / np.sum(IMPORTANCE)
-    return 3 * (shares + HEDGE / 12) / (1 + HEDGE)
+    """(6, 2) tolls that are wanted: a sum of 3."""
+    return 3 * np.array(IMPORTANCE) / np.sum(IMPORTANCE)
 
 
 @pytest.mark.parametrize("name", ["blocks", "layers", "scoped"])
@@ -81,6 +80,17 @@ def test_a_scan_is_believed_and_the_rest_follows_what_was_known() -> None:
     )
     np.testing.assert_allclose(prior.tolls[:2], np.log(0.8 / np.array([0.4, 0.7])), rtol=0.03)
     np.testing.assert_allclose(prior.tolls[2:] / prior.tolls[2], beforehand[2:] / beforehand[2])
+
+
+def test_one_harmless_block_does_not_take_the_tolls_from_the_others() -> None:
+    coding = Coding(load_space("blocks", 6))
+    beforehand = tolls_beforehand(coding, IMPORTANCE)
+    least = min(range(6), key=lambda block: sum(IMPORTANCE[block]))
+    plan = Plan.dense(6).replace(least, Op.SKIP_BLOCK)
+    prior = prior_of(coding.bits(coding.encode([plan])), np.array([0.8]), np.ones(1, dtype=bool), 0.8, beforehand, 0.1)
+    others = np.arange(6) != least
+    assert prior.tolls[least] < 0.1 * beforehand[least]
+    assert (prior.tolls[others] > 0.5 * beforehand[others]).all()
 
 
 def test_importance_ranks_plans_before_they_are_measured() -> None:
