@@ -1,4 +1,4 @@
-"""Slopes of gates against finite differences of the plain forward from pixels, by scaled output weights of every family.
+"""Slopes of gates against finite differences of the plain forward from pixels, by scaled weights of every family.
 
 The reference knows no hooks, batches, padding, packs or KV cache: one question at a time, in float64, with the last
 weights of all halves scaled by their gates.
