@@ -21,7 +21,7 @@ TRAINING_FACTOR = 3
 
 
 def describe(settings: Settings, problem: Problem) -> None:
-    """Prints model, space, FLOPs range, baselines, rungs and an estimate of the time."""
+    """Prints model, space, FLOPs range, baselines, rungs and a part of the time."""
     shape, dense = problem.shape, problem.costs(Plan.dense(problem.shape.num_blocks))
     table = Table(show_header=False, box=None, pad_edge=False)
     rows = {
@@ -48,7 +48,7 @@ def describe(settings: Settings, problem: Problem) -> None:
         "workers": f"{settings.workers} on Ray Tune" if settings.on_ray else "this process",
         "run": f"{settings.run_folder}",
         "storage": settings.storage_url,
-        "time": f"roughly {_minutes(_estimate(settings, problem))} on CPUs like this one; a search shows its ETA",
+        "time": f"about {_minutes(_estimate(settings, problem))} for matrix products alone; a search shows its ETA",
     }
     for name, value in rows.items():
         table.add_row(name, value)
@@ -112,7 +112,8 @@ def _range(problem: Problem) -> str:
 
 
 def _estimate(settings: Settings, problem: Problem) -> float:
-    """Seconds the whole search would take at the speed of this machine's matrix products.
+    """Seconds the whole search would take at the speed of this machine's matrix products: much less than it will where
+    a model is so small that calling them takes longer than computing them.
 
     Assumes that trials need three quarters of the dense FLOPs on average, that every rung keeps the share of trials
     it may, and that half of those that end the last one are on the front.
