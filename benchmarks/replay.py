@@ -80,7 +80,7 @@ def replay(table: Table, strategy: str, budget: int, seed: int, keep_fraction: f
         keep_fraction=keep_fraction,
     )
     proposer, history = Proposer(load_strategy(strategy, task), task), Recorded()
-    climb = Climb(table, keep_fraction)
+    climb = Climb(table, keep_fraction, seed)
     rows, went_on_from, origins, seconds = [], [], [], []
     for number in range(budget):
         start = perf_counter()
@@ -109,8 +109,8 @@ def replay(table: Table, strategy: str, budget: int, seed: int, keep_fraction: f
 class Climb:
     """Lets trials climb the rungs of a table by the rules of `search.controller`."""
 
-    def __init__(self, table: Table, keep_fraction: float) -> None:
-        self._table, self._keep_fraction = table, keep_fraction
+    def __init__(self, table: Table, keep_fraction: float, seed: int) -> None:
+        self._table, self._keep_fraction, self._seed = table, keep_fraction, seed
         self._peers: list[list[tuple[float, float]]] = [[] for _ in table.landscape.rungs]
 
     def run(self, number: int, proposal: Proposal, known: Sequence[float] = ()) -> Observation:
@@ -132,7 +132,7 @@ class Climb:
             flops_ratio=cost,
             accuracies=tuple(accuracies),
             likelihood=self._table.likelihood(self._table.row(proposal.plan)),
-            importance=self._table.importance if proposal.plan.is_dense else None,
+            importance=self._table.importance(self._seed) if proposal.plan.is_dense else None,
             full=full,
         )
 

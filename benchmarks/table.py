@@ -36,8 +36,8 @@ class Table:
     flops_ratio: np.ndarray
     """(N,)."""
     wins: np.ndarray
-    """(K, L, 2) what gates on attention and FFN of the L blocks searched win, of the dense plan at the cheapest rung
-    (`workers.importance`): added up over the questions of every kind."""
+    """(D, K, L, 2) what gates on attention and FFN of the L blocks searched win, of the dense plan at the cheapest rung
+    (`workers.importance`): added up over the questions of every kind, once for each of D draws of the gates."""
     origin: Mapping[str, Any]
 
     def row(self, plan: Plan) -> int:
@@ -56,10 +56,10 @@ class Table:
         """Probability of a token of the right answers at the cheapest rung, the geometric mean."""
         return float(np.exp(self.told[row].sum() / self.tokens.sum()))
 
-    @property
-    def importance(self) -> tuple[tuple[float, float], ...]:
-        """Of attention and FFN of every block searched, as `Observation.importance` up to a factor."""
-        return tuple((float(attention), float(ffn)) for attention, ffn in self.wins.sum(0))
+    def importance(self, seed: int) -> tuple[tuple[float, float], ...]:
+        """Of attention and FFN of every block searched, as `Observation.importance` up to a factor, for a search of
+        this seed: there are as many draws of the gates as the comparison has seeds."""
+        return tuple((float(attention), float(ffn)) for attention, ffn in self.wins[seed % len(self.wins)].sum(0))
 
     def accuracy(self, split: str, rows: Rows = ALL) -> np.ndarray:
         """(len(rows),) share of right answers; of all rows by default."""

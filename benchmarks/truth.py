@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 DATA = Path(__file__).parent / "data"
 SPLITS = ("search", "test")
+DRAWS = 10
+"""Of the gates that importance is measured with: searches of so many seeds know a different one each."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ class Truth(Table):
         chosen = [self.kinds.index(kind) for kind in kinds]
         right = {split: right[:, chosen] for split, right in self.right.items()}
         questions = {split: count[chosen] for split, count in self.questions.items()}
-        told, tokens, wins = self.told[:, chosen], self.tokens[chosen], self.wins[chosen]
+        told, tokens, wins = self.told[:, chosen], self.tokens[chosen], self.wins[:, chosen]
         return Truth(self.landscape, right, questions, kinds, told, tokens, self.flops_ratio, wins, self.origin)
 
     @cached_property
@@ -170,7 +172,7 @@ def count(session: "Session", landscape: Landscape, split: str, questions: int) 
 
 
 def wins_of(session: "Session", landscape: Landscape) -> np.ndarray:
-    """(K, L, 2) as `Table.wins`, of the plan that is dense to a strategy."""
+    """(D, K, L, 2) as `Table.wins`, of the plan that is dense to a strategy."""
     from workers.apply_plan import apply_plan
     from workers.importance import gate_wins
 
@@ -179,9 +181,9 @@ def wins_of(session: "Session", landscape: Landscape) -> np.ndarray:
     kinds = tuple(dict.fromkeys(sample.kind for sample in prepared.samples[: landscape.questions]))
     dense = landscape.whole(Plan.dense(len(landscape.blocks)), session.shape.num_blocks)
     with apply_plan(session.loaded.model, dense):
-        wins = gate_wins(session.loaded, prepared, len(samples)).numpy()[list(landscape.blocks)]
+        wins = [gate_wins(session.loaded, prepared, len(samples), seed).numpy() for seed in range(DRAWS)]
     of_kind = np.array([[sample.kind == name for sample in samples] for name in kinds])
-    return np.einsum("lhq,kq->klh", wins, of_kind)
+    return np.einsum("dlhq,kq->dklh", np.stack(wins)[:, list(landscape.blocks)], of_kind)
 
 
 def origin_of(session: "Session", questions: int) -> dict[str, Any]:

@@ -24,14 +24,12 @@ from workers.loading import LoadedModel
 from workers.prepare import Prepared
 from workers.requests import Importance
 
-SEED = 0
-"""Of the gates: the same in every search."""
 AT_ONCE = 8
 """Questions in a batch, a sequence each: as many sequences as a tuning step of the default recipe has at least, for a
 backward pass keeps what the forward pass computed."""
 
 
-def gate_importance(loaded: LoadedModel, prepared: Prepared, questions: int) -> Importance:
+def gate_importance(loaded: LoadedModel, prepared: Prepared, questions: int, seed: int) -> Importance:
     """Per block the importance of its attention and of its FFN, over the first `questions` questions.
 
     That is what opening a gate wins, in nats: the mean over the questions of -d NLL / d gate where that is positive,
@@ -42,30 +40,31 @@ def gate_importance(loaded: LoadedModel, prepared: Prepared, questions: int) -> 
 
     Args:
         questions: from 1 to the length of the split.
+        seed: of the gates.
 
     Raises:
         NonFinite: a logit or a gradient is NaN or infinite.
     """
-    wins = gate_wins(loaded, prepared, questions).mean(-1)
+    wins = gate_wins(loaded, prepared, questions, seed).mean(-1)
     return tuple((attention, ffn) for attention, ffn in wins.tolist())
 
 
-def gate_wins(loaded: LoadedModel, prepared: Prepared, questions: int) -> Tensor:
+def gate_wins(loaded: LoadedModel, prepared: Prepared, questions: int, seed: int) -> Tensor:
     """(L, 2, questions) float64 on the CPU: what a wider gate wins, in nats, 0 where it loses. Raises NonFinite."""
-    return gate_slopes(loaded, prepared, questions).double().neg().clamp(min=0)
+    return gate_slopes(loaded, prepared, questions, seed).double().neg().clamp(min=0)
 
 
-def gate_slopes(loaded: LoadedModel, prepared: Prepared, questions: int) -> Tensor:
+def gate_slopes(loaded: LoadedModel, prepared: Prepared, questions: int, seed: int) -> Tensor:
     """(L, 2, questions) float32 d NLL / d gate on the CPU, of the first questions in their order. Raises NonFinite."""
     parts = anatomy_of(loaded.model).parts
-    gates = random_gates(len(parts), questions)
+    gates = random_gates(len(parts), questions, seed)
     batches = torch.arange(questions).split(AT_ONCE)
     return torch.cat([_slopes(loaded, prepared, parts, chosen, gates[..., chosen]) for chosen in batches], dim=-1)
 
 
-def random_gates(num_blocks: int, questions: int) -> Tensor:
-    """(L, 2, questions) float32 on the CPU, from 0, shut, to 1, open: uniform and independent, always the same."""
-    return torch.rand(num_blocks, 2, questions, generator=torch.Generator().manual_seed(SEED))
+def random_gates(num_blocks: int, questions: int, seed: int) -> Tensor:
+    """(L, 2, questions) float32 on the CPU, from 0, shut, to 1, open: uniform and independent."""
+    return torch.rand(num_blocks, 2, questions, generator=torch.Generator().manual_seed(seed))
 
 
 @torch.enable_grad()

@@ -101,7 +101,8 @@ class RunningTrial:
         if not rung.importance:
             return None
         try:
-            return gate_importance(self.session.loaded, self.session.split(rung.split), questions)
+            prepared = self.session.split(rung.split)
+            return gate_importance(self.session.loaded, prepared, questions, self.request.seed)
         except (NonFinite, MemoryError, torch.OutOfMemoryError) as error:
             log.warning("the importance of attention and FFNs is left unknown: %s", error)
             return None

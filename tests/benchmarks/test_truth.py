@@ -13,7 +13,7 @@ from benchmarks.enumeration import score_all
 from benchmarks.landscapes import LANDSCAPES
 from benchmarks.replay import regret, share
 from benchmarks.rung_truth import measure_rungs
-from benchmarks.truth import Truth
+from benchmarks.truth import DRAWS, Truth
 from spaces.block import SINGLE_OPS
 from spaces.plan import Op, Plan
 from workers.apply_plan import apply_plan
@@ -64,13 +64,15 @@ def test_tables_hold_the_importance_that_workers_measure(name: str) -> None:
         model=ModelSource(name=landscape.model),
         rungs=(Rung(questions=landscape.rungs[0].questions or landscape.questions, importance=True),),
         threads=1,
+        seed=3,
     )
     (report,) = Worker().rungs(request)
     questions = report.questions
     of_blocks = np.array(report.importance)[list(landscape.blocks)]
-    np.testing.assert_allclose(np.array(truth.importance) / questions, of_blocks, rtol=1e-3)
-    kinds = [truth.only((kind,)).importance for kind in truth.kinds]
-    np.testing.assert_allclose(np.sum(kinds, axis=0), truth.importance, rtol=1e-9)
+    np.testing.assert_allclose(np.array(truth.importance(3)) / questions, of_blocks, rtol=1e-3)
+    kinds = [truth.only((kind,)).importance(3) for kind in truth.kinds]
+    np.testing.assert_allclose(np.sum(kinds, axis=0), truth.importance(3), rtol=1e-9)
+    assert len({truth.importance(seed) for seed in range(DRAWS)}) == DRAWS
 
 
 def test_tables_of_rungs_hold_what_workers_measure(session: Session) -> None:
