@@ -9,7 +9,7 @@ search: install
 	$(PY) -m search.run --budget 200
 
 test: install check
-	$(PY) -m pytest -n 2 --dist loadfile -m 'not slow'
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile -m 'not slow'
 	$(PY) -m pytest -m slow
 
 install: $(VENV)/.installed

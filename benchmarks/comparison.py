@@ -23,23 +23,27 @@ DIGITS = 5
 """Of a share. Those of a table that grows keep all of theirs, for they are scaled again (`settle`)."""
 
 
-def compare(table: Table, strategy: str, budget: int, seeds: int, pictured: bool = False) -> dict[str, Any]:
-    """Results of one strategy with one budget on one landscape, a number a seed; ready for JSON.
+def compare(table: Table, strategy: str, budget: int, seeds: int, **wanted: bool) -> dict[str, Any]:
+    """Results of one strategy with one budget on one landscape, a number a seed, with what else `search` is asked for;
+    ready for JSON."""
+    return gather([search(table, strategy, budget, seed, **wanted) for seed in range(seeds)])
+
+
+def search(
+    table: Table, strategy: str, budget: int, seed: int, *, pictured: bool = False, in_full: bool = False
+) -> dict[str, Any]:
+    """What `gather` needs of the search of one seed: numbers alone, as rows of a table that grows are those of one
+    process.
 
     Args:
         pictured: with the curves that are drawn.
+        in_full: on a table with rungs also what the same search comes to with every trial run to its end.
     """
-    return gather([search(table, strategy, budget, seed, pictured) for seed in range(seeds)])
-
-
-def search(table: Table, strategy: str, budget: int, seed: int, pictured: bool = False) -> dict[str, Any]:
-    """What `gather` needs of the search of one seed: numbers alone, as rows of a table that grows are those of one
-    process."""
     run = replay(table, strategy, budget, seed)
     result: dict[str, Any] = {"commit": commit(), "share": share(table, run.counted()), "seconds": run.seconds}
     if "test" in table.right:
         result["regret"] = round(regret(table, run.counted()), DIGITS)
-    if len(table.landscape.rungs) > 1:
+    if in_full and len(table.landscape.rungs) > 1:
         result |= _against_full_trials(table, run)
     if pictured:
         result["picture"] = _curves(table, run)

@@ -23,7 +23,8 @@ def write_report(store: Results) -> None:
     intro = document.read_text().split(MARK)[0]
     landscapes = store["landscapes"]
     parts = [intro + MARK, _origin(store), _goals(store)]
-    parts += [_rungs(name, results["strategies"]) for name, results in landscapes.items() if _has_rungs(results)]
+    ours = {name: results["strategies"].get(OURS, {}) for name, results in landscapes.items()}
+    parts += [_rungs(name, mine) for name, mine in ours.items() if _has_rungs(mine)]
     for name, results in landscapes.items():
         picture = f"strategies-{name.replace(':', '-')}.png"
         draw(name, results["strategies"], _whole(name), DOCS / picture)
@@ -75,36 +76,34 @@ def _whole(name: str) -> str:
     return "the hypervolume of all runs' plans" if _grows(name) else "the exact hypervolume"
 
 
-def _has_rungs(results: Results) -> bool:
-    return any("compute" in result for own in results["strategies"].values() for result in own.values())
+def _has_rungs(mine: Results) -> bool:
+    return any("compute" in result for result in mine.values())
 
 
-def _rungs(name: str, strategies: Results) -> str:
+def _rungs(name: str, mine: Results) -> str:
     """What rungs save: the same searches with trials stopped early and with every trial run to its end."""
     lines = [
         f"## What rungs save on {name}",
         "",
-        "Medians. Share: of the exact hypervolume after the last rung. Compute: of all trials, in thousands of",
-        "questions answered by the dense plan; a tuning step counts as the three passes it takes, and a trial that",
-        "goes on where another was stopped tunes from step 0 and answers the questions of its new rungs alone; what",
-        "a strategy has measured beside accuracy is counted. To",
-        "reach: the compute at which the search on rungs first has the share of the search in full of the same seed",
-        "and number of trials, less 0.01, over all compute of that one; the median of these ratios. Probes, as",
-        "`evolution` asks for, end at the cheapest rung in both.",
+        f"Medians of `{OURS}`. Share: of the exact hypervolume after the last rung. Compute: of all trials, in",
+        "thousands of questions answered by the dense plan; a tuning step counts as the three passes it takes, and a",
+        "trial that goes on where another was stopped tunes from step 0 and answers the questions of its new rungs",
+        "alone; what is measured beside accuracy is counted. To reach: the compute at which the search on rungs first",
+        "has the share of the search in full of the same seed and number of trials, less 0.01, over all compute of",
+        "that one; the median of these ratios.",
         "",
-        "| strategy | trials | share, rungs | in full | difference | compute, rungs | in full | ratio | to reach |",
-        "|---" * 9 + "|",
+        "| trials | share, rungs | in full | difference | compute, rungs | in full | ratio | to reach |",
+        "|---" * 8 + "|",
     ]
-    for strategy, own in strategies.items():
-        for budget in in_order(own):
-            result = own[budget]
-            lazy, eager, spent, whole, reach = (
-                median(result, each) for each in ("share", "eager_share", "compute", "eager_compute", "ratio_to_reach")
-            )
-            lines.append(
-                f"| {strategy} | {budget} | {lazy:.4f} | {eager:.4f} | {lazy - eager:+.4f} | {spent / 1e3:.0f} "
-                f"| {whole / 1e3:.0f} | {spent / whole:.2f} | {f'{reach:.2f}' if np.isfinite(reach) else 'never'} |"
-            )
+    for budget in in_order(mine):
+        lazy, eager, spent, whole, reach = (
+            median(mine[budget], each)
+            for each in ("share", "eager_share", "compute", "eager_compute", "ratio_to_reach")
+        )
+        lines.append(
+            f"| {budget} | {lazy:.4f} | {eager:.4f} | {lazy - eager:+.4f} | {spent / 1e3:.0f} "
+            f"| {whole / 1e3:.0f} | {spent / whole:.2f} | {f'{reach:.2f}' if np.isfinite(reach) else 'never'} |"
+        )
     return "\n".join(lines)
 
 

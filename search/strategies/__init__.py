@@ -8,6 +8,8 @@ from spaces.names import unknown
 if TYPE_CHECKING:
     from search.strategies.strategy import Signal, Strategy, Task
 
+#: Of a strategy that does not say.
+PATTERN_SHARE = 0.25
 #: name -> `module:class`; nothing is imported until it is asked for.
 STRATEGIES = {
     "guided": "search.strategies.guided:Guided",
@@ -38,6 +40,16 @@ def load_strategy(name: str, task: "Task") -> "Strategy":
 def signals_of(name: str) -> "frozenset[Signal]":
     """What the strategy called `name` reads beside accuracies. Raises ValueError as `load_strategy`."""
     return getattr(_class(name), "reads", frozenset())
+
+
+def pattern_share_of(name: str) -> float:
+    """As `pattern_share`, of the strategy called `name`. Raises ValueError as `load_strategy`."""
+    return pattern_share(_class(name))
+
+
+def pattern_share(strategy: object) -> float:
+    """At most this share of the budget of a strategy goes to hand-made patterns before it is asked, dense included."""
+    return getattr(strategy, "pattern_share", PATTERN_SHARE)
 
 
 def _class(name: str) -> Any:

@@ -42,17 +42,12 @@ def _table(coding: Coding, parents: Codes, count: int, rng: np.random.Generator)
     for move in range(MOST_MOVES):
         active = moves > move
         first, second = rng.integers(num_blocks, size=(2, count))
-        differ = born[rows, first] != born[rows, second]
-        fits = np.maximum(born[rows, first], born[rows, second]) < np.minimum(
-            coding.counts[first], coding.counts[second]
-        )
-        switched = active & differ & fits & (rng.random(count) < 0.5)
-        born[rows[switched], first[switched]], born[rows[switched], second[switched]] = (
-            born[rows[switched], second[switched]],
-            born[rows[switched], first[switched]],
-        )
+        one, other = born[rows, first], born[rows, second]
+        counts = coding.counts[first]
+        fits = np.maximum(one, other) < np.minimum(counts, coding.counts[second])
+        switched = active & (one != other) & fits & (rng.random(count) < 0.5)
         changed = active & ~switched
-        step = rng.integers(1, coding.counts[first])
-        moved = (born[rows, first] + step) % coding.counts[first]
-        born[rows[changed], first[changed]] = moved[changed]
+        moved = (one + rng.integers(1, counts)) % counts
+        born[rows, second] = np.where(switched, one, other)
+        born[rows, first] = np.where(switched, other, np.where(changed, moved, one))
     return born

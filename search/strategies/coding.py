@@ -18,7 +18,7 @@ from spaces.spaces import Space
 
 CODE = np.int16
 Codes = NDArray[CODE]
-"""(N, blocks). Rows are compared by their bytes: all are of this type."""
+"""(N, blocks). Rows are compared by their bytes (`keys`): all are of this type."""
 
 
 class Coding:
@@ -54,6 +54,11 @@ class Coding:
     def bits(self, codes: Codes) -> NDArray[np.float64]:
         """(N, F) zeros and ones."""
         return self._bits[np.arange(codes.shape[1]), codes].reshape(len(codes), self.num_bits)
+
+
+def keys(codes: Codes) -> list[bytes]:
+    """What tells one row from another."""
+    return np.ascontiguousarray(codes).view(f"V{codes.shape[1] * codes.itemsize}").ravel().tolist()
 
 
 def _bits(levels: tuple[Block, ...]) -> NDArray[np.float64]:

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from search.strategies.children import children
-from search.strategies.coding import Codes, Coding
+from search.strategies.coding import Codes, Coding, keys
 from search.strategies.learning import Learned, Learner
 from search.strategies.measured import Reader
 from search.strategies.scan import change, independent_singles
@@ -44,6 +44,8 @@ class Guided:
     """Expected hypervolume improvement over evolved children."""
 
     reads = frozenset(Signal)
+    pattern_share = 0.15
+    """Knowing the importance of every half it asks for better plans than most patterns from the start."""
 
     def __init__(self, task: Task) -> None:
         self._task = task
@@ -52,7 +54,7 @@ class Guided:
         singles = independent_singles(task.space, self._coding, self._saves)
         if len(singles) > task.budget * SCAN_SHARE:
             singles = []
-        self._scan = {code.tobytes(): plan for code, plan in zip(self._coding.encode(singles), singles, strict=True)}
+        self._scan = dict(zip(keys(self._coding.encode(singles)), singles, strict=True))
         self._pool = max(SMALLEST_POOL, min(POOL, MOST_BITS // self._coding.num_bits))
         self._prices = _prices(task, self._coding, self._dense_cost)
         self._reader = Reader(task, self._coding)
@@ -60,7 +62,7 @@ class Guided:
 
     def ask(self, history: Sequence[Observation], rng: np.random.Generator) -> Proposal:
         """The scan first, then the child that is expected to add most."""
-        tried = {code.tobytes() for code in self._reader.codes(history)}
+        tried = set(keys(self._reader.codes(history)))
         for key, plan in self._scan.items():
             if key not in tried:
                 return Proposal(plan, f"scan {change(plan)}", probe=not self._task.feasible(plan))
@@ -134,8 +136,7 @@ def _prices(task: Task, coding: Coding, dense_cost: float) -> np.ndarray:
 def _fresh(pool: Codes, looked_at: set[bytes]) -> Codes:
     """Rows not looked at before, each once; they are added to `looked_at`."""
     fresh = []
-    for row, code in enumerate(pool):
-        key = code.tobytes()
+    for row, key in enumerate(keys(pool)):
         if key not in looked_at:
             looked_at.add(key)
             fresh.append(row)

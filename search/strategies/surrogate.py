@@ -57,16 +57,17 @@ class Surrogate:
         self._kernel, self._bits = kernel, bits
         covariance = kernel.between(bits, bits)
         covariance[np.diag_indices_from(covariance)] += kernel.noise
-        self._factor = cholesky(covariance, lower=True, check_finite=False)
-        self._solved = cho_solve((self._factor, True), values, check_finite=False)
+        factor = cholesky(covariance, lower=True, check_finite=False)
+        self._solved = cho_solve((factor, True), values, check_finite=False)
+        # Inverted once for many predictions of an ask, which are products then; the noise keeps it well conditioned.
+        self._whitening = solve_triangular(factor, np.eye(len(factor)), lower=True, check_finite=False)
 
     def predict(self, bits: Floats) -> tuple[Floats, Floats]:
         """Mean and standard deviation of (M, F) plans: (M,) each."""
-        cross = self._kernel.between(self._bits, bits)
-        mean = cross.T @ self._solved
-        explained = solve_triangular(self._factor, cross, lower=True, check_finite=False)
-        variance = self._kernel.variances(bits) - (explained**2).sum(0)
-        return mean, np.sqrt(np.maximum(variance, 1e-12))
+        cross = self._kernel.between(bits, self._bits)
+        explained = cross @ self._whitening.T
+        variance = self._kernel.variances(bits) - np.einsum("ij,ij->i", explained, explained)
+        return cross @ self._solved, np.sqrt(np.maximum(variance, 1e-12))
 
 
 def fit(weights: Floats, bits: Floats, values: Floats) -> Kernel:

@@ -51,7 +51,7 @@ def test_every_strategy_is_run_the_slowest_first() -> None:
 
 def test_slow_strategies_have_limits_that_can_be_lifted() -> None:
     assert budgets_of("blocks12", "evolution") == dict.fromkeys(BUDGETS, 10)
-    assert budgets_of("blocks12", "tpe") == {25: 10, 50: 10, 100: 10, 200: SLOW["tpe"][200]}
+    assert budgets_of("blocks12", "tpe") == {25: 10, 50: 10, 100: SLOW["tpe"][100], 200: SLOW["tpe"][200]}
     assert budgets_of("blocks12", "tpe", everything=True) == dict.fromkeys(BUDGETS, 10)
 
 
