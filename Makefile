@@ -3,14 +3,18 @@ PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 
+# Two processes, one thread each: numpy's threads would fight over the cores.
+PARALLEL = OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile
+
 .PHONY: search test install check fast clean
 
 search: install
 	$(PY) -m search.run --budget 200
 
 test: install check
-	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile -m 'not slow'
-	$(PY) -m pytest -m slow
+	$(PARALLEL) -m 'not slow'
+	$(PARALLEL) -m 'slow and not alone'
+	$(PY) -m pytest -m alone
 
 install: $(VENV)/.installed
 
@@ -28,7 +32,7 @@ check: install
 	$(VENV)/bin/lint-imports
 
 fast: install
-	$(PY) -m pytest -m 'not slow'
+	$(PARALLEL) -m 'not slow'
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

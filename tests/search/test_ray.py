@@ -20,7 +20,7 @@ from tests.search.pretend import PretendWorker, problem_of, settings_in
 from tests.search.test_controller import records_of, study_of
 from workers.requests import RungReport, TrialRequest
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 
 class Victim(PretendWorker):
