@@ -48,6 +48,7 @@ def _table(coding: Coding, parents: Codes, count: int, rng: np.random.Generator)
         switched = active & (one != other) & fits & (rng.random(count) < 0.5)
         changed = active & ~switched
         moved = (one + rng.integers(1, counts)) % counts
+        # `first` comes last: where both are the same block its change counts.
         born[rows, second] = np.where(switched, one, other)
         born[rows, first] = np.where(switched, other, np.where(changed, moved, one))
     return born

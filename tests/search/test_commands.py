@@ -45,6 +45,15 @@ except SystemExit as stop:
     assert not list(tmp_path.iterdir()), "a dry run creates nothing"
 
 
+@pytest.mark.parametrize(("strategy", "count"), [("guided", 4), ("random", 7)])
+def test_a_dry_run_names_the_baselines_that_the_strategy_starts_after(
+    tmp_path: Path, strategy: str, count: int
+) -> None:
+    done = run("search.run", "--dry-run", "--budget", "30", "--strategy", strategy, cwd=tmp_path)
+    named = done.stdout.partition("\nbaselines")[2].partition("\nworkers")[0].split(", ")
+    assert named[0].strip() == "dense" and len(named) == count
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where a small search on the embedded model has been run."""
