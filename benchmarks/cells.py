@@ -30,8 +30,6 @@ LANDSCAPES = (
 """Tables of `benchmarks.truth` and `benchmarks.grown`; after a colon the only kind of question asked, which is another
 task."""
 BUDGETS = (25, 50, 100, 200, 400)
-GROWN_BUDGETS = (50, 200)
-"""Those of a table that grows, whose plans are dear at first."""
 OURS = "guided"
 OURS_ALSO = (70,)
 """Budgets of our strategy alone, for what must be reached in so many trials."""
@@ -97,7 +95,7 @@ class Cell:
 def budgets_of(landscape: str, strategy: str, everything: bool = False) -> dict[int, int]:
     """The seeds of every budget a strategy is run with: on a table of every plan up to half of them."""
     searched = _landscape(landscape)
-    budgets = [*(GROWN_BUDGETS if searched.grows else BUDGETS), *(OURS_ALSO if strategy == OURS else ())]
+    budgets = [*BUDGETS, *(OURS_ALSO if strategy == OURS else ())]
     slow = {} if everything else SLOW.get(f"{strategy} on {landscape}", SLOW.get(strategy, {}))
     fit = {}
     for budget in sorted(budgets):

@@ -9,7 +9,7 @@ from rich.table import Table
 from search.problem import Problem
 from search.proposer import pick_baselines
 from search.settings import Settings
-from search.strategies import pattern_share_of
+from search.strategies import num_patterns_of
 from search.terminal import console
 from search.warm_start import SHARE
 from spaces.kinds import left_out
@@ -43,7 +43,7 @@ def describe(settings: Settings, problem: Problem) -> None:
         "warm start": _warm_start(problem),
         "baselines": ", ".join(
             p.origin.removeprefix("baseline ")
-            for p in pick_baselines(problem.task(), pattern_share_of(settings.strategy))
+            for p in pick_baselines(problem.task(), num_patterns_of(settings.strategy, settings.budget))
             if p.origin.startswith("baseline ")
         ),
         "workers": f"{settings.workers} on Ray Tune" if settings.on_ray else "this process",

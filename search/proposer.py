@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from search.strategies import pattern_share
+from search.strategies import num_patterns
 from search.strategies.strategy import Observation, Proposal, Strategy, Task
 from spaces.constraints import repair
 from spaces.patterns import baselines
@@ -35,7 +35,7 @@ class Proposer:
 
     def __init__(self, strategy: Strategy, task: Task) -> None:
         self._strategy, self._task = strategy, task
-        self._baselines = pick_baselines(task, pattern_share(strategy))
+        self._baselines = pick_baselines(task, num_patterns(strategy, task.budget))
 
     def baselines_left(self, history: Tried) -> int:
         """How many of the baselines are still to come."""
@@ -75,15 +75,15 @@ class Proposer:
         return (plan for plan in self._task.space.enumerate() if self._task.feasible(plan))
 
 
-def pick_baselines(task: Task, share: float) -> list[Proposal]:
-    """What a search tries first: the dense plan, warm starts, then hand-made patterns as far as that share of the
-    budget reaches, spread over their FLOPs."""
+def pick_baselines(task: Task, most: int) -> list[Proposal]:
+    """What a search tries first: the dense plan, warm starts, then hand-made patterns, spread over their FLOPs: with the
+    dense plan as many as `most`."""
     dense, *others = [
         Proposal(plan, f"baseline {name}")
         for name, plan in baselines(task.space).items()
         if plan.is_dense or (task.feasible(plan) and task.focus.spans(task.flops_ratio(plan)))
     ]
-    room = max(0, int(task.budget * share) - 1)
+    room = max(0, most - 1)
     if len(others) > room:
         others.sort(key=lambda proposal: task.flops_ratio(proposal.plan))
         step = len(others) / room if room else 0

@@ -42,14 +42,16 @@ def signals_of(name: str) -> "frozenset[Signal]":
     return getattr(_class(name), "reads", frozenset())
 
 
-def pattern_share_of(name: str) -> float:
-    """As `pattern_share`, of the strategy called `name`. Raises ValueError as `load_strategy`."""
-    return pattern_share(_class(name))
+def num_patterns_of(name: str, budget: int) -> int:
+    """As `num_patterns`, of the strategy called `name`. Raises ValueError as `load_strategy`."""
+    return num_patterns(_class(name), budget)
 
 
-def pattern_share(strategy: object) -> float:
-    """At most this share of the budget of a strategy goes to hand-made patterns before it is asked, dense included."""
-    return getattr(strategy, "pattern_share", PATTERN_SHARE)
+def num_patterns(strategy: object, budget: int) -> int:
+    """How many hand-made patterns come before a strategy is asked at most, the dense plan included: as many as fit into
+    its share of the budget, and no more than it has a use for."""
+    fit = int(budget * getattr(strategy, "pattern_share", PATTERN_SHARE))
+    return min(fit, getattr(strategy, "most_patterns", fit))
 
 
 def _class(name: str) -> Any:

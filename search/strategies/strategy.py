@@ -115,7 +115,8 @@ class Strategy(Protocol):
     """Proposes plans. What it knows is in `history`, so a search can be taken up again by anybody.
 
     One that has an attribute `reads`, a set of `Signal`, is given those in its observations; one that has a
-    `pattern_share` starts after as many hand-made patterns as fit into that share of the budget, not a quarter.
+    `pattern_share` starts after as many hand-made patterns as fit into that share of the budget, not a quarter, and no
+    more than `most_patterns` where it has that.
     """
 
     def ask(self, history: Sequence[Observation], rng: np.random.Generator) -> Proposal:
