@@ -76,7 +76,7 @@ class Proposer:
 
 
 def pick_baselines(task: Task, most: int) -> list[Proposal]:
-    """What a search tries first: the dense plan, warm starts, then hand-made patterns, spread over their FLOPs: with the
+    """What a search tries first: the dense plan, warm starts, then hand-made patterns spread over their FLOPs, with the
     dense plan as many as `most`."""
     dense, *others = [
         Proposal(plan, f"baseline {name}")

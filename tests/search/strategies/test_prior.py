@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import spearmanr
 
 from search.strategies.coding import Coding, removed
-from search.strategies.guided import SCAN_SHARE, Guided
+from search.strategies.guided import MOST_SCANNED, Guided
 from search.strategies.learning import Learner
 from search.strategies.measured import Reader
 from search.strategies.prior import prior_of, tolls_beforehand
@@ -128,13 +128,15 @@ def test_a_scan_is_as_small_as_says_what_every_bit_costs(name: str, ops: tuple[O
     assert np.linalg.matrix_rank(bits) == len(bits) == np.linalg.matrix_rank(coding.bits(coding.encode(every)))
 
 
-@pytest.mark.parametrize(("budget", "scanned"), [(47, 0), (48, 16)])
-def test_a_scan_is_whole_or_left_out(budget: int, scanned: int) -> None:
-    wanted = task("layers", num_blocks=8, budget=budget)
-    assert int(budget * SCAN_SHARE) in (15, 16), "half of the block's levels: attention and FFN"
-    strategy, history = Guided(wanted), list(observed([Plan.dense(8)]))
+@pytest.mark.parametrize(
+    ("num_blocks", "budget", "scanned"), [(8, 47, 0), (8, 48, 16), (10, 1000, MOST_SCANNED), (11, 1000, 0)]
+)
+def test_a_scan_is_whole_or_left_out(num_blocks: int, budget: int, scanned: int) -> None:
+    """It takes two plans a block, one without its attention and one without its FFN."""
+    wanted = task("layers", num_blocks=num_blocks, budget=budget)
+    strategy, history = Guided(wanted), list(observed([Plan.dense(num_blocks)]))
     origins = []
-    for number in range(1, 20):
+    for number in range(1, 2 * num_blocks + 4):
         proposal = strategy.ask(history, np.random.default_rng(number))
         origins.append(proposal.origin)
         history.append(
