@@ -37,7 +37,7 @@ class Table:
     """(N,)."""
     wins: np.ndarray
     """(D, K, L, 2) what gates on attention and FFN of the L blocks searched win, of the dense plan at the cheapest rung
-    (`workers.importance`): added up over the questions of every kind, once for each of D draws of the gates."""
+    (`workers.importance`): added up over the questions of every kind, once for each of D seeds of the gates."""
     origin: Mapping[str, Any]
 
     def row(self, plan: Plan) -> int:
@@ -58,7 +58,7 @@ class Table:
 
     def importance(self, seed: int) -> tuple[tuple[float, float], ...]:
         """Of attention and FFN of every block searched, as `Observation.importance` up to a factor, for a search of
-        this seed: there are as many draws of the gates as the comparison has seeds."""
+        this seed: there are as many sets of gates as the comparison has seeds."""
         return tuple((float(attention), float(ffn)) for attention, ffn in self.wins[seed % len(self.wins)].sum(0))
 
     def accuracy(self, split: str, rows: Rows = ALL) -> np.ndarray:

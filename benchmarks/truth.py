@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 DATA = Path(__file__).parent / "data"
 SPLITS = ("search", "test")
-DRAWS = 10
-"""Of the gates that importance is measured with: searches of so many seeds know a different one each."""
+GATE_SEEDS = 10
+"""With which importance is measured: searches of so many seeds draw different gates each."""
 
 
 @dataclass(frozen=True)
@@ -181,7 +181,7 @@ def wins_of(session: "Session", landscape: Landscape) -> np.ndarray:
     kinds = tuple(dict.fromkeys(sample.kind for sample in prepared.samples[: landscape.questions]))
     dense = landscape.whole(Plan.dense(len(landscape.blocks)), session.shape.num_blocks)
     with apply_plan(session.loaded.model, dense):
-        wins = [gate_wins(session.loaded, prepared, len(samples), seed).numpy() for seed in range(DRAWS)]
+        wins = [gate_wins(session.loaded, prepared, len(samples), seed).numpy() for seed in range(GATE_SEEDS)]
     of_kind = np.array([[sample.kind == name for sample in samples] for name in kinds])
     return np.einsum("dlhq,kq->dklh", np.stack(wins)[:, list(landscape.blocks)], of_kind)
 

@@ -21,22 +21,26 @@ from torch import Tensor, nn
 from workers.anatomy import Parts, anatomy_of
 from workers.finite import NonFinite, check_logits
 from workers.loading import LoadedModel
-from workers.prepare import Prepared
+from workers.prepare import Lesson, Prepared
 from workers.requests import Importance
 
 AT_ONCE = 8
 """Questions in a batch, a sequence each: as many sequences as a tuning step of the default recipe has at least, for a
 backward pass keeps what the forward pass computed."""
+DRAWS = 4
+"""Of the gates, for every question: by one, what is said of a half is off by a tenth to a fifth, on some hundred
+questions; by four, by half of that."""
 
 
 def gate_importance(loaded: LoadedModel, prepared: Prepared, questions: int, seed: int) -> Importance:
     """Per block the importance of its attention and of its FFN, over the first `questions` questions.
 
-    That is what opening a gate wins, in nats: the mean over the questions of -d NLL / d gate where that is positive,
-    where NLL is minus the sum of the log-probabilities of the tokens of the right answer, the end of sequence among
-    them. What opening costs other questions is not taken off: far from the dense model an answer gets worse by chance.
-    0 where nothing depends on the gate, as under a plan that skips the half. Takes about as long as three forward
-    passes with each question in a sequence of its own: packed ones would share the gates of their prefix.
+    That is what opening a gate wins, in nats: the mean over the questions and `DRAWS` draws of the gates of
+    -d NLL / d gate where that is positive, where NLL is minus the sum of the log-probabilities of the tokens of the
+    right answer, the end of sequence among them. What opening costs other questions is not taken off: far from the
+    dense model an answer gets worse by chance. 0 where nothing depends on the gate, as under a plan that skips the
+    half. A draw takes about as long as three forward passes with each question in a sequence of its own: packed ones
+    would share the gates of their prefix.
 
     Args:
         questions: from 1 to the length of the split.
@@ -50,29 +54,33 @@ def gate_importance(loaded: LoadedModel, prepared: Prepared, questions: int, see
 
 
 def gate_wins(loaded: LoadedModel, prepared: Prepared, questions: int, seed: int) -> Tensor:
-    """(L, 2, questions) float64 on the CPU: what a wider gate wins, in nats, 0 where it loses. Raises NonFinite."""
-    return gate_slopes(loaded, prepared, questions, seed).double().neg().clamp(min=0)
+    """(L, 2, questions) float64 on the CPU: what a wider gate wins, in nats, 0 where it loses, the mean of the draws.
+    Raises NonFinite."""
+    return gate_slopes(loaded, prepared, questions, seed).double().neg().clamp(min=0).mean(0)
 
 
 def gate_slopes(loaded: LoadedModel, prepared: Prepared, questions: int, seed: int) -> Tensor:
-    """(L, 2, questions) float32 d NLL / d gate on the CPU, of the first questions in their order. Raises NonFinite."""
+    """(DRAWS, L, 2, questions) float32 d NLL / d gate on the CPU, of the first questions in their order. Raises
+    NonFinite."""
     parts = anatomy_of(loaded.model).parts
     gates = random_gates(len(parts), questions, seed)
-    batches = torch.arange(questions).split(AT_ONCE)
-    return torch.cat([_slopes(loaded, prepared, parts, chosen, gates[..., chosen]) for chosen in batches], dim=-1)
+    slopes = []
+    for chosen in torch.arange(questions).split(AT_ONCE):
+        lesson = prepared.lesson(loaded, chosen.tolist(), per_image=1)
+        slopes.append(torch.stack([_slopes(loaded, prepared, parts, lesson, draw[..., chosen]) for draw in gates]))
+    return torch.cat(slopes, dim=-1)
 
 
 def random_gates(num_blocks: int, questions: int, seed: int) -> Tensor:
-    """(L, 2, questions) float32 on the CPU, from 0, shut, to 1, open: uniform and independent."""
-    return torch.rand(num_blocks, 2, questions, generator=torch.Generator().manual_seed(seed))
+    """(DRAWS, L, 2, questions) float32 on the CPU, from 0, shut, to 1, open: uniform and independent."""
+    return torch.rand(DRAWS, num_blocks, 2, questions, generator=torch.Generator().manual_seed(seed))
 
 
 @torch.enable_grad()
 def _slopes(
-    loaded: LoadedModel, prepared: Prepared, parts: Sequence[Parts], chosen: Tensor, in_order: Tensor
+    loaded: LoadedModel, prepared: Prepared, parts: Sequence[Parts], lesson: Lesson, in_order: Tensor
 ) -> Tensor:
-    """(L, 2, B) of every chosen question, given its gates."""
-    lesson = prepared.lesson(loaded, chosen.tolist(), per_image=1)
+    """(L, 2, B) of every question of a lesson, given its gates."""
     order = lesson.order.cpu()
     gates = in_order[..., order].to(loaded.device).requires_grad_()
     with gated(parts, gates):

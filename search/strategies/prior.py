@@ -2,8 +2,8 @@
 
 Every bit of a plan (see `coding`) has a toll, the logarithm of what it leaves of the accuracy when it is set
 alone. Tolls add up, times one steepness for all, since losses of several changes are more or less than the
-product of the single ones. Beforehand tolls are in proportion to the importance of what a bit leaves out, which one
-backward pass of the dense model says (`workers.importance`); a sensitivity scan makes them exact.
+product of the single ones. Beforehand tolls are in proportion to the importance of what a bit leaves out, which
+gates of the dense model say (`workers.importance`); a sensitivity scan makes them exact.
 """
 
 from dataclasses import dataclass

@@ -13,7 +13,7 @@ from benchmarks.enumeration import score_all
 from benchmarks.landscapes import LANDSCAPES
 from benchmarks.replay import regret, share
 from benchmarks.rung_truth import measure_rungs
-from benchmarks.truth import DRAWS, Truth
+from benchmarks.truth import GATE_SEEDS, Truth
 from spaces.block import SINGLE_OPS
 from spaces.plan import Op, Plan
 from workers.apply_plan import apply_plan
@@ -72,7 +72,7 @@ def test_tables_hold_the_importance_that_workers_measure(name: str) -> None:
     np.testing.assert_allclose(np.array(truth.importance(3)) / questions, of_blocks, rtol=1e-3)
     kinds = [truth.only((kind,)).importance(3) for kind in truth.kinds]
     np.testing.assert_allclose(np.sum(kinds, axis=0), truth.importance(3), rtol=1e-9)
-    assert len({truth.importance(seed) for seed in range(DRAWS)}) == DRAWS
+    assert len({truth.importance(seed) for seed in range(GATE_SEEDS)}) == GATE_SEEDS
 
 
 def test_tables_of_rungs_hold_what_workers_measure(session: Session) -> None:

@@ -22,7 +22,7 @@ from workers import importance as measuring
 from workers.anatomy import anatomy_of
 from workers.apply_plan import apply_plan
 from workers.finite import NonFinite
-from workers.importance import gate_importance, gate_slopes, random_gates
+from workers.importance import DRAWS, gate_importance, gate_slopes, random_gates
 from workers.inputs import Asker, on_device
 from workers.loading import assemble
 from workers.packed import PackedSplit
@@ -139,8 +139,8 @@ def reference(family, questions):
 
 
 def check_reference(family, questions):
-    with patch("workers.importance.random_gates", lambda num_blocks, count, seed: GATES[..., :count]):
-        found = gate_slopes(model_of(family), split_of(family), questions, 0)
+    with patch("workers.importance.random_gates", lambda num_blocks, count, seed: GATES[None, ..., :count]):
+        (found,) = gate_slopes(model_of(family), split_of(family), questions, 0)
     # 1e-6, a rounding of a NLL of about 10 from float32 within the reference, times 16 by 12 steps
     torch.testing.assert_close(found, reference(family, questions), rtol=2e-3, atol=7e-4)
     return found
@@ -156,21 +156,24 @@ def test_slopes_are_those_of_finite_differences(family):
 @pytest.mark.parametrize("family", ["llava", "qwen2_vl"])
 def test_it_is_what_opening_wins(family):
     """Of every question by itself: what a gate loses another question is not taken off."""
-    slopes = gate_slopes(model_of(family), split_of(family), len(ASKED), 0).tolist()
-    wanted = [[sum(max(-one, 0) for one in half) / len(ASKED) for half in block] for block in slopes]
+    slopes = gate_slopes(model_of(family), split_of(family), len(ASKED), 0)
+    assert len(slopes) == DRAWS > 1
+    of_half = slopes.permute(1, 2, 0, 3).flatten(2).tolist()
+    wanted = [[sum(max(-one, 0) for one in half) / (DRAWS * len(ASKED)) for half in block] for block in of_half]
     found = gate_importance(model_of(family), split_of(family), len(ASKED), 0)
     assert np.array(found) == pytest.approx(np.array(wanted))
-    signs = torch.tensor(slopes).sign()
-    assert (signs.amin(-1) < signs.amax(-1)).any(), "the test would not see them added up first"
+    signs = slopes.sign()
+    for summed in (0, -1):
+        assert (signs.amin(summed) < signs.amax(summed)).any(), "the test would not see them added up first"
 
 
 def test_gates_are_uniform_and_independent():
     gates = random_gates(6, 4000, seed=7)
-    assert gates.shape == (6, 2, 4000) and torch.equal(gates, random_gates(6, 4000, seed=7))
-    rows = torch.cat([gates, random_gates(6, 4000, seed=8)]).flatten(0, 1)
-    # The largest of two dozen such distances of 4,000 draws is above 0.035 three times in 1,000.
+    assert gates.shape == (DRAWS, 6, 2, 4000) and torch.equal(gates, random_gates(6, 4000, seed=7))
+    rows = torch.cat([gates, random_gates(6, 4000, seed=8)]).flatten(0, 2)
+    # The largest of some hundred such distances of 4,000 draws is above 0.035 once in 100.
     assert all(kstest(row, "uniform").statistic < 0.035 for row in rows)
-    correlations = torch.corrcoef(rows) - torch.eye(24)
+    correlations = torch.corrcoef(rows) - torch.eye(len(rows))
     assert correlations.abs().max() < 0.08, "five standard deviations"
 
 
@@ -192,7 +195,7 @@ def test_under_a_plan_it_is_that_of_the_plan(family, text):
 @pytest.mark.parametrize(("text", "zeros"), [(".c..", {(1, 0)}), ("bbbb", {(b, h) for b in range(4) for h in (0, 1)})])
 def test_where_no_image_is_read(text, zeros):
     with apply_plan(model_of("mllama").model, Plan.parse(text)):
-        found = gate_slopes(model_of("mllama"), split_of("mllama"), 3, 0).abs().amax(-1)
+        found = gate_slopes(model_of("mllama"), split_of("mllama"), 3, 0).abs().amax((0, -1))
     assert {(block, half) for block in range(4) for half in (0, 1) if found[block, half] == 0} == zeros
 
 
@@ -203,8 +206,8 @@ def test_it_does_not_depend_on_batches(family, monkeypatch):
         monkeypatch.setattr(measuring, "AT_ONCE", at_once)
         alone[at_once] = gate_slopes(model_of(family), split_of(family), len(ASKED), 0)
     for other in (alone[2], alone[len(ASKED)]):
-        # float32 sums in another order, and padding of another width
-        torch.testing.assert_close(other, alone[1], rtol=1e-4, atol=1e-5)
+        # float32 sums in another order, and padding of another width; norms behind gates nearly shut enlarge them
+        torch.testing.assert_close(other, alone[1], rtol=3e-4, atol=3e-5)
 
 
 def test_few_questions_are_read_at_once(monkeypatch):
@@ -217,7 +220,7 @@ def test_few_questions_are_read_at_once(monkeypatch):
         gate_importance(loaded, prepared, 18, 0)
     finally:
         hook.remove()
-    assert seen == [8, 8, 2]
+    assert seen == [8] * DRAWS + [8] * DRAWS + [2] * DRAWS
 
 
 @pytest.mark.parametrize("family", ["llava", "qwen3_vl", "gemma3", "mllama", "instructblip"])
