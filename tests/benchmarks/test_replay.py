@@ -93,7 +93,7 @@ def test_signals_that_a_strategy_reads_cost_compute() -> None:
     last = len(truth.plans) - 1
     trials = [0, 3, 3, last], [3, 1, 3, 1], [0, 0, 1, 0]
     extra = computes(truth, made_up(*trials, strategy="guided")) - computes(truth, made_up(*trials, strategy="greedy"))
-    assert extra.tolist() == [(1 + 5) * 256, 256, 0, 0.5 * 256], "the importance once, no rung's likelihood twice"
+    assert extra.tolist() == [(1 + 20) * 256, 256, 0, 0.5 * 256], "the importance once, no rung's likelihood twice"
 
 
 def test_a_resumed_trial_takes_up_the_rungs_known_and_ends_at_the_last() -> None:
