@@ -55,15 +55,15 @@ MILLISECONDS = {
 """What an ask takes in a search of 200 trials, about: what is slowest starts first."""
 STRATEGIES = tuple(MILLISECONDS)
 SLOW = {
-    "additive": {100: 5, 200: 3, 400: 0},
-    "bandit": {200: 3, 400: 0},
-    "tpe": {100: 5, 200: 1, 400: 0},
-    "nsga2": {400: 5},
-    "gp": {25: 3, 50: 1, 100: 0},
-    "gp on rungs4": {25: 3, 50: 0},
-    "tpe on rungs4": {50: 5, 100: 3},
-    "bandit on rungs4": {100: 5},
-    "bandit on rungs7": {100: 5, 200: 1, 400: 0},
+    "additive": {100: 3, 200: 2, 400: 0},
+    "bandit": {100: 5, 200: 1, 400: 0},
+    "tpe": {100: 2, 200: 1, 400: 0},
+    "nsga2": {200: 5, 400: 2},
+    "gp": {25: 2, 50: 1, 100: 0},
+    "gp on rungs4": {25: 2, 50: 0},
+    "tpe on rungs4": {50: 3, 100: 1},
+    "bandit on rungs4": {100: 3},
+    "bandit on rungs7": {100: 3, 200: 1, 400: 0},
 }
 """Strategies that take long for a proposal: from a budget on, how many seeds they are run with; 0 leaves them out. On
 small tables these three name plans again that were tried, and are asked up to fifty times a trial."""
