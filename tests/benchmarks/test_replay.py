@@ -12,6 +12,7 @@ from benchmarks.truth import Truth
 from search.goals import MAXIMIZE
 from search.promotion import goes_on
 from search.strategies.strategy import Proposal
+from workers.importance import DRAWS
 
 FIRST, SECOND, THIRD = 256, 256 + 3 * 8 * 64 + 2 * 256, 512 + 3 * 17 * 64 + 256
 """256 questions; 8 of 25 steps with 8 x 8 questions, 3 passes each, and two checks; 17 steps, a check, 512 more."""
@@ -93,7 +94,9 @@ def test_signals_that_a_strategy_reads_cost_compute() -> None:
     last = len(truth.plans) - 1
     trials = [0, 3, 3, last], [3, 1, 3, 1], [0, 0, 1, 0]
     extra = computes(truth, made_up(*trials, strategy="guided")) - computes(truth, made_up(*trials, strategy="greedy"))
-    assert extra.tolist() == [(1 + 20) * 256, 256, 0, 0.5 * 256], "the importance once, no rung's likelihood twice"
+    assert extra.tolist() == [(1 + 5 * DRAWS) * 256, 256, 0, 0.5 * 256], (
+        "the importance once, no rung's likelihood twice"
+    )
 
 
 def test_a_resumed_trial_takes_up_the_rungs_known_and_ends_at_the_last() -> None:
