@@ -206,7 +206,7 @@ def test_it_does_not_depend_on_batches(family, monkeypatch):
         monkeypatch.setattr(measuring, "AT_ONCE", at_once)
         alone[at_once] = gate_slopes(model_of(family), split_of(family), len(ASKED), 0)
     for other in (alone[2], alone[len(ASKED)]):
-        # float32 sums in another order, and padding of another width; norms behind gates nearly shut enlarge them
+        # float32 sums in another order, and padding of another width: the largest seen is 1.7e-4, one slope of 160
         torch.testing.assert_close(other, alone[1], rtol=3e-4, atol=3e-5)
 
 
