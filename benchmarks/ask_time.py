@@ -25,6 +25,8 @@ ALLOWED = 0.050
 """What the issue tracker asks for, in seconds an ask at 1,000 trials."""
 ASKS, WARM_UP = 16, 2
 """Asks that count, and those before them: two kernels take turns."""
+QUESTIONS = 256
+"""With a margin each, as many as the cheapest rung of a search has by default."""
 LIFT = (0.0, 0.05, 0.07)
 """What every rung adds to the accuracy."""
 
@@ -40,13 +42,18 @@ def history_of(wanted: Task, count: int, rng: np.random.Generator) -> list[Obser
         accuracies = _climb(additive_accuracy(plan), wanted.flops_ratio(plan), climbed, wanted.keep_fraction)
         full = len(accuracies) == len(LIFT)
         state = "complete" if full else "pruned"
-        told = additive_accuracy(plan) ** 2
-        trials.append(Observation(len(trials), plan, "", state, wanted.flops_ratio(plan), accuracies, full, told))
+        margins = _margins(additive_accuracy(plan))
+        trials.append(Observation(len(trials), plan, "", state, wanted.flops_ratio(plan), accuracies, full, margins))
         while len(plans) <= len(trials):
             parents = [trial.plan for trial in trials[-50:] if trial.full]
             parent = parents[rng.integers(len(parents))] if len(trials) > len(first) + 50 else None
             plans[wanted.space.mutate(parent, rng) if parent else wanted.space.sample(rng)] = None
     return trials
+
+
+def _margins(accuracy: float) -> tuple[float, ...]:
+    """Of questions of which this share is answered right."""
+    return tuple(8.0 * (accuracy - (np.arange(QUESTIONS) + 0.5) / QUESTIONS))
 
 
 def _climb(

@@ -12,7 +12,7 @@ from workers.requests import Rung, TuningRecipe
 
 BACKWARD = 3
 """A tuning step costs this many forward passes: a backward pass is about two."""
-SIGNALS = {Signal.LIKELIHOOD: 1, Signal.IMPORTANCE: 20}
+SIGNALS = {Signal.MARGINS: 1, Signal.IMPORTANCE: 20}
 """What a signal costs, in evaluations of the questions it is measured on: measured 0.6, and 4.9 for each of four
 draws of the gates, on the embedded model, whose evaluation packs the questions about an image, as gates of single
 questions can't be."""
@@ -44,8 +44,8 @@ def signals(run: Run) -> np.ndarray:
     """(trials,) what the signals cost that the strategy reads, in evaluations of the questions of the first rung, where
     they are measured; the importance in the first trial alone, which is dense."""
     reads, extra = signals_of(run.strategy), np.zeros(len(run.rows))
-    if Signal.LIKELIHOOD in reads:
-        extra[np.array(run.went_on_from) == 0] += SIGNALS[Signal.LIKELIHOOD]
+    if Signal.MARGINS in reads:
+        extra[np.array(run.went_on_from) == 0] += SIGNALS[Signal.MARGINS]
     if Signal.IMPORTANCE in reads:
         extra[0] += SIGNALS[Signal.IMPORTANCE]
     return extra

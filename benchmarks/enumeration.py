@@ -20,6 +20,7 @@ from torch import Tensor
 from spaces.plan import Op, Plan
 from workers.anatomy import Anatomy, Parts, anatomy_of
 from workers.loading import LoadedModel
+from workers.margins import coarse, of_answers, token_margins
 from workers.packed import PackedSplit
 from workers.packed_forward import embed
 from workers.packing import PackedBatch, pack
@@ -36,8 +37,8 @@ class Grades(NamedTuple):
 
     right: np.ndarray
     """bool."""
-    told: np.ndarray
-    """float32, log-probability of the right answer, end of sequence included."""
+    margins: np.ndarray
+    """int8, by how much the right answer is ahead, in steps (`workers.margins`)."""
 
 
 @torch.inference_mode()
@@ -176,6 +177,5 @@ class _Tree:
         logits, wanted = self.loaded.head(self.anatomy.decoder.norm(hidden)), self.labels[self.labels >= 0]
         right = np.ones(self.num_questions, dtype=bool)
         right[self.owner[logits.argmax(-1) != wanted].numpy(force=True)] = False
-        of_tokens = logits.float().log_softmax(-1).gather(-1, wanted[:, None])[:, 0]
-        told = torch.zeros(self.num_questions, device=logits.device).index_add(0, self.owner, of_tokens)
-        return Grades(right, told.numpy(force=True))
+        margins = of_answers(token_margins(logits, wanted), self.owner, self.num_questions)
+        return Grades(right, coarse(margins.numpy(force=True)))

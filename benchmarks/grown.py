@@ -1,7 +1,8 @@
 """A table of a space too large to enumerate: a plan is measured when it is first asked for, and kept.
 
-The search split alone is measured. What is new goes into `NAME.jsonl` in the folder at once, a line a plan, whichever
-process measured it; `save` puts it into `NAME.npz` with all that is known.
+The search split alone is measured; margins, only of plans that a strategy asked for which reads them. What is new goes
+into `NAME.jsonl` in the folder at once, a line a plan, whichever process measured it; `save` puts it into `NAME.npz`
+with all that is known.
 """
 
 import json
@@ -24,6 +25,9 @@ from workers.describe import describe_model, describe_workload
 from workers.requests import DataSource, ModelSource
 from workers.samples import load_samples
 
+UNKNOWN = -128
+"""In place of margins that were not measured; none is that low (`workers.margins.FARTHEST`)."""
+
 if TYPE_CHECKING:
     from benchmarks.enumeration import Grader
     from workers.session import Session
@@ -40,8 +44,9 @@ class Grown(Table):
     origin: dict[str, Any]
     """Empty until something is measured."""
     right: dict[str, np.ndarray]
-    told: np.ndarray
-    tokens: np.ndarray
+    margins: np.ndarray
+    """`UNKNOWN` in rows of plans of which nobody asked for them."""
+    asked: np.ndarray
     flops_ratio: np.ndarray = field(default_factory=lambda: np.empty(0))
     index: dict[Plan, int] = field(default_factory=dict)
     """Row of every plan."""
@@ -54,6 +59,7 @@ class Grown(Table):
         landscape = LANDSCAPES[name]
         asked = _asked(landscape)
         kinds = tuple(dict.fromkeys(asked))
+        of_question = np.array([kinds.index(kind) for kind in asked])
         table = cls(
             landscape,
             folder,
@@ -61,15 +67,14 @@ class Grown(Table):
             questions={"search": np.array([asked.count(kind) for kind in kinds])},
             origin={},
             right={"search": np.empty((0, len(kinds)), np.uint16)},
-            told=np.empty((0, len(kinds)), np.float32),
-            tokens=np.zeros(len(kinds), int),
+            margins=np.empty((0, len(asked)), np.int8),
+            asked=of_question,
         )
         if table._stored.exists():
             with np.load(table._stored) as stored:
-                table.origin, table.tokens = json.loads(str(stored["origin"])), stored["tokens"]
-                table.known_wins = stored["wins"]
+                table.origin, table.known_wins = json.loads(str(stored["origin"])), stored["wins"]
                 plans = list(map(Plan.parse, stored["plans"].tolist()))
-                table._extend(plans, stored["right_search"], stored["told"], stored["flops_ratio"])
+                table._extend(plans, stored["right_search"], stored["margins"], stored["flops_ratio"])
         table._read_new()
         return table
 
@@ -84,16 +89,19 @@ class Grown(Table):
     def _read_new(self) -> None:
         """Adds what any process has measured since the table was stored."""
         lines = self._new.read_text().splitlines() if self._new.exists() else []
-        found = {Plan.parse(text): (right, told) for text, right, told in map(json.loads, lines)}
+        found = {Plan.parse(text): (right, margins) for text, right, margins in map(json.loads, lines)}
         plans = [plan for plan in found if plan not in self.index]
         if plans:
-            right, told = (np.array(part) for part in zip(*(found[plan] for plan in plans), strict=True))
-            self._extend(plans, right, told, np.array([self.cost(plan) for plan in plans]))
+            right = np.array([found[plan][0] for plan in plans])
+            unknown = np.full((len(plans), len(self.asked)), UNKNOWN)
+            self._extend(plans, right, unknown, np.array([self.cost(plan) for plan in plans]))
+        for plan, (_, margins) in found.items():
+            self.margins[self.index[plan]] = margins
 
-    def _extend(self, plans: Sequence[Plan], right: np.ndarray, told: np.ndarray, ratios: np.ndarray) -> None:
+    def _extend(self, plans: Sequence[Plan], right: np.ndarray, margins: np.ndarray, ratios: np.ndarray) -> None:
         self.index |= {plan: row for row, plan in enumerate(plans, start=len(self.index))}
         self.right["search"] = np.concatenate([self.right["search"], right.astype(np.uint16)])
-        self.told = np.concatenate([self.told, told.astype(np.float32)])
+        self.margins = np.concatenate([self.margins, margins.astype(np.int8)])
         self.flops_ratio = np.concatenate([self.flops_ratio, ratios])
 
     def save(self) -> Path:
@@ -102,14 +110,12 @@ class Grown(Table):
         if not self.origin:
             session, _ = _measuring(self.landscape)
             self.origin = origin_of(session, self.landscape.questions)
-        self._count_tokens()
         part = self._stored.with_suffix(".part.npz")
         np.savez_compressed(
             part,
             plans=np.array([str(plan) for plan in self.index]),
             right_search=self.right["search"],
-            told=self.told,
-            tokens=self.tokens,
+            margins=self.margins,
             flops_ratio=self.flops_ratio,
             wins=self.wins,
             origin=np.array(json.dumps(self.origin)),
@@ -127,17 +133,27 @@ class Grown(Table):
 
     def row(self, plan: Plan) -> int:
         if plan not in self.index:
-            right, told = self._measure(plan)
-            with self._new.open("a") as file:
-                file.write(json.dumps([str(plan), right.tolist(), told.tolist()]) + "\n")
-            self._extend([plan], right[None], told[None], np.array([self.cost(plan)]))
+            right, margins = self._measure(plan)
+            self._note(plan, right, margins)
+            self._extend([plan], right[None], margins[None], np.array([self.cost(plan)]))
         return self.index[plan]
+
+    def margins_of(self, row: int) -> tuple[float, ...]:
+        if self.margins[row, 0] == UNKNOWN:
+            plan = next(plan for plan, place in self.index.items() if place == row)
+            right, self.margins[row] = self._measure(plan)
+            self._note(plan, right, self.margins[row])
+        return super().margins_of(row)
+
+    def _note(self, plan: Plan, right: np.ndarray, margins: np.ndarray) -> None:
+        with self._new.open("a") as file:
+            file.write(json.dumps([str(plan), right.tolist(), margins.tolist()]) + "\n")
 
     def cost(self, plan: Plan) -> float:
         return _cost(self.landscape.model, plan)
 
     def _measure(self, plan: Plan) -> tuple[np.ndarray, np.ndarray]:
-        """Right answers of a plan, and their log-probabilities: (K,) each.
+        """Right answers of a plan, (K,), and the margins of all, (Q,).
 
         Raises ValueError where the table is of another model or other questions.
         """
@@ -148,20 +164,7 @@ class Grown(Table):
                 f"{self.origin['fingerprints']}: delete it"
             )
         grades = grader.grade(self.landscape.whole(plan, session.shape.num_blocks))
-        self._count_tokens()
-        return self._by_kind(grades.right), self._by_kind(grades.told)
-
-    def _count_tokens(self) -> None:
-        """Counts the tokens of the right answers, once."""
-        if not self.tokens.any():
-            session, _ = _measuring(self.landscape)
-            samples = session.split("search").samples[: self.landscape.questions]
-            self.tokens = self._by_kind([len(session.loaded.answer_tokens(sample.answers[0])) for sample in samples])
-
-    def _by_kind(self, values: np.ndarray | Sequence[int]) -> np.ndarray:
-        """(K,) sums of (questions,) values."""
-        asked = np.array(_asked(self.landscape))
-        return np.array([np.asarray(values)[asked == kind].sum() for kind in self.kinds])
+        return np.bincount(self.asked[grades.right], minlength=len(self.kinds)), grades.margins
 
 
 @cache

@@ -131,7 +131,7 @@ class Climb:
             state="complete" if full else "pruned",
             flops_ratio=cost,
             accuracies=tuple(accuracies),
-            likelihood=self._table.likelihood(self._table.row(proposal.plan)),
+            margins=self._table.margins_of(self._table.row(proposal.plan)),
             importance=self._table.importance(self._seed) if proposal.plan.is_dense else None,
             full=full,
         )

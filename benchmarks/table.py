@@ -11,6 +11,7 @@ from objectives.hypervolume import hypervolume
 from objectives.pareto import non_dominated
 from search.goals import MAXIMIZE, REFERENCE
 from spaces.plan import Plan
+from workers.margins import nats
 
 Rows = Sequence[int] | np.ndarray | slice
 ALL = slice(None)
@@ -29,10 +30,10 @@ class Table:
     questions: Mapping[str, np.ndarray]
     """Per split the number of questions of every kind: (K,)."""
     kinds: tuple[str, ...]
-    told: np.ndarray
-    """(N, K) log-probabilities of the right answers by kind, at the cheapest rung: added up over the questions."""
-    tokens: np.ndarray
-    """(K,) tokens of these answers."""
+    margins: np.ndarray
+    """(N, Q) int8, of the right answers to the Q questions of the cheapest rung, in steps (`workers.margins`)."""
+    asked: np.ndarray
+    """(Q,) the kind of each of these questions, as its place among `kinds`."""
     flops_ratio: np.ndarray
     """(N,)."""
     wins: np.ndarray
@@ -52,9 +53,9 @@ class Table:
         """Accuracy of a plan at every rung on the search split."""
         return (float(self.accuracy("search", [row])[0]),)
 
-    def likelihood(self, row: int) -> float:
-        """Probability of a token of the right answers at the cheapest rung, the geometric mean."""
-        return float(np.exp(self.told[row].sum() / self.tokens.sum()))
+    def margins_of(self, row: int) -> tuple[float, ...]:
+        """Of the right answers to all questions of the cheapest rung, as `Observation.margins`."""
+        return tuple(nats(self.margins[row]).tolist())
 
     def importance(self, seed: int) -> tuple[tuple[float, float], ...]:
         """Of attention and FFN of every block searched, as `Observation.importance` up to a factor, for a search of

@@ -37,8 +37,8 @@ class Truth(Table):
     right: Mapping[str, np.ndarray]
     questions: Mapping[str, np.ndarray]
     kinds: tuple[str, ...]
-    told: np.ndarray
-    tokens: np.ndarray
+    margins: np.ndarray
+    asked: np.ndarray
     flops_ratio: np.ndarray
     wins: np.ndarray
     origin: Mapping[str, Any]
@@ -54,8 +54,8 @@ class Truth(Table):
                 right={split: stored[f"right_{split}"] for split in SPLITS if f"right_{split}" in stored},
                 questions={split: stored[f"questions_{split}"] for split in SPLITS if f"right_{split}" in stored},
                 kinds=tuple(stored["kinds"].tolist()),
-                told=stored["told"],
-                tokens=stored["tokens"],
+                margins=stored["margins"],
+                asked=stored["asked"],
                 flops_ratio=stored["flops_ratio"],
                 wins=stored["wins"],
                 origin=json.loads(str(stored["origin"])),
@@ -71,8 +71,8 @@ class Truth(Table):
             **{f"questions_{split}": count for split, count in self.questions.items()},
             **({} if self.climbed is None else {"climbed": self.climbed}),
             kinds=np.array(self.kinds),
-            told=self.told,
-            tokens=self.tokens,
+            margins=self.margins,
+            asked=self.asked,
             flops_ratio=self.flops_ratio,
             wins=self.wins,
             origin=np.array(json.dumps(self.origin)),
@@ -84,8 +84,10 @@ class Truth(Table):
         chosen = [self.kinds.index(kind) for kind in kinds]
         right = {split: right[:, chosen] for split, right in self.right.items()}
         questions = {split: count[chosen] for split, count in self.questions.items()}
-        told, tokens, wins = self.told[:, chosen], self.tokens[chosen], self.wins[:, chosen]
-        return Truth(self.landscape, right, questions, kinds, told, tokens, self.flops_ratio, wins, self.origin)
+        own = np.isin(self.asked, chosen)
+        asked = np.array([chosen.index(kind) for kind in self.asked[own]])
+        margins, wins = self.margins[:, own], self.wins[:, chosen]
+        return Truth(self.landscape, right, questions, kinds, margins, asked, self.flops_ratio, wins, self.origin)
 
     @cached_property
     def plans(self) -> list[Plan]:
@@ -114,17 +116,17 @@ class Truth(Table):
 
 @dataclass(frozen=True)
 class Counted:
-    """What was enumerated on one split, by kind of question. P plans, K kinds."""
+    """What was enumerated on one split. P plans, K kinds of Q questions."""
 
     kinds: tuple[str, ...]
     right: np.ndarray
     """(P, K) uint16."""
-    told: np.ndarray
-    """(P, K) float32."""
+    margins: np.ndarray
+    """(P, Q) int8."""
     questions: np.ndarray
     """(K,)."""
-    tokens: np.ndarray
-    """(K,)."""
+    asked: np.ndarray
+    """(Q,)."""
 
 
 def measure(landscape: Landscape) -> Truth:
@@ -142,8 +144,8 @@ def measure(landscape: Landscape) -> Truth:
         right={split: own.right for split, own in counted.items()},
         questions={split: own.questions for split, own in counted.items()},
         kinds=counted["search"].kinds,
-        told=counted["search"].told,
-        tokens=counted["search"].tokens,
+        margins=counted["search"].margins,
+        asked=counted["search"].asked,
         flops_ratio=np.array([costs(session.shape, plan, workload).flops_ratio for plan in plans]),
         wins=wins_of(session, landscape),
         origin=origin_of(session, landscape.questions),
@@ -161,13 +163,12 @@ def count(session: "Session", landscape: Landscape, split: str, questions: int) 
     asked = prepared.samples[:questions]
     kinds = tuple(dict.fromkeys(sample.kind for sample in asked))
     of_kind = np.array([[sample.kind == name for name in kinds] for sample in asked])
-    lengths = np.array([len(loaded.answer_tokens(sample.answers[0])) for sample in asked])
     return Counted(
         kinds=kinds,
         right=(grades.right.astype(np.int32) @ of_kind).astype(np.uint16),
-        told=grades.told @ of_kind.astype(np.float32),
+        margins=grades.margins,
         questions=of_kind.sum(0),
-        tokens=lengths @ of_kind,
+        asked=of_kind.argmax(1),
     )
 
 

@@ -36,6 +36,8 @@ class Metric:
     needs_choices: bool = False
     fewest: int = 1
     """Questions a split must have at least."""
+    scores_parts: bool = False
+    """Whether an answer that is right in part scores for that, as a caption does."""
 
 
 def exact_match(prediction: str, answers: Sequence[str]) -> float:
@@ -84,9 +86,9 @@ METRICS: dict[str, Metric] = {
     "exact_match": Metric(Reads.ANSWERS, "the answer is one of those given"),
     "vqa": Metric(Reads.ANSWERS, "three or more people gave the answer"),
     "anls": Metric(Reads.ANSWERS, "no letter of the answer differs"),
-    "cider": Metric(Reads.ANSWERS, "a caption like all of people's; CIDEr-D / 10", fewest=2),
+    "cider": Metric(Reads.ANSWERS, "a caption like all of people's; CIDEr-D / 10", fewest=2, scores_parts=True),
     "choice": Metric(Reads.LIKELIHOODS, "the right choice is the likeliest", needs_choices=True),
-    "loss": Metric(Reads.LIKELIHOODS, "every token of the answer is certain; exp(-loss)"),
+    "loss": Metric(Reads.LIKELIHOODS, "every token of the answer is certain; exp(-loss)", scores_parts=True),
 }
 _PER_ANSWER: dict[str, Callable[[str, Sequence[str]], float]] = {"exact_match": exact_match, "vqa": vqa, "anls": anls}
 

@@ -111,7 +111,7 @@ class Controller:
         record, settings = self.history.record(number), self._settings
         first, *others = settings.rungs
         signals = {
-            "likelihood": Signal.LIKELIHOOD in self._reads,
+            "margins": Signal.MARGINS in self._reads,
             "importance": Signal.IMPORTANCE in self._reads and record.plan.is_dense,
         }
         first = first.model_copy(update=signals)

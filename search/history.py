@@ -35,7 +35,7 @@ class Record:
     tested: set[int] = field(default_factory=set)
     """Seeds whose result on the test split is there, or can't be got."""
     mapping_module: str | None = None
-    likelihood: float | None = None
+    margins: tuple[float, ...] | None = None
     """At the cheapest rung, where the strategy reads it, as the next."""
     importance: Importance | None = None
     resumes: int | None = None
@@ -72,8 +72,8 @@ class History:
         self._take_over(record)
         if stored:
             record.accuracies |= {rung.rung: rung.accuracy for rung in stored.on("search")}
-            measured = (rung.metrics.get("likelihood") for rung in stored.on("search"))
-            record.likelihood = next((value for value in measured if value is not None), record.likelihood)
+            measured = (rung.metrics.get("margins") for rung in stored.on("search"))
+            record.margins = next((tuple(values) for values in measured if values is not None), record.margins)
             record.importance = next(_importances(stored), None)
             record.attempt = stored.trial.attempt
             record.reason = stored.trial.reason
@@ -93,7 +93,7 @@ class History:
         """Gives a record what the trial that it goes on with has measured."""
         if record.resumes is not None:
             before = self._records[record.resumes]
-            record.accuracies, record.likelihood = dict(before.accuracies), before.likelihood
+            record.accuracies, record.margins = dict(before.accuracies), before.margins
 
     def __len__(self) -> int:
         return len(self._records)
@@ -129,8 +129,8 @@ class History:
         """A rung that was finished."""
         record = self._records[number]
         record.accuracies[report.rung] = report.accuracy
-        if report.likelihood is not None:
-            record.likelihood = report.likelihood
+        if report.margins is not None:
+            record.margins = report.margins
         if report.importance is not None:
             record.importance = report.importance
         self._observations.pop(number, None)
@@ -174,7 +174,7 @@ class History:
             state=record.state,
             flops_ratio=record.flops_ratio,
             accuracies=tuple(accuracy for _, accuracy in sorted(record.accuracies.items())),
-            likelihood=record.likelihood,
+            margins=record.margins,
             importance=record.importance,
             full=record.state == "complete",
         )

@@ -178,7 +178,7 @@ class Results:
 
 
 def _rung_columns(report: RungReport, seed: int) -> dict[str, Any]:
-    kept = {"accuracy_by_kind", "tuned", "tune_accuracy", "likelihood", "importance", "latency", "seconds"}
+    kept = {"accuracy_by_kind", "tuned", "tune_accuracy", "margins", "importance", "latency", "seconds"}
     return {
         "accuracy": report.accuracy,
         "flops": report.costs["flops"],

@@ -1,11 +1,8 @@
-"""How probable a model finds given answers: what the metrics `choice` and `loss` score, and what guides a search."""
+"""How probable a model finds given answers: what the metrics `choice` and `loss` score."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from itertools import chain
-from statistics import fmean
 
 import torch
 
@@ -32,17 +29,6 @@ def judge(loaded: LoadedModel, prepared: Prepared, metric: str, questions: int) 
     answers = [likeliest([sum(next(said)[:-1]) for _ in sample.choices], sample.choices) for sample in samples]
     scores = [float(text == sample.answers[0]) for text, sample in zip(answers, samples, strict=True)]
     return answers, scores
-
-
-def token_likelihood(loaded: LoadedModel, prepared: Prepared, questions: int) -> float:
-    """Probability of a token of the right answers, the geometric mean over the first `questions` questions.
-
-    As sure as accuracy a sign of what a plan breaks, and smoother: it also sees what nearly changes an answer. Raises
-    NonFinite.
-    """
-    right = [target(sample) for sample in prepared.samples[:questions]]
-    told = answer_log_probs(loaded, prepared, list(enumerate(right)))
-    return math.exp(fmean(chain.from_iterable(told)))
 
 
 @torch.inference_mode()

@@ -129,8 +129,8 @@ class Rung(Value):
     questions: int | None = Field(None, ge=1)
     """None evaluates the whole split."""
     split: Split = "search"
-    likelihood: bool = False
-    """Also measure how likely the right answers are to the model."""
+    margins: bool = False
+    """Also measure by how much the right answers are ahead of wrong ones."""
     importance: bool = False
     """Also measure how much every attention and FFN matters for the right answers."""
     latency: bool = False
@@ -219,9 +219,9 @@ class RungReport(Value):
     costs: dict[str, Any]
     """FLOPs ledger and the columns beside it (`objectives.flops.Costs.as_dict`)."""
     seconds: dict[str, float]
-    """Wall-clock per step: load, tune, evaluate, likelihood, importance, latency."""
-    likelihood: float | None = None
-    """Probability of a token of the right answers, the geometric mean over all tokens of all questions."""
+    """Wall-clock per step: load, tune, evaluate, margins, importance, latency."""
+    margins: tuple[float, ...] | None = None
+    """By how much the right answer to every question is ahead of the next best, in nats (`workers.margins`)."""
     importance: Importance | None = None
     """How much attention and FFN of every block matter for the right answers under the plan (`workers.importance`)."""
     latency: dict[str, float] | None = None

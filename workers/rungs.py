@@ -16,7 +16,7 @@ from workers.evaluate import evaluate
 from workers.finite import NonFinite
 from workers.importance import gate_importance
 from workers.latency import time_latency
-from workers.likelihood import token_likelihood
+from workers.margins import answer_margins
 from workers.requests import Importance, Rung, RungReport, TrialRequest
 from workers.session import Session
 from workers.trainable import State, copy_state, put_state
@@ -71,8 +71,8 @@ class RunningTrial:
         loaded, prepared = self.session.loaded, self.session.split(rung.split)
         result = evaluate(loaded, prepared, self.metric, rung.questions)
         clock.lap("evaluate")
-        likelihood = token_likelihood(loaded, prepared, len(result.scores)) if rung.likelihood else None
-        clock.lap("likelihood")
+        margins = answer_margins(loaded, prepared, self.metric, len(result.scores)) if rung.margins else None
+        clock.lap("margins")
         importance = self._importance(rung, len(result.scores))
         clock.lap("importance")
         latency = time_latency(loaded, prepared) if rung.latency else None
@@ -90,7 +90,7 @@ class RunningTrial:
             tune_accuracy=tune_accuracy,
             costs=self.costs,
             seconds=clock.seconds,
-            likelihood=likelihood,
+            margins=margins,
             importance=importance,
             latency=latency,
             artifact=self._store() if tuned and last else None,

@@ -3,8 +3,8 @@
 Autoregressive co-kriging (Kennedy and O'Hagan 2000) in its recursive form (Le Gratiet and Garnier 2014): the accuracy
 at a rung is a line through the accuracy at the rung before, plus what a Gaussian process of its own says of the
 plan, such as that tuning makes up for FFNs and hardly for attention. Every rung is learned given what was measured
-at the rung before, so that it does no harm that only good trials climb. Where the likelihood of the right answers is
-measured it stands below the first rung: smooth, so that a Gaussian process knows it nearly exactly after few trials.
+at the rung before, so that it does no harm that only good trials climb. Where margins of the right answers are
+measured, what they say of the share of these (`answers`) stands below the first rung.
 """
 
 from collections.abc import Sequence
@@ -67,13 +67,25 @@ class Line:
         return self.offset + self.slope * before
 
 
+class Level(Protocol):
+    """What is known of one score."""
+
+    def expect(self, bits: Floats, before: Floats, doubt: Floats) -> tuple[Floats, Floats]:
+        """Mean and standard deviation for (M, F) plans, (M,) each, given those of the score before."""
+        ...
+
+
 @dataclass(frozen=True)
-class Level:
-    """One rung."""
+class Step:
+    """A level as a step from the one before."""
 
     trend: Trend
     surrogate: Surrogate
     """Of what the trend leaves."""
+
+    def expect(self, bits: Floats, before: Floats, doubt: Floats) -> tuple[Floats, Floats]:
+        more, own = self.surrogate.predict(bits)
+        return self.trend.mean(bits, before) + more, np.hypot(self.trend.slope * doubt, own)
 
 
 @dataclass(frozen=True)
@@ -89,7 +101,7 @@ class Outlook:
 
 @dataclass(frozen=True)
 class Fidelities:
-    """What trials are scored by, each given the one before: the likelihood where it is known, then the rungs."""
+    """What trials are scored by, each given the one before: the margins where they are known, then the rungs."""
 
     levels: Sequence[Level]
 
@@ -101,9 +113,7 @@ class Fidelities:
         """
         mean, deviation, chance = np.zeros(len(bits)), np.zeros(len(bits)), np.ones(len(bits))
         for rung, level in enumerate(self.levels):
-            more, doubt = level.surrogate.predict(bits)
-            mean = level.trend.mean(bits, mean) + more
-            deviation = np.hypot(level.trend.slope * deviation, doubt)
+            mean, deviation = level.expect(bits, mean, deviation)
             if rung < len(bars) and (bar := bars[rung]) is not None:
                 passed, mean, deviation = cut_off(mean, deviation, bar)
                 chance = chance * passed
@@ -117,10 +127,10 @@ class Fidelities:
         """
         mean, deviation = np.zeros(len(bits)), np.zeros(len(bits))
         for rung, level in enumerate(self.levels):
-            more, doubt = level.surrogate.predict(bits)
+            mean, deviation = level.expect(bits, mean, deviation)
             known = np.isfinite(accuracies[:, rung])
-            mean = np.where(known, accuracies[:, rung], level.trend.mean(bits, mean) + more)
-            deviation = np.where(known, LEAST_DOUBT, np.hypot(level.trend.slope * deviation, doubt))
+            mean = np.where(known, accuracies[:, rung], mean)
+            deviation = np.where(known, LEAST_DOUBT, deviation)
         return Outlook(np.ones(len(bits)), mean, deviation)
 
 

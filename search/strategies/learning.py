@@ -8,17 +8,18 @@ import numpy as np
 from objectives.pareto import sort_fronts
 from search.goals import MAXIMIZE
 from search.promotion import bar
+from search.strategies.answers import Answers, Fall
 from search.strategies.coding import Codes, Coding
-from search.strategies.fidelities import Fidelities, Level, Line, Trend
+from search.strategies.fidelities import Fidelities, Level, Line, Step, Trend
 from search.strategies.improvement import Staircase, expected_improvement
-from search.strategies.measured import Measured, Reader, scores_of
-from search.strategies.prior import Floats, prior_of, tolls_beforehand
+from search.strategies.measured import Measured, Reader
+from search.strategies.prior import Floats, prior_of, tolls_beforehand, weights_of
 from search.strategies.strategy import Observation, Task
 from search.strategies.surrogate import Kernel, Surrogate, fit
 from workers.requests import Importance
 
 MOST_LEARNED = (250, 120)
-"""Trials that the first rung (with its likelihood), and every further rung, are learned from at most: those nearest to
+"""Trials that the first rung (with its margins), and every further rung, are learned from at most: those nearest to
 the front. What bounds the time of an ask."""
 MOST_FITTED = 120
 """Trials a kernel is fitted to at most."""
@@ -66,7 +67,7 @@ class Learner:
     def __init__(self, task: Task, coding: Coding, reader: Reader) -> None:
         self._task, self._coding, self._reader = task, coding, reader
         self._kernels: dict[tuple[int, float], tuple[int, Kernel]] = {}
-        """Per rung and `EVENS` to how many trials its kernel was fitted, and the kernel."""
+        """Per rung (-1 for the margins) and `EVENS` to how many trials its kernel was fitted, and the kernel."""
         self._tolls = tolls_beforehand(coding, None)
         self._importance: Importance | None = None
 
@@ -86,7 +87,7 @@ class Learner:
         )
         front = _front(measured)
         if running:
-            so_far = scores_of(running, measured.num_signals, measured.num_scores)
+            so_far = self._reader.scores(running, measured.num_signals, measured.num_scores)
             expected = fidelities.onward(bits, so_far).mean
             front = np.concatenate([front, np.stack([expected, [t.flops_ratio for t in running]], axis=1)])
         climbed = [measured.points(place) for place in range(measured.num_signals, measured.num_scores - 1)]
@@ -118,7 +119,7 @@ class Learner:
         if place == 0 and len(unseen):
             expected, _ = surrogate.predict(unseen)
             surrogate = Surrogate(kernel, np.concatenate([bits, unseen]), np.concatenate([values, expected]))
-        return Level(trend, surrogate)
+        return Answers(trend, surrogate) if isinstance(trend, Fall) else Step(trend, surrogate)
 
     def _kernel(self, measured: Measured, place: int, even: float) -> Kernel:
         """The kernel for the first trials of a number that grows in steps, so that most asks find it made. It is made
@@ -127,16 +128,21 @@ class Learner:
         due = 1
         while (after := max(due + 1, int(due * REFIT))) <= len(rows):
             due = after
-        if (place, even) not in self._kernels or self._kernels[place, even][0] != due:
+        key = place - measured.num_signals, even
+        if key not in self._kernels or self._kernels[key][0] != due:
             rows = rows[:due]
             trend, left = self._trend(measured, place, rows, even)
             ranks = sort_fronts(measured.points(place)[:due], MAXIMIZE)
             nearest = np.argsort(ranks, kind="stable")[:MOST_FITTED]
-            self._kernels[place, even] = due, fit(trend.weights, measured.bits[rows[nearest]], left[nearest])
-        return self._kernels[place, even][1]
+            self._kernels[key] = due, fit(trend.weights, measured.bits[rows[nearest]], left[nearest])
+        return self._kernels[key][1]
 
-    def _trend(self, measured: Measured, place: int, rows: np.ndarray, even: float) -> tuple[Trend, Floats]:
+    def _trend(self, measured: Measured, place: int, rows: np.ndarray, even: float) -> tuple[Trend | Fall, Floats]:
         """What these trials, which have a score, say of it in general, and what that leaves of their values."""
+        if place < measured.num_signals:
+            bits, margins = measured.bits[rows], measured.margins[rows]
+            fall = Fall.through(bits, margins, self._tolls, weights_of(self._tolls, even))
+            return fall, margins - fall.mean(bits)
         bits, values = measured.bits[rows], measured.scores[rows, place]
         if place == 0:
             changes = measured.num_changed[rows]

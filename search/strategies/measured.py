@@ -7,6 +7,7 @@ import numpy as np
 
 from objectives.pareto import sort_fronts
 from search.goals import MAXIMIZE
+from search.strategies.answers import FEWEST, bent
 from search.strategies.coding import CODE, Codes, Coding
 from search.strategies.prior import Floats
 from search.strategies.strategy import Observation, Task
@@ -23,10 +24,13 @@ class Measured:
     costs: Floats
     """(N,) FLOPs ratios."""
     scores: Floats
-    """(N, S) accuracies at the rungs, NaN where a trial has not finished them. Before them the likelihood at the
-    cheapest rung, where it is known of every trial: what is smooth is learned more exactly, and so what follows it."""
+    """(N, S) accuracies at the rungs, NaN where a trial has not finished them. Before them the share of
+    margins above 0, where trials are enough and all have them."""
     num_signals: int
     """How many of the scores come before the accuracies: 0 or 1."""
+    margins: Floats
+    """(N, Q) of the right answers to Q questions at the cheapest rung, `bent`; Q is 0 where trials are few, or one has
+    none."""
     num_changed: np.ndarray
     """(N,) blocks that are not kept."""
     feasible: np.ndarray
@@ -84,6 +88,8 @@ class Reader:
         self._task, self._coding = task, coding
         self._rows: dict[int, tuple[np.ndarray, bool, int]] = {}
         """By number: code, whether the plan keeps the limits, blocks that it changes."""
+        self._margins: dict[int, Floats] = {}
+        """By number: `bent`, of trials that have some."""
 
     def codes(self, trials: Sequence[Observation]) -> Codes:
         """(N, L), in the order of the trials."""
@@ -99,13 +105,14 @@ class Reader:
         trials = [trial for trial in history if trial.accuracies]
         codes = self.codes(trials)
         num_rungs = max((len(trial.accuracies) for trial in trials), default=1)
-        num_signals = int(all(trial.likelihood is not None for trial in trials))
+        num_signals = int(len(trials) >= FEWEST and all(trial.margins is not None for trial in trials))
         return Measured(
             codes=codes,
             bits=self._coding.bits(codes),
             costs=np.array([trial.flops_ratio for trial in trials]),
-            scores=scores_of(trials, num_signals, num_signals + num_rungs),
+            scores=self.scores(trials, num_signals, num_signals + num_rungs),
             num_signals=num_signals,
+            margins=self._bent(trials) if num_signals else np.empty((len(trials), 0)),
             num_changed=np.array([self._rows[trial.number][2] for trial in trials], dtype=int),
             feasible=np.array([self._rows[trial.number][1] for trial in trials], dtype=bool),
             full=np.array([trial.full for trial in trials], dtype=bool),
@@ -113,12 +120,21 @@ class Reader:
             numbers=np.array([trial.number for trial in trials], dtype=int),
         )
 
+    def scores(self, trials: Sequence[Observation], num_signals: int, num_scores: int) -> Floats:
+        """(N, S) scores, see `Measured`, of trials that may not have finished a rung."""
+        rows = np.full((len(trials), num_scores), np.nan)
+        for row, trial in zip(rows, trials, strict=True):
+            known = trial.accuracies[: num_scores - num_signals]
+            row[num_signals : num_signals + len(known)] = known
+        measured = np.array([bool(trial.accuracies) for trial in trials], dtype=bool)
+        if num_signals and measured.any():
+            told = self._bent([trial for trial in trials if trial.accuracies])
+            rows[measured, 0] = (told > 0).mean(1)
+        return rows
 
-def scores_of(trials: Sequence[Observation], num_signals: int, num_scores: int) -> Floats:
-    """(N, S) scores, see `Measured`, of trials that may not have finished a rung."""
-    rows = np.full((len(trials), num_scores), np.nan)
-    for row, trial in zip(rows, trials, strict=True):
-        if trial.accuracies:
-            known = (*((trial.likelihood,) * num_signals), *trial.accuracies)[:num_scores]
-            row[: len(known)] = known
-    return rows
+    def _bent(self, trials: Sequence[Observation]) -> Floats:
+        """(N, Q) margins of trials that have some."""
+        for trial in trials:
+            if trial.number not in self._margins:
+                self._margins[trial.number] = bent(np.array(trial.margins))
+        return np.stack([self._margins[trial.number] for trial in trials])

@@ -51,8 +51,13 @@ class Prior:
     @property
     def weights(self) -> Floats:
         """(F,) the surrogate's: plans that differ in a bit that matters little are nearly alike."""
-        losses = 1.0 - np.exp(-self.tolls)
-        return USUAL / len(losses) * (self.even + losses / max(losses.mean(), 1e-9)) / (1 + self.even)
+        return weights_of(self.tolls, self.even)
+
+
+def weights_of(tolls: Floats, even: float) -> Floats:
+    """(F,) of a surrogate, given (F,) tolls and what all bits have in common, see `Prior`."""
+    losses = 1.0 - np.exp(-tolls)
+    return USUAL / len(losses) * (even + losses / max(losses.mean(), 1e-9)) / (1 + even)
 
 
 def tolls_beforehand(coding: Coding, importance: Importance | None) -> Floats:

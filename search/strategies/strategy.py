@@ -59,7 +59,7 @@ class Task:
 class Signal(StrEnum):
     """What a strategy may read beside accuracies; workers measure it for those alone that say so."""
 
-    LIKELIHOOD = "likelihood"
+    MARGINS = "margins"
     """Of every trial; takes one further pass over the questions of the cheapest rung."""
     IMPORTANCE = "importance"
     """Of the dense trial alone, once a search; takes three such passes, of one question a sequence."""
@@ -79,9 +79,10 @@ class Observation:
     """Accuracy at every rung it has finished, cheapest first."""
     full: bool = False
     """Whether it finished the last rung: only then may it enter the front."""
-    likelihood: float | None = None
-    """Probability of a token of the right answers at the cheapest rung, the geometric mean. Smoother than accuracy, so
-    a better guide to plans nobody has tried; it decides nothing. None where it is not measured."""
+    margins: tuple[float, ...] | None = None
+    """By how much the right answer to every question of the cheapest rung is likelier than the next best
+    (`workers.margins`), in nats. They say far more of plans nobody has tried than accuracy, and decide nothing. None
+    where they are not measured."""
     importance: Importance | None = None
     """How much attention and FFN of every block matter for the right answers, at the cheapest rung: what gates on
     them win (`workers.importance`). None where it is not measured."""

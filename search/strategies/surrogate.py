@@ -5,6 +5,8 @@ plans are alike as far as their bits agree: the kernel is a linear part (every b
 product over the bits of exp(-weight) where they differ, which holds interactions of any order (the kernel of Hamming
 distances with a weight a bit). Weights, scales and noise are fitted to the marginal likelihood. The mean is zero:
 what is known beforehand is subtracted by the caller.
+
+Several numbers of the same plans, V columns of values, are so many Gaussian processes with one kernel.
 """
 
 from dataclasses import dataclass
@@ -20,6 +22,9 @@ LENGTH_PRIOR, SCALE_PRIOR = 1.0, 2.0
 MOST_FITTED = 150
 """Points that weights are fitted to at most: a fit costs the third power of them."""
 MOST_STEPS = 25
+INDEPENDENT = 8
+"""Columns of values count as so many at most when a kernel is fitted: questions fail together. From 2 to 32 it makes no
+difference to what is predicted."""
 
 
 @dataclass(frozen=True)
@@ -51,33 +56,43 @@ class Kernel:
 
 
 class Surrogate:
-    """The posterior given N measured plans, none included."""
+    """The posterior given N measured plans, none included, with (N,) or (N, V) values."""
 
     def __init__(self, kernel: Kernel, bits: Floats, values: Floats) -> None:
-        self._kernel, self._bits = kernel, bits
+        self.kernel, self._bits = kernel, bits
         covariance = kernel.between(bits, bits)
         covariance[np.diag_indices_from(covariance)] += kernel.noise
         factor = cholesky(covariance, lower=True, check_finite=False)
-        self._solved = cho_solve((factor, True), values, check_finite=False)
         # Inverted once for many predictions of an ask, which are products then; the noise keeps it well conditioned.
         self._whitening = solve_triangular(factor, np.eye(len(factor)), lower=True, check_finite=False)
+        self.whitened = self._whitening @ values
+        """The values as so many independent draws, each with variance 1, as the kernel would have them."""
 
     def predict(self, bits: Floats) -> tuple[Floats, Floats]:
-        """Mean and standard deviation of (M, F) plans: (M,) each."""
-        cross = self._kernel.between(bits, self._bits)
+        """Mean of (M, F) plans, shaped (M,) or (M, V) as the values are, and the (M,) standard deviations."""
+        explained, deviation = self.explain(bits)
+        return explained @ self.whitened, deviation
+
+    def explain(self, bits: Floats) -> tuple[Floats, Floats]:
+        """(M, N) how far (M, F) plans go along with the `whitened` values, and the (M,) standard deviations of what
+        they do beside."""
+        cross = self.kernel.between(bits, self._bits)
         explained = cross @ self._whitening.T
-        variance = self._kernel.variances(bits) - np.einsum("ij,ij->i", explained, explained)
-        return cross @ self._solved, np.sqrt(np.maximum(variance, 1e-12))
+        variance = self.kernel.variances(bits) - np.einsum("ij,ij->i", explained, explained)
+        return explained, np.sqrt(np.maximum(variance, 1e-12))
 
 
 def fit(weights: Floats, bits: Floats, values: Floats) -> Kernel:
-    """The most likely kernel for N measured plans, under broad priors around (F,) weights and the values' spread."""
+    """The most likely kernel for N measured plans, under broad priors around (F,) weights and the spread of the (N,) or
+    (N, V) values."""
+    columns = values.reshape(len(values), -1)
+    scatter, times = columns @ columns.T / columns.shape[1], min(columns.shape[1], INDEPENDENT)
     spread = float((values**2).mean()) + 1e-4
     start = np.log(np.concatenate([[spread / 4, spread, spread / 100], weights]))
     deviation = np.concatenate([[SCALE_PRIOR] * 3, np.full(len(weights), LENGTH_PRIOR)])
 
     def loss(logs: Floats) -> tuple[float, Floats]:
-        value, slope = _negative_likelihood(np.exp(logs), bits, values)
+        value, slope = _negative_likelihood(np.exp(logs), bits, scatter, times)
         off = (logs - start) / deviation
         return value + 0.5 * float(off @ off), slope + off / deviation
 
@@ -87,8 +102,13 @@ def fit(weights: Floats, bits: Floats, values: Floats) -> Kernel:
     return Kernel(linear, product, noise, np.array(fitted))
 
 
-def _negative_likelihood(parameters: Floats, bits: Floats, residuals: Floats) -> tuple[float, Floats]:
-    """Negative log marginal likelihood and its slope along the logarithm of every parameter."""
+def _negative_likelihood(parameters: Floats, bits: Floats, scatter: Floats, times: int) -> tuple[float, Floats]:
+    """Negative log marginal likelihood and its slope along the logarithm of every parameter.
+
+    Args:
+        scatter: (N, N) mean over the columns of values of their outer products.
+        times: independent columns it counts for.
+    """
     linear, product, noise = parameters[:3]
     weights = parameters[3:]
     gram = (bits - 0.5) @ (bits - 0.5).T
@@ -96,10 +116,10 @@ def _negative_likelihood(parameters: Floats, bits: Floats, residuals: Floats) ->
     covariance = linear * gram + decay
     covariance[np.diag_indices_from(covariance)] += noise + 1e-9
     factor = cholesky(covariance, lower=True, check_finite=False)
-    solved = cho_solve((factor, True), residuals, check_finite=False)
-    value = 0.5 * residuals @ solved + np.log(np.diag(factor)).sum()
-    inverse = cho_solve((factor, True), np.eye(len(residuals)), check_finite=False)
-    pull = 0.5 * (np.outer(solved, solved) - inverse)  # d log likelihood / d covariance
+    inverse = cho_solve((factor, True), np.eye(len(bits)), check_finite=False)
+    solved = inverse @ scatter
+    value = times * (0.5 * np.trace(solved) + np.log(np.diag(factor)).sum())
+    pull = 0.5 * times * (solved @ inverse - inverse)  # d log likelihood / d covariance
     pulled = pull * decay
     # Where bits differ, x + y - 2xy = 1; summed over all pairs without a table a bit.
     rows = pulled.sum(1)

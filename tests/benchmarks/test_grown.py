@@ -15,7 +15,7 @@ from search.goals import MAXIMIZE, REFERENCE
 from spaces.plan import Plan
 from workers.apply_plan import apply_plan
 from workers.evaluate import evaluate
-from workers.likelihood import token_likelihood
+from workers.margins import answer_margins
 from workers.requests import TrialRequest
 
 NAME = "layers12"
@@ -44,8 +44,9 @@ def test_it_holds_what_workers_measure(folder: Path) -> None:
         row = table.row(plan)
         with apply_plan(session.loaded.model, plan):
             result = evaluate(session.loaded, session.split("search"), "exact_match", 256)
-            told = token_likelihood(session.loaded, session.split("search"), 256)
-        assert table.likelihood(row) == pytest.approx(told, rel=1e-3), str(plan)
+            told = answer_margins(session.loaded, session.split("search"), "exact_match", 256)
+        off = np.abs(np.subtract(table.margins_of(row), told))  # float32 rounds otherwise at the edge of a step
+        assert off.max() <= 0.5 and (off > 0).mean() < 0.01, str(plan)
         assert table.climb(row) == (pytest.approx(result.accuracy),), str(plan)
         shares = table.right["search"][row] / table.questions["search"]
         assert table.flops_ratio[row] == table.cost(plan) == costs(session.shape, plan, workload).flops_ratio
@@ -69,7 +70,7 @@ def test_a_stored_table_is_replayed_without_a_model(folder: Path, monkeypatch: p
 def test_what_another_process_measured_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = Grown.load(NAME, tmp_path), Grown.load(NAME, tmp_path)
     right = np.array([3] * len(first.kinds))
-    monkeypatch.setattr(Grown, "_measure", lambda *_: (right, -0.5 * right))
+    monkeypatch.setattr(Grown, "_measure", lambda *_: (right, np.arange(256) % 16 - 8))
     first.row(Plan.parse("b" * 12))
     second.row(Plan.parse("a" * 12))
     second.row(Plan.parse("b" * 12))
@@ -77,7 +78,19 @@ def test_what_another_process_measured_is_kept(tmp_path: Path, monkeypatch: pyte
     first.save()
     stored = Grown.load(NAME, tmp_path)
     assert {str(plan) for plan in stored.index} == {"a" * 12, "b" * 12}
-    assert (stored.told == -1.5).all() and stored.tokens.sum() > 256, "every answer has an end beside its tokens"
+    assert (stored.margins == np.arange(256) % 16 - 8).all()
+
+
+def test_margins_are_measured_for_those_who_ask_for_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a plan whose accuracy is stored without them, once for all processes."""
+    first = Grown.load(NAME, tmp_path)
+    right, margins = np.array([3] * len(first.kinds)), np.arange(256) % 16 - 8
+    monkeypatch.setattr(Grown, "_measure", lambda *_: (right, np.full(256, grown.UNKNOWN)))
+    row = first.row(Plan.parse("b" * 12))
+    monkeypatch.setattr(Grown, "_measure", lambda *_: (right, margins))
+    assert first.margins_of(row) == tuple((margins + 0.5) / 2)
+    monkeypatch.setattr(Grown, "_measure", never)
+    assert Grown.load(NAME, tmp_path).margins_of(0) == first.margins_of(row)
 
 
 def test_a_table_of_another_model_is_not_added_to(folder: Path) -> None:
@@ -94,5 +107,5 @@ def test_shares_are_of_all_that_was_asked_for(folder: Path) -> None:
     rows = list(range(5))
     assert share(table, rows) == pytest.approx(hypervolume(table.points("search", rows), REFERENCE, MAXIMIZE) / volume)
     better = table.right["search"].max(0)
-    table._extend([Plan.parse("p" * 12)], better[None], table.told[:1], np.array([0.2]))
+    table._extend([Plan.parse("p" * 12)], better[None], table.margins[:1], np.array([0.2]))
     assert table.volume() > volume and share(table, [len(table.index) - 1]) > 0

@@ -66,6 +66,11 @@ def true_accuracy(plan: Plan) -> float:
     return float(1.0 - sum(weight * _LOSS[op] for weight, op in zip(WEIGHTS, plan.ops, strict=True)))
 
 
+def margins_of(plan: Plan) -> tuple[float, ...]:
+    """Of sixteen questions, above 0 as far as the accuracy goes."""
+    return tuple(round(8 * (true_accuracy(plan) - (number + 0.5) / 16), 2) for number in range(16))
+
+
 class PretendWorker:
     """Answers at once, as a real worker would after tuning and evaluating."""
 
@@ -81,10 +86,8 @@ class PretendWorker:
             if self.seconds:
                 time.sleep(self.seconds)
             report = report_of(plan, index, rung)
-            likelihood = true_accuracy(plan) ** 2 if rung.likelihood else None
-            yield report.model_copy(
-                update={"likelihood": likelihood, "importance": IMPORTANCE if rung.importance else None}
-            )
+            margins = margins_of(plan) if rung.margins else None
+            yield report.model_copy(update={"margins": margins, "importance": IMPORTANCE if rung.importance else None})
 
 
 def report_of(plan: Plan, index: int, rung: Rung, accuracy: float | None = None) -> RungReport:

@@ -22,7 +22,15 @@ from search.settings import Settings, SettingsError
 from search.start import open_run
 from search.summary import summarize
 from spaces.plan import Plan
-from tests.search.pretend import IMPORTANCE, PretendWorker, problem_of, report_of, settings_in, true_accuracy
+from tests.search.pretend import (
+    IMPORTANCE,
+    PretendWorker,
+    margins_of,
+    problem_of,
+    report_of,
+    settings_in,
+    true_accuracy,
+)
 from workers.requests import RungReport, TrialRequest
 from workers.watchdog import Watchdog
 
@@ -339,15 +347,15 @@ def test_signals_are_measured_once_where_the_strategy_reads_them(tmp_path: Path)
         settings, worker = settings_in(tmp_path / strategy, strategy=strategy, budget=20), PretendWorker()
         records = search(settings, worker)
         searched = [request for request in worker.requests if request.rungs[0].split == "search"]
-        assert {request.rungs[0].likelihood for request in searched} == {reads}
-        assert not any(rung.likelihood for request in worker.requests for rung in request.rungs[1:])
+        assert {request.rungs[0].margins for request in searched} == {reads}
+        assert not any(rung.margins for request in worker.requests for rung in request.rungs[1:])
         profiled = [request for request in worker.requests if any(rung.importance for rung in request.rungs)]
         assert [request.parsed_plan.is_dense for request in profiled] == [True] * reads, "of the dense model, once"
         with open_run(settings, problem_of(settings)) as controller:
             trials = controller.history.observations()
-            seen = {trial.number: trial.likelihood for trial in trials}
+            seen = {trial.number: trial.margins for trial in trials}
             assert trials[0].plan.is_dense and trials[0].importance == (IMPORTANCE if reads else None)
             assert not any(trial.importance for trial in trials[1:])
         for record in records:
-            expected = true_accuracy(Plan.parse(record.trial.plan)) ** 2 if reads else None
+            expected = margins_of(Plan.parse(record.trial.plan)) if reads else None
             assert seen.get(record.trial.number, expected) == expected

@@ -75,7 +75,7 @@ def test_a_strategy_sees_one_trial_a_plan_with_all_its_rungs(tmp_path: Path, str
     last = strategy[0].seen[-1]
     (poor,) = [trial for trial in last if trial.plan == POOR]
     assert poor.full and len(poor.accuracies) == 3
-    assert poor.likelihood is None, "nobody reads it here"
+    assert poor.margins is None, "nobody reads it here"
     assert len({trial.plan for trial in last}) == len(last)
 
 

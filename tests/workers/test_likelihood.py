@@ -10,7 +10,7 @@ from tests.workers.tiny import tiny_samples
 from workers.apply_plan import apply_plan
 from workers.evaluate import evaluate
 from workers.finite import NonFinite
-from workers.likelihood import answer_log_probs, token_likelihood
+from workers.likelihood import answer_log_probs
 from workers.prepare import prepare
 from workers.prompts import conversation
 
@@ -68,13 +68,6 @@ def test_loss_is_the_likelihood_per_token(loaded, prepared):
     ]
     assert result.scores == pytest.approx(expected, rel=1e-3)
     assert result.answers == tuple(sample.answers[0] for sample in prepared.samples[:7])
-
-
-def test_the_likelihood_of_a_token_is_the_mean_over_the_tokens_of_all_answers(loaded, prepared):
-    told = [brute_force(loaded, sample, sample.answers[0]) for sample in prepared.samples[:7]]
-    expected = torch.tensor([value for answer in told for value in answer]).mean().exp().item()
-    assert token_likelihood(loaded, prepared, 7) == pytest.approx(expected, rel=1e-3)
-    assert expected != pytest.approx(torch.tensor([sum(t) / len(t) for t in told]).mean().exp().item(), rel=1e-3)
 
 
 def test_a_model_that_computes_no_numbers_fails(loaded, choosing):

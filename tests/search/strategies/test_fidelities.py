@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import spearmanr
 
 from search.strategies.coding import Coding
-from search.strategies.fidelities import Fidelities, Level, Line, cut_off
+from search.strategies.fidelities import Fidelities, Line, Step, cut_off
 from search.strategies.learning import Learner
 from search.strategies.measured import Reader
 from search.strategies.prior import Prior
@@ -44,7 +44,7 @@ def test_an_outlook_is_the_mean_of_simulated_climbs() -> None:
     prior = Prior(0.8, np.full(6, 0.1), 1.0, even=0.1)
     first = Surrogate(kernel, BITS[:20], 0.1 * RNG.standard_normal(20))
     second = Surrogate(kernel, BITS[:10], 0.05 * RNG.standard_normal(10))
-    known = Fidelities([Level(prior, first), Level(Line(0.1, 0.8, 6), second)])
+    known = Fidelities([Step(prior, first), Step(Line(0.1, 0.8, 6), second)])
     at = BITS[30:34]
     rest, deviation = first.predict(at)
     mean = prior.mean(at) + rest
@@ -65,7 +65,7 @@ def test_what_a_trial_that_goes_on_will_score_starts_from_what_it_scored() -> No
     first = Surrogate(kernel, BITS[:20], 0.1 * RNG.standard_normal(20))
     later = [Surrogate(kernel, BITS[:10], 0.05 * RNG.standard_normal(10)) for _ in range(2)]
     lines = Line(0.1, 0.8, 6), Line(0.02, 1.1, 6)
-    levels = [Level(Prior(0.8, np.full(6, 0.1), 1.0, even=0.1), first), *map(Level, lines, later)]
+    levels = [Step(Prior(0.8, np.full(6, 0.1), 1.0, even=0.1), first), *map(Step, lines, later)]
     at = BITS[30:33]
     so_far = np.array([[0.5, np.nan, np.nan], [0.5, 0.6, np.nan], [0.5, 0.6, 0.7]])
     got = Fidelities(levels).onward(at, so_far)
@@ -124,33 +124,6 @@ def test_what_tuning_mends_is_learned_from_the_few_trials_that_were_tuned() -> N
     finished = known.fidelities.onward(coding.bits(coding.encode([t.plan for t in stopped])), so_far).mean
     exact = [t.accuracies[0] + mends_ffn(t.plan) for t in stopped]
     assert np.sqrt(np.mean(np.subtract(finished, exact) ** 2)) < 0.4 * spread
-
-
-def test_what_is_smooth_tells_more_of_plans_nobody_has_tried() -> None:
-    """Accuracies of few questions are coarse; the likelihood of the answers says where a plan lies between them."""
-    wanted = task("layers", num_blocks=8)
-    coding, rng = Coding(wanted.space), np.random.default_rng(4)
-    plans = list(dict.fromkeys(wanted.space.sample(np.random.default_rng(draw)) for draw in range(200)))
-
-    def trial(number: int, plan: Plan, likelihood: bool) -> Observation:
-        exact = additive_accuracy(plan)
-        coarse = round(24 * (exact + 0.04 * np.random.default_rng(number).standard_normal())) / 24
-        told = exact if likelihood else None
-        return Observation(number, plan, "", "complete", flops_ratio(plan), (coarse,), True, told)
-
-    seen, unseen = plans[:70], plans[70:]
-    truth, error = np.array([additive_accuracy(plan) for plan in unseen]), {}
-    for likelihood in (True, False):
-        history = [trial(number, plan, likelihood) for number, plan in enumerate([Plan.dense(8), *seen])]
-        known = Learner(wanted, coding, Reader(wanted, coding)).learn(history)
-        assert known is not None and len(known.fidelities.levels) == 1 + likelihood
-        bits = coding.bits(coding.encode(unseen))
-        outlook = known.fidelities.outlook(bits, [None] * likelihood)
-        assert (outlook.chance == 1).all(), "nothing is stopped for its likelihood"
-        error[likelihood] = np.sqrt(np.mean((outlook.mean - truth) ** 2))
-    assert error[True] < 0.7 * error[False]
-    mixed = [trial(number, plan, bool(rng.integers(2))) for number, plan in enumerate(seen)]
-    assert Reader(wanted, coding).measured(mixed).num_signals == 0, "what some trials lack is left out"
 
 
 def test_plans_that_would_be_stopped_are_expected_to_add_less() -> None:

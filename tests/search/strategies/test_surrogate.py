@@ -47,12 +47,35 @@ def test_the_posterior_is_the_textbook_one() -> None:
 
 def test_the_slope_of_the_likelihood_is_its_difference_quotient() -> None:
     logs = np.log(np.concatenate([[0.2, 0.5, 0.02], KERNEL.weights]))
-    _, slope = _negative_likelihood(np.exp(logs), BITS, VALUES)
+    columns = np.stack([VALUES, np.random.default_rng(9).standard_normal(len(VALUES))], axis=1)
+    scatter = columns @ columns.T / 2
+    _, slope = _negative_likelihood(np.exp(logs), BITS, scatter, 2)
     for place in range(len(logs)):
         step = np.zeros(len(logs))
         step[place] = 1e-5
-        up, down = (_negative_likelihood(np.exp(logs + sign * step), BITS, VALUES)[0] for sign in (1, -1))
+        up, down = (_negative_likelihood(np.exp(logs + sign * step), BITS, scatter, 2)[0] for sign in (1, -1))
         assert slope[place] == pytest.approx((up - down) / 2e-5, rel=1e-4, abs=1e-5)
+
+
+def test_columns_of_values_are_processes_with_one_kernel() -> None:
+    other = np.random.default_rng(8).standard_normal(len(VALUES))
+    both = Surrogate(KERNEL, BITS[:20], np.stack([VALUES, other], axis=1)[:20])
+    mean, deviation = both.predict(BITS[20:])
+    for column, values in enumerate((VALUES, other)):
+        alone = Surrogate(KERNEL, BITS[:20], values[:20])
+        np.testing.assert_allclose(mean[:, column], alone.predict(BITS[20:])[0], rtol=1e-9)
+        np.testing.assert_allclose(deviation, alone.predict(BITS[20:])[1], rtol=1e-9)
+    inside = KERNEL.between(BITS[:20], BITS[:20]) + KERNEL.noise * np.eye(20)
+    drawn = np.linalg.cholesky(inside) @ np.random.default_rng(2).standard_normal((20, 4000))
+    whitened = Surrogate(KERNEL, BITS[:20], drawn).whitened
+    np.testing.assert_allclose(whitened @ whitened.T / 4000, np.eye(20), atol=0.1)
+
+
+def test_a_kernel_of_columns_is_that_of_each_when_they_are_alike() -> None:
+    logs = np.concatenate([[0.2, 0.5, 0.02], KERNEL.weights])
+    scatter = np.outer(VALUES, VALUES)
+    once, twice = (_negative_likelihood(logs, BITS, scatter, times)[0] for times in (1, 2))
+    assert twice == pytest.approx(2 * once), "two independent columns say twice as much"
 
 
 def test_a_fit_finds_the_bits_that_matter() -> None:
