@@ -20,7 +20,7 @@ from torch import Tensor
 from spaces.plan import Op, Plan
 from workers.anatomy import Anatomy, Parts, anatomy_of
 from workers.loading import LoadedModel
-from workers.margins import coarse, of_answers, token_margins
+from workers.margins import coarse, token_margins
 from workers.packed import PackedSplit
 from workers.packed_forward import embed
 from workers.packing import PackedBatch, pack
@@ -177,5 +177,6 @@ class _Tree:
         logits, wanted = self.loaded.head(self.anatomy.decoder.norm(hidden)), self.labels[self.labels >= 0]
         right = np.ones(self.num_questions, dtype=bool)
         right[self.owner[logits.argmax(-1) != wanted].numpy(force=True)] = False
-        margins = of_answers(token_margins(logits, wanted), self.owner, self.num_questions)
-        return Grades(right, coarse(margins.numpy(force=True)))
+        margins = np.full(self.num_questions, np.inf)
+        np.minimum.at(margins, self.owner.numpy(force=True), token_margins(logits, wanted).numpy(force=True))
+        return Grades(right, coarse(margins))

@@ -71,7 +71,8 @@ class Truth(Table):
             **{f"questions_{split}": count for split, count in self.questions.items()},
             **({} if self.climbed is None else {"climbed": self.climbed}),
             kinds=np.array(self.kinds),
-            margins=self.margins,
+            # A question after another: from plan to plan its margin changes little, and packs a quarter smaller.
+            margins=np.asfortranarray(self.margins),
             asked=self.asked,
             flops_ratio=self.flops_ratio,
             wins=self.wins,

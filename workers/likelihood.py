@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
+from torch import Tensor
 
 from objectives.metrics import METRICS, likeliest, likelihood
 from workers.finite import check_logits
@@ -31,12 +32,23 @@ def judge(loaded: LoadedModel, prepared: Prepared, metric: str, questions: int) 
     return answers, scores
 
 
-@torch.inference_mode()
 def answer_log_probs(loaded: LoadedModel, prepared: Prepared, asked: Sequence[tuple[int, str]]) -> list[list[float]]:
-    """Log-probabilities of the tokens of given answers to questions, the end of sequence last.
+    """Log-probabilities of the tokens of given answers to questions, see `token_scores`."""
+    return token_scores(loaded, prepared, asked, log_probs)
+
+
+@torch.inference_mode()
+def token_scores(
+    loaded: LoadedModel,
+    prepared: Prepared,
+    asked: Sequence[tuple[int, str]],
+    score: Callable[[Tensor, Tensor], Tensor],
+) -> list[list[float]]:
+    """What the tokens of given answers to questions score, each given those before, the end of sequence last.
 
     Args:
         asked: (index of the question in the split, answer), in any order, any number a question.
+        score: of (tokens, vocabulary) logits and the (tokens,) tokens that are given: (tokens,).
 
     Raises:
         NonFinite: a logit is NaN or infinite.
@@ -45,19 +57,18 @@ def answer_log_probs(loaded: LoadedModel, prepared: Prepared, asked: Sequence[tu
     found: list[list[float]] = []
     for start in range(0, len(asked), at_once):
         indices, answers = zip(*asked[start : start + at_once], strict=True)
-        found += _of_batch(loaded, prepared, indices, answers)
+        lesson = prepared.lesson(loaded, indices, PER_IMAGE, answers)
+        logits = prepared.answer_logits(loaded, lesson)
+        check_logits(logits)
+        scores = score(logits, lesson.targets).tolist()
+        of_batch: list[list[float]] = [[] for _ in indices]
+        for index in lesson.order.tolist():
+            length = len(loaded.answer_tokens(answers[index]))
+            of_batch[index], scores = scores[:length], scores[length:]
+        found += of_batch
     return found
 
 
-def _of_batch(
-    loaded: LoadedModel, prepared: Prepared, indices: Sequence[int], answers: Sequence[str]
-) -> list[list[float]]:
-    lesson = prepared.lesson(loaded, indices, PER_IMAGE, answers)
-    logits = prepared.answer_logits(loaded, lesson)
-    check_logits(logits)
-    told = logits.log_softmax(-1).gather(-1, lesson.targets[:, None])[:, 0].tolist()
-    found: list[list[float]] = [[] for _ in indices]
-    for index in lesson.order.tolist():
-        length = len(loaded.answer_tokens(answers[index]))
-        found[index], told = told[:length], told[length:]
-    return found
+def log_probs(logits: Tensor, tokens: Tensor) -> Tensor:
+    """(tokens,) log-probabilities."""
+    return logits.log_softmax(-1).gather(-1, tokens[:, None])[:, 0]

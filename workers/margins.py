@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from statistics import fmean
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from objectives.metrics import METRICS
-from workers.finite import check_logits
-from workers.likelihood import PER_IMAGE
+from workers.likelihood import token_scores
 from workers.loading import LoadedModel
 from workers.prepare import Prepared
 from workers.prompts import target
@@ -28,33 +29,18 @@ def answer_margins(loaded: LoadedModel, prepared: Prepared, metric: str, questio
     takes it where that is above 0. An answer has the least of its tokens, the end of sequence among them, since one
     wrong token makes it another answer; where the metric scores parts of answers, the mean. Raises NonFinite.
     """
-    samples = prepared.samples[: min(questions, MOST)]
-    answers = [target(sample) for sample in samples]
-    at_once, found = prepared.sequences_at_once(loaded), []
-    for start in range(0, len(samples), at_once):
-        indices = range(start, min(start + at_once, len(samples)))
-        lesson = prepared.lesson(loaded, indices, PER_IMAGE, [answers[index] for index in indices])
-        with torch.inference_mode():
-            logits = prepared.answer_logits(loaded, lesson)
-            check_logits(logits)
-            margins = token_margins(logits, lesson.targets)
-        lengths = [len(loaded.answer_tokens(answers[start + index])) for index in lesson.order.tolist()]
-        owner = lesson.order.repeat_interleave(torch.tensor(lengths, device=lesson.order.device)).to(margins.device)
-        reduce = "mean" if METRICS[metric].scores_parts else "amin"
-        found.append(of_answers(margins, owner, len(indices), reduce).numpy(force=True))
-    return tuple(nats(coarse(np.concatenate(found))).tolist())
+    asked = [(index, target(sample)) for index, sample in enumerate(prepared.samples[: min(questions, MOST)])]
+    whole = fmean if METRICS[metric].scores_parts else min
+    margins = [whole(own) for own in token_scores(loaded, prepared, asked, token_margins)]
+    return tuple(nats(coarse(np.array(margins))).tolist())
 
 
-def token_margins(logits: Tensor, targets: Tensor) -> Tensor:
-    """(tokens,) float32 of (tokens, vocabulary) logits and the (tokens,) right ones."""
-    places = targets[:, None]
-    right = logits.gather(-1, places)[:, 0].float()
-    return right - logits.scatter(-1, places, -torch.inf).amax(-1).float()
-
-
-def of_answers(margins: Tensor, owner: Tensor, answers: int, reduce: str = "amin") -> Tensor:
-    """(answers,) margins of answers, each from those of its tokens, given the (tokens,) answer each belongs to."""
-    return torch.zeros(answers, device=margins.device).scatter_reduce(0, owner, margins, reduce, include_self=False)
+def token_margins(logits: Tensor, right: Tensor) -> Tensor:
+    """(tokens,) of (tokens, vocabulary) logits and the (tokens,) right ones."""
+    # Not by leaving the right ones out: a copy of the logits of a large vocabulary is dear.
+    highest, tokens = logits.topk(2)
+    rival = torch.where(tokens[:, 0] == right, highest[:, 1], highest[:, 0])
+    return logits.gather(-1, right[:, None])[:, 0].float() - rival.float()
 
 
 def coarse(margins: NDArray[np.floating]) -> NDArray[np.int8]:
