@@ -13,6 +13,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from search.strategies.fidelities import Rise
 from search.strategies.prior import Floats
 from search.strategies.surrogate import Surrogate
 
@@ -26,6 +27,10 @@ STEEPNESS = 1.702
 exponential is fast, and its longer tails leave a chance to answers that seem lost."""
 ROUNDED = 12**-0.5
 """Standard deviation of a number of answers, which is whole, about what was expected of it exactly."""
+BOLD, BOLD_FROM = 1.5, 50
+"""Standard deviations up that the doubt about a share is taken from, and trials from which on: before, there are plans
+to find that nobody needs to be bold for. Of plans expected to answer less than a tenth, one in twelve answered more
+than three of the deviations that the slope says; so plans were never asked for that turned out to be on the front."""
 FARTHEST = 30.0
 """Standard deviations: what is farther from 0 counts as this far, for the exponential's sake."""
 
@@ -76,8 +81,8 @@ class Answers:
     surrogate: Surrogate
     """Of what the trend leaves, a column a question."""
 
-    def expect(self, bits: Floats, before: Floats, doubt: Floats) -> tuple[Floats, Floats]:
-        """Mean and standard deviation of the share of right answers of (M, F) plans: (M,) each. Nothing comes before.
+    def rise(self, bits: Floats) -> Rise:
+        """To the share of right answers of (M, F) plans. Nothing comes before.
 
         A doubt about margins moves the share as far as answers are near to breaking, and together where they fail
         together: what plans have beyond the trend, whitened, is so many draws of how the answers move.
@@ -86,16 +91,39 @@ class Answers:
         deviation = np.hypot(deviation, np.sqrt(self.surrogate.kernel.noise))
         # In single precision and in place: most of an ask goes into these tables.
         sure = self.trend.mean(bits).astype(np.float32)
-        sure += explained.astype(np.float32) @ self._moves[:-1]
+        sure += explained @ self._moves[:-1]
         sure /= deviation[:, None].astype(np.float32)
         np.clip(sure, -FARTHEST, FARTHEST, out=sure)
-        chance = 1.0 / (1.0 + np.exp(np.multiply(sure, -STEEPNESS, out=sure)))
+        odds = np.exp(np.multiply(sure, -STEEPNESS, out=sure))
+        chance = 1.0 / (1.0 + odds)
         near = chance * (1.0 - chance)
-        moved = STEEPNESS / chance.shape[1] * (near @ self._moves.T).astype(float)
-        return chance.mean(1, dtype=float), np.sqrt((moved**2).mean(1) + (ROUNDED / chance.shape[1]) ** 2)
+        count = chance.shape[1]
+        moved = STEEPNESS / count * (near @ self._moves.T).astype(float)
+        doubt = np.sqrt((moved**2).mean(1))
+        if explained.shape[1] >= BOLD_FROM:
+            doubt *= self._lift(odds, chance, near)
+        return Rise(chance.mean(1, dtype=float), 0.0, np.hypot(doubt, ROUNDED / count))
+
+    def _lift(self, odds: NDArray[np.float32], chance: NDArray[np.float32], near: NDArray[np.float32]) -> Floats:
+        """(M,) how much farther the share goes up than its slope says if all margins turn out higher together; of
+        (M, Q) odds against the answers, chances of them, and how near they are to breaking.
+
+        Where nearly all answers are lost it is farther: they come back by and by. Near the top there is no room. The
+        chances have all of the doubt in them already, so this is bolder than normal margins would be; what was measured
+        is farther up than that still (docs/experiments.md).
+        """
+        up = BOLD * STEEPNESS * self._together
+        lifted = 1.0 / (1.0 + odds * np.float32(np.exp(-up)))
+        straight = up * near.mean(1, dtype=float)
+        return (lifted.mean(1, dtype=float) - chance.mean(1, dtype=float)) / np.maximum(straight, 1e-9)
 
     @cached_property
     def _moves(self) -> NDArray[np.float32]:
         """(N + 1, Q); the last one moves all alike, lest few plans seem to say all of it."""
         whitened = self.surrogate.whitened
         return np.concatenate([whitened, np.ones((1, whitened.shape[1]))]).astype(np.float32)
+
+    @cached_property
+    def _together(self) -> float:
+        """Part of a margin's standard deviation by which all move alike."""
+        return float(np.sqrt((self._moves.mean(1) ** 2).mean() / (self._moves**2).mean()))

@@ -30,7 +30,7 @@ class Trend(Protocol):
 
     @property
     def slope(self) -> float:
-        """How far a doubt about the rung before goes on."""
+        """Of the accuracy along that at the rung before."""
         ...
 
     @property
@@ -38,8 +38,8 @@ class Trend(Protocol):
         """(F,) of the surrogate of what the trend leaves, before they are fitted."""
         ...
 
-    def mean(self, bits: Floats, before: Floats) -> Floats:
-        """(M,) accuracies to expect of (M, F) plans that scored (M,) `before`."""
+    def base(self, bits: Floats) -> Floats:
+        """(M,) accuracies to expect of (M, F) plans, without what follows from the rung before."""
         ...
 
 
@@ -63,15 +63,30 @@ class Line:
     def weights(self) -> Floats:
         return np.full(self.num_bits, USUAL / self.num_bits)
 
-    def mean(self, bits: Floats, before: Floats) -> Floats:
-        return self.offset + self.slope * before
+    def base(self, bits: Floats) -> Floats:
+        return np.full(len(bits), self.offset)
+
+
+@dataclass(frozen=True)
+class Rise:
+    """What is known of a score of M plans, given the score before: `base` and `slope` times that."""
+
+    base: Floats
+    """(M,)."""
+    slope: float
+    own: Floats
+    """(M,) standard deviation where there is no doubt about the score before."""
+
+    def after(self, before: Floats, doubt: Floats) -> tuple[Floats, Floats]:
+        """Mean and standard deviation of the score, given those of the one before; (M,) each."""
+        return self.base + self.slope * before, np.hypot(self.slope * doubt, self.own)
 
 
 class Level(Protocol):
     """What is known of one score."""
 
-    def expect(self, bits: Floats, before: Floats, doubt: Floats) -> tuple[Floats, Floats]:
-        """Mean and standard deviation for (M, F) plans, (M,) each, given those of the score before."""
+    def rise(self, bits: Floats) -> Rise:
+        """To the score, of (M, F) plans."""
         ...
 
 
@@ -83,9 +98,16 @@ class Step:
     surrogate: Surrogate
     """Of what the trend leaves."""
 
-    def expect(self, bits: Floats, before: Floats, doubt: Floats) -> tuple[Floats, Floats]:
+    def rise(self, bits: Floats) -> Rise:
         more, own = self.surrogate.predict(bits)
-        return self.trend.mean(bits, before) + more, np.hypot(self.trend.slope * doubt, own)
+        return Rise(self.trend.base(bits) + more, self.trend.slope, own)
+
+
+class Same:
+    """A level that is the one before."""
+
+    def rise(self, bits: Floats) -> Rise:
+        return Rise(np.zeros(len(bits)), 1.0, np.zeros(len(bits)))
 
 
 @dataclass(frozen=True)
@@ -100,38 +122,53 @@ class Outlook:
 
 
 @dataclass(frozen=True)
-class Fidelities:
-    """What trials are scored by, each given the one before: the margins where they are known, then the rungs."""
+class Prospects:
+    """What is known of M plans, score by score."""
 
-    levels: Sequence[Level]
+    rises: Sequence[Rise]
 
-    def outlook(self, bits: Floats, bars: Sequence[Floats | None]) -> Outlook:
-        """What is expected of (M, F) plans, given the (M,) accuracies to beat at every rung but the last; None where
-        nothing must be beaten.
+    def outlook(self, bars: Sequence[Floats | None] = ()) -> Outlook:
+        """At the last rung, given the (M,) scores to beat on the way; None where nothing must be beaten.
 
         The distribution at a rung is cut off at the bar; what is left of it is taken to be normal again.
         """
-        mean, deviation, chance = np.zeros(len(bits)), np.zeros(len(bits)), np.ones(len(bits))
-        for rung, level in enumerate(self.levels):
-            mean, deviation = level.expect(bits, mean, deviation)
+        mean, deviation, chance = self._start()
+        for rung, rise in enumerate(self.rises):
+            mean, deviation = rise.after(mean, deviation)
             if rung < len(bars) and (bar := bars[rung]) is not None:
                 passed, mean, deviation = cut_off(mean, deviation, bar)
                 chance = chance * passed
         return Outlook(chance, mean, deviation)
 
-    def onward(self, bits: Floats, accuracies: Floats) -> Outlook:
-        """What is expected of (M, F) plans that are run to the last rung, whatever they score on the way.
+    def onward(self, scores: Floats) -> Outlook:
+        """At the last rung, of trials that are run to it whatever they score on the way.
 
         Args:
-            accuracies: (M, rungs) that they have up to now, NaN at rungs that they have not finished.
+            scores: (M, S) that they have up to now, NaN at rungs that they have not finished.
         """
-        mean, deviation = np.zeros(len(bits)), np.zeros(len(bits))
-        for rung, level in enumerate(self.levels):
-            mean, deviation = level.expect(bits, mean, deviation)
-            known = np.isfinite(accuracies[:, rung])
-            mean = np.where(known, accuracies[:, rung], mean)
+        mean, deviation, chance = self._start()
+        for rung, rise in enumerate(self.rises):
+            mean, deviation = rise.after(mean, deviation)
+            known = np.isfinite(scores[:, rung])
+            mean = np.where(known, scores[:, rung], mean)
             deviation = np.where(known, LEAST_DOUBT, deviation)
-        return Outlook(np.ones(len(bits)), mean, deviation)
+        return Outlook(chance, mean, deviation)
+
+    def _start(self) -> tuple[Floats, Floats, Floats]:
+        """Mean, standard deviation and chance before the first score."""
+        count = len(self.rises[0].base)
+        return np.zeros(count), np.zeros(count), np.ones(count)
+
+
+@dataclass(frozen=True)
+class Fidelities:
+    """What trials are scored by, each given the one before: the margins where they are known, then the rungs."""
+
+    levels: Sequence[Level]
+
+    def of(self, bits: Floats) -> Prospects:
+        """(M, F) plans."""
+        return Prospects([level.rise(bits) for level in self.levels])
 
 
 def cut_off(mean: Floats, deviation: Floats, bar: Floats) -> tuple[Floats, Floats, Floats]:

@@ -10,7 +10,7 @@ from search.goals import MAXIMIZE
 from search.promotion import bar
 from search.strategies.answers import Answers, Fall
 from search.strategies.coding import Codes, Coding
-from search.strategies.fidelities import Fidelities, Level, Line, Step, Trend
+from search.strategies.fidelities import Fidelities, Level, Line, Outlook, Same, Step, Trend
 from search.strategies.improvement import Staircase, expected_improvement
 from search.strategies.measured import Measured, Reader
 from search.strategies.prior import Floats, prior_of, tolls_beforehand, weights_of
@@ -19,8 +19,8 @@ from search.strategies.surrogate import Kernel, Surrogate, fit
 from workers.requests import Importance
 
 MOST_LEARNED = (250, 120)
-"""Trials that the first rung (with its margins), and every further rung, are learned from at most: those nearest to
-the front. What bounds the time of an ask."""
+"""Trials that the first score (margins where they are known, else accuracy at the first rung), and every further one,
+are learned from at most: those nearest to the front. What bounds the time of an ask."""
 MOST_FITTED = 120
 """Trials a kernel is fitted to at most."""
 REFIT = 1.25
@@ -32,6 +32,8 @@ EVENS = (0.1, 1.0)
 kernel is too sure of to look at, the other one asks for."""
 MOST_STOPPED = 100
 """Stopped trials that are looked at again at most."""
+TAKEN_UP = 0.5
+"""What a stopped trial adds that goes on later, over what it would add at once: it takes two trials."""
 ARCHIVE = 40
 """Plans to descend from: the front, and while it is small the fronts behind it."""
 
@@ -51,14 +53,23 @@ class Learned:
     """Trials that were stopped below the last rung and keep the limits, nearest to the front first."""
 
     def gains(self, bits: Floats, costs: Floats) -> Floats:
-        """(M,) hypervolume that (M, F) plans can be expected to add, the risk of being stopped included."""
-        outlook = self.fidelities.outlook(bits, [None if bar is None else bar.at(costs) for bar in self.bars])
+        """(M,) hypervolume that (M, F) plans can be expected to add by a trial.
+
+        What a plan adds that is stopped on the way counts by `TAKEN_UP`: without it, plans that only tuning makes good
+        would never be asked for once it is known well what they are untuned.
+        """
+        prospects = self.fidelities.of(bits)
+        judged = self._gains(prospects.outlook([None if bar is None else bar.at(costs) for bar in self.bars]), costs)
+        if all(bar is None for bar in self.bars):
+            return judged
+        return judged + TAKEN_UP * np.maximum(self._gains(prospects.outlook(), costs) - judged, 0.0)
+
+    def _gains(self, outlook: Outlook, costs: Floats) -> Floats:
         return outlook.chance * expected_improvement(self.front, costs, outlook.mean, outlook.deviation)
 
     def gains_onward(self, stopped: Measured) -> Floats:
         """(N,) hypervolume that N trials can be expected to add if they go on to the last rung."""
-        outlook = self.fidelities.onward(stopped.bits, stopped.scores)
-        return expected_improvement(self.front, stopped.costs, outlook.mean, outlook.deviation)
+        return self._gains(self.fidelities.of(stopped.bits).onward(stopped.scores), stopped.costs)
 
 
 class Learner:
@@ -88,7 +99,7 @@ class Learner:
         front = _front(measured)
         if running:
             so_far = self._reader.scores(running, measured.num_signals, measured.num_scores)
-            expected = fidelities.onward(bits, so_far).mean
+            expected = fidelities.of(bits).onward(so_far).mean
             front = np.concatenate([front, np.stack([expected, [t.flops_ratio for t in running]], axis=1)])
         climbed = [measured.points(place) for place in range(measured.num_signals, measured.num_scores - 1)]
         passed = [Staircase(bar(points, self._task.keep_fraction)) for points in climbed]
@@ -110,11 +121,12 @@ class Learner:
     def _level(self, measured: Measured, order: np.ndarray, place: int, unseen: Floats, even: float) -> Level:
         """What is known of a score. Trials that run, with their (U, F) bits `unseen`, count at the first one as if they
         scored what is expected of them, so that parallel workers spread out."""
-        kernel = self._kernel(measured, place, even)
-        trend, left = self._trend(measured, place, measured.at(place), even)
+        if measured.repeats(place):
+            return Same()
+        kernel, trend = self._kernel(measured, place, even), self._trend(measured, place, measured.at(place), even)
         reached = order[np.isfinite(measured.scores[order, place])]
-        chosen = np.sort(reached[: MOST_LEARNED[place > measured.num_signals]])
-        bits, values = measured.bits[chosen], left[np.searchsorted(measured.at(place), chosen)]
+        chosen = np.sort(reached[: MOST_LEARNED[place > 0]])
+        bits, values = measured.bits[chosen], _left(trend, measured, place, chosen)
         surrogate = Surrogate(kernel, bits, values)
         if place == 0 and len(unseen):
             expected, _ = surrogate.predict(unseen)
@@ -131,28 +143,34 @@ class Learner:
         key = place - measured.num_signals, even
         if key not in self._kernels or self._kernels[key][0] != due:
             rows = rows[:due]
-            trend, left = self._trend(measured, place, rows, even)
+            trend = self._trend(measured, place, rows, even)
             ranks = sort_fronts(measured.points(place)[:due], MAXIMIZE)
-            nearest = np.argsort(ranks, kind="stable")[:MOST_FITTED]
-            self._kernels[key] = due, fit(trend.weights, measured.bits[rows[nearest]], left[nearest])
+            nearest = rows[np.argsort(ranks, kind="stable")[:MOST_FITTED]]
+            left = _left(trend, measured, place, nearest)
+            self._kernels[key] = due, fit(trend.weights, measured.bits[nearest], left)
         return self._kernels[key][1]
 
-    def _trend(self, measured: Measured, place: int, rows: np.ndarray, even: float) -> tuple[Trend | Fall, Floats]:
-        """What these trials, which have a score, say of it in general, and what that leaves of their values."""
+    def _trend(self, measured: Measured, place: int, rows: np.ndarray, even: float) -> Trend | Fall:
+        """What these trials, which have a score, say of it in general."""
+        bits = measured.bits[rows]
         if place < measured.num_signals:
-            bits, margins = measured.bits[rows], measured.margins[rows]
-            fall = Fall.through(bits, margins, self._tolls, weights_of(self._tolls, even))
-            return fall, margins - fall.mean(bits)
-        bits, values = measured.bits[rows], measured.scores[rows, place]
+            return Fall.through(bits, measured.margins[rows], self._tolls, weights_of(self._tolls, even))
+        values = measured.scores[rows, place]
         if place == 0:
             changes = measured.num_changed[rows]
             dense = values[changes == 0]
             known = float(dense[0]) if len(dense) else None
-            prior = prior_of(bits, values, changes == 1, known, self._tolls, even)
-            return prior, values - prior.mean(bits)
-        before = measured.scores[rows, place - 1]
-        line = Line.through(before, values, bits.shape[1])
-        return line, values - line.mean(bits, before)
+            return prior_of(bits, values, changes == 1, known, self._tolls, even)
+        return Line.through(measured.scores[rows, place - 1], values, bits.shape[1])
+
+
+def _left(trend: Trend | Fall, measured: Measured, place: int, rows: np.ndarray) -> Floats:
+    """What a trend leaves of a score of these trials, (N,), or of their margins, (N, Q)."""
+    bits = measured.bits[rows]
+    if isinstance(trend, Fall):
+        return measured.margins[rows] - trend.mean(bits)
+    left = measured.scores[rows, place] - trend.base(bits)
+    return left - trend.slope * measured.scores[rows, place - 1] if place else left
 
 
 def _front(measured: Measured) -> Floats:

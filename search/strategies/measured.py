@@ -64,6 +64,10 @@ class Measured:
         """Rows of the trials that have a score, by number."""
         return np.flatnonzero(np.isfinite(self.scores[:, place]))
 
+    def repeats(self, place: int) -> bool:
+        """Whether a score is the share of margins above 0, as the accuracy of greedy answers is where all are asked."""
+        return place == self.num_signals == 1 and np.array_equal(self.scores[:, 0], self.scores[:, 1])
+
     def points(self, place: int) -> Floats:
         """(K, 2) score and FLOPs ratio of the trials that have it."""
         rows = self.at(place)
@@ -88,8 +92,8 @@ class Reader:
         self._task, self._coding = task, coding
         self._rows: dict[int, tuple[np.ndarray, bool, int]] = {}
         """By number: code, whether the plan keeps the limits, blocks that it changes."""
-        self._margins: dict[int, Floats] = {}
-        """By number: `bent`, of trials that have some."""
+        self._margins: dict[int, tuple[Floats, float]] = {}
+        """By number: margins, `bent`, and the share above 0, of trials that have some."""
 
     def codes(self, trials: Sequence[Observation]) -> Codes:
         """(N, L), in the order of the trials."""
@@ -112,7 +116,7 @@ class Reader:
             costs=np.array([trial.flops_ratio for trial in trials]),
             scores=self.scores(trials, num_signals, num_signals + num_rungs),
             num_signals=num_signals,
-            margins=self._bent(trials) if num_signals else np.empty((len(trials), 0)),
+            margins=np.stack([self._told(t)[0] for t in trials]) if num_signals else np.empty((len(trials), 0)),
             num_changed=np.array([self._rows[trial.number][2] for trial in trials], dtype=int),
             feasible=np.array([self._rows[trial.number][1] for trial in trials], dtype=bool),
             full=np.array([trial.full for trial in trials], dtype=bool),
@@ -127,14 +131,13 @@ class Reader:
             known = trial.accuracies[: num_scores - num_signals]
             row[num_signals : num_signals + len(known)] = known
         measured = np.array([bool(trial.accuracies) for trial in trials], dtype=bool)
-        if num_signals and measured.any():
-            told = self._bent([trial for trial in trials if trial.accuracies])
-            rows[measured, 0] = (told > 0).mean(1)
+        if num_signals:
+            rows[measured, 0] = [self._told(trial)[1] for trial in trials if trial.accuracies]
         return rows
 
-    def _bent(self, trials: Sequence[Observation]) -> Floats:
-        """(N, Q) margins of trials that have some."""
-        for trial in trials:
-            if trial.number not in self._margins:
-                self._margins[trial.number] = bent(np.array(trial.margins))
-        return np.stack([self._margins[trial.number] for trial in trials])
+    def _told(self, trial: Observation) -> tuple[Floats, float]:
+        """(Q,) margins of a trial that has some, and the share above 0."""
+        if trial.number not in self._margins:
+            margins = np.array(trial.margins)
+            self._margins[trial.number] = bent(margins), float((margins > 0).mean())
+        return self._margins[trial.number]

@@ -44,8 +44,8 @@ class Prior:
         """Nothing comes before the first rung."""
         return 0.0
 
-    def mean(self, bits: Floats, before: Floats | None = None) -> Floats:
-        """(N,) accuracy to expect of (N, F) plans at the first rung; nothing comes `before` it."""
+    def base(self, bits: Floats) -> Floats:
+        """(N,) accuracy to expect of (N, F) plans at the first rung."""
         return self.dense * np.exp(-self.steepness * (bits @ self.tolls))
 
     @property
@@ -96,7 +96,7 @@ def prior_of(
     if is_single.any():
         tolls = _solve(bits[is_single], -np.log(np.clip(values[is_single] / dense, LEAST_LEFT, 1.0)), beforehand)
     priors = [Prior(dense, tolls, steepness, even) for steepness in STEEPNESS]
-    return min(priors, key=lambda prior: float(((prior.mean(bits) - values) ** 2).sum()))
+    return min(priors, key=lambda prior: float(((prior.base(bits) - values) ** 2).sum()))
 
 
 def _solve(singles: Floats, tolls: Floats, beforehand: Floats) -> Floats:

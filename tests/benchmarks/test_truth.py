@@ -62,7 +62,7 @@ def test_tables_hold_what_workers_measure(name: str) -> None:
             assert steps_off(truth.margins_of(row), told) < 0.01, str(truth.plans[row])
 
 
-@pytest.mark.parametrize("name", ["layers6", "blocks14", "rungs7"])
+@pytest.mark.parametrize("name", ["blocks14", "rungs7"])
 def test_tables_hold_the_importance_that_workers_measure(name: str) -> None:
     truth = Truth.load(name)
     landscape = truth.landscape
@@ -102,8 +102,9 @@ def test_tables_of_rungs_hold_what_workers_measure(session: Session) -> None:
 
 
 @pytest.mark.slow
-def test_a_table_of_rungs_is_measured_once(tmp_path: Path) -> None:
+def test_a_table_of_rungs_is_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Three plans in two processes; started again, what is known is read."""
+    monkeypatch.setattr("benchmarks.truth.GATE_SEEDS", 1)
     small = replace(LANDSCAPES["rungs7"], blocks=(9,))
     first = measure_rungs(small, 2, tmp_path)
     partial = (tmp_path / "rungs7.jsonl").read_text()

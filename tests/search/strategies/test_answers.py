@@ -1,13 +1,15 @@
 """Margins of single answers tell more of plans nobody has tried than accuracies do."""
 
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
 import pytest
 from scipy.special import ndtr
 
-from search.strategies.answers import FEWEST, Answers, Fall, bent
+from search.strategies.answers import BOLD, BOLD_FROM, FEWEST, Answers, Fall, bent
 from search.strategies.coding import Coding
+from search.strategies.fidelities import Same, Step
 from search.strategies.learning import Learned, Learner
 from search.strategies.measured import Reader
 from search.strategies.strategy import Observation
@@ -48,7 +50,7 @@ def test_margins_tell_more_of_plans_nobody_has_tried() -> None:
     for told in (True, False):
         known = learned([trial(number, plan, told) for number, plan in enumerate([Plan.dense(8), *seen])])
         assert len(known.fidelities.levels) == 1 + told
-        outlook = known.fidelities.outlook(CODING.bits(CODING.encode(unseen)), [None] * told)
+        outlook = known.fidelities.of(CODING.bits(CODING.encode(unseen))).outlook([None] * told)
         assert (outlook.chance == 1).all(), "nothing is stopped for its margins"
         error[told] = np.sqrt(np.mean((outlook.mean - truth) ** 2))
         off = np.sqrt(np.mean(((outlook.mean - truth) / outlook.deviation) ** 2))
@@ -74,7 +76,7 @@ def test_what_is_learned_is_the_same_whenever_it_is_learned() -> None:
     assert kept is not None
     at = CODING.bits(CODING.encode(PLANS[60:70]))
     for one, other in zip(
-        *(known.fidelities.outlook(at, [None]).__dict__.values() for known in (kept, fresh)), strict=True
+        *(known.fidelities.of(at).outlook([None]).__dict__.values() for known in (kept, fresh)), strict=True
     ):
         np.testing.assert_array_equal(one, other)
 
@@ -89,7 +91,8 @@ def test_the_share_and_its_doubt_are_those_of_simulated_margins() -> None:
     values = np.linalg.cholesky(inside) @ rng.standard_normal((30, 4)) @ groups
     fall = Fall(np.full(6, 0.5), np.full(6, 0.5), rng.uniform(-1.0, 4.0, 80), -1.0)
     at = np.array(list(product((0.0, 1.0), repeat=6)))[[3, 17, 40, 60]]
-    mean, deviation = Answers(fall, Surrogate(kernel, bits, values)).expect(at, np.zeros(4), np.zeros(4))
+    rise = Answers(fall, Surrogate(kernel, bits, values)).rise(at)
+    mean, deviation = rise.after(np.zeros(4), np.zeros(4))
     rest, doubt = Surrogate(kernel, bits, values).predict(at)
     doubt = np.sqrt(doubt**2 + kernel.noise)
     center = fall.mean(at) + rest
@@ -100,6 +103,37 @@ def test_the_share_and_its_doubt_are_those_of_simulated_margins() -> None:
         assert mean[plan] == pytest.approx(ndtr(center[plan] / doubt[plan]).mean(), abs=0.01)
         assert mean[plan] == pytest.approx(shares.mean(), abs=0.012)
         assert 0.5 * shares.std() < deviation[plan] < 1.6 * shares.std()
+
+
+def test_a_bold_doubt_is_at_least_as_far_up_as_simulated_shares_go() -> None:
+    """Where all answers seem lost they come back together, farther than the slope of the share says (twice as far as
+    simulated, since what was measured has longer tails than the processes); where all seem right there is no room."""
+    rng = np.random.default_rng(6)
+    bits = (rng.random((BOLD_FROM, 12)) < 0.5).astype(float)
+    kernel = Kernel(linear=0.1, product=2.0, noise=0.05, weights=np.full(12, 0.3))
+    drawn = np.linalg.cholesky(kernel.between(bits, bits) + kernel.noise * np.eye(BOLD_FROM))
+    drawn = drawn @ rng.standard_normal((BOLD_FROM, 81))
+    values = np.sqrt(0.5) * (drawn[:, :1] + drawn[:, 1:])  # half of the variance is of all questions, half of each
+    at = (rng.random((1, 12)) < 0.5).astype(float)
+    rest, doubt = Surrogate(kernel, bits, values).predict(at)
+    doubt = float(np.hypot(doubt[0], np.sqrt(kernel.noise)))
+    draws = np.sqrt(0.5) * (rng.standard_normal((40_000, 1)) + rng.standard_normal((40_000, 80)))
+    for off, least, most in ((-2.0, 1.0, 2.5), (2.0, 1.0, 1.5)):
+        fall = Fall(np.full(12, 0.5), np.full(12, 0.5), off * doubt - rest[0], 0.0)
+        bold = Answers(fall, Surrogate(kernel, bits, values))
+        timid = Answers(fall, Surrogate(kernel, bits[1:], values[1:]))
+        shares = (off + draws > 0).mean(1)
+        up = (np.quantile(shares, ndtr(BOLD)) - shares.mean()) / BOLD
+        one, other = bold.rise(at).own[0], timid.rise(at).own[0]
+        assert least * up < one < most * up
+        assert (one > other) == (off < 0) and (other < up if off < 0 else other > most * up), "the slope alone"
+
+
+def test_accuracies_that_are_the_share_of_margins_are_not_learned_again() -> None:
+    trials = [trial(number, plan) for number, plan in enumerate([Plan.dense(8), *PLANS[:30]])]
+    assert isinstance(learned(trials).fidelities.levels[1], Same)
+    odd = replace(trials[7], accuracies=(trials[7].accuracies[0] + 0.01,))
+    assert isinstance(learned([*trials[:7], odd, *trials[8:]]).fidelities.levels[1], Step)
 
 
 def test_a_fall_is_the_slope_through_the_dense_plan() -> None:

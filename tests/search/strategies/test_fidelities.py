@@ -8,7 +8,8 @@ from scipy.stats import spearmanr
 
 from search.strategies.coding import Coding
 from search.strategies.fidelities import Fidelities, Line, Step, cut_off
-from search.strategies.learning import Learner
+from search.strategies.improvement import expected_improvement
+from search.strategies.learning import TAKEN_UP, Learner
 from search.strategies.measured import Reader
 from search.strategies.prior import Prior
 from search.strategies.strategy import Observation
@@ -47,9 +48,9 @@ def test_an_outlook_is_the_mean_of_simulated_climbs() -> None:
     known = Fidelities([Step(prior, first), Step(Line(0.1, 0.8, 6), second)])
     at = BITS[30:34]
     rest, deviation = first.predict(at)
-    mean = prior.mean(at) + rest
+    mean = prior.base(at) + rest
     bar = mean + deviation * np.array([-1.0, 0.0, -np.inf, 1.0])
-    got = known.outlook(at, [bar])
+    got = known.of(at).outlook([bar])
     low = mean + deviation * RNG.standard_normal((200_000, 4))
     more, doubt = second.predict(at)
     high = 0.1 + 0.8 * low + more + doubt * RNG.standard_normal(low.shape)
@@ -68,7 +69,7 @@ def test_what_a_trial_that_goes_on_will_score_starts_from_what_it_scored() -> No
     levels = [Step(Prior(0.8, np.full(6, 0.1), 1.0, even=0.1), first), *map(Step, lines, later)]
     at = BITS[30:33]
     so_far = np.array([[0.5, np.nan, np.nan], [0.5, 0.6, np.nan], [0.5, 0.6, 0.7]])
-    got = Fidelities(levels).onward(at, so_far)
+    got = Fidelities(levels).of(at).onward(so_far)
     (more, doubt), (rest, last) = (surrogate.predict(at) for surrogate in later)
     second = 0.1 + 0.8 * 0.5 + more[0] + doubt[0] * RNG.standard_normal(200_000)
     third = 0.02 + 1.1 * second + rest[0] + last[0] * RNG.standard_normal(200_000)
@@ -82,7 +83,7 @@ def test_what_a_trial_that_goes_on_will_score_starts_from_what_it_scored() -> No
 
 def test_a_line_is_the_mean_gain_for_few_trials_and_least_squares_for_many() -> None:
     one = Line.through(np.array([0.5]), np.array([0.6]), 3)
-    assert (one.slope, one.mean(np.zeros((1, 3)), np.array([0.5]))[0]) == (1.0, pytest.approx(0.6))
+    assert (one.slope, one.base(np.zeros((1, 3)))[0] + 0.5) == (1.0, pytest.approx(0.6))
     before = RNG.random(2000)
     many = Line.through(before, 0.3 + 0.6 * before, 3)
     assert many.slope == pytest.approx(0.6, abs=0.001)
@@ -114,20 +115,20 @@ def test_what_tuning_mends_is_learned_from_the_few_trials_that_were_tuned() -> N
     known = Learner(wanted, coding, Reader(wanted, coding)).learn(trials)
     assert known is not None
     truth = np.array([0.7 * additive_accuracy(plan) + mends_ffn(plan) for plan in unseen])
-    got = known.fidelities.outlook(coding.bits(coding.encode(unseen)), []).mean
+    got = known.fidelities.of(coding.bits(coding.encode(unseen))).outlook().mean
     # One lift for all plans would be off by the spread of what tuning adds: 0.05.
     spread = np.std([mends_ffn(plan) for plan in unseen])
     assert np.sqrt(np.mean((got - truth) ** 2)) < 0.5 * spread
     assert spearmanr(got, truth).statistic > 0.95
     stopped = [trial for trial in trials if len(trial.accuracies) == 1][:30]
     so_far = np.array([(*trial.accuracies, np.nan) for trial in stopped])
-    finished = known.fidelities.onward(coding.bits(coding.encode([t.plan for t in stopped])), so_far).mean
+    finished = known.fidelities.of(coding.bits(coding.encode([t.plan for t in stopped]))).onward(so_far).mean
     exact = [t.accuracies[0] + mends_ffn(t.plan) for t in stopped]
     assert np.sqrt(np.mean(np.subtract(finished, exact) ** 2)) < 0.4 * spread
 
 
 def test_plans_that_would_be_stopped_are_expected_to_add_less() -> None:
-    """Where few may go on, a plan below the bar of the cheapest rung adds nothing, whatever tuning would make of it."""
+    """Where few may go on, a plan below the bar of the cheapest rung adds what it would after one more trial."""
     wanted = task("layers", num_blocks=8)
     coding = Coding(wanted.space)
     plans = list(dict.fromkeys(wanted.space.sample(np.random.default_rng(draw)) for draw in range(90)))
@@ -137,5 +138,12 @@ def test_plans_that_would_be_stopped_are_expected_to_add_less() -> None:
     assert strict is not None and lax is not None
     others = [plan for plan in wanted.space.neighbors(plans[0]) if plan not in plans]
     bits, costs = coding.bits(coding.encode(others)), np.array([flops_ratio(plan) for plan in others])
-    assert (strict.fidelities.outlook(bits, [s.at(costs) for s in strict.bars]).chance < 0.9).any()
+    assert (strict.fidelities.of(bits).outlook([s.at(costs) for s in strict.bars]).chance < 0.9).any()
     assert strict.gains(bits, costs).sum() < lax.gains(bits, costs).sum()
+    prospects = strict.fidelities.of(bits)
+    on, judged = prospects.outlook(), prospects.outlook([s.at(costs) for s in strict.bars])
+    whole = expected_improvement(strict.front, costs, on.mean, on.deviation)
+    passed = judged.chance * expected_improvement(strict.front, costs, judged.mean, judged.deviation)
+    below = passed < whole
+    assert below.any()
+    np.testing.assert_allclose(strict.gains(bits, costs)[below], ((1 - TAKEN_UP) * passed + TAKEN_UP * whole)[below])

@@ -105,7 +105,7 @@ def test_importance_ranks_plans_before_they_are_measured() -> None:
         history[0] = replace(history[0], importance=importance)
         known = Learner(wanted, coding, Reader(wanted, coding)).learn(history)
         assert known is not None
-        expected = known.fidelities.outlook(coding.bits(coding.encode(plans[2:])), []).mean
+        expected = known.fidelities.of(coding.bits(coding.encode(plans[2:]))).outlook().mean
         ranks[importance is None] = spearmanr(expected, -lost[2:])[0]
     assert ranks[False] > 0.9 > ranks[True]
 

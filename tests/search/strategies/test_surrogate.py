@@ -41,8 +41,9 @@ def test_the_posterior_is_the_textbook_one() -> None:
     mean = across @ np.linalg.solve(inside, VALUES[:20])
     variance = [covariance(a, a) - row @ np.linalg.solve(inside, row) for a, row in zip(at, across, strict=True)]
     got_mean, got_deviation = Surrogate(KERNEL, train, VALUES[:20]).predict(at)
-    np.testing.assert_allclose(got_mean, mean, atol=1e-9)
-    np.testing.assert_allclose(got_deviation, np.sqrt(variance), atol=1e-7)
+    # it predicts in single precision, where rounding is 1e-7 of the values, times the condition of the covariances
+    np.testing.assert_allclose(got_mean, mean, atol=1e-5)
+    np.testing.assert_allclose(got_deviation, np.sqrt(variance), rtol=1e-4)
 
 
 def test_the_slope_of_the_likelihood_is_its_difference_quotient() -> None:
@@ -63,8 +64,8 @@ def test_columns_of_values_are_processes_with_one_kernel() -> None:
     mean, deviation = both.predict(BITS[20:])
     for column, values in enumerate((VALUES, other)):
         alone = Surrogate(KERNEL, BITS[:20], values[:20])
-        np.testing.assert_allclose(mean[:, column], alone.predict(BITS[20:])[0], rtol=1e-9)
-        np.testing.assert_allclose(deviation, alone.predict(BITS[20:])[1], rtol=1e-9)
+        np.testing.assert_allclose(mean[:, column], alone.predict(BITS[20:])[0], atol=1e-5)
+        np.testing.assert_allclose(deviation, alone.predict(BITS[20:])[1], rtol=1e-6)
     inside = KERNEL.between(BITS[:20], BITS[:20]) + KERNEL.noise * np.eye(20)
     drawn = np.linalg.cholesky(inside) @ np.random.default_rng(2).standard_normal((20, 4000))
     whitened = Surrogate(KERNEL, BITS[:20], drawn).whitened
@@ -80,7 +81,7 @@ def test_a_kernel_of_columns_is_that_of_each_when_they_are_alike() -> None:
 
 def test_a_fit_finds_the_bits_that_matter() -> None:
     values = 0.9 * np.exp(-2.0 * BITS[:, 0] * BITS[:, 1] - 1.0 * BITS[:, 2])
-    weights = fit(PRIOR.weights, BITS, values - PRIOR.mean(BITS)).weights
+    weights = fit(PRIOR.weights, BITS, values - PRIOR.base(BITS)).weights
     assert weights[:3].min() > 2 * weights[3:].max()
 
 
@@ -139,7 +140,7 @@ def test_the_prior_reads_tolls_off_the_scan() -> None:
     prior = prior_of(bits, 0.8 * np.exp(-bits @ tolls), np.ones(len(bits), dtype=bool), 0.8, ALIKE[12], even=0.1)
     np.testing.assert_allclose(prior.tolls, tolls, atol=0.01)
     assert prior.steepness == 1.0
-    assert prior.mean(np.ones((1, 12)))[0] == pytest.approx(0.8 * np.exp(-tolls.sum()), rel=0.01)
+    assert prior.base(np.ones((1, 12)))[0] == pytest.approx(0.8 * np.exp(-tolls.sum()), rel=0.01)
     steeper = prior_of(
         np.concatenate([bits, [[1] * 12]]),
         np.append(0.8 * np.exp(-bits @ tolls), 0.8 * np.exp(-2 * tolls.sum())),
@@ -204,7 +205,7 @@ def test_running_trials_count_with_what_is_expected_of_them(monkeypatch: pytest.
     alone, together = learned(wanted, trials), learned(wanted, [*trials, running])
     assert len(together.front.heights) == len(alone.front.heights) + 1
     at = Coding(wanted.space).bits(Coding(wanted.space).encode([running.plan]))
-    before, after = (known.fidelities.outlook(at, []) for known in (alone, together))
+    before, after = (known.fidelities.of(at).outlook() for known in (alone, together))
     assert after.deviation < 0.8 * before.deviation
     assert together.front.at(np.array([running.flops_ratio])) == pytest.approx(before.mean)
 
