@@ -1,6 +1,6 @@
 """Runs a strategy against a table of truth: the search's rules for proposals and rungs, no model and no database."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
 
@@ -13,8 +13,8 @@ from search.goals import MAXIMIZE, REFERENCE
 from search.promotion import goes_on
 from search.proposer import Proposer
 from search.settings import Settings
-from search.strategies import load_strategy
-from search.strategies.strategy import Observation, Proposal, Task
+from search.strategies import load_strategy, signals_of
+from search.strategies.strategy import Observation, Proposal, Signal, Task
 from spaces.plan import Plan
 
 KEEP = Settings().keep_fraction
@@ -80,7 +80,7 @@ def replay(table: Table, strategy: str, budget: int, seed: int, keep_fraction: f
         keep_fraction=keep_fraction,
     )
     proposer, history = Proposer(load_strategy(strategy, task), task), Recorded()
-    climb = Climb(table, keep_fraction, seed)
+    climb = Climb(table, keep_fraction, seed, signals_of(strategy))
     rows, went_on_from, origins, seconds = [], [], [], []
     for number in range(budget):
         start = perf_counter()
@@ -109,8 +109,10 @@ def replay(table: Table, strategy: str, budget: int, seed: int, keep_fraction: f
 class Climb:
     """Lets trials climb the rungs of a table by the rules of `search.controller`."""
 
-    def __init__(self, table: Table, keep_fraction: float, seed: int) -> None:
-        self._table, self._keep_fraction, self._seed = table, keep_fraction, seed
+    def __init__(
+        self, table: Table, keep_fraction: float, seed: int, reads: Collection[Signal] = frozenset(Signal)
+    ) -> None:
+        self._table, self._keep_fraction, self._seed, self._reads = table, keep_fraction, seed, reads
         self._peers: list[list[tuple[float, float]]] = [[] for _ in table.landscape.rungs]
 
     def run(self, number: int, proposal: Proposal, known: Sequence[float] = ()) -> Observation:
@@ -131,7 +133,8 @@ class Climb:
             state="complete" if full else "pruned",
             flops_ratio=cost,
             accuracies=tuple(accuracies),
-            margins=self._table.margins_of(self._table.row(proposal.plan)),
+            # A table that grows measures what is asked for.
+            margins=self._table.margins_of(self._table.row(proposal.plan)) if Signal.MARGINS in self._reads else None,
             importance=self._table.importance(self._seed) if proposal.plan.is_dense else None,
             full=full,
         )

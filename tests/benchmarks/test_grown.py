@@ -95,6 +95,15 @@ def test_margins_are_measured_for_those_who_ask_for_them(tmp_path: Path, monkeyp
     assert Grown.load(NAME, tmp_path).margins_of(0) == first.margins_of(row)
 
 
+def test_a_strategy_that_does_not_read_margins_has_none_measured(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = Grown.load(NAME, folder)
+    table.margins[:] = grown.UNKNOWN
+    monkeypatch.setattr(grown, "_measuring", never)
+    replay(table, "evolution", 15, 0)
+    with pytest.raises(AssertionError, match="measured what is known"):
+        replay(table, "guided", 15, 0)
+
+
 def test_a_table_of_another_model_is_not_added_to(folder: Path) -> None:
     table = Grown.load(NAME, folder)
     table.origin = {"fingerprints": {"model": "another"}}
