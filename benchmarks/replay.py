@@ -13,7 +13,7 @@ from search.goals import MAXIMIZE, REFERENCE
 from search.promotion import goes_on
 from search.proposer import Proposer
 from search.settings import Settings
-from search.strategies import load_strategy, signals_of
+from search.strategies import load_strategy
 from search.strategies.strategy import Observation, Proposal, Signal, Task
 from spaces.plan import Plan
 
@@ -79,8 +79,9 @@ def replay(table: Table, strategy: str, budget: int, seed: int, keep_fraction: f
         seed=seed,
         keep_fraction=keep_fraction,
     )
-    proposer, history = Proposer(load_strategy(strategy, task), task), Recorded()
-    climb = Climb(table, keep_fraction, seed, signals_of(strategy))
+    asked = load_strategy(strategy, task)
+    proposer, history = Proposer(asked, task), Recorded()
+    climb = Climb(table, keep_fraction, seed, getattr(asked, "reads", frozenset()))
     rows, went_on_from, origins, seconds = [], [], [], []
     for number in range(budget):
         start = perf_counter()
