@@ -110,9 +110,7 @@ def replay(table: Table, strategy: str, budget: int, seed: int, keep_fraction: f
 class Climb:
     """Lets trials climb the rungs of a table by the rules of `search.controller`."""
 
-    def __init__(
-        self, table: Table, keep_fraction: float, seed: int, reads: Collection[Signal] = frozenset(Signal)
-    ) -> None:
+    def __init__(self, table: Table, keep_fraction: float, seed: int, reads: Collection[Signal]) -> None:
         self._table, self._keep_fraction, self._seed, self._reads = table, keep_fraction, seed, reads
         self._peers: list[list[tuple[float, float]]] = [[] for _ in table.landscape.rungs]
 
@@ -134,9 +132,11 @@ class Climb:
             state="complete" if full else "pruned",
             flops_ratio=cost,
             accuracies=tuple(accuracies),
-            # A table that grows measures what is asked for.
+            # As in a search, only what is read: a table that grows measures it.
             margins=self._table.margins_of(self._table.row(proposal.plan)) if Signal.MARGINS in self._reads else None,
-            importance=self._table.importance(self._seed) if proposal.plan.is_dense else None,
+            importance=self._table.importance(self._seed)
+            if Signal.IMPORTANCE in self._reads and proposal.plan.is_dense
+            else None,
             full=full,
         )
 

@@ -121,7 +121,7 @@ class Answers:
     def _moves(self) -> NDArray[np.float32]:
         """(N + 1, Q); the last one moves all alike, lest few plans seem to say all of it."""
         whitened = self.surrogate.whitened
-        return np.concatenate([whitened, np.ones((1, whitened.shape[1]))]).astype(np.float32)
+        return np.concatenate([whitened, np.ones((1, whitened.shape[1]), np.float32)])
 
     @cached_property
     def _together(self) -> float:

@@ -101,7 +101,7 @@ def test_signals_that_a_strategy_reads_cost_compute() -> None:
 
 def test_a_resumed_trial_takes_up_the_rungs_known_and_ends_at_the_last() -> None:
     truth = Truth.load("rungs4")
-    climb, history = Climb(truth, KEEP, 0), Recorded()
+    climb, history = Climb(truth, KEEP, 0, reads=()), Recorded()
     for number, row in enumerate((0, *truth.front()[:3], *range(250, 256))):
         history.add(climb.run(number, Proposal(truth.plans[row], "")))
     stopped = next(trial for trial in history.trials if len(trial.accuracies) == 1)
