@@ -8,16 +8,17 @@ import pytest
 from scipy.stats import spearmanr
 
 from search.strategies.coding import Coding, removed
-from search.strategies.guided import MOST_SCANNED, Guided
+from search.strategies.guided import FAR_END_FROM, MOST_SCANNED, Guided
 from search.strategies.learning import Learner
 from search.strategies.measured import Reader
 from search.strategies.prior import prior_of, tolls_beforehand
 from search.strategies.scan import independent_singles
 from search.strategies.strategy import Observation
+from spaces.constraints import Limit
 from spaces.plan import Block, Op, Plan
 from spaces.scope import Scope
 from spaces.spaces import load_space
-from tests.search.strategies.landscape import flops_ratio, observed, task
+from tests.search.strategies.landscape import flops_ratio, observed, search, task
 
 RNG = np.random.default_rng(11)
 IMPORTANCE = tuple((float(attention), float(ffn)) for attention, ffn in RNG.exponential(size=(6, 2)))
@@ -129,7 +130,7 @@ def test_a_scan_is_as_small_as_says_what_every_bit_costs(name: str, ops: tuple[O
 
 
 @pytest.mark.parametrize(
-    ("num_blocks", "budget", "scanned"), [(8, 47, 0), (8, 48, 16), (10, 1000, MOST_SCANNED), (11, 1000, 0)]
+    ("num_blocks", "budget", "scanned"), [(8, 79, 0), (8, 80, 16), (10, 1000, MOST_SCANNED), (11, 1000, 0)]
 )
 def test_a_scan_is_whole_or_left_out(num_blocks: int, budget: int, scanned: int) -> None:
     """It takes two plans a block, one without its attention and one without its FFN."""
@@ -145,3 +146,16 @@ def test_a_scan_is_whole_or_left_out(num_blocks: int, budget: int, scanned: int)
             )
         )
     assert sum(origin.startswith("scan") for origin in origins) == scanned
+
+
+@pytest.mark.parametrize(("space", "tightest"), [("layers", None), ("scoped", None), ("blocks", 0.3)])
+def test_the_other_end_is_tried_once_there_are_trials_between(space: str, tightest: float | None) -> None:
+    """As a probe where it breaks a limit, such as one on what must be left."""
+    wanted = task(space, budget=60)
+    if tightest is not None:
+        wanted = replace(wanted, limits=(Limit("what is left", -tightest, lambda plan: -flops_ratio(plan)),))
+    nothing_left = Plan.parse("b" * 12)
+    proposals = search(wanted, "guided")
+    places = [number for number, proposal in enumerate(proposals) if proposal.plan == nothing_left]
+    assert places == [FAR_END_FROM]
+    assert proposals[FAR_END_FROM].probe == (tightest is not None)
