@@ -18,7 +18,7 @@ from search.promotion import goes_on
 from search.strategies import load_strategy
 from search.strategies.scan import scan
 from search.strategies.strategy import Observation, Task
-from spaces.plan import Plan
+from spaces.plan import Op, Plan
 from tests.search.strategies.landscape import additive_accuracy, task
 
 ALLOWED = 0.050
@@ -32,18 +32,22 @@ LIFT = (0.0, 0.05, 0.07)
 
 
 def history_of(wanted: Task, count: int, rng: np.random.Generator) -> list[Observation]:
-    """`count` trials: single changes first, then samples, then mutations of what climbed last, as in a search."""
-    first = [Plan.dense(wanted.space.num_blocks), *scan(wanted.space, wanted.budget // 2)]
+    """`count` trials: the dense plan, the cheapest and single changes first, then samples, then mutations of what
+    climbed last, as in a search."""
+    ends = [Plan.of([op] * wanted.space.num_blocks) for op in (Op.KEEP, Op.SKIP_BLOCK)]
+    first = [*ends, *scan(wanted.space, wanted.budget // 2)]
     plans: dict[Plan, None] = dict.fromkeys(first)
     climbed: list[list[tuple[float, float]]] = [[] for _ in LIFT]
     trials: list[Observation] = []
     while len(trials) < count:
         plan = list(plans)[len(trials)]
-        accuracies = _climb(additive_accuracy(plan), wanted.flops_ratio(plan), climbed, wanted.keep_fraction)
+        margins = _margins(additive_accuracy(plan))
+        right = float((margins > 0).mean())
+        accuracies = _climb(right, wanted.flops_ratio(plan), climbed, wanted.keep_fraction)
         full = len(accuracies) == len(LIFT)
         state = "complete" if full else "pruned"
-        margins = _margins(additive_accuracy(plan))
-        trials.append(Observation(len(trials), plan, "", state, wanted.flops_ratio(plan), accuracies, full, margins))
+        told = tuple(margins.tolist())
+        trials.append(Observation(len(trials), plan, "", state, wanted.flops_ratio(plan), accuracies, full, told))
         while len(plans) <= len(trials):
             parents = [trial.plan for trial in trials[-50:] if trial.full]
             parent = parents[rng.integers(len(parents))] if len(trials) > len(first) + 50 else None
@@ -51,9 +55,10 @@ def history_of(wanted: Task, count: int, rng: np.random.Generator) -> list[Obser
     return trials
 
 
-def _margins(accuracy: float) -> tuple[float, ...]:
-    """Of questions of which this share is answered right."""
-    return tuple(8.0 * (accuracy - (np.arange(QUESTIONS) + 0.5) / QUESTIONS))
+def _margins(accuracy: float) -> np.ndarray:
+    """(QUESTIONS,) of which this share is answered right; that is the accuracy at the cheapest rung then, as it is of
+    greedy answers in a search."""
+    return 8.0 * (accuracy - (np.arange(QUESTIONS) + 0.5) / QUESTIONS)
 
 
 def _climb(

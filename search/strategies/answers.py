@@ -64,7 +64,7 @@ class Fall:
         """
         lost = bits @ tolls
         first = int(lost.argmin())
-        further, fallen = lost - lost[first], (margins - margins[first]).mean(1)
+        further, fallen = lost - lost[first], margins.mean(1) - margins[first].mean()
         slope = float(further @ fallen) / max(float(further @ further), 1e-9)
         return cls(tolls, weights, margins[first] - slope * lost[first], slope)
 

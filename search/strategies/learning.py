@@ -91,7 +91,7 @@ class Learner:
         even = EVENS[len(history) % len(EVENS)]
         order = measured.nearest()
         running = [trial for trial in history if trial.state == "running"]
-        bits = self._coding.bits(self._reader.codes(running))
+        bits = self._reader.bits(running)
         unseen = bits[np.array([not trial.accuracies for trial in running], dtype=bool)]
         fidelities = Fidelities(
             [self._level(measured, order, rung, unseen, even) for rung in range(measured.num_scores)]
@@ -152,16 +152,16 @@ class Learner:
 
     def _trend(self, measured: Measured, place: int, rows: np.ndarray, even: float) -> Trend | Fall:
         """What these trials, which have a score, say of it in general."""
-        bits = measured.bits[rows]
-        if place < measured.num_signals:
-            return Fall.through(bits, measured.margins[rows], self._tolls, weights_of(self._tolls, even))
         values = measured.scores[rows, place]
-        if place == 0:
-            changes = measured.num_changed[rows]
-            dense = values[changes == 0]
-            known = float(dense[0]) if len(dense) else None
-            return prior_of(bits, values, changes == 1, known, self._tolls, even)
-        return Line.through(measured.scores[rows, place - 1], values, bits.shape[1])
+        if place:
+            return Line.through(measured.scores[rows, place - 1], values, measured.bits.shape[1])
+        bits = measured.bits[rows]
+        if measured.num_signals:
+            return Fall.through(bits, measured.margins[rows], self._tolls, weights_of(self._tolls, even))
+        changes = measured.num_changed[rows]
+        dense = values[changes == 0]
+        known = float(dense[0]) if len(dense) else None
+        return prior_of(bits, values, changes == 1, known, self._tolls, even)
 
 
 def _left(trend: Trend | Fall, measured: Measured, place: int, rows: np.ndarray) -> Floats:

@@ -1,9 +1,12 @@
 """Trials as arrays: what they do, what they cost, and what they scored at every rung."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from objectives.pareto import sort_fronts
 from search.goals import MAXIMIZE
@@ -85,40 +88,69 @@ class Measured:
         return np.lexsort((sort_fronts(points, MAXIMIZE), ~self.feasible))
 
 
+class Kept:
+    """What was made of trials once, a row of `width` numbers each; tables of any trials are then read off it.
+
+    A search asks for the same rows again and again, all but the last of them as before.
+    """
+
+    def __init__(self, make: Callable[[Observation], ArrayLike], width: int, dtype: DTypeLike = np.float64) -> None:
+        self._make = make
+        self._places: dict[int, int] = {}
+        self._rows = np.empty((0, width), dtype=dtype)
+
+    def of(self, trials: Sequence[Observation]) -> NDArray[Any]:
+        """(N, width), in the order of the trials."""
+        for trial in trials:
+            if trial.number not in self._places:
+                self._add(trial)
+        return self._rows[[self._places[trial.number] for trial in trials]]
+
+    def _add(self, trial: Observation) -> None:
+        place = len(self._places)
+        if place == len(self._rows):  # room for as many again
+            self._rows = np.resize(self._rows, (max(1, 2 * place), self._rows.shape[1]))
+        self._rows[place] = self._make(trial)
+        self._places[trial.number] = place
+
+
 class Reader:
-    """Reads the history; what was made of a plan is kept, as a search asks for it again and again."""
+    """Reads the history."""
 
     def __init__(self, task: Task, coding: Coding) -> None:
         self._task, self._coding = task, coding
-        self._rows: dict[int, tuple[np.ndarray, bool, int]] = {}
-        """By number: code, whether the plan keeps the limits, blocks that it changes."""
-        self._margins: dict[int, tuple[Floats, float]] = {}
-        """By number: margins, `bent`, and the share above 0, of trials that have some."""
+        self._codes = Kept(lambda trial: coding.encode([trial.plan])[0], len(coding.choices), CODE)
+        self._bits = Kept(lambda trial: coding.bits(coding.encode([trial.plan]))[0], coding.num_bits)
+        self._about = Kept(lambda trial: (task.feasible(trial.plan), trial.plan.num_changed), 2, np.int64)
+        """Whether the plan keeps the limits, blocks that it changes."""
+        self._share = Kept(lambda trial: (np.array(trial.margins) > 0).mean(), 1)
+        """Of margins above 0, of trials that have some."""
+        self._margins: Kept | None = None
+        """`bent`; None before a trial has some."""
 
     def codes(self, trials: Sequence[Observation]) -> Codes:
         """(N, L), in the order of the trials."""
-        for trial in trials:
-            if trial.number not in self._rows:
-                code = self._coding.encode([trial.plan])[0]
-                self._rows[trial.number] = (code, self._task.feasible(trial.plan), trial.plan.num_changed)
-        rows = [self._rows[trial.number][0] for trial in trials]
-        return np.array(rows, dtype=CODE).reshape(-1, len(self._coding.choices))
+        return self._codes.of(trials)
+
+    def bits(self, trials: Sequence[Observation]) -> Floats:
+        """(N, F), in the order of the trials."""
+        return self._bits.of(trials)
 
     def measured(self, history: Sequence[Observation]) -> Measured:
         """Those that have finished a rung."""
         trials = [trial for trial in history if trial.accuracies]
-        codes = self.codes(trials)
         num_rungs = max((len(trial.accuracies) for trial in trials), default=1)
         num_signals = int(len(trials) >= FEWEST and all(trial.margins is not None for trial in trials))
+        about = self._about.of(trials)
         return Measured(
-            codes=codes,
-            bits=self._coding.bits(codes),
+            codes=self.codes(trials),
+            bits=self.bits(trials),
             costs=np.array([trial.flops_ratio for trial in trials]),
             scores=self.scores(trials, num_signals, num_signals + num_rungs),
             num_signals=num_signals,
-            margins=np.stack([self._told(t)[0] for t in trials]) if num_signals else np.empty((len(trials), 0)),
-            num_changed=np.array([self._rows[trial.number][2] for trial in trials], dtype=int),
-            feasible=np.array([self._rows[trial.number][1] for trial in trials], dtype=bool),
+            margins=self._read_margins(trials) if num_signals else np.empty((len(trials), 0)),
+            num_changed=about[:, 1],
+            feasible=about[:, 0].astype(bool),
             full=np.array([trial.full for trial in trials], dtype=bool),
             stopped=np.array([trial.state == "pruned" for trial in trials], dtype=bool),
             numbers=np.array([trial.number for trial in trials], dtype=int),
@@ -127,17 +159,16 @@ class Reader:
     def scores(self, trials: Sequence[Observation], num_signals: int, num_scores: int) -> Floats:
         """(N, S) scores, see `Measured`, of trials that may not have finished a rung."""
         rows = np.full((len(trials), num_scores), np.nan)
-        for row, trial in zip(rows, trials, strict=True):
-            known = trial.accuracies[: num_scores - num_signals]
-            row[num_signals : num_signals + len(known)] = known
-        measured = np.array([bool(trial.accuracies) for trial in trials], dtype=bool)
         if num_signals:
-            rows[measured, 0] = [self._told(trial)[1] for trial in trials if trial.accuracies]
+            measured = [place for place, trial in enumerate(trials) if trial.accuracies]
+            rows[measured, 0] = self._share.of([trials[place] for place in measured])[:, 0]
+        # Rung by rung, as many as any trial has; no trial that runs is farther than all that are measured.
+        for rung, own in enumerate(zip_longest(*(trial.accuracies for trial in trials), fillvalue=np.nan)):
+            rows[:, num_signals + rung] = own
         return rows
 
-    def _told(self, trial: Observation) -> tuple[Floats, float]:
-        """(Q,) margins of a trial that has some, and the share above 0."""
-        if trial.number not in self._margins:
-            margins = np.array(trial.margins)
-            self._margins[trial.number] = bent(margins), float((margins > 0).mean())
-        return self._margins[trial.number]
+    def _read_margins(self, trials: Sequence[Observation]) -> Floats:
+        """(N, Q) of trials that all have some."""
+        if self._margins is None:
+            self._margins = Kept(lambda trial: bent(np.array(trial.margins)), len(trials[0].margins or ()))
+        return self._margins.of(trials)

@@ -14,7 +14,8 @@ from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cho_solve, cholesky, solve_triangular
+from scipy.linalg import cho_solve, cholesky
+from scipy.linalg.lapack import dtrtri
 from scipy.optimize import minimize
 
 from search.strategies.prior import Floats
@@ -73,7 +74,7 @@ class Surrogate:
         covariance[np.diag_indices_from(covariance)] += kernel.noise
         factor = cholesky(covariance, lower=True, check_finite=False)
         # Inverted once for many predictions of an ask, which are products then; the noise keeps it well conditioned.
-        whitening = solve_triangular(factor, np.eye(len(factor)), lower=True, check_finite=False)
+        whitening, _ = dtrtri(factor, lower=True)
         self.whitened: Singles = (whitening @ values).astype(np.float32)
         """The values as so many independent draws, each with variance 1, as the kernel would have them."""
         self._bits, self._whitening = bits.astype(np.float32), whitening.astype(np.float32)
