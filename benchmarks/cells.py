@@ -39,7 +39,7 @@ SEEDS = 10
 
 
 MILLISECONDS = {
-    "guided": 9,
+    "guided": 25,
     "evolution": 2,
     "additive": 20,
     "one-shot": 1,

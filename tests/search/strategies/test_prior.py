@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import spearmanr
 
 from search.strategies.coding import Coding, removed
-from search.strategies.guided import FAR_END_FROM, MOST_SCANNED, Guided
+from search.strategies.guided import FAR_END_FROM, FAR_END_PER_BIT, MOST_SCANNED, Guided
 from search.strategies.learning import Learner
 from search.strategies.measured import Reader
 from search.strategies.prior import prior_of, tolls_beforehand
@@ -148,14 +148,19 @@ def test_a_scan_is_whole_or_left_out(num_blocks: int, budget: int, scanned: int)
     assert sum(origin.startswith("scan") for origin in origins) == scanned
 
 
-@pytest.mark.parametrize(("space", "tightest"), [("layers", None), ("scoped", None), ("blocks", 0.3)])
-def test_the_other_end_is_tried_once_there_are_trials_between(space: str, tightest: float | None) -> None:
+@pytest.mark.parametrize(
+    ("space", "num_blocks", "tightest", "due"),
+    [("layers", 8, None, FAR_END_PER_BIT * 24), ("blocks", 12, 0.3, FAR_END_FROM)],
+)
+def test_the_other_end_is_tried_once_there_are_trials_between(
+    space: str, num_blocks: int, tightest: float | None, due: int
+) -> None:
     """As a probe where it breaks a limit, such as one on what must be left."""
-    wanted = task(space, budget=60)
+    wanted = task(space, num_blocks, budget=60)
     if tightest is not None:
         wanted = replace(wanted, limits=(Limit("what is left", -tightest, lambda plan: -flops_ratio(plan)),))
-    nothing_left = Plan.parse("b" * 12)
+    nothing_left = Plan.parse("b" * num_blocks)
     proposals = search(wanted, "guided")
     places = [number for number, proposal in enumerate(proposals) if proposal.plan == nothing_left]
-    assert places == [FAR_END_FROM]
-    assert proposals[FAR_END_FROM].probe == (tightest is not None)
+    assert places == [due]
+    assert proposals[due].probe == (tightest is not None)
