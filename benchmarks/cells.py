@@ -13,6 +13,7 @@ from benchmarks.comparison import gather, search
 from benchmarks.grown import Grown
 from benchmarks.landscapes import LANDSCAPES as TABLES
 from benchmarks.landscapes import Landscape
+from benchmarks.replay import Replays
 from benchmarks.table import Table
 from benchmarks.truth import Truth
 
@@ -126,23 +127,36 @@ def cells_of(
 
 
 def run_all(cells: Sequence[Cell], processes: int) -> Iterator[tuple[Cell, dict[str, Any]]]:
-    """Runs the searches of cells in processes of one thread each; yields the results as cells are complete."""
+    """Runs the searches of cells in processes of one thread each; yields the results as cells are complete. What a
+    strategy does on a landscape with a seed is run by one process, told one budget after another."""
     os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        running = {pool.submit(run, cell, seed): (cell, seed) for cell in cells for seed in range(cell.seeds)}
+        running = {pool.submit(run, told, seed): (told, seed) for told, seed in _jobs(cells)}
         found: dict[Cell, dict[int, dict[str, Any]]] = {cell: {} for cell in cells}
         for done in as_completed(running):
-            cell, seed = running.pop(done)
-            own = found[cell]
-            own[seed] = done.result()
-            if len(own) == cell.seeds:
-                yield cell, gather([own[seed] for seed in range(cell.seeds)])
+            told, seed = running.pop(done)
+            for cell, result in zip(told, done.result(), strict=True):
+                own = found[cell]
+                own[seed] = result
+                if len(own) == cell.seeds:
+                    yield cell, gather([own[seed] for seed in range(cell.seeds)])
 
 
-def run(cell: Cell, seed: int) -> dict[str, Any]:
-    """One search of a cell, in this process."""
-    table = open_table(cell.landscape)
-    return search(table, cell.strategy, cell.budget, seed, pictured=cell.pictured, in_full=cell.in_full)
+def _jobs(cells: Sequence[Cell]) -> list[tuple[list[Cell], int]]:
+    """Cells of a landscape and a strategy with one of their seeds: what takes longest first, and the largest budget."""
+    together: dict[tuple[str, str, int], list[Cell]] = {}
+    for cell in sorted(cells, key=lambda cell: -cell.budget):
+        for seed in range(cell.seeds):
+            together.setdefault((cell.landscape, cell.strategy, seed), []).append(cell)
+    jobs = [(told, seed) for (_, _, seed), told in together.items()]
+    return sorted(jobs, key=lambda job: -sum(cell.seconds for cell in job[0]))
+
+
+def run(told: Sequence[Cell], seed: int) -> list[dict[str, Any]]:
+    """The searches with one seed that cells of one landscape and strategy are told, in this process."""
+    table = open_table(told[0].landscape)
+    replays = Replays(table, told[0].strategy, seed)
+    return [search(table, replays, cell.budget, pictured=cell.pictured, in_full=cell.in_full) for cell in told]
 
 
 @cache

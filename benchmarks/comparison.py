@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.compute import compute, ratio_to_reach, signals
-from benchmarks.replay import Run, regret, replay, share
+from benchmarks.replay import Replays, Run, regret, share
 from benchmarks.table import Table
 from workers.software import commit
 
@@ -26,25 +26,25 @@ DIGITS = 5
 def compare(table: Table, strategy: str, budget: int, seeds: int, **wanted: bool) -> dict[str, Any]:
     """Results of one strategy with one budget on one landscape, a number a seed, with what else `search` is asked for;
     ready for JSON."""
-    return gather([search(table, strategy, budget, seed, **wanted) for seed in range(seeds)])
+    return gather([search(table, Replays(table, strategy, seed), budget, **wanted) for seed in range(seeds)])
 
 
 def search(
-    table: Table, strategy: str, budget: int, seed: int, *, pictured: bool = False, in_full: bool = False
+    table: Table, replays: Replays, budget: int, *, pictured: bool = False, in_full: bool = False
 ) -> dict[str, Any]:
-    """What `gather` needs of the search of one seed: numbers alone, as rows of a table that grows are those of one
-    process.
+    """What `gather` needs of the search of one seed told this budget: numbers alone, as rows of a table that grows are
+    those of one process.
 
     Args:
         pictured: with the curves that are drawn.
         in_full: on a table with rungs also what the same search comes to with every trial run to its end.
     """
-    run = replay(table, strategy, budget, seed)
+    run = replays.told(budget)
     result: dict[str, Any] = {"commit": commit(), "share": share(table, run.counted()), "seconds": run.seconds}
     if "test" in table.right:
         result["regret"] = round(regret(table, run.counted()), DIGITS)
     if in_full and len(table.landscape.rungs) > 1:
-        result |= _against_full_trials(table, run)
+        result |= _against_full_trials(table, run, replays.told(budget, keep_fraction=1.0))
     if pictured:
         result["picture"] = _curves(table, run)
     if table.landscape.grows:
@@ -81,9 +81,8 @@ def settle(result: dict[str, Any], volume: float) -> None:
             picture[curves] = (np.array(picture[curves]) * factor).tolist()
 
 
-def _against_full_trials(table: Table, run: Run) -> dict[str, Any]:
-    """The same search with every trial run to its end: what rungs save."""
-    eager = replay(table, run.strategy, run.budget, run.seed, keep_fraction=1.0)
+def _against_full_trials(table: Table, run: Run, eager: Run) -> dict[str, Any]:
+    """What rungs save: a search, and the same one with every trial run to its end."""
     ratio = ratio_to_reach(table, run, eager)
     values = (
         round(compute(table, run)),

@@ -1,7 +1,7 @@
 """Runs a strategy against a table of truth: the search's rules for proposals and rungs, no model and no database."""
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Hashable, Sequence
+from dataclasses import dataclass, field, replace
 from time import perf_counter
 
 import numpy as np
@@ -69,16 +69,32 @@ class Run:
         """Rows that finished the last rung, among the first so many trials."""
         return [row for row, full in zip(self.rows[:trials], self.full[:trials], strict=True) if full]
 
+    def first(self, trials: int) -> "Run":
+        """The same search, ended after so many trials."""
+        per_trial = ("rows", "reached", "full", "went_on_from", "origins", "seconds")
+        return replace(self, budget=trials, **{name: getattr(self, name)[:trials] for name in per_trial})
+
+
+class Replays:
+    """The searches of one strategy with one seed. Of those that are told different budgets and make nothing else of it
+    than how they begin, those that begin alike are one search, replayed once and looked at after so many trials."""
+
+    def __init__(self, table: Table, strategy: str, seed: int) -> None:
+        self._table, self._strategy, self._seed = table, strategy, seed
+        self._longest: dict[Hashable, Run] = {}
+
+    def told(self, budget: int, keep_fraction: float = KEEP) -> Run:
+        """The search with this budget; ask for larger ones first."""
+        task = _task(self._table, budget, self._seed, keep_fraction)
+        key = keep_fraction, Proposer(load_strategy(self._strategy, task), task).beginning or budget
+        if key not in self._longest or self._longest[key].budget < budget:
+            self._longest[key] = replay(self._table, self._strategy, budget, self._seed, keep_fraction)
+        return self._longest[key].first(budget)
+
 
 def replay(table: Table, strategy: str, budget: int, seed: int, keep_fraction: float = KEEP) -> Run:
     """One search of `budget` trials. On a table of one rung a probe counts like any other plan."""
-    task = Task(
-        space=table.landscape.searched,
-        budget=budget,
-        flops_ratio=table.cost,
-        seed=seed,
-        keep_fraction=keep_fraction,
-    )
+    task = _task(table, budget, seed, keep_fraction)
     asked = load_strategy(strategy, task)
     proposer, history = Proposer(asked, task), Recorded()
     climb = Climb(table, keep_fraction, seed, getattr(asked, "reads", frozenset()))
@@ -104,6 +120,16 @@ def replay(table: Table, strategy: str, budget: int, seed: int, keep_fraction: f
         went_on_from=tuple(went_on_from),
         origins=tuple(origins),
         seconds=tuple(seconds),
+    )
+
+
+def _task(table: Table, budget: int, seed: int, keep_fraction: float) -> Task:
+    return Task(
+        space=table.landscape.searched,
+        budget=budget,
+        flops_ratio=table.cost,
+        seed=seed,
+        keep_fraction=keep_fraction,
     )
 
 

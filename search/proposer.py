@@ -3,7 +3,7 @@
 Knows no database and runs no model, so that the same rules serve a search and a replay of recorded results.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -36,6 +36,13 @@ class Proposer:
     def __init__(self, strategy: Strategy, task: Task) -> None:
         self._strategy, self._task = strategy, task
         self._baselines = pick_baselines(task, num_patterns(strategy, task.budget))
+
+    @property
+    def beginning(self) -> Hashable:
+        """All that the budget decides: searches told different budgets are the same one where this is the same. None
+        where the strategy doesn't say what it makes of the budget."""
+        start: Sequence[Plan] | None = getattr(self._strategy, "start", None)
+        return None if start is None else (tuple(self._baselines), tuple(start))
 
     def baselines_left(self, history: Tried) -> int:
         """How many of the baselines are still to come."""

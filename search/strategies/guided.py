@@ -72,6 +72,11 @@ class Guided:
         self._reader = Reader(task, self._coding)
         self._learner = Learner(task, self._coding, self._reader)
 
+    @property
+    def start(self) -> tuple[Plan, ...]:
+        """The scan: nothing else follows from the budget."""
+        return tuple(self._scan.values())
+
     def ask(self, history: Sequence[Observation], rng: np.random.Generator) -> Proposal:
         """The scan first, then the child that is expected to add most."""
         tried = set(keys(self._reader.codes(history)))

@@ -117,7 +117,8 @@ class Strategy(Protocol):
 
     One that has an attribute `reads`, a set of `Signal`, is given those in its observations; one that has a
     `pattern_share` starts after as many hand-made patterns as fit into that share of the budget, not a quarter, and no
-    more than `most_patterns` where it has that.
+    more than `most_patterns` where it has that. One for which the budget decides only what it starts with
+    says so by `start`, these plans.
     """
 
     def ask(self, history: Sequence[Observation], rng: np.random.Generator) -> Proposal:

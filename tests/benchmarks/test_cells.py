@@ -27,11 +27,12 @@ def untimed(result: dict[str, Any]) -> dict[str, Any]:
 
 
 def one_by_one(cell: Cell) -> dict[str, Any]:
-    return gather([run(cell, seed) for seed in range(cell.seeds)])
+    return gather([run([cell], seed)[0] for seed in range(cell.seeds)])
 
 
 def test_many_processes_find_what_one_finds() -> None:
-    cells = [Cell("rungs4", name, 25, 2, False) for name in ("evolution", "random")]
+    budgets = {"evolution": (25,), "random": (25, 30), "guided": (72, 70)}
+    cells = [Cell("rungs4", name, budget, 2, False) for name, own in budgets.items() for budget in own]
     found = dict(run_all(cells, 2))
     assert {cell: untimed(result) for cell, result in found.items()} == {
         cell: untimed(one_by_one(cell)) for cell in cells

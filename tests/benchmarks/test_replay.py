@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks import compute as counting
 from benchmarks.compute import compute, compute_to_reach, computes, ratio_to_reach, work
-from benchmarks.replay import KEEP, Climb, Recorded, Run, replay, share
+from benchmarks.replay import KEEP, Climb, Recorded, Replays, Run, replay, share
 from benchmarks.truth import Truth
 from search.goals import MAXIMIZE
 from search.promotion import goes_on
@@ -151,3 +151,26 @@ def test_compute_to_reach_ends_with_the_first_full_trial_that_has_the_share(monk
         "0.80 is 0.81 less 0.01"
     )
     assert ratio_to_reach(truth, full, run) == float("inf")
+
+
+def untimed(run: Run) -> Run:
+    return replace(run, seconds=())
+
+
+@pytest.mark.parametrize("name", ["guided", "evolution"])
+def test_searches_that_begin_alike_are_replayed_once(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    truth, replayed = Truth.load("rungs4"), []
+
+    def noted(table: Truth, strategy: str, budget: int, *rest: float) -> Run:
+        replayed.append(budget)
+        return replay(table, strategy, budget, *rest)
+
+    monkeypatch.setattr("benchmarks.replay.replay", noted)
+    replays = Replays(truth, name, 1)
+    budgets = (90, 80, 70, 25)  # with 25 trials there are fewer patterns, and no scan
+    for budget in budgets:
+        assert untimed(replays.told(budget)) == untimed(replay(truth, name, budget, 1))
+    assert replayed == ([90, 25] if name == "guided" else [*budgets])
+    eager = replays.told(80, keep_fraction=1.0)
+    assert untimed(eager) == untimed(replay(truth, name, 80, 1, 1.0))
+    assert replayed[-1] == 80, "what is promoted otherwise is another search"
