@@ -28,7 +28,7 @@ SCAN_SHARE, MOST_SCANNED = 1 / 5, 20
 """A scan that takes more than this share of the budget, or more trials than this, is left out whole: a part of it was
 measured to be worse than none. By one of 24 or 28 plans a search of 200 trials gained nothing in the end, and was far
 behind up to the seventieth."""
-FAR_END_FROM, FAR_END_PER_BIT = 25, 2
+CHEAPEST_FROM, CHEAPEST_PER_BIT = 25, 2
 """Trials from which on the cheapest plan is asked for, in all and a bit of a plan. How the answers fail there says what
 plans near it may still know, which nothing that is learned from dearer plans does. With fewer trials between the two
 ends all of those look worth a trial: at 25 trials searches of blocks lost 0.003 of the hypervolume by it, at 50 they
@@ -66,9 +66,9 @@ class Guided:
         self._scan = dict(zip(keys(self._coding.encode(singles)), singles, strict=True))
         self._pool = max(SMALLEST_POOL, min(POOL, MOST_BITS // self._coding.num_bits))
         self._prices = _prices(task, self._coding, self._dense_cost)
-        far_end = self._prices.argmax(1).astype(CODE)
-        self._far_end = self._coding.decode(far_end), keys(far_end[None])[0]
-        self._far_end_from = max(FAR_END_FROM, FAR_END_PER_BIT * self._coding.num_bits)
+        cheapest = self._prices.argmax(1).astype(CODE)
+        self._cheapest = self._coding.decode(cheapest), keys(cheapest[None])[0]
+        self._cheapest_from = max(CHEAPEST_FROM, CHEAPEST_PER_BIT * self._coding.num_bits)
         self._reader = Reader(task, self._coding)
         self._learner = Learner(task, self._coding, self._reader)
 
@@ -94,8 +94,8 @@ class Guided:
         for key, plan in self._scan.items():
             if key not in tried:
                 return plan, f"scan {change(plan)}"
-        plan, key = self._far_end
-        due = num_trials >= self._far_end_from and key not in tried and plan in self._task.space
+        plan, key = self._cheapest
+        due = num_trials >= self._cheapest_from and key not in tried and plan in self._task.space
         return (plan, "the cheapest plan") if due else None
 
     def _resumed(self, learned: Learned, at_least: float) -> Proposal | None:

@@ -118,7 +118,6 @@ class Reader:
     """Reads the history."""
 
     def __init__(self, task: Task, coding: Coding) -> None:
-        self._task, self._coding = task, coding
         self._codes = Kept(lambda trial: coding.encode([trial.plan])[0], len(coding.choices), CODE)
         self._bits = Kept(lambda trial: coding.bits(coding.encode([trial.plan]))[0], coding.num_bits)
         self._about = Kept(lambda trial: (task.feasible(trial.plan), trial.plan.num_changed), 2, np.int64)

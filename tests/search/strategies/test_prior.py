@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import spearmanr
 
 from search.strategies.coding import Coding, removed
-from search.strategies.guided import FAR_END_FROM, FAR_END_PER_BIT, MOST_SCANNED, Guided
+from search.strategies.guided import CHEAPEST_FROM, CHEAPEST_PER_BIT, MOST_SCANNED, Guided
 from search.strategies.learning import Learner
 from search.strategies.measured import Reader
 from search.strategies.prior import prior_of, tolls_beforehand
@@ -150,7 +150,7 @@ def test_a_scan_is_whole_or_left_out(num_blocks: int, budget: int, scanned: int)
 
 @pytest.mark.parametrize(
     ("space", "num_blocks", "tightest", "due"),
-    [("layers", 8, None, FAR_END_PER_BIT * 24), ("blocks", 12, 0.3, FAR_END_FROM)],
+    [("layers", 8, None, CHEAPEST_PER_BIT * 24), ("blocks", 12, 0.3, CHEAPEST_FROM)],
 )
 def test_the_other_end_is_tried_once_there_are_trials_between(
     space: str, num_blocks: int, tightest: float | None, due: int
