@@ -17,7 +17,7 @@ TRIAL_SECONDS = 0.55
 that a strategy reads come on top (`benchmarks.compute.SIGNALS`)."""
 SECONDS = np.linspace(0.0, 60.0, 121)
 """Where shares are compared by time."""
-RUNGS = ("compute", "eager_share", "eager_compute", "ratio_to_reach")
+RUNGS = ("compute", "eager_share", "eager_compute", "ratio_to_reach", "eager_ratio_to_reach")
 """What is known of a search on rungs besides: `eager` is the same one with every trial run to its end."""
 DIGITS = 5
 """Of a share. Those of a table that grows keep all of theirs, for they are scaled again (`settle`)."""
@@ -83,12 +83,12 @@ def settle(result: dict[str, Any], volume: float) -> None:
 
 def _against_full_trials(table: Table, run: Run, eager: Run) -> dict[str, Any]:
     """What rungs save: a search, and the same one with every trial run to its end."""
-    ratio = ratio_to_reach(table, run, eager)
+    ratios = [ratio_to_reach(table, each, eager) for each in (run, eager)]
     values = (
         round(compute(table, run)),
         round(share(table, eager.counted()), DIGITS),
         round(compute(table, eager)),
-        round(ratio, DIGITS) if np.isfinite(ratio) else None,
+        *(round(ratio, DIGITS) if np.isfinite(ratio) else None for ratio in ratios),
     )
     return dict(zip(RUNGS, values, strict=True))
 

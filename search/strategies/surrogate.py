@@ -82,7 +82,9 @@ class Surrogate:
     def predict(self, bits: Floats) -> tuple[Floats, Floats]:
         """Mean of (M, F) plans, shaped (M,) or (M, V) as the values are, and the (M,) standard deviations."""
         explained, deviation = self.explain(bits)
-        return (explained @ self.whitened).astype(float), deviation
+        # BLAS also multiplies what lies behind the end of a short row, and warns of what it finds there.
+        with np.errstate(invalid="ignore"):
+            return (explained @ self.whitened).astype(float), deviation
 
     def explain(self, bits: Floats) -> tuple[Singles, Floats]:
         """(M, N) how far (M, F) plans go along with the `whitened` values, and the (M,) standard deviations of what

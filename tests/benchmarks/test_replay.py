@@ -151,6 +151,7 @@ def test_compute_to_reach_ends_with_the_first_full_trial_that_has_the_share(monk
         "0.80 is 0.81 less 0.01"
     )
     assert ratio_to_reach(truth, full, run) == float("inf")
+    assert ratio_to_reach(truth, full, full) == 1.0, "0.80 is not there before the last trial"
 
 
 def untimed(run: Run) -> Run:
