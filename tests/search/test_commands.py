@@ -44,7 +44,7 @@ except SystemExit as stop:
     assert not list(tmp_path.iterdir()), "a dry run creates nothing"
 
 
-@pytest.mark.parametrize(("strategy", "count"), [("guided", 4), ("random", 7)])
+@pytest.mark.parametrize(("strategy", "count"), [("guided", 3), ("random", 7)])
 def test_a_dry_run_names_the_baselines_that_the_strategy_starts_after(
     tmp_path: Path, strategy: str, count: int
 ) -> None:

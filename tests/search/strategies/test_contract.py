@@ -105,7 +105,7 @@ def test_what_needs_independent_blocks_is_refused_elsewhere(name: str) -> None:
         load_strategy(name, task("interval"))
 
 
-@pytest.mark.parametrize(("name", "budget", "granted"), [("guided", 60, 9), ("guided", 120, 10), ("random", 60, 15)])
+@pytest.mark.parametrize(("name", "budget", "granted"), [("guided", 14, 2), ("guided", 60, 3), ("random", 60, 15)])
 def test_a_strategy_starts_after_as_many_hand_made_patterns_as_it_grants(name: str, budget: int, granted: int) -> None:
     proposals = search(task("layers", budget=budget), name)
     baselines = [number for number, proposal in enumerate(proposals) if proposal.origin.startswith("baseline")]
