@@ -1,15 +1,17 @@
 """The default strategy against random search and the hand-made patterns: `python -m benchmarks.default_strategy`.
 
-Every search runs on the embedded model with the real controller and database; trials have one rung without tuning,
-so that the strategies alone make the difference. A plan that several searches try is evaluated once.
+Every search runs on the embedded model with the real controller and database; what several searches try is run once.
+By default trials have one rung without tuning. With `--rungs 0:256,10:512,50:all` they are those of `make search`.
 """
 
 import statistics
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import typer
 from rich.console import Console
 
@@ -17,44 +19,65 @@ from benchmarks.origin import heading
 from objectives.hypervolume import hypervolume
 from search.goals import MAXIMIZE, REFERENCE
 from search.local import run_here
-from search.open_folder import open_results
 from search.problem import Problem
 from search.progress import Progress
-from search.settings import Settings, load_settings
+from search.settings import Settings, load_settings, parse_rungs
 from search.start import open_run
-from search.summary import summarize
 from spaces.patterns import baselines
 from workers.requests import RungReport, TrialRequest
 from workers.trial import Worker
 
+AFTER = (25, 50, 70, 100, 150)
+"""Trials after which a search is looked at."""
+
 
 class RememberingWorker(Worker):
-    """Gives the report of a plan it has evaluated before: evaluation is deterministic."""
+    """Gives the reports of a plan it has run before, as far as it was run: trials are deterministic.
+
+    Tunes with seed 0 whatever seed a search has, and always measures margins, so that searches of all seeds and
+    strategies share their trials.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self._known: dict[tuple[str, str], RungReport] = {}
+        self._known: dict[tuple[str, int], list[RungReport]] = {}
 
     def rungs(self, request: TrialRequest) -> Iterator[RungReport]:
-        (rung,) = request.rungs
-        key = (request.parsed_plan.digest, rung.split)
-        if key not in self._known:
-            self._known[key] = next(super().rungs(request))
-        yield self._known[key]
+        first, *others = request.rungs
+        seed = request.seed if first.importance else 0  # gates are drawn by it
+        rungs = (first.model_copy(update={"margins": True}), *others)
+        known = self._known.setdefault((request.parsed_plan.digest, seed), [])
+        yield from known[request.first_rung :]
+        if (missing := len(known)) < len(rungs):
+            update = {"rungs": rungs, "seed": seed, "first_rung": missing}
+            for report in super().rungs(request.model_copy(update=update)):
+                known.append(report)
+                yield report
 
 
-def search(settings: Settings, worker: Worker) -> float:
-    """Hypervolume of a search run to its end."""
+@dataclass(frozen=True)
+class Found:
+    """What a search came to."""
+
+    volumes: tuple[float, ...]
+    """Hypervolume after `AFTER` trials each, as far as there were so many, and in the end."""
+    full: int
+    """Trials that finished the last rung."""
+
+
+def search(settings: Settings, worker: Worker) -> Found:
+    """A search run to its end."""
     problem = Problem.resolve(settings)
     with open_run(settings, problem) as controller:
         with Progress(controller, settings.budget, Console(quiet=True)) as progress:
             run_here(controller, progress, worker)
+        full = [trial for trial in controller.history.observations() if trial.full]
         controller.close()
-    results = open_results(settings.run_folder, None)
-    try:
-        return float(summarize(results)["hypervolume"])
-    finally:
-        results.close()
+    volumes = []
+    for after in (*(after for after in AFTER if after < settings.budget), settings.budget):
+        points = [trial.point for trial in full if trial.number < after]
+        volumes.append(hypervolume(np.array(points), REFERENCE, MAXIMIZE) if points else 0.0)
+    return Found(tuple(volumes), len(full))
 
 
 def hand_made(settings: Settings, worker: Worker) -> tuple[float, int]:
@@ -62,7 +85,7 @@ def hand_made(settings: Settings, worker: Worker) -> tuple[float, int]:
     problem = Problem.resolve(settings)
     points = []
     for plan in baselines(problem.space).values():
-        report = next(iter(worker.rungs(problem.request(None, plan))))
+        *_, report = worker.rungs(problem.request(None, plan))
         points.append((report.accuracy, problem.costs(plan).flops_ratio))
     return hypervolume(points, REFERENCE, MAXIMIZE), len(points)
 
@@ -71,24 +94,26 @@ def main(
     budget: Annotated[int, typer.Option(help="Trials of each search.")] = 200,
     seeds: Annotated[int, typer.Option(help="Searches per strategy.")] = 5,
     space: Annotated[str, typer.Option(help="The space searched.")] = "layers",
-    questions: Annotated[int, typer.Option(help="Questions of the search split a trial answers.")] = 256,
+    rungs: Annotated[str, typer.Option(help="steps:questions per rung.")] = "0:256",
     strategies: Annotated[str, typer.Option(help="Names, separated by commas.")] = "random,tpe,evolution,guided",
 ) -> None:
-    """Print hypervolume per strategy and seed."""
-    print(heading("Default strategy", budget=budget, seeds=seeds, space=space, questions=questions))
+    """Print hypervolume per strategy and seed: after 25, 50, 70, 100 and 150 trials, and in the end."""
+    print(heading("Default strategy", budget=budget, seeds=seeds, space=space, rungs=rungs))
     worker, folder = RememberingWorker(), Path(tempfile.mkdtemp())
-    given = {"space": space, "budget": budget, "rungs": [{"questions": questions}], "threads": 1}
+    given = {"space": space, "budget": budget, "rungs": parse_rungs(rungs), "threads": 1}
     volume, count = hand_made(load_settings(None, given), worker)
     print(f"{'hand-made':10} {volume:.4f}  ({count} patterns together)")
     for strategy in strategies.split(","):
-        volumes = []
+        ends = []
         for seed in range(seeds):
-            out = folder / f"{strategy}-{seed}"
-            volumes.append(
-                search(load_settings(None, {**given, "strategy": strategy, "seed": seed, "out": out}), worker)
+            own = load_settings(
+                None, {**given, "strategy": strategy, "seed": seed, "out": folder / f"{strategy}-{seed}"}
             )
-        each = " ".join(f"{value:.4f}" for value in volumes)
-        print(f"{strategy:10} {statistics.median(volumes):.4f}  ({each})", flush=True)
+            found = search(own, worker)
+            each = " ".join(f"{volume:.4f}" for volume in found.volumes)
+            print(f"{strategy:10} seed {seed}: {each}, {found.full} trials in full", flush=True)
+            ends.append(found.volumes[-1])
+        print(f"{strategy:10} {statistics.median(ends):.4f}  (median)", flush=True)
 
 
 if __name__ == "__main__":

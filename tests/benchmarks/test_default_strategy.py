@@ -1,0 +1,42 @@
+"""Searches side by side share their trials, and measure what they would alone."""
+
+import json
+
+import pytest
+
+from benchmarks.default_strategy import RememberingWorker
+from spaces.plan import Plan
+from workers.requests import Rung, TrialRequest
+from workers.trial import Worker
+
+PLAN = Plan.parse("..f....b..a.")
+
+
+def request_of(plan: Plan, *, margins: bool = True, importance: bool = False, **values: int) -> TrialRequest:
+    rungs = (
+        Rung(questions=8, margins=margins, importance=importance),
+        Rung(tuning_steps=1, questions=8),
+        Rung(tuning_steps=2, questions=16),
+    )
+    return TrialRequest(plan=json.loads(plan.to_json()), rungs=rungs, threads=1, **values)
+
+
+def test_what_one_search_stopped_another_goes_on_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    worker = RememberingWorker()
+    trial = worker.rungs(request_of(PLAN, margins=False, seed=5))
+    stopped = next(trial)
+    trial.close()
+    reports = list(worker.rungs(request_of(PLAN, seed=7)))
+    assert reports[0] is stopped and stopped.margins is not None, "for strategies that read them"
+    alone = list(Worker().rungs(request_of(PLAN)))
+    assert [report.scores for report in reports] == [report.scores for report in alone]
+    assert reports[0].margins == alone[0].margins
+
+    monkeypatch.setattr(Worker, "rungs", lambda *_: pytest.fail("nothing is left to run"))
+    assert list(worker.rungs(request_of(PLAN, first_rung=1, seed=9))) == reports[1:]
+
+
+def test_gates_are_those_of_every_searchs_seed() -> None:
+    worker, dense = RememberingWorker(), Plan.dense(12)
+    first, second = (next(worker.rungs(request_of(dense, importance=True, seed=seed))) for seed in (0, 1))
+    assert first.importance != second.importance and first.scores == second.scores
