@@ -40,16 +40,16 @@ class RememberingWorker(Worker):
 
     def __init__(self) -> None:
         super().__init__()
-        self._known: dict[tuple[str, int], list[RungReport]] = {}
+        self._known: dict[tuple[str, int | None], list[RungReport]] = {}
 
     def rungs(self, request: TrialRequest) -> Iterator[RungReport]:
         first, *others = request.rungs
-        seed = request.seed if first.importance else 0  # gates are drawn by it
+        gates = request.seed if first.importance else None  # drawn by the seed, where they are measured
         rungs = (first.model_copy(update={"margins": True}), *others)
-        known = self._known.setdefault((request.parsed_plan.digest, seed), [])
+        known = self._known.setdefault((request.parsed_plan.digest, gates), [])
         yield from known[request.first_rung :]
         if (missing := len(known)) < len(rungs):
-            update = {"rungs": rungs, "seed": seed, "first_rung": missing}
+            update = {"rungs": rungs, "seed": gates or 0, "first_rung": missing}
             for report in super().rungs(request.model_copy(update=update)):
                 known.append(report)
                 yield report

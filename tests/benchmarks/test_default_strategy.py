@@ -40,3 +40,9 @@ def test_gates_are_those_of_every_searchs_seed() -> None:
     worker, dense = RememberingWorker(), Plan.dense(12)
     first, second = (next(worker.rungs(request_of(dense, importance=True, seed=seed))) for seed in (0, 1))
     assert first.importance != second.importance and first.scores == second.scores
+
+
+def test_a_strategy_that_reads_importance_is_given_it_after_one_that_does_not() -> None:
+    worker, dense = RememberingWorker(), Plan.dense(12)
+    assert next(worker.rungs(request_of(dense))).importance is None
+    assert next(worker.rungs(request_of(dense, importance=True))).importance is not None
