@@ -6,10 +6,10 @@ By default trials have one rung without tuning. With `--rungs 0:256,10:512,50:al
 
 import statistics
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import typer
@@ -21,7 +21,7 @@ from search.goals import MAXIMIZE, REFERENCE
 from search.local import run_here
 from search.problem import Problem
 from search.progress import Progress
-from search.settings import Settings, load_settings, parse_rungs
+from search.settings import Settings, SettingsError, load_settings, parse_rungs
 from search.start import open_run
 from spaces.patterns import baselines
 from workers.requests import RungReport, TrialRequest
@@ -90,28 +90,41 @@ def hand_made(settings: Settings, worker: Worker) -> tuple[float, int]:
     return hypervolume(points, REFERENCE, MAXIMIZE), len(points)
 
 
+def settings_of(given: dict[str, Any], strategies: Sequence[str], seeds: int) -> dict[str, list[Settings]]:
+    """Of every strategy's searches, a seed each."""
+    folder = Path(tempfile.mkdtemp())
+    return {
+        strategy: [
+            load_settings(None, {**given, "strategy": strategy, "seed": seed, "out": folder / f"{strategy}-{seed}"})
+            for seed in range(seeds)
+        ]
+        for strategy in strategies
+    }
+
+
 def main(
     budget: Annotated[int, typer.Option(help="Trials of each search.")] = 200,
-    seeds: Annotated[int, typer.Option(help="Searches per strategy.")] = 5,
+    seeds: Annotated[int, typer.Option(min=1, help="Searches per strategy.")] = 5,
     space: Annotated[str, typer.Option(help="The space searched.")] = "layers",
     rungs: Annotated[str, typer.Option(help="steps:questions per rung.")] = "0:256",
     strategies: Annotated[str, typer.Option(help="Names, separated by commas.")] = "random,tpe,evolution,guided",
 ) -> None:
     """Print hypervolume per strategy and seed: after 25, 50, 70, 100 and 150 trials, and in the end."""
+    try:
+        given = {"space": space, "budget": budget, "rungs": parse_rungs(rungs), "threads": 1}
+        patterns, searches = load_settings(None, given), settings_of(given, strategies.split(","), seeds)
+    except SettingsError as error:
+        raise typer.BadParameter(str(error)) from None
     print(heading("Default strategy", budget=budget, seeds=seeds, space=space, rungs=rungs))
-    worker, folder = RememberingWorker(), Path(tempfile.mkdtemp())
-    given = {"space": space, "budget": budget, "rungs": parse_rungs(rungs), "threads": 1}
-    volume, count = hand_made(load_settings(None, given), worker)
+    worker = RememberingWorker()
+    volume, count = hand_made(patterns, worker)
     print(f"{'hand-made':10} {volume:.4f}  ({count} patterns together)")
-    for strategy in strategies.split(","):
+    for strategy, own in searches.items():
         ends = []
-        for seed in range(seeds):
-            own = load_settings(
-                None, {**given, "strategy": strategy, "seed": seed, "out": folder / f"{strategy}-{seed}"}
-            )
-            found = search(own, worker)
+        for settings in own:
+            found = search(settings, worker)
             each = " ".join(f"{volume:.4f}" for volume in found.volumes)
-            print(f"{strategy:10} seed {seed}: {each}, {found.full} trials in full", flush=True)
+            print(f"{strategy:10} seed {settings.seed}: {each}, {found.full} trials in full", flush=True)
             ends.append(found.volumes[-1])
         print(f"{strategy:10} {statistics.median(ends):.4f}  (median)", flush=True)
 

@@ -82,7 +82,7 @@ class Surrogate:
     def predict(self, bits: Floats) -> tuple[Floats, Floats]:
         """Mean of (M, F) plans, shaped (M,) or (M, V) as the values are, and the (M,) standard deviations."""
         explained, deviation = self.explain(bits)
-        # BLAS also multiplies what lies behind the end of a short row, and warns of what it finds there.
+        # With rows of a few numbers BLAS was seen to raise the flag where operands and product are finite.
         with np.errstate(invalid="ignore"):
             return (explained @ self.whitened).astype(float), deviation
 

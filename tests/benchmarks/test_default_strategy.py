@@ -3,7 +3,9 @@
 import json
 
 import pytest
+import typer
 
+from benchmarks import default_strategy
 from benchmarks.default_strategy import RememberingWorker
 from spaces.plan import Plan
 from workers.requests import Rung, TrialRequest
@@ -46,3 +48,19 @@ def test_a_strategy_that_reads_importance_is_given_it_after_one_that_does_not() 
     worker, dense = RememberingWorker(), Plan.dense(12)
     assert next(worker.rungs(request_of(dense))).importance is None
     assert next(worker.rungs(request_of(dense, importance=True))).importance is not None
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"strategies": "random,guidde"}, "did you mean 'guided'"),
+        ({"rungs": "0:256,ten"}, "got 'ten'"),
+        ({"budget": 0}, "got 0"),
+    ],
+)
+def test_mistakes_are_told_before_anything_is_run(
+    wrong: dict[str, str | int], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(default_strategy, "hand_made", lambda *_: pytest.fail("takes minutes"))
+    with pytest.raises(typer.BadParameter, match=said):
+        default_strategy.main(**wrong)  # type: ignore[arg-type]
