@@ -20,7 +20,7 @@ from search.strategies.strategy import Task
 from spaces.plan import Op, Plan
 
 SHARE = 0.1
-"""At most this share of the budget goes to plans from outside."""
+"""At most this share of the budget goes to plans from outside, but one that is named is tried in any case."""
 _LEFT_OUT = {"none": Op.KEEP, "attn": Op.SKIP_ATTN, "mlp": Op.SKIP_FFN, "attn+mlp": Op.SKIP_BLOCK}
 
 
@@ -46,7 +46,7 @@ def warm_start(sources: Sequence[str], task: Task) -> tuple[tuple[str, Plan], ..
             )
         for plan in fits:
             found.setdefault(plan, f"warm start from {Path(source).name}")
-    room = int(task.budget * SHARE)
+    room = max(1, int(task.budget * SHARE))
     return tuple((origin, plan) for plan, origin in list(found.items())[:room])
 
 

@@ -94,6 +94,9 @@ def test_of_a_run_the_front_comes_first_and_a_share_of_the_budget_bounds_it(earl
     own = front - {"." * depth}
     assert set(plans[: len(own)]) == own
     assert set(plans) <= {record.trial.plan for record in full}
+    assert len(warm_start([str(earlier)], replace(wanted, budget=4))) == 1, (
+        "what a user names is not dropped in silence"
+    )
     few = warm_start([str(earlier), f"sqlite:///{earlier / 'search.db'}"], replace(wanted, budget=30))
     assert len(few) == 3
     assert [str(plan) for _, plan in few] == plans[:3]
