@@ -97,7 +97,7 @@ def _curves(table: Table, run: Run) -> dict[str, list[float]]:
     """The share after every trial and after so many seconds, and the accuracy attained at every ratio."""
     shares, rows = _shares(table, run), run.counted()
     within = table.flops_ratio[rows][None] <= FLOPS[:, None] + 1e-9
-    trials = TRIAL_SECONDS * (1 + signals(run)) * table.flops_ratio[list(run.rows)]
+    trials = TRIAL_SECONDS * (1 + signals(run.strategy, run.went_on_from)) * table.flops_ratio[list(run.rows)]
     ends = np.cumsum(np.array(run.seconds[: len(shares)]) + trials)  # the last ask may have found nothing
     timed = np.concatenate([[0.0], shares])[np.searchsorted(ends, SECONDS, side="right")]
     attained = np.where(within, table.accuracy("search", rows)[None], 0.0).max(1)

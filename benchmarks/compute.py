@@ -40,12 +40,35 @@ def work(rungs: Sequence[Rung]) -> np.ndarray:
     return np.array(costs_of, dtype=float)
 
 
-def signals(run: Run) -> np.ndarray:
+def spent(
+    strategy: str,
+    rungs: Sequence[Rung],
+    went_on_from: Sequence[int],
+    reached: Sequence[int],
+    flops: np.ndarray,
+) -> np.ndarray:
+    """(trials,) what every trial of a search costs, in questions answered by the dense plan.
+
+    Args:
+        strategy: its name; the signals it reads are counted.
+        rungs: of the search, as in `work`.
+        went_on_from, reached: per trial, the rungs that another trial had finished, which it took up, and those that
+            it had finished in the end.
+        flops: (trials,) of the plans, as a share of those of the dense one.
+    """
+    per_rung = {
+        (first, last): work(rungs[first:last]).sum() for first, last in set(zip(went_on_from, reached, strict=True))
+    }
+    units = np.array([per_rung[trial] for trial in zip(went_on_from, reached, strict=True)])
+    return (units + signals(strategy, went_on_from) * (rungs[0].questions or 0)) * flops
+
+
+def signals(strategy: str, went_on_from: Sequence[int]) -> np.ndarray:
     """(trials,) what the signals cost that the strategy reads, in evaluations of the questions of the first rung, where
     they are measured; the importance in the first trial alone, which is dense."""
-    reads, extra = signals_of(run.strategy), np.zeros(len(run.rows))
+    reads, extra = signals_of(strategy), np.zeros(len(went_on_from))
     if Signal.MARGINS in reads:
-        extra[np.array(run.went_on_from) == 0] += SIGNALS[Signal.MARGINS]
+        extra[np.array(went_on_from) == 0] += SIGNALS[Signal.MARGINS]
     if Signal.IMPORTANCE in reads:
         extra[0] += SIGNALS[Signal.IMPORTANCE]
     return extra
@@ -53,14 +76,8 @@ def signals(run: Run) -> np.ndarray:
 
 def computes(table: Table, run: Run) -> np.ndarray:
     """(trials,) what every trial of a run costs, in questions answered by the dense plan."""
-    rungs = table.landscape.rungs
-    spent = {
-        (first, reached): work(rungs[first:reached]).sum()
-        for first, reached in set(zip(run.went_on_from, run.reached, strict=True))
-    }
-    units = np.array([spent[trial] for trial in zip(run.went_on_from, run.reached, strict=True)])
-    units += signals(run) * (rungs[0].questions or table.landscape.questions)
-    return units * table.flops_ratio[list(run.rows)] / table.flops_ratio.max()
+    flops = table.flops_ratio[list(run.rows)] / table.flops_ratio.max()
+    return spent(run.strategy, table.landscape.rungs, run.went_on_from, run.reached, flops)
 
 
 def compute(table: Table, run: Run) -> float:

@@ -1,7 +1,8 @@
 """The default strategy against random search and the hand-made patterns: `python -m benchmarks.default_strategy`.
 
 Every search runs on the embedded model with the real controller and database; what several searches try is run once.
-By default trials have one rung without tuning. With `--rungs 0:256,10:512,50:all` they are those of `make search`.
+By default trials have one rung without tuning. With `--rungs 0:256,10:512,50:all` they are those of `make search`, and
+with `--keep-fraction 1` every one of them runs in full.
 """
 
 import statistics
@@ -15,9 +16,12 @@ import numpy as np
 import typer
 from rich.console import Console
 
+from benchmarks.compute import spent, work
 from benchmarks.origin import heading
+from benchmarks.replay import KEEP
 from objectives.hypervolume import hypervolume
 from search.goals import MAXIMIZE, REFERENCE
+from search.history import History
 from search.local import run_here
 from search.problem import Problem
 from search.progress import Progress
@@ -25,6 +29,7 @@ from search.settings import Settings, SettingsError, load_settings, parse_rungs
 from search.start import open_run
 from spaces.patterns import baselines
 from workers.requests import RungReport, TrialRequest
+from workers.samples import load_split
 from workers.trial import Worker
 
 AFTER = (25, 50, 70, 100, 150)
@@ -61,8 +66,14 @@ class Found:
 
     volumes: tuple[float, ...]
     """Hypervolume after `AFTER` trials each, as far as there were so many, and in the end."""
+    computes: tuple[float, ...]
+    """What the trials up to there cost, in full trials of the dense plan that measure accuracy alone."""
     full: int
     """Trials that finished the last rung."""
+
+    def __str__(self) -> str:
+        each = (f"{volume:.4f} ({compute:.1f})" for volume, compute in zip(self.volumes, self.computes, strict=True))
+        return f"{' '.join(each)}, {self.full} trials in full"
 
 
 def search(settings: Settings, worker: Worker) -> Found:
@@ -72,12 +83,24 @@ def search(settings: Settings, worker: Worker) -> Found:
         with Progress(controller, settings.budget, Console(quiet=True)) as progress:
             run_here(controller, progress, worker)
         full = [trial for trial in controller.history.observations() if trial.full]
+        costs = np.cumsum(computes(settings, controller.history))
         controller.close()
-    volumes = []
-    for after in (*(after for after in AFTER if after < settings.budget), settings.budget):
+    volumes, ends = [], [*(after for after in AFTER if after < len(costs)), len(costs)]
+    for after in ends:
         points = [trial.point for trial in full if trial.number < after]
         volumes.append(hypervolume(np.array(points), REFERENCE, MAXIMIZE) if points else 0.0)
-    return Found(tuple(volumes), len(full))
+    return Found(tuple(volumes), tuple(costs[np.array(ends) - 1].tolist()), len(full))
+
+
+def computes(settings: Settings, history: History) -> np.ndarray:
+    """(trials,) what every trial of a search costs, in full trials of the dense plan."""
+    every = len(load_split(settings.dataset, "search").samples)
+    rungs = [rung.model_copy(update={"questions": min(rung.questions or every, every)}) for rung in settings.rungs]
+    records = [history.record(number) for number in range(len(history))]
+    went_on_from = [history.first_rung(record.number) for record in records]
+    reached = [len(record.accuracies) for record in records]
+    flops = np.array([record.flops_ratio for record in records])
+    return spent(settings.strategy, rungs, went_on_from, reached, flops) / work(rungs).sum()
 
 
 def hand_made(settings: Settings, worker: Worker) -> tuple[float, int]:
@@ -108,14 +131,19 @@ def main(
     space: Annotated[str, typer.Option(help="The space searched.")] = "layers",
     rungs: Annotated[str, typer.Option(help="steps:questions per rung.")] = "0:256",
     strategies: Annotated[str, typer.Option(help="Names, separated by commas.")] = "random,tpe,evolution,guided",
+    keep_fraction: Annotated[float, typer.Option(help="Share of the trials at a rung that go on; 1: all.")] = KEEP,
 ) -> None:
-    """Print hypervolume per strategy and seed: after 25, 50, 70, 100 and 150 trials, and in the end."""
+    """Print hypervolume, and compute in full trials of the dense plan, per strategy and seed: after 25, 50, 70, 100 and
+    150 trials, and in the end."""
     try:
         given = {"space": space, "budget": budget, "rungs": parse_rungs(rungs), "threads": 1}
+        given["keep_fraction"] = keep_fraction
         patterns, searches = load_settings(None, given), settings_of(given, strategies.split(","), seeds)
     except SettingsError as error:
         raise typer.BadParameter(str(error)) from None
-    print(heading("Default strategy", budget=budget, seeds=seeds, space=space, rungs=rungs))
+    print(
+        heading("Default strategy", budget=budget, seeds=seeds, space=space, rungs=rungs, keep=round(keep_fraction, 3))
+    )
     worker = RememberingWorker()
     volume, count = hand_made(patterns, worker)
     print(f"{'hand-made':10} {volume:.4f}  ({count} patterns together)")
@@ -123,8 +151,7 @@ def main(
         ends = []
         for settings in own:
             found = search(settings, worker)
-            each = " ".join(f"{volume:.4f}" for volume in found.volumes)
-            print(f"{strategy:10} seed {settings.seed}: {each}, {found.full} trials in full", flush=True)
+            print(f"{strategy:10} seed {settings.seed}: {found}", flush=True)
             ends.append(found.volumes[-1])
         print(f"{strategy:10} {statistics.median(ends):.4f}  (median)", flush=True)
 

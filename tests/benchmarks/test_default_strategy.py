@@ -1,14 +1,17 @@
 """Searches side by side share their trials, and measure what they would alone."""
 
 import json
+from pathlib import Path
 
 import pytest
 import typer
 
 from benchmarks import default_strategy
-from benchmarks.default_strategy import RememberingWorker
+from benchmarks.default_strategy import RememberingWorker, search
 from spaces.plan import Plan
-from workers.requests import Rung, TrialRequest
+from tests.search.pretend import PretendWorker, problem_of, settings_in
+from workers.requests import DataSource, Rung, TrialRequest
+from workers.samples import load_samples
 from workers.trial import Worker
 
 PLAN = Plan.parse("..f....b..a.")
@@ -50,12 +53,30 @@ def test_a_strategy_that_reads_importance_is_given_it_after_one_that_does_not() 
     assert next(worker.rungs(request_of(dense, importance=True))).importance is not None
 
 
+def test_compute_is_that_of_full_trials_of_the_dense_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(default_strategy.Problem, "resolve", staticmethod(problem_of))
+    settings = settings_in(tmp_path / "full", budget=28, strategy="random", keep_fraction=1)
+    worker = PretendWorker()
+    found = search(settings, worker)  # type: ignore[arg-type]
+    ratios = [problem_of(settings).ratio(request.parsed_plan) for request in worker.requests[:28]]  # the front follows
+    assert found.full == len(ratios)
+    assert found.computes == pytest.approx((sum(ratios[:25]), sum(ratios))), "a full trial costs its share of the FLOPs"
+
+    stopping = settings.model_copy(update={"out": tmp_path / "stopping", "keep_fraction": 1 / 3})
+    less = search(stopping, PretendWorker())  # type: ignore[arg-type]
+    first, second = 16, 32 + 3 * 5 * 64 + 2 * 256
+    third = len(load_samples(DataSource(), "search")) + 3 * 5 * 64 + 256
+    assert less.full < 28
+    assert first / (first + second + third) * sum(ratios) < less.computes[-1] < found.computes[-1]
+
+
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
         ({"strategies": "random,guidde"}, "did you mean 'guided'"),
         ({"rungs": "0:256,ten"}, "got 'ten'"),
         ({"budget": 0}, "got 0"),
+        ({"keep_fraction": 1.5}, "got 1.5"),
     ],
 )
 def test_mistakes_are_told_before_anything_is_run(

@@ -11,6 +11,7 @@ from benchmarks.replay import KEEP, Climb, Recorded, Replays, Run, replay, share
 from benchmarks.truth import Truth
 from search.goals import MAXIMIZE
 from search.promotion import goes_on
+from search.strategies.guided import WORTH_RESUMING
 from search.strategies.strategy import Proposal
 from workers.importance import DRAWS
 
@@ -51,6 +52,17 @@ def test_rungs_save_compute() -> None:
     assert all(eager.full)
     assert compute(truth, lazy) < 0.75 * compute(truth, eager)
     assert work(truth.landscape.rungs).tolist() == [FIRST, SECOND, THIRD]
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_as_many_trials_have_the_front_of_full_ones_for_a_third_of_the_compute(seed: int) -> None:
+    truth = Truth.load("rungs7")
+    lazy, eager = (replay(truth, "guided", 200, seed, keep) for keep in (KEEP, 1.0))
+    assert share(truth, lazy.counted()) >= share(truth, eager.counted()) - counting.WITHIN
+    assert compute(truth, lazy) <= compute(truth, eager) / 3
+    added = [float(origin.split()[-1]) for origin in lazy.origins if origin.startswith("goes on with")]
+    blocks = truth.landscape.searched.num_blocks
+    assert added and min(added) >= WORTH_RESUMING / blocks, "what adds little is not worth a full trial's compute"
 
 
 def test_a_replay_repeats_itself_and_spends_its_budget() -> None:
