@@ -42,9 +42,8 @@ few trials an ask is cheap, and what is best by their surrogate is worth a longe
 PARENTS = 24
 """Most promising children that the next generation descends from."""
 WORTH_RESUMING = 0.01
-"""Accuracy that a stopped trial must be expected to add over the FLOPs of a block to go on, since that takes nearly the
-compute of a full trial: the standard error of an accuracy of 0.95 on 500 questions. Going on for less took a third of
-the compute of long searches on rungs, for a hundredth of an answer."""
+"""Accuracy that a stopped trial must be expected to add, over the FLOPs of a block, to go on, since that takes nearly the
+compute of a full trial: the standard error of an accuracy of 0.95 on 500 questions."""
 MOST_CHECKED = 50
 """Children checked against the limits before one is left to be repaired."""
 
@@ -70,7 +69,7 @@ class Guided:
         self._pool = max(SMALLEST_POOL, min(POOL, MOST_BITS // self._coding.num_bits))
         cheapest = self._prices.argmax(1).astype(CODE)
         self._cheapest = self._coding.decode(cheapest), keys(cheapest[None])[0]
-        self._worth = WORTH_RESUMING / task.space.num_blocks
+        self._worth = WORTH_RESUMING * float(self._prices.max(1).mean())
         self._cheapest_from = max(CHEAPEST_FROM, CHEAPEST_PER_BIT * self._coding.num_bits)
         self._reader = Reader(task, self._coding)
         self._learner = Learner(task, self._coding, self._reader)

@@ -61,8 +61,8 @@ def test_as_many_trials_have_the_front_of_full_ones_for_a_third_of_the_compute(s
     assert share(truth, lazy.counted()) >= share(truth, eager.counted()) - counting.WITHIN
     assert compute(truth, lazy) <= compute(truth, eager) / 3
     added = [float(origin.split()[-1]) for origin in lazy.origins if origin.startswith("goes on with")]
-    blocks = truth.landscape.searched.num_blocks
-    assert added and min(added) >= WORTH_RESUMING / blocks, "what adds little is not worth a full trial's compute"
+    block = (truth.flops_ratio.max() - truth.flops_ratio.min()) / truth.landscape.searched.num_blocks
+    assert added and min(added) >= WORTH_RESUMING * block, "what adds little is not worth a full trial's compute"
 
 
 def test_a_replay_repeats_itself_and_spends_its_budget() -> None:
