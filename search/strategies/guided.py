@@ -42,8 +42,8 @@ few trials an ask is cheap, and what is best by their surrogate is worth a longe
 PARENTS = 24
 """Most promising children that the next generation descends from."""
 WORTH_RESUMING = 0.01
-"""Accuracy that a stopped trial must be expected to add, over the FLOPs of a block, to go on, since that takes nearly the
-compute of a full trial: the standard error of an accuracy of 0.95 on 500 questions."""
+"""Accuracy that a stopped trial must be expected to add, over the FLOPs of a block, to go on, since that takes nearly
+the compute of a full trial: the standard error of an accuracy of 0.95 on 500 questions."""
 MOST_CHECKED = 50
 """Children checked against the limits before one is left to be repaired."""
 
