@@ -136,8 +136,13 @@ def main(
     """Print hypervolume, and compute in full trials of the dense plan, per strategy and seed: after 25, 50, 70, 100 and
     150 trials, and in the end."""
     try:
-        given = {"space": space, "budget": budget, "rungs": parse_rungs(rungs), "threads": 1}
-        given["keep_fraction"] = keep_fraction
+        given = {
+            "space": space,
+            "budget": budget,
+            "rungs": parse_rungs(rungs),
+            "keep_fraction": keep_fraction,
+            "threads": 1,
+        }
         patterns, searches = load_settings(None, given), settings_of(given, strategies.split(","), seeds)
     except SettingsError as error:
         raise typer.BadParameter(str(error)) from None
