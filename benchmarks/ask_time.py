@@ -13,9 +13,9 @@ import numpy as np
 import typer
 
 from benchmarks.origin import heading
-from search.goals import MAXIMIZE
-from search.promotion import goes_on
+from objectives.objectives import MAXIMIZE
 from search.strategies import load_strategy
+from search.strategies.promotion import goes_on
 from search.strategies.scan import scan
 from search.strategies.strategy import Observation, Task
 from spaces.plan import Op, Plan

@@ -15,9 +15,9 @@ import typer
 from rich.console import Console
 
 from benchmarks.origin import heading
-from search.local import run_here
-from search.progress import Progress
-from search.start import open_run
+from search.console.progress import Progress
+from search.dispatch.in_process import run_here
+from search.loop.open_run import open_run
 from tests.search.pretend import PretendWorker, problem_of, settings_in
 
 #: What the issue tracker asks for, in seconds a trial.
@@ -54,7 +54,7 @@ class _Stopwatch(Progress):
 
 
 def _run_on_ray(settings: Any, controller: Any, progress: Progress) -> None:
-    from search.ray_tune import TrialActor, run_on_ray
+    from search.dispatch.ray_tune import TrialActor, run_on_ray
 
     class PretendActor(TrialActor):
         def make_worker(self) -> Any:

@@ -16,20 +16,20 @@ import numpy as np
 import typer
 from rich.console import Console
 
-from benchmarks.compute import spent, work
 from benchmarks.origin import heading
-from benchmarks.replay import KEEP
+from benchmarks.strategies.compute import spent, work
+from benchmarks.strategies.replay import KEEP
 from objectives.hypervolume import hypervolume
-from search.goals import MAXIMIZE, REFERENCE
-from search.history import History
-from search.local import run_here
-from search.problem import Problem
-from search.progress import Progress
+from objectives.objectives import MAXIMIZE, REFERENCE
+from search.console.progress import Progress
+from search.dispatch.in_process import run_here
+from search.loop.history import History
+from search.loop.open_run import open_run
+from search.loop.problem import Problem
 from search.settings import Settings, SettingsError, load_settings, parse_rungs
-from search.start import open_run
 from spaces.patterns import baselines
+from workers.data.load_split import load_split
 from workers.requests import RungReport, TrialRequest
-from workers.samples import load_split
 from workers.trial import Worker
 
 AFTER = (25, 50, 70, 100, 150)

@@ -16,8 +16,8 @@ def dashboard(
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 8080,
 ) -> None:
     """Serve Optuna Dashboard; stop it with Ctrl-C. The search may go on meanwhile."""
-    from search.open_folder import open_results
-    from search.terminal import one_line_errors
+    from search.console.terminal import one_line_errors
+    from search.storage.find_run import open_results
 
     with one_line_errors():
         results = open_results(out, storage)
@@ -27,7 +27,7 @@ def dashboard(
     from optuna.storages import RDBStorage
     from optuna_dashboard import run_server
 
-    from search.database import engine_options
+    from search.storage.tables import engine_options
 
     run_server(RDBStorage(url, engine_kwargs=engine_options(url)), host=host, port=port)
 

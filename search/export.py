@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from search.results import Results
-    from search.selection import Selected
+    from search.analysis.select_trials import Selected
+    from search.storage.results import Results
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -38,7 +38,7 @@ def export(
     """Export a plan as a model folder, checked by loading it in a fresh process."""
     import signal
 
-    from search.terminal import one_line_errors
+    from search.console.terminal import one_line_errors
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # being asked to end tidies up like Ctrl-C
     rules = {
@@ -80,8 +80,8 @@ def export_plan(
     Raises:
         ValueError: one line that says what can't be done and why; `to` is then as it was.
     """
-    from search.export_request import request_of
-    from search.open_folder import open_results
+    from search.analysis.export_request import request_of
+    from search.storage.find_run import open_results
     from workers.export.folder import check_target
     from workers.export.hub import check_repository, push
 
@@ -121,7 +121,7 @@ def _check_push(rule: str, repository: str | None, private: bool) -> None:
 
 
 def _only(rule: dict[str, Any]) -> tuple[str, Any]:
-    from search.selection import RULES
+    from search.analysis.select_trials import RULES
     from spaces.names import unknown
 
     known = ("trial", "plan", *RULES)
@@ -136,7 +136,7 @@ def _only(rule: dict[str, Any]) -> tuple[str, Any]:
 
 
 def _choose(results: "Results", rule: str, value: Any) -> "list[Selected]":
-    from search.selection import select
+    from search.analysis.select_trials import select
 
     return select(results.records(), results.run.origin["num_blocks"], rule, value)
 

@@ -20,11 +20,11 @@ def report(
     ] = None,
 ) -> None:
     """Show what a run has found so far."""
-    from search.front import front_table
-    from search.open_folder import open_results
-    from search.rank_flips import rank_flips
-    from search.summary import summarize
-    from search.terminal import console, one_line_errors
+    from search.analysis.rank_flips import rank_flips
+    from search.analysis.summary import summarize
+    from search.console.front_table import front_table
+    from search.console.terminal import console, one_line_errors
+    from search.storage.find_run import open_results
 
     with one_line_errors():
         results = open_results(out, storage)
@@ -38,7 +38,7 @@ def report(
         elif as_json:
             print(json.dumps(summary, indent=1))
         else:
-            from search.picture import draw_front
+            from search.console.front_plot import draw_front
 
             file = picture or out / "front.png"
             draw_front(records, summary, file)

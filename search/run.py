@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from search.controller import Controller
-    from search.problem import Problem
+    from search.loop.controller import Controller
+    from search.loop.problem import Problem
     from search.settings import Settings
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown")
@@ -81,7 +81,7 @@ def run(
 
     The same command takes up a search that was stopped, in any way, where it was.
     """
-    from search.terminal import one_line_errors
+    from search.console.terminal import one_line_errors
 
     given = {
         "budget": budget, "space": space, "strategy": strategy, "out": out, "storage": storage, "seed": seed,
@@ -105,7 +105,7 @@ def run(
     with one_line_errors():
         settings, problem = _resolve(config, given)
         if dry_run:
-            from search.dry_run import describe
+            from search.console.dry_run import describe
 
             describe(settings, problem)
         else:
@@ -113,7 +113,7 @@ def run(
 
 
 def _resolve(config: Path | None, given: dict[str, Any]) -> "tuple[Settings, Problem]":
-    from search.problem import Problem
+    from search.loop.problem import Problem
     from search.settings import load_settings, parse_focus, parse_rungs
 
     given = {name: value for name, value in given.items() if value is not None}
@@ -127,31 +127,31 @@ def _resolve(config: Path | None, given: dict[str, Any]) -> "tuple[Settings, Pro
 
 
 def _search(settings: "Settings", problem: "Problem") -> None:
-    from search.front import print_front
-    from search.start import open_run
+    from search.console.front_table import print_front
+    from search.loop.open_run import open_run
 
     with open_run(settings, problem) as controller:
         try:
             _dispatch(settings, problem, controller)
         except KeyboardInterrupt:
             controller.interrupted()
-            print_front(settings, controller)
+            print_front(settings, controller.finished)
             raise typer.Exit(130) from None
         controller.close()
-        print_front(settings, controller)
+        print_front(settings, controller.finished)
 
 
 def _dispatch(settings: "Settings", problem: "Problem", controller: "Controller") -> None:
-    from search.progress import Progress
+    from search.console.progress import Progress
     from spaces.plan import Plan
 
     with Progress(controller, settings.budget) as progress:
         if settings.on_ray:
-            from search.ray_tune import run_on_ray
+            from search.dispatch.ray_tune import run_on_ray
 
             run_on_ray(settings, controller, progress)
         else:
-            from search.local import opened, run_here
+            from search.dispatch.in_process import opened, run_here
 
             dense = problem.request(None, Plan.dense(problem.shape.num_blocks))
             run_here(controller, progress, None if controller.finished else opened(dense))

@@ -45,7 +45,7 @@ class Settings(BaseModel):
     minimize: Literal["flops", "sparse_flops"] = "flops"
     """The cost beside accuracy. Sparse FLOPs leave out weights that are zero: real with sparse kernels only."""
     warm_start: tuple[str, ...] = ()
-    """Plans to try first: folders or database URLs of runs, files of EvoPress or LLM-Drop. See `search.warm_start`."""
+    """Plans to try first: folders or database URLs of runs, files of EvoPress or LLM-Drop."""
     max_flops: float | None = Field(None, gt=0, le=1)
     """Upper limit on FLOPs as a share of the dense model's."""
     min_accuracy: float | None = Field(None, ge=0, le=1)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from search.results import Results
+    from search.storage.results import Results
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -19,8 +19,8 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
 ) -> None:
     """Show how far a run is."""
-    from search.open_folder import open_results
-    from search.terminal import one_line_errors
+    from search.console.terminal import one_line_errors
+    from search.storage.find_run import open_results
 
     with one_line_errors():
         state = describe(open_results(out, storage), out)
@@ -67,7 +67,7 @@ def describe(results: "Results", out: Path) -> dict[str, Any]:
 
 def _held(out: Path) -> bool:
     """Whether a controller holds the run."""
-    from search.lock import is_held
+    from search.storage.run_lock import is_held
 
     return is_held(out)
 

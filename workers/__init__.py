@@ -22,6 +22,8 @@ def load_exported(folder: str | Path, **options: Any) -> tuple[Any, Any]:
 
     `options` go to `from_pretrained` of the model. Raises ExportError where the folder is no export.
     """
-    from workers.export.reading import load_exported as load  # brings torch, which most of this package does without
+    from workers.export.load_exported import (
+        load_exported as load,
+    )  # brings torch, which most of this package does without
 
     return load(folder, **options)

@@ -10,10 +10,10 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
+from workers.data.load_split import load_split
+from workers.data.pick_metric import pick_metric
 from workers.describe import check_fit, describe_model
-from workers.pick_metric import pick_metric
 from workers.requests import RungReport, TrialReport, TrialRequest, TrialState
-from workers.samples import load_split
 
 app = typer.Typer(add_completion=False)
 

@@ -9,8 +9,8 @@ that stores no keys and values must still make its layer grow. It appends a plac
 layer (scopes visual and prompt), and neither where none does (all and generated).
 
 A scope is a rule on rows: what an op skips is computed for the rows outside of its scope only, and adds zero to the
-residual of the others. Which row is of which group is the business of `workers.token_groups`. Pruning, for all tokens,
-is set before the ops, which then run what it leaves.
+residual of the others. `workers.blocks.token_groups` decides which row is of which group. Pruning,
+for all tokens, is set before the ops, which then run what it leaves.
 """
 
 from __future__ import annotations
@@ -22,12 +22,13 @@ from weakref import WeakSet
 from torch import nn
 
 from spaces.plan import Op, Plan, PlanError, Scope
-from workers.anatomy import CACHE_ARGUMENT, Parts, anatomy_of, find_blocks
-from workers.block_ops import BLOCK_OPS, Patch, join_pair
-from workers.part_attention import KEY, QUERY, VALUE
+from workers.blocks.anatomy import CACHE_ARGUMENT, Parts, anatomy_of, find_blocks
+from workers.blocks.block_ops import BLOCK_OPS, Patch, join_pair
+from workers.blocks.part_attention import KEY, QUERY, VALUE
+from workers.blocks.patch import patched
+from workers.blocks.token_groups import Watch
 from workers.pruning.apply import pruned
 from workers.pruning.inputs import PruningInputs
-from workers.token_groups import Watch, put_back
 
 _ACTIVE: WeakSet[nn.Module] = WeakSet()
 """Block lists that are under a plan right now."""
@@ -56,8 +57,7 @@ def apply_plan(model: nn.Module, plan: Plan, inputs: PruningInputs | None = None
             stack.enter_context(watch.on(model, anatomy.decoder, CACHE_ARGUMENT))
         stack.enter_context(pruned(parts, plan, inputs or PruningInputs()))
         for module, forward in _patches(plan, parts, watch):
-            stack.callback(put_back, module, "forward", vars(module).get("forward"))
-            module.forward = forward
+            stack.enter_context(patched([(module, "forward", forward)]))
         yield model
 
 

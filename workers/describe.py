@@ -1,7 +1,7 @@
 """What is known of a model and its data before any weight is read: shape, workload, fingerprints.
 
 The CLI's dry run and the FLOPs of any plan need no more than this. Where rows describe the model, no torch is needed;
-where they don't, `workers.counted` builds it without weights.
+where they don't, `workers.models.count_on_meta` builds it without weights.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from objectives.sparsity import kept_weights
 from objectives.workload import Workload
 from spaces.plan import PlanError
 from spaces.shape import ModelShape, VisionShape
-from workers.families import Families, decoder_sizes, families_of, has_rows
-from workers.files import read_config, weight_files
 from workers.fingerprints import fingerprint
-from workers.prompts import read_prompter, target
+from workers.models.families import Families, decoder_sizes, families_of, has_rows
+from workers.models.model_files import read_config, weight_files
+from workers.models.prompts import read_prompter, target
 from workers.pruning.files import read_weights
 from workers.requests import ModelSource, TrialRequest
 
 if TYPE_CHECKING:
-    from workers.samples import Sample
+    from workers.data.sample import Sample
 
 __all__ = ["check_fit", "describe_model", "describe_workload", "fingerprint", "shape_of"]
 
@@ -54,7 +54,7 @@ def describe_model(source: ModelSource) -> ModelShape:
 def _shape_without_masks(source: ModelSource) -> ModelShape:
     config = read_config(source)
     if not has_rows(config):
-        from workers.counted import read_shape
+        from workers.models.count_on_meta import read_shape
 
         return read_shape(source, BYTES, _count_parameters(source))
     rows = families_of(config)
@@ -66,13 +66,13 @@ def describe_workload(source: ModelSource, samples: Sequence[Sample]) -> Workloa
     """The mean token counts of `samples`: what FLOPs are stated for unless a request says otherwise.
 
     Generated tokens are those of the answer and the end-of-sequence token. A model that no rows describe is asked
-    through its own processor (`workers.counted`). Raises ValueError on no samples.
+    through its own processor (`workers.models.count_on_meta`). Raises ValueError on no samples.
     """
     if not samples:
         raise ValueError("a workload needs at least one sample, got none: check the data set's split")
     visual_tokens = describe_model(source).visual_tokens_per_image if has_rows(read_config(source)) else None
     if visual_tokens is None:
-        from workers.counted import read_workload
+        from workers.models.count_on_meta import read_workload
 
         return read_workload(source, samples)
     prompter = read_prompter(source)

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from workers.files import locate, weight_files
+from workers.data.load_split import load_samples
+from workers.models.model_files import locate, weight_files
 from workers.requests import DataSource, ModelSource, Split
-from workers.samples import load_samples
 
 if TYPE_CHECKING:
-    from workers.samples import Sample
+    from workers.data.sample import Sample
 
 HASHED_BYTES = 256 * 2**20
 """Weight files above this are identified by size and modification time: hashing them would take minutes."""

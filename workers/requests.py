@@ -14,7 +14,7 @@ from objectives.metrics import METRICS
 from objectives.workload import Workload
 from spaces.names import unknown
 from spaces.plan import Plan
-from workers.lora import parse_lora
+from workers.lora_options import parse_lora
 
 Split = Literal["train", "tune", "search", "test"]
 
@@ -68,7 +68,7 @@ class DataSource(Value):
     """Configuration (subset) of a data set that has several."""
     revision: str | None = None
     image_column: str | None = None
-    """Columns that are None are guessed by type and by usual names (`workers.columns`)."""
+    """Columns that are None are guessed by type and by usual names (`workers.data.columns`)."""
     question_column: str | None = None
     answer_column: str | None = None
     """Answers of questions, captions, or the right one of the choices (index from 0, letter or text)."""
@@ -145,7 +145,7 @@ class TrialRequest(Value):
     model: ModelSource = ModelSource()
     data: DataSource = DataSource()
     metric: Annotated[str | None, known("metric", METRICS)] = None
-    """None is the one usual for the data (`workers.pick_metric`)."""
+    """None is the one usual for the data (`workers.data.pick_metric`)."""
     workload: dict[str, float] | None = None
     """Token counts the FLOPs are stated for; None takes the means of the search split."""
     tuning: TuningRecipe = TuningRecipe()
@@ -221,9 +221,9 @@ class RungReport(Value):
     seconds: dict[str, float]
     """Wall-clock per step: load, tune, evaluate, margins, importance, latency."""
     margins: tuple[float, ...] | None = None
-    """By how much the right answer to every question is ahead of the next best, in nats (`workers.margins`)."""
+    """By how much the right answer to every question is ahead of the next best, in nats."""
     importance: Importance | None = None
-    """How much attention and FFN of every block matter for the right answers under the plan (`workers.importance`)."""
+    """How much attention and FFN of every block matter for the right answers under the plan."""
     latency: dict[str, float] | None = None
     """Seconds: median and interquartile range of prefill and of one decode step."""
     artifact: str | None = None

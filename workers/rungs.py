@@ -12,14 +12,14 @@ from safetensors.torch import save_file
 
 from objectives.flops import costs
 from workers.apply_plan import apply_plan
-from workers.evaluate import evaluate
-from workers.finite import NonFinite
-from workers.importance import gate_importance
-from workers.latency import time_latency
-from workers.margins import answer_margins
+from workers.evaluation.evaluate import evaluate
+from workers.evaluation.importance import gate_importance
+from workers.evaluation.latency import time_latency
+from workers.evaluation.margins import answer_margins
+from workers.inference.finite import NonFinite
+from workers.models.trainable import State, copy_state, put_state
 from workers.requests import Importance, Rung, RungReport, TrialRequest
 from workers.session import Session
-from workers.trainable import State, copy_state, put_state
 from workers.tuning import Tuning
 from workers.watchdog import Watchdog
 

@@ -10,18 +10,19 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from objectives.workload import Workload
+from workers.data.load_split import load_samples, load_split
+from workers.data.pick_metric import pick_metric
+from workers.data.sample import Sample
 from workers.describe import describe_model, describe_workload
 from workers.fingerprints import fingerprint
-from workers.loading import load_model
-from workers.pick_metric import pick_metric
-from workers.prepare import Prepared, prepare
+from workers.inference.prepare import Prepared, prepare
+from workers.models.load_model import load_model
+from workers.models.trainable import copy_state, put_state
 from workers.pruning.calibrate import calibrate
 from workers.pruning.files import read_masks
 from workers.pruning.inputs import Norms, PruningInputs
 from workers.pruning.make import masks_for
 from workers.requests import DataSource, ModelSource, Split, TrialRequest, TuningRecipe
-from workers.samples import Sample, load_samples, load_split
-from workers.trainable import copy_state, put_state
 from workers.tuning import Lessons
 
 

@@ -15,9 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from workers.finite import NonFinite
-from workers.loading import LoadedModel
-from workers.prepare import Lesson, Prepared
+from workers.inference.finite import NonFinite
+from workers.inference.prepare import Lesson, Prepared
+from workers.models.loaded_model import LoadedModel
 from workers.requests import TuningRecipe
 
 

@@ -12,18 +12,18 @@ if TYPE_CHECKING:
 PATTERN_SHARE = 0.25
 #: name -> `module:class`; nothing is imported until it is asked for.
 STRATEGIES = {
-    "guided": "search.strategies.guided:Guided",
+    "guided": "search.strategies.guided.guided:Guided",
     "evolution": "search.strategies.evolution:Evolution",
-    "random": "search.strategies.random:Random",
-    "tpe": "search.strategies.samplers:TPE",
-    "nsga2": "search.strategies.samplers:NSGA2",
-    "gp": "search.strategies.samplers:GP",
-    "interval-grid": "search.strategies.grid:IntervalGrid",
-    "greedy": "search.strategies.greedy:Greedy",
-    "one-shot": "search.strategies.oneshot:OneShot",
-    "additive": "search.strategies.additive:Additive",
-    "evopress": "search.strategies.evopress:EvoPress",
-    "bandit": "search.strategies.bandit:Bandit",
+    "random": "search.strategies.random_search:Random",
+    "tpe": "search.strategies.optuna_samplers:TPE",
+    "nsga2": "search.strategies.optuna_samplers:NSGA2",
+    "gp": "search.strategies.optuna_samplers:GP",
+    "interval-grid": "search.strategies.papers.interval_grid:IntervalGrid",
+    "greedy": "search.strategies.papers.greedy:Greedy",
+    "one-shot": "search.strategies.papers.one_shot:OneShot",
+    "additive": "search.strategies.papers.additive:Additive",
+    "evopress": "search.strategies.papers.evopress:EvoPress",
+    "bandit": "search.strategies.papers.bandit:Bandit",
 }
 
 

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from objectives.objectives import MAXIMIZE
 from objectives.pareto import crowding, non_dominated
-from search.goals import MAXIMIZE
 from search.strategies.scan import change, changed, scan
 from search.strategies.strategy import Focus, Observation, Proposal, Task
 from spaces.plan import Block, Op, Plan, Scope

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from search.strategies.coding import Coding
+from search.strategies.plan_bits import Coding
 from spaces.plan import Block, Op, Plan
 from spaces.spaces import Space
 

@@ -45,7 +45,7 @@ class Task:
     seed: int = 0
     """For strategies that must draw the same numbers at every ask."""
     keep_fraction: float = 1.0
-    """Share of the trials at a rung that goes on to the next, see `search.promotion`."""
+    """Share of the trials at a rung that goes on to the next, see `search.strategies.promotion`."""
     first: tuple[tuple[str, Plan], ...] = ()
     """Origin and plan of what is tried right after the dense plan: warm starts."""
     focus: Focus = Focus()
@@ -81,11 +81,11 @@ class Observation:
     """Whether it finished the last rung: only then may it enter the front."""
     margins: tuple[float, ...] | None = None
     """By how much the right answer to every question of the cheapest rung is likelier than the next best
-    (`workers.margins`), in nats. They say far more of plans nobody has tried than accuracy, and decide nothing. None
-    where they are not measured."""
+    (`workers.evaluation.margins`), in nats; None where they are not measured. They predict untried plans better than
+    accuracies do, and decide nothing."""
     importance: Importance | None = None
     """How much attention and FFN of every block matter for the right answers, at the cheapest rung: what gates on
-    them win (`workers.importance`). None where it is not measured."""
+    them win (`workers.evaluation.importance`). None where it is not measured."""
 
     @property
     def accuracy(self) -> float | None:

@@ -73,7 +73,7 @@ class SecondThoughts:
 
 def test_compute_is_that_of_full_trials_of_the_dense_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(default_strategy.Problem, "resolve", staticmethod(problem_of))
-    monkeypatch.setattr("search.start.load_strategy", lambda _, task: SecondThoughts(task))
+    monkeypatch.setattr("search.loop.open_run.load_strategy", lambda _, task: SecondThoughts(task))
     settings = settings_in(tmp_path / "run", budget=24, strategy="random", keep_fraction=1)
     worker = PretendWorker()
     found = search(settings, worker)  # type: ignore[arg-type]

@@ -14,7 +14,7 @@ import numpy as np
 
 from objectives.flops import costs
 from objectives.workload import Workload
-from search.problem import Problem
+from search.loop.problem import Problem
 from search.settings import Settings
 from spaces.constraints import Limit
 from spaces.plan import Op, Plan

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from search.export import export_plan
-from search.open_folder import open_results
-from search.problem import Problem
-from search.results import Results
+from search.loop.problem import Problem
 from search.settings import Settings
+from search.storage.find_run import open_results
+from search.storage.results import Results
 from spaces.plan import Plan
 from workers.requests import Rung, RungReport
 from workers.trial import Worker

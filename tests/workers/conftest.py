@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from tests.workers.tiny import save_tiny
-from workers.loading import load_model
-from workers.prepare import prepare
+from workers.data.load_split import SOURCES, load_samples
+from workers.inference.prepare import prepare
+from workers.models.load_model import load_model
 from workers.requests import DataSource, ModelSource
-from workers.samples import SOURCES, load_samples
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -117,7 +117,7 @@ masks and positions and a batch padded on the left:
 
 `pair` is both the sum and the mean. Where a cell has both, Mllama's self-attention and cross-attention blocks differ,
 or a pair lies among self-attention blocks or not. The tests draw mixed plans besides
-(`tests/workers/test_whole_models.py`, `tests/workers/test_counted.py`).
+(`tests/workers/inference/test_whole_models.py`, `tests/workers/models/test_count_on_meta.py`).
 """
 UNTESTED = """\
 ## What to know

@@ -15,8 +15,8 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import AutoConfig, AutoModelForImageTextToText
 
 from tests.workers.zoo import FAMILIES, TEXT, VISION, fill
-from workers.inputs import NO_VIDEO, images_only
-from workers.samples import Sample
+from workers.data.sample import Sample
+from workers.models.processor import NO_VIDEO, images_only
 
 WORDS = ["<pad>", "<s>", "</s>", "<unk>", "user:", "assistant:", "what", "is", "the", "color", "digit", "?", "red"]
 WORDS += ["blue", "one", "two", "answer", "en", "Question:", "Answer:", "Short", "answer:", "many", "things", "here"]

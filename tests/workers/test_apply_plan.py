@@ -11,9 +11,9 @@ from spaces.plan import Group, Op, Plan, PlanError, Scope
 from tests.spaces.drawn import plans
 from tests.workers.reference import reference_logits
 from tests.workers.tiny import IMAGE_TOKEN, NUM_BLOCKS, inputs, tiny_model
-from workers.anatomy import anatomy_of
 from workers.apply_plan import apply_plan
-from workers.token_groups import CODES, token_groups
+from workers.blocks.anatomy import anatomy_of
+from workers.blocks.token_groups import CODES, token_groups
 
 MODEL = tiny_model()
 SDPA = tiny_model(attn="sdpa")

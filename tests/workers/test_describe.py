@@ -11,16 +11,16 @@ from transformers import CONFIG_MAPPING, LlavaConfig
 
 from spaces.shape import VisionShape
 from tests.workers.tiny import NUM_BLOCKS, NUM_VISUAL, tiny_config, tiny_processor, tiny_samples
+from workers.data.load_split import load_samples
 from workers.describe import describe_model, describe_workload, fingerprint, shape_of
 from workers.embedded.words import build_processor
-from workers.families import DECODERS, MODELS, VISION_TOWERS, families_of
 from workers.fingerprints import fingerprint_model, fingerprint_samples
-from workers.loading import load_model
-from workers.packed_forward import projector
-from workers.prepare import prepare
-from workers.prompts import conversation, read_prompter
+from workers.inference.packed_forward import projector
+from workers.inference.prepare import prepare
+from workers.models.families import DECODERS, MODELS, VISION_TOWERS, families_of
+from workers.models.load_model import load_model
+from workers.models.prompts import conversation, read_prompter
 from workers.requests import DataSource, ModelSource
-from workers.samples import load_samples
 
 # What the config.json of llava-hf/llava-1.5-7b-hf holds of its text_config: almost everything is left to defaults.
 LLAVA_1_5 = {
@@ -137,7 +137,7 @@ def test_a_hub_id_from_the_cache(tiny_folder, tmp_path):
     code = f"""
 from workers.describe import describe_model, describe_workload
 from workers.fingerprints import fingerprint_model
-from workers.loading import load_model
+from workers.models.load_model import load_model
 from workers.requests import ModelSource
 from tests.workers.tiny import tiny_samples
 hub, local = ModelSource(name="me/tiny"), ModelSource(name={str(tiny_folder)!r})
@@ -244,8 +244,8 @@ def test_describing_imports_no_torch(tiny_folder):
 import sys
 from workers.describe import describe_model, describe_workload, fingerprint
 from workers.requests import DataSource, ModelSource
-from workers.samples import load_samples
-from workers.samples import load_samples
+from workers.data.load_split import load_samples
+from workers.data.load_split import load_samples
 source = ModelSource(name={str(tiny_folder)!r})
 describe_model(source)
 describe_workload(source, load_samples(DataSource(), "search", 8))

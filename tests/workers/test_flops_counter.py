@@ -14,7 +14,7 @@ from tests.spaces.drawn import plans
 from tests.workers.tiny import IMAGE_TOKEN, NUM_BLOCKS, NUM_VISUAL, inputs, tiny_model
 from workers.apply_plan import apply_plan
 from workers.describe import shape_of
-from workers.families import families_of
+from workers.models.families import families_of
 
 MODEL = tiny_model()
 SHAPE = shape_of(families_of(MODEL.config.to_dict()), bytes_per_parameter=4)

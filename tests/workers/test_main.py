@@ -13,7 +13,7 @@ from workers.trial import Worker, run_trial
 
 def run(*arguments, text=None):
     code = (
-        "import sys; from workers.samples import SOURCES; SOURCES['tiny'] = 'tests.workers.tiny:tiny_samples';"
+        "import sys; from workers.data.load_split import SOURCES; SOURCES['tiny'] = 'tests.workers.tiny:tiny_samples';"
         "from workers.__main__ import app; sys.argv[0] = 'workers'; app()"
     )
     return subprocess.run([sys.executable, "-c", code, *arguments], input=text, capture_output=True, text=True)

@@ -13,9 +13,9 @@ from objectives.workload import Workload
 from spaces.plan import Plan, PlanError
 from workers import rungs as climbing
 from workers.describe import describe_model
-from workers.finite import NonFinite
+from workers.inference.finite import NonFinite
+from workers.models.trainable import put_state
 from workers.requests import DataSource, Rung, TrialReport, TrialRequest, TrialState, TuningRecipe
-from workers.trainable import put_state
 from workers.trial import TrialRun, Worker, run_trial
 from workers.watchdog import TrialTimeout, Watchdog
 

@@ -5,13 +5,13 @@ import torch
 
 from spaces.plan import Plan
 from workers.apply_plan import apply_plan
-from workers.finite import NonFinite
-from workers.loading import load_model
-from workers.packed_forward import embed
-from workers.prepare import prepare
+from workers.data.load_split import load_samples
+from workers.inference.finite import NonFinite
+from workers.inference.packed_forward import embed
+from workers.inference.prepare import prepare
+from workers.models.load_model import load_model
+from workers.models.trainable import copy_state, put_state
 from workers.requests import DataSource, TuningRecipe
-from workers.samples import load_samples
-from workers.trainable import copy_state, put_state
 from workers.tuning import Lessons, Tuning, cosine
 
 RECIPE = TuningRecipe(learning_rate=5e-3, images_per_step=3, questions_per_image=2)

@@ -16,7 +16,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from workers.samples import Sample
+from workers.data.sample import Sample
 
 NUM_BLOCKS = 4
 IMAGE_SIZE, PATCH_SIZE = 16, 8

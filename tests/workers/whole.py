@@ -18,12 +18,12 @@ from spaces.kinds import BlockKind
 from spaces.plan import Block, Op, Plan
 from tests.workers.hub import hub_model, hub_processor, hub_samples
 from tests.workers.test_apply_plan import snapshot
-from workers.anatomy import anatomy_of
 from workers.apply_plan import apply_plan
-from workers.inputs import Asker
-from workers.prompts import PROMPT_FORMS
-from workers.samples import Sample
-from workers.token_groups import CODES, prompt_groups
+from workers.blocks.anatomy import anatomy_of
+from workers.blocks.token_groups import CODES, prompt_groups
+from workers.data.sample import Sample
+from workers.models.processor import Asker
+from workers.models.prompts import PROMPT_FORMS
 
 NEW_TOKENS = 3
 END_OF_SEQUENCE = 2

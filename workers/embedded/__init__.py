@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from workers.data.sample import Sample
 from workers.embedded.digits import draw_scene, render
 from workers.embedded.questions import KINDS
-from workers.samples import Sample, Split
+from workers.requests import Split
 
 NUM_IMAGES: dict[Split, int] = {"train": 512, "tune": 64, "search": 128, "test": 256}
 """Every image gets one question of each kind."""

@@ -8,10 +8,9 @@ from __future__ import annotations
 import argparse
 import json
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from time import process_time
-from typing import Any
 
 import numpy as np
 import torch
@@ -21,7 +20,8 @@ from spaces.plan import Op, Plan
 from workers.describe import describe_model
 from workers.embedded import embedded_path
 from workers.embedded.card_text import render
-from workers.evaluate import evaluate
+from workers.embedded.card_values import Interval, Kind, Measured, Tuned
+from workers.evaluation.evaluate import evaluate
 from workers.requests import ModelSource, Rung, Split, TrialReport, TrialRequest, TuningRecipe
 from workers.trial import Worker, run_trial
 from workers.tuning import Tuning
@@ -33,64 +33,6 @@ PATTERNS = (
     *("interval-2:parallel", "interval-1:parallel@-1", "first-9", "first-6"),
 )
 """Plans in the table of tuning, besides the costliest and a middling single skip of every operator."""
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A mean with its 95 % bootstrap interval; whole images are drawn, as their questions are not independent."""
-
-    mean: float
-    low: float
-    high: float
-
-    @classmethod
-    def of(cls, scores: np.ndarray, images: np.ndarray) -> Interval:
-        """`scores` and `images` (questions,): what each question scored, and the number of its image."""
-        totals = np.bincount(images, weights=scores)
-        counts = np.bincount(images)
-        draws = np.random.default_rng(0).integers(0, len(totals), (4000, len(totals)))
-        means = totals[draws].sum(1) / counts[draws].sum(1)
-        return cls(float(scores.mean()), *(float(bound) for bound in np.percentile(means, [2.5, 97.5])))
-
-
-@dataclass(frozen=True)
-class Tuned:
-    """A plan before and after brief tuning, on the same questions."""
-
-    plan: Plan
-    flops_ratio: float
-    before: Interval
-    after: Interval
-    gain: Interval
-    """Paired, question by question."""
-
-
-@dataclass(frozen=True)
-class Kind:
-    """One kind of question on `test`."""
-
-    accuracy: Interval
-    majority: float
-    """Accuracy of always giving the commonest answer to that kind."""
-    blind: float
-    """Accuracy with the image features of another picture."""
-
-
-@dataclass(frozen=True)
-class Measured:
-    """All the numbers of the card."""
-
-    kinds: dict[str, Kind]
-    """By name, `all` last."""
-    singles: dict[Op, list[Tuned]]
-    """One plan a block, on `search`."""
-    spread: list[Tuned]
-    """On `test`."""
-    seconds: dict[str, float]
-    """CPU time of `evaluate`, all of `search`, and of a tuning `step`."""
-    recipe: TuningRecipe
-    steps: int
-    origin: dict[str, Any]
 
 
 class Card:

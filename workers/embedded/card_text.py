@@ -10,7 +10,7 @@ from workers.embedded.digits import SPLIT_SIZES
 from workers.embedded.questions import KINDS
 
 if TYPE_CHECKING:
-    from workers.embedded.card import Interval, Measured, Tuned
+    from workers.embedded.card_values import Interval, Measured, Tuned
 
 CARD = """\
 # The embedded model

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 from transformers import LlavaProcessor
 
+from workers.data.sample import Sample
 from workers.embedded.digits import Scene, draw_scene, render
 from workers.embedded.questions import KINDS
-from workers.packing import PackedBatch, Tokenized, pack
-from workers.samples import Sample
+from workers.inference.packed_batch import PackedBatch, Tokenized, pack
 
 QUESTIONS_PER_IMAGE = 8
 

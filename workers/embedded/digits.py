@@ -12,7 +12,7 @@ from functools import cache
 
 import numpy as np
 
-from workers.samples import Split
+from workers.requests import Split
 
 CELLS = ("top-left", "top-right", "bottom-left", "bottom-right")
 CELL_SIZE = 16

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from workers.packing import PackedBatch
-from workers.samples import Sample
+from workers.data.sample import Sample
+from workers.inference.packed_batch import PackedBatch
 
 
 @torch.no_grad()

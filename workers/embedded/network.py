@@ -17,7 +17,7 @@ from transformers import (
 
 from workers.embedded.digits import IMAGE_SIZE
 from workers.embedded.words import PATCH_SIZE
-from workers.packing import PackedBatch
+from workers.inference.packed_batch import PackedBatch
 
 FEATURE_LAYER = -1
 Share = tuple[int, int]

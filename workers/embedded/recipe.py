@@ -69,7 +69,7 @@ UNFOLDED = {
     ),
 }
 """By depth, per shallow block: the heads and FFN channels that each of its deep blocks inherits. The embedded model has
-12 blocks; the other is a second landscape for `benchmarks.strategies`."""
+12 blocks; the other is a second landscape for `benchmarks.strategies.__main__`."""
 NUM_PATCH_CLASSES = [10, len(COLORS), len(CELLS)]
 STUCK_BELOW, STUCK_WEIGHT = 0.9, 4.5
 """Kinds below this accuracy on `tune` are asked that many times as often, which breaks plateaus sooner."""

@@ -18,19 +18,19 @@ from torch import Tensor
 
 from objectives.metrics import METRICS, Reads, scores
 from spaces.plan import Plan
-from workers.anatomy import anatomy_of
 from workers.apply_plan import apply_plan
-from workers.evaluate import evaluate
-from workers.export import reload
-from workers.export.places import path_of
+from workers.blocks.anatomy import anatomy_of
+from workers.data.sample import Sample
+from workers.evaluation.evaluate import evaluate
+from workers.export import fresh_process as reload
+from workers.export.part_paths import path_of
 from workers.export.request import ExportRequest
 from workers.export.route import Badge, ExportError, Route
-from workers.files import checkpoint
-from workers.inputs import Asker
-from workers.loading import LoadedModel
-from workers.prepare import Prepared
+from workers.inference.prepare import Prepared
+from workers.models.loaded_model import LoadedModel
+from workers.models.model_files import checkpoint
+from workers.models.processor import Asker
 from workers.pruning.inputs import PruningInputs
-from workers.samples import Sample
 
 COMPARED = 16
 """Questions whose logits and greedy tokens are compared."""

@@ -7,11 +7,11 @@ from typing import Any
 
 from torch import Tensor
 
-from workers.anatomy import anatomy_of
+from workers.blocks.anatomy import anatomy_of
 from workers.export import modeling_decilm
-from workers.export.places import path_of
+from workers.export.part_paths import path_of
+from workers.export.remote_code import auto_map
 from workers.export.route import Route
-from workers.export.under_plan import auto_map
 
 
 def decilm(model: Any, text: Any, weights: dict[str, Tensor], route: Route) -> tuple[Any, type, dict[str, Tensor]]:

@@ -15,7 +15,7 @@ import transformers
 
 from spaces.plan import Plan
 from workers.apply_plan import apply_plan
-from workers.export.places import settle
+from workers.export.part_paths import settle
 
 PREFIX = "Skipsearch"
 

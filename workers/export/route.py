@@ -15,7 +15,7 @@ from enum import StrEnum
 from spaces.names import unknown
 from spaces.plan import Block, Group, Op, Plan
 from spaces.pruning import FULL, Pruning
-from workers.export.facts import Facts
+from workers.export.layer_facts import Facts
 
 
 class ExportError(ValueError):

@@ -15,25 +15,25 @@ from safetensors.torch import save_file
 
 from objectives.memory import parameter_bytes
 from spaces.plan import Plan
+from workers.data.load_split import load_samples
 from workers.describe import check_fit, describe_model
 from workers.export.bundle import write_bundle
 from workers.export.card import write_card
 from workers.export.check import Checked, check, refer
-from workers.export.facts import Facts, config_facts
 from workers.export.folder import replacing
-from workers.export.physical import build, facts_of
-from workers.export.record import record_of
+from workers.export.layer_facts import Facts, config_facts
+from workers.export.plan_record import record_of
+from workers.export.remote_code import merged_state
 from workers.export.request import ExportRequest
 from workers.export.route import Badge, ExportError, Route, export_route
+from workers.export.stock_layers import build, facts_of
 from workers.export.timings import keep_timings, read_timings
-from workers.export.under_plan import merged_state
-from workers.files import checkpoint
 from workers.fingerprints import fingerprint_model, fingerprint_samples
-from workers.inputs import NO_VIDEO
-from workers.loading import LoadedModel
+from workers.models.loaded_model import LoadedModel
+from workers.models.model_files import checkpoint
+from workers.models.processor import NO_VIDEO
 from workers.pruning.inputs import PruningInputs
 from workers.requests import ModelSource
-from workers.samples import load_samples
 from workers.session import Session
 from workers.software import versions
 

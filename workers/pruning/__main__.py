@@ -80,21 +80,26 @@ def _source(kind: type[Source], text: str) -> Source:
 
 
 def _made(model: ModelSource, data: DataSource, pruning: Pruning, kinds: tuple[str, ...]) -> MaskFile:
+    from workers.data.load_split import load_samples
+    from workers.fingerprints import fingerprint
+    from workers.inference.prepare import prepare
+    from workers.models.load_model import load_model
+    from workers.pruning.calibrate import calibrate
     from workers.pruning.make import make_masks, mask_file
-    from workers.session import Session
 
-    session = Session(model, data)
-    norms = session.norms(kinds)[pruning.calibration] if pruning.is_calibrated else None
+    loaded, norms = load_model(model), None
+    if pruning.is_calibrated:
+        train = prepare(loaded, load_samples(data, "train"))
+        norms = calibrate(loaded, train, data.max_calibration, kinds)[pruning.calibration]
     source = {
         "pruning": text_of_pruning(pruning),
         "model": model.name,
         "dataset": data.name,
         "kinds": ", ".join(kinds) or "all",
         "samples": data.max_calibration,
-        **{f"fingerprint of the {name}": mark for name, mark in session.fingerprints.items()},
+        **{f"fingerprint of the {name}": mark for name, mark in fingerprint(model, data).items()},
     }
-    masks = make_masks(session.loaded.model, pruning, norms)
-    return mask_file(session.loaded.model, masks, source)
+    return mask_file(loaded.model, make_masks(loaded.model, pruning, norms), source)
 
 
 def _say(path: Path, masks: MaskFile, saved: bool) -> None:

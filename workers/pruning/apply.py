@@ -8,23 +8,20 @@ its KV cache.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from typing import Any
+from contextlib import contextmanager
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from spaces.plan import Plan, PlanError
 from spaces.pruning import FULL, Linears, Method, Pruning
-from workers.anatomy import Parts
+from workers.blocks.anatomy import Parts
+from workers.blocks.patch import Change, patched
 from workers.pruning.inputs import PruningInputs, layer_name
 from workers.pruning.linears import attention_roles, ffn_roles, linears_of
 from workers.pruning.masks import keep_mask, scores
 from workers.pruning.width import Cut, cut_channels, cut_heads
-from workers.token_groups import put_back
 
-Change = tuple[nn.Module, str, Any]
-"""A module, an attribute of the instance, and its value while the plan is applied."""
 _HEAD_COUNTS = ("num_heads", "num_attention_heads", "num_key_value_heads")
 """Attributes by which attention modules shape their projections' outputs, where they have them."""
 
@@ -41,10 +38,7 @@ def pruned(parts: Sequence[Parts], plan: Plan, inputs: PruningInputs) -> Iterato
         if block.pruning is not None
     ]
     changes = [change for block in blocks for change in block.changes()]
-    with ExitStack() as stack:
-        for module, name, value in changes:
-            stack.callback(put_back, module, name, vars(module).get(name))
-            setattr(module, name, value)
+    with patched(changes):
         yield
 
 

@@ -18,12 +18,12 @@ from torch import Tensor, nn
 from spaces.names import unknown
 from spaces.pruning import Calibration
 from spaces.scope import Group
-from workers.anatomy import anatomy_of
-from workers.loading import LoadedModel
-from workers.prepare import Lesson, Prepared
+from workers.blocks.anatomy import anatomy_of
+from workers.blocks.token_groups import CODES
+from workers.inference.prepare import Lesson, Prepared
+from workers.models.loaded_model import LoadedModel
 from workers.pruning.inputs import Norms, layer_name
 from workers.pruning.linears import prunable
-from workers.token_groups import CODES
 
 
 def calibrate(loaded: LoadedModel, prepared: Prepared, num_samples: int, kinds: Collection[str] = ()) -> Norms:

@@ -12,8 +12,8 @@ from torch import nn
 
 from spaces.plan import PlanError
 from spaces.pruning import Linears
-from workers.anatomy import Parts
-from workers.part_attention import KEY, QUERY, VALUE
+from workers.blocks.anatomy import Parts
+from workers.blocks.part_attention import KEY, QUERY, VALUE
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from spaces.pruning import Linears, Pruning
-from workers.anatomy import anatomy_of
-from workers.part_attention import KEY, VALUE
+from workers.blocks.anatomy import anatomy_of
+from workers.blocks.part_attention import KEY, VALUE
 from workers.pruning.files import MaskFile
 from workers.pruning.inputs import Masks, layer_name
 from workers.pruning.linears import linears_of, prunable

@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from benchmarks.replay import Recorded
+from benchmarks.strategies.replay import Recorded
 from objectives.flops import costs
 from objectives.workload import Workload
-from search.proposer import Proposer
+from search.loop.proposer import Proposer
 from search.strategies import load_strategy
 from search.strategies.strategy import Observation, Proposal, Strategy, Task
 from spaces.constraints import Limit

@@ -3,7 +3,7 @@
 import pytest
 
 from objectives.hypervolume import hypervolume
-from search.goals import MAXIMIZE, REFERENCE
+from objectives.objectives import MAXIMIZE, REFERENCE
 from search.strategies import STRATEGIES, load_strategy
 from tests.search.strategies.landscape import additive_accuracy, flops_ratio, search, task
 

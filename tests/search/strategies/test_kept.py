@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from search.strategies.measured import Kept
+from search.strategies.guided.measured import Kept
 from search.strategies.strategy import Observation
 from spaces.plan import Plan
 

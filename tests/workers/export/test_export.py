@@ -19,9 +19,9 @@ from workers.export.bundle import bundle
 from workers.export.request import ExportRequest
 from workers.export.route import ExportError
 from workers.export.write import export
-from workers.loading import load_model
+from workers.models.load_model import load_model
+from workers.models.trainable import put_state
 from workers.requests import DataSource, ModelSource, Rung, TrialRequest
-from workers.trainable import put_state
 
 FILES = {
     "README.md", "chat_template.jinja", "config.json", "generation_config.json", "model.safetensors", "plan.json",

@@ -8,18 +8,18 @@ from transformers import AutoModelForImageTextToText
 
 from spaces.plan import Plan
 from tests.workers.hub import save_hub
-from tests.workers.test_families import read, read_in_steps, rows
+from tests.workers.models.test_families import read, read_in_steps, rows
 from tests.workers.whole import case_of, generated
 from tests.workers.zoo import FAMILIES, zoo_model
 from workers.apply_plan import apply_plan
+from workers.data.load_split import SOURCES
 from workers.export import modeling_skipsearch
-from workers.export.facts import config_facts
-from workers.export.physical import build, facts_of
+from workers.export.layer_facts import config_facts
 from workers.export.request import ExportRequest
 from workers.export.route import Badge, export_route
+from workers.export.stock_layers import build, facts_of
 from workers.export.write import export
 from workers.requests import DataSource, ModelSource, Rung, TrialRequest
-from workers.samples import SOURCES
 
 PLANS = ("..b.", "b..b", ".fa.", "..af", "av.bgf", ".()t.")
 BY_REMOTE_CODE = {

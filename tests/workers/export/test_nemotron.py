@@ -15,11 +15,11 @@ from tests.workers.export.test_export import record, request, silent
 from tests.workers.tiny import NUM_BLOCKS, WORDS, tiny_config, tiny_processor
 from workers import load_exported
 from workers.apply_plan import apply_plan
-from workers.export.facts import config_facts
-from workers.export.physical import build, facts_of
+from workers.export.layer_facts import config_facts
 from workers.export.route import Badge, ExportError, export_route
+from workers.export.stock_layers import build, facts_of
 from workers.export.write import export
-from workers.loading import load_model
+from workers.models.load_model import load_model
 from workers.requests import ModelSource
 
 PLANS = {"mixed": "fabf", "without a first attention": "ba..", "attention alone": "fff."}

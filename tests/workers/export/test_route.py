@@ -12,7 +12,7 @@ from transformers import OPTConfig
 from spaces.plan import Plan
 from spaces.pruning import Pruning
 from tests.workers.tiny import tiny_config
-from workers.export.facts import config_facts
+from workers.export.layer_facts import config_facts
 from workers.export.route import Badge, ExportError, Layer, export_route, pack_halves
 
 FACTS = config_facts(tiny_config())

@@ -5,8 +5,8 @@ import torch
 
 from spaces.pruning import Calibration
 from tests.workers.tiny import IMAGE_TOKEN
-from workers.packed_forward import embed
-from workers.packing import PackedBatch, pack
+from workers.inference.packed_batch import PackedBatch, pack
+from workers.inference.packed_forward import embed
 from workers.pruning.calibrate import calibrate, norms_of
 
 LAYERS = {

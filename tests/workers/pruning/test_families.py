@@ -8,10 +8,10 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from spaces.plan import Plan, PlanError
 from spaces.pruning import Calibration, Linears
-from tests.workers.test_families import read, read_in_steps, rows
+from tests.workers.models.test_families import read, read_in_steps, rows
 from tests.workers.zoo import FAMILIES, NUM_BLOCKS, TEXT, zoo_model
-from workers.anatomy import Parts, anatomy_of
 from workers.apply_plan import apply_plan
+from workers.blocks.anatomy import Parts, anatomy_of
 from workers.pruning.inputs import PruningInputs, layer_name
 from workers.pruning.linears import attention_roles, linears_of, prunable
 

@@ -1,0 +1,147 @@
+"""Every strategy against the truth, side by side: `python -m benchmarks.strategies`.
+
+Each strategy searches each landscape with each budget and seed, told the budget, on the stored tables of
+`benchmarks.truth.enumerated` and `benchmarks.truth.grown`. No model runs, except for plans of a growing table that
+were not measured before. On tables with several rungs trials climb as in a search, and once more without being
+stopped, for the compute that rungs save. The result is `benchmarks/data/strategies.json`, from which
+`benchmarks.strategies.report` writes `docs/strategies.md` and its pictures. Given strategies,
+landscapes or budgets, only these are run again and the others' results stay.
+"""
+
+import json
+import os
+import platform
+from time import perf_counter
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from benchmarks.origin import heading
+from benchmarks.strategies.cells import (
+    BUDGETS,
+    LANDSCAPES,
+    OURS,
+    OURS_ALSO,
+    SEEDS,
+    STRATEGIES,
+    Cell,
+    cells_of,
+    open_table,
+    run_all,
+)
+from benchmarks.strategies.comparison import settle
+from benchmarks.strategies.report import write_report
+from benchmarks.truth.enumerated import DATA
+from benchmarks.truth.grown import Grown
+from spaces.names import unknown
+from workers.software import commit, versions
+
+STORE = DATA / "strategies.json"
+ALL = {"landscapes": LANDSCAPES, "strategies": STRATEGIES, "budgets": tuple(map(str, (*BUDGETS, *OURS_ALSO)))}
+
+
+def load_store() -> dict[str, Any]:
+    """All results so far: under `landscapes` by landscape, strategy and budget; under `run` the last whole run,
+    under `everything` the last one with slow strategies as far as all others."""
+    empty = {"run": None, "everything": None, "landscapes": {}}
+    return json.loads(STORE.read_text()) if STORE.exists() else empty
+
+
+def main(
+    landscapes: Annotated[str, typer.Option(help="Names, with commas.")] = ",".join(ALL["landscapes"]),
+    strategies: Annotated[str, typer.Option(help="Names, with commas.")] = ",".join(ALL["strategies"]),
+    budgets: Annotated[str, typer.Option(help="Trials of a search, with commas.")] = ",".join(ALL["budgets"]),
+    seeds: Annotated[int, typer.Option(help="Searches per strategy and budget.")] = SEEDS,
+    everything: Annotated[bool, typer.Option(help="Slow strategies as far as all others: hours, not minutes.")] = False,
+    processes: Annotated[int, typer.Option(help="Searches at the same time.")] = os.cpu_count() or 1,
+) -> None:
+    """Runs the comparison, stores it and writes the report."""
+    print(heading("Strategies against the truth", budgets=budgets, seeds=seeds, processes=processes))
+    start = perf_counter()
+    asked = {"landscapes": landscapes, "strategies": strategies, "budgets": budgets}
+    chosen = {name: tuple(value.split(",")) for name, value in asked.items()}
+    for kind, names in chosen.items():
+        for name in names:
+            if name not in ALL[kind]:
+                raise typer.BadParameter(str(unknown(kind, name, ALL[kind])))
+    growing = _save_growing(chosen["landscapes"])
+    budget_list = list(map(int, chosen["budgets"]))
+    cells = cells_of(chosen["landscapes"], chosen["strategies"], budget_list, seeds, everything)
+    for number, (cell, result) in enumerate(run_all(cells, processes), start=1):
+        _keep(cell, result)
+        middle = f"{np.median(result['share']):.4f}"
+        print(f"{number}/{len(cells)} {cell.landscape:18} {cell.budget:4} {cell.strategy:14} {middle}", flush=True)
+    store = load_store()
+    _save_growing(growing)
+    for name in growing:
+        _settle_all(store["landscapes"][name], open_table(name).volume())
+    seconds = round(perf_counter() - start, 3)
+    if everything:
+        store["everything"] = _described(seconds, seeds, processes)
+    elif chosen == ALL:
+        store["run"] = _described(seconds, seeds, processes)
+    _write(store)
+    write_report(store)
+    print(f"{len(cells)} cells in {seconds / 60:.1f} minutes, {processes} processes")
+
+
+def _save_growing(landscapes: tuple[str, ...] | list[str]) -> list[str]:
+    """Brings the tables that grow up to date; their names."""
+    growing = []
+    for name in landscapes:
+        table = open_table(name)
+        if isinstance(table, Grown):
+            table.save()
+            growing.append(name)
+    return growing
+
+
+def _settle_all(place: dict[str, Any], volume: float) -> None:
+    for results in place["strategies"].values():
+        for result in results.values():
+            settle(result, volume)
+
+
+def _described(seconds: float, seeds: int, processes: int) -> dict[str, Any]:
+    """Where the numbers of a run come from."""
+    return {
+        "commit": commit(),
+        "machine": platform.machine(),
+        "cores": os.cpu_count(),
+        "processes": processes,
+        "versions": versions(),
+        "seeds": seeds,
+        "seconds": seconds,
+    }
+
+
+def _keep(cell: Cell, result: dict[str, Any]) -> None:
+    """Stores one result; those of another truth go. What a slow strategy reached with more seeds, by `--everything`,
+    stays: the same strategy would reach it again."""
+    store, origin = load_store(), json.loads(json.dumps(open_table(cell.landscape).origin))
+    place = store["landscapes"].get(cell.landscape)
+    if place is None or place["truth"] != origin:
+        place = store["landscapes"][cell.landscape] = {"truth": origin, "strategies": {}}
+    own = place["strategies"].setdefault(cell.strategy, {})
+    before = own.get(str(cell.budget), {"share": []})
+    if cell.strategy == OURS or cell.seeds >= len(before["share"]):
+        own[str(cell.budget)] = result
+    _write(store)
+
+
+def _write(store: dict[str, Any]) -> None:
+    """Landscapes and strategies in their order, whatever came first."""
+    landscapes = {name: store["landscapes"][name] for name in LANDSCAPES if name in store["landscapes"]}
+    for place in landscapes.values():
+        own = place["strategies"]
+        place["strategies"] = {name: dict(sorted(own[name].items(), key=_budget)) for name in STRATEGIES if name in own}
+    STORE.write_text(json.dumps({**store, "landscapes": landscapes}) + "\n")
+
+
+def _budget(item: tuple[str, Any]) -> int:
+    return int(item[0])
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,132 @@
+"""Whether the comparison's results reach what the issue tracker asks for."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from benchmarks.strategies.cells import OURS, PICTURED
+from benchmarks.strategies.compute import WITHIN
+
+TOLERANCE = 1e-9
+"""Medians this close are equal."""
+IN_TRIALS = 70
+"""In how many trials ours must have what the best other has at 200."""
+COMPUTE = 1 / 3
+"""What trials on rungs may take of the compute of full trials."""
+MINUTES = 30
+FIXED = (
+    (50, "median at 50 trials at least 0.95", np.median, 0.95),
+    (200, "median at 200 trials at least 0.99", np.median, 0.99),
+    (200, "worst seed at 200 trials at least 0.97", np.min, 0.97),
+)
+Results = Mapping[str, Any]
+Verdict = tuple[str, str, bool]
+"""A goal, what was got and whether that reaches it."""
+
+
+def judge(strategies: Results, exact: bool = True) -> list[Verdict]:
+    """Every goal on one landscape.
+
+    Args:
+        strategies: results by strategy and budget.
+        exact: whether shares are of the exact front: only then numbers are asked for.
+    """
+    mine = strategies[OURS]
+    others = {name: results for name, results in strategies.items() if name != OURS}
+    verdicts = _fixed(mine) if exact else []
+    verdicts += [_leads(budget, mine[budget], rival) for budget in in_order(mine) if (rival := _best(others, budget))]
+    compared = [budget for budget in in_order(mine) if int(budget) <= PICTURED and _best(others, budget)]
+    if compared:
+        verdicts += _early(compared[-1], mine, *_best(others, compared[-1]))
+        verdicts += _on_test(compared[-1], mine, others)
+    for budget in in_order(mine):
+        if "compute" in mine[budget]:
+            verdicts += [_saving(budget, mine[budget]), _reaching(budget, mine[budget])]
+    return verdicts
+
+
+def in_time(run: Results | None) -> list[Verdict]:
+    """Whether the last whole run took as long as it may."""
+    if run is None:
+        return []
+    minutes = run["seconds"] / 60
+    got = f"{minutes:.1f} minutes, {run['processes']} processes on {run['cores']} cores"
+    return [(f"the whole comparison in under {MINUTES} minutes on two cores", got, minutes < MINUTES)]
+
+
+def in_order(results: Results) -> list[str]:
+    """The budgets of some results, smallest first."""
+    return sorted(results, key=int)
+
+
+def _best(others: Results, budget: str, measure: str = "share") -> tuple[float, str] | None:
+    """The best median of the other strategies with a budget, and whose it is: highest share or lowest regret."""
+    found = [(median(own[budget], measure), name) for name, own in others.items() if measure in own.get(budget, {})]
+    if not found:
+        return None
+    return max(found) if measure == "share" else min(found)
+
+
+def median(result: Results, measure: str = "share") -> float:
+    """Over the seeds; infinite where half of them never got there."""
+    return float(np.median([np.inf if value is None else value for value in result[measure]]))
+
+
+def _fixed(mine: Results) -> list[Verdict]:
+    """The goals that are numbers."""
+    verdicts = []
+    for budget, goal, measure, bound in FIXED:
+        if str(budget) in mine:
+            got = float(measure(mine[str(budget)]["share"]))
+            verdicts.append((goal, f"{got:.4f}", got >= bound - TOLERANCE))
+    return verdicts
+
+
+def _leads(budget: str, result: Results, rival: tuple[float, str]) -> Verdict:
+    best, name = rival
+    got = median(result)
+    return f"median at {budget} at least the best other's", f"{got:.4f}, {name} {best:.4f}", got >= best - TOLERANCE
+
+
+def _early(budget: str, mine: Results, best: float, name: str) -> list[Verdict]:
+    """What the best other has at the largest budget that is drawn, in at most 70 trials: of a search that was told
+    that budget, and of one that was told 70."""
+    goal = f"what the best other has at {budget} in at most {IN_TRIALS}"
+    verdicts = []
+    if "picture" in mine[budget]:
+        reached = np.flatnonzero(np.array(mine[budget]["picture"]["share"][1]) >= best - TOLERANCE)
+        trials = int(reached[0]) + 1 if len(reached) else None
+        got = f"{name} {best:.4f}, in {trials or f'more than {budget}'} trials"
+        verdicts.append((f"{goal}, told {budget}", got, trials is not None and trials <= IN_TRIALS))
+    if str(IN_TRIALS) in mine:
+        got = median(mine[str(IN_TRIALS)])
+        verdicts.append((f"{goal}, told {IN_TRIALS}", f"{name} {best:.4f}, {got:.4f} here", got >= best - TOLERANCE))
+    return verdicts
+
+
+def _on_test(budget: str, mine: Results, others: Results) -> list[Verdict]:
+    rival = _best(others, budget, "regret")
+    if rival is None or "regret" not in mine[budget]:
+        return []
+    least, name = rival
+    got = median(mine[budget], "regret")
+    goal = f"regret on test at {budget} at most the best other's"
+    return [(goal, f"{got:.4f}, {name} {least:.4f}", got <= least + TOLERANCE)]
+
+
+def _saving(budget: str, result: Results) -> Verdict:
+    """Whether as many trials on rungs end where full trials do, for a third of their compute."""
+    lost = median(result, "eager_share") - median(result)
+    ratio = median(result, "compute") / median(result, "eager_compute")
+    goal = f"rungs at {budget} trials: share within {WITHIN} of as many full trials', a third of the compute"
+    reached = lost <= WITHIN + TOLERANCE and ratio <= COMPUTE + TOLERANCE
+    return goal, f"{lost:.4f} less, {ratio:.2f} of the compute", reached
+
+
+def _reaching(budget: str, result: Results) -> Verdict:
+    """Whether trials on rungs first have the front of full trials after a third of their compute."""
+    ratio = median(result, "ratio_to_reach")
+    goal = f"rungs at {budget} trials: full trials' share less {WITHIN} first reached with a third of their compute"
+    got = f"{ratio:.2f} of the compute" if np.isfinite(ratio) else "not reached by half of the seeds"
+    return goal, got, ratio <= COMPUTE + TOLERANCE

@@ -1,0 +1,198 @@
+"""A table of a space too large to enumerate: a plan is measured when it is first asked for, and kept.
+
+The search split alone is measured; margins, only of plans that a strategy asked for which reads them. What is new goes
+into `NAME.jsonl` in the folder at once, a line a plan, whichever process measured it; `save` puts it into `NAME.npz`
+with all that is known.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from benchmarks.truth.enumerated import DATA, origin_of, wins_of
+from benchmarks.truth.landscapes import LANDSCAPES, Landscape
+from benchmarks.truth.table import Table
+from objectives.flops import costs
+from objectives.workload import Workload
+from spaces.plan import Plan
+from spaces.shape import ModelShape
+from workers.data.load_split import load_samples
+from workers.describe import describe_model, describe_workload
+from workers.requests import DataSource, ModelSource
+
+UNKNOWN = -128
+"""In place of margins that were not measured; none is that low (`workers.evaluation.margins.FARTHEST`)."""
+
+if TYPE_CHECKING:
+    from benchmarks.truth.prefix_tree import Grader
+    from workers.session import Session
+
+
+@dataclass
+class Grown(Table):
+    """What the plans reach that were asked for up to now, in the order they were."""
+
+    landscape: Landscape
+    folder: Path
+    kinds: tuple[str, ...]
+    questions: Mapping[str, np.ndarray]
+    origin: dict[str, Any]
+    """Empty until something is measured."""
+    right: dict[str, np.ndarray]
+    margins: np.ndarray
+    """`UNKNOWN` in rows of plans of which nobody asked for them."""
+    asked: np.ndarray
+    flops_ratio: np.ndarray = field(default_factory=lambda: np.empty(0))
+    index: dict[Plan, int] = field(default_factory=dict)
+    """Row of every plan."""
+    known_wins: np.ndarray | None = None
+    """Of the gates, once they are measured."""
+
+    @classmethod
+    def load(cls, name: str, folder: Path = DATA) -> "Grown":
+        """The table as stored, with what was measured since; empty where nothing is stored."""
+        landscape = LANDSCAPES[name]
+        asked = _asked(landscape)
+        kinds = tuple(dict.fromkeys(asked))
+        of_question = np.array([kinds.index(kind) for kind in asked])
+        table = cls(
+            landscape,
+            folder,
+            kinds,
+            questions={"search": np.array([asked.count(kind) for kind in kinds])},
+            origin={},
+            right={"search": np.empty((0, len(kinds)), np.uint16)},
+            margins=np.empty((0, len(asked)), np.int8),
+            asked=of_question,
+        )
+        if table._stored.exists():
+            with np.load(table._stored) as stored:
+                table.origin, table.known_wins = json.loads(str(stored["origin"])), stored["wins"]
+                plans = list(map(Plan.parse, stored["plans"].tolist()))
+                table._extend(plans, stored["right_search"], stored["margins"], stored["flops_ratio"])
+        table._read_new()
+        return table
+
+    @property
+    def _stored(self) -> Path:
+        return self.folder / f"{self.landscape.name}.npz"
+
+    @property
+    def _new(self) -> Path:
+        return self.folder / f"{self.landscape.name}.jsonl"
+
+    def _read_new(self) -> None:
+        """Adds what any process has measured since the table was stored."""
+        lines = self._new.read_text().splitlines() if self._new.exists() else []
+        found = {Plan.parse(text): (right, margins) for text, right, margins in map(json.loads, lines)}
+        plans = [plan for plan in found if plan not in self.index]
+        if plans:
+            right = np.array([found[plan][0] for plan in plans])
+            unknown = np.full((len(plans), len(self.asked)), UNKNOWN)
+            self._extend(plans, right, unknown, np.array([self.cost(plan) for plan in plans]))
+        for plan, (_, margins) in found.items():
+            self.margins[self.index[plan]] = margins
+
+    def _extend(self, plans: Sequence[Plan], right: np.ndarray, margins: np.ndarray, ratios: np.ndarray) -> None:
+        self.index |= {plan: row for row, plan in enumerate(plans, start=len(self.index))}
+        self.right["search"] = np.concatenate([self.right["search"], right.astype(np.uint16)])
+        self.margins = np.concatenate([self.margins, margins.astype(np.int8)])
+        self.flops_ratio = np.concatenate([self.flops_ratio, ratios])
+
+    def save(self) -> Path:
+        """Writes all that is known, measured by other processes or here, into one file."""
+        self._read_new()
+        if not self.origin:
+            session, _ = _measuring(self.landscape)
+            self.origin = origin_of(session, self.landscape.questions)
+        part = self._stored.with_suffix(".part.npz")
+        np.savez_compressed(
+            part,
+            plans=np.array([str(plan) for plan in self.index]),
+            right_search=self.right["search"],
+            margins=self.margins,
+            flops_ratio=self.flops_ratio,
+            wins=self.wins,
+            origin=np.array(json.dumps(self.origin)),
+        )
+        part.replace(self._stored)
+        self._new.unlink(missing_ok=True)
+        return self._stored
+
+    @property
+    def wins(self) -> np.ndarray:  # type: ignore[override]
+        if self.known_wins is None:
+            session, _ = _measuring(self.landscape)
+            self.known_wins = wins_of(session, self.landscape)
+        return self.known_wins
+
+    def row(self, plan: Plan) -> int:
+        if plan not in self.index:
+            right, margins = self._measure(plan)
+            self._note(plan, right, margins)
+            self._extend([plan], right[None], margins[None], np.array([self.cost(plan)]))
+        return self.index[plan]
+
+    def margins_of(self, row: int) -> tuple[float, ...]:
+        if self.margins[row, 0] == UNKNOWN:
+            plan = next(plan for plan, place in self.index.items() if place == row)
+            right, self.margins[row] = self._measure(plan)
+            self._note(plan, right, self.margins[row])
+        return super().margins_of(row)
+
+    def _note(self, plan: Plan, right: np.ndarray, margins: np.ndarray) -> None:
+        with self._new.open("a") as file:
+            file.write(json.dumps([str(plan), right.tolist(), margins.tolist()]) + "\n")
+
+    def cost(self, plan: Plan) -> float:
+        return _cost(self.landscape.model, plan)
+
+    def _measure(self, plan: Plan) -> tuple[np.ndarray, np.ndarray]:
+        """Right answers of a plan, (K,), and the margins of all, (Q,).
+
+        Raises ValueError where the table is of another model or other questions.
+        """
+        session, grader = _measuring(self.landscape)
+        if self.origin and self.origin["fingerprints"] != session.fingerprints:
+            raise ValueError(
+                f"{self._stored} must be of the model at hand, {session.fingerprints}, got one of "
+                f"{self.origin['fingerprints']}: delete it"
+            )
+        grades = grader.grade(self.landscape.whole(plan, session.shape.num_blocks))
+        return np.bincount(self.asked[grades.right], minlength=len(self.kinds)), grades.margins
+
+
+@cache
+def _measuring(landscape: Landscape) -> "tuple[Session, Grader]":
+    """What measures plans, loaded once a process."""
+    import torch
+
+    from benchmarks.truth.prefix_tree import Grader
+    from workers.session import Session
+
+    torch.set_num_threads(1)
+    session = Session(ModelSource(name=landscape.model), DataSource())
+    return session, Grader(session.loaded, session.split("search"), landscape.questions)
+
+
+@cache
+def _asked(landscape: Landscape) -> list[str]:
+    """The kind of every question."""
+    return [sample.kind for sample in load_samples(DataSource(), "search")[: landscape.questions]]
+
+
+@cache
+def _closed_form(model: str) -> tuple[ModelShape, Workload]:
+    source = ModelSource(name=model)
+    return describe_model(source), describe_workload(source, load_samples(DataSource(), "search"))
+
+
+@lru_cache(maxsize=65536)
+def _cost(model: str, plan: Plan) -> float:
+    shape, workload = _closed_form(model)
+    return costs(shape, plan, workload).flops_ratio

@@ -1,0 +1,83 @@
+"""The landscapes that strategies are compared on: spaces of the embedded model, small enough to measure every plan.
+
+All but `layers12`, whose table holds the plans that were asked for.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from spaces.plan import Op, Plan
+from spaces.spaces import NON_KEEP, Space, load_space
+from workers.requests import Rung
+
+
+@dataclass(frozen=True)
+class Landscape:
+    """Some ops at some blocks, the other blocks kept."""
+
+    name: str
+    space: str
+    """The search space a strategy is given, as deep as there are `blocks`."""
+    ops: tuple[Op, ...]
+    blocks: tuple[int, ...]
+    """Blocks of the model that may be changed."""
+    questions: int
+    """The first ones of each split."""
+    base: str = ""
+    """The plan whose other blocks all plans share; empty keeps them."""
+    model: str = "embedded"
+    """Name or folder of the model."""
+    rungs: tuple[Rung, ...] = (Rung(),)
+    """What a trial climbs; one rung without tuning stands for the table itself."""
+    grows: bool = False
+    """Whether the space is too large to enumerate, so that its table grows (`benchmarks.truth.grown`)."""
+
+    @property
+    def searched(self) -> Space:
+        """The space as a strategy sees it: a model of only these blocks."""
+        return load_space(self.space, len(self.blocks), ops=self.ops)
+
+    def whole(self, plan: Plan, num_blocks: int) -> Plan:
+        """The plan of the whole model for a plan of `searched`."""
+        whole = Plan.parse(self.base) if self.base else Plan.dense(num_blocks)
+        for block, op in zip(self.blocks, plan.ops, strict=True):
+            whole = whole.replace(block, op)
+        return whole
+
+
+MODELS = Path(__file__).parents[1] / "data"
+MODEL14, HELD_OUT = str(MODELS / "model14"), str(MODELS / "heldout")
+"""`python -m workers.embedded.recipe --seed 1 --blocks 14 --out DIR`, and with `--seed 2 --blocks 12`."""
+TUNED = (
+    Rung(tuning_steps=0, questions=256),
+    Rung(tuning_steps=8, questions=256),
+    Rung(tuning_steps=25, questions=512),
+)
+LANDSCAPES = {
+    landscape.name: landscape
+    for landscape in (
+        Landscape("blocks12", "blocks", (Op.SKIP_BLOCK,), tuple(range(12)), 512),
+        Landscape("blocks14", "blocks", (Op.SKIP_BLOCK,), tuple(range(14)), 512, model=MODEL14),
+        Landscape("heldout12", "blocks", (Op.SKIP_BLOCK,), tuple(range(12)), 512, model=HELD_OUT),
+        Landscape("layers6", "layers", NON_KEEP, tuple(range(6, 12)), 256),
+        Landscape("layers12", "layers", NON_KEEP, tuple(range(12)), 256, grows=True),
+        Landscape(
+            "rungs4",
+            "layers",
+            (Op.SKIP_ATTN, Op.SKIP_FFN, Op.SKIP_BLOCK),
+            (4, 6, 7, 9),
+            512,
+            base=".b...b..b.bb",
+            rungs=TUNED,
+        ),
+        Landscape(
+            "rungs7",
+            "layers",
+            (Op.SKIP_FFN, Op.SKIP_BLOCK),
+            (2, 3, 4, 6, 7, 8, 9),
+            512,
+            base=".b...b....bb",
+            rungs=TUNED,
+        ),
+    )
+}

@@ -1,0 +1,101 @@
+"""What an export is asked: a trial as it was searched, with its tuned mapping module, and what its folder says."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from objectives.intervals import bootstrap_interval
+from search.analysis.select_trials import Selected
+from search.analysis.summary import describe_trial
+from search.storage.results import Results, TrialRecord
+from spaces.plan_picture import LEGEND, plan_picture
+from workers.export.request import ExportRequest
+from workers.requests import Rung, TrialRequest
+
+
+def request_of(results: Results, chosen: Selected, out: Path, **options: Any) -> ExportRequest:
+    """The request that exports what was chosen from the run in `out`; `options` are fields of the request.
+
+    Raises ValueError (one line) for an option that can't be, or where the trial's mapping module is missing.
+    """
+    trial = _trial_request(results, chosen, out)
+    try:
+        return ExportRequest(
+            trial=trial,
+            fingerprints=results.run.origin["fingerprints"],
+            record=_record(results, chosen, trial.mapping_module is not None),
+            drawing=(plan_picture(chosen.plan), LEGEND.replace("`", "")),
+            timings=str(out.absolute() / "exports"),
+            **options,
+        )
+    except ValidationError as error:
+        detail = error.errors()[0]
+        raise ValueError(f"--{detail['loc'][0]}: {detail['msg'].lower()}, got {detail['input']!r}") from None
+
+
+def _trial_request(results: Results, chosen: Selected, out: Path) -> TrialRequest:
+    """The stored request, with the mapping module that the trial tuned."""
+    records = results.records()
+    stored = chosen.record or next(iter(records), None)
+    if stored is None:
+        raise ValueError("a run must have a trial before one of its plans is exported, got none: let the search go on")
+    request = dict(stored.trial.request)
+    request |= {
+        "plan": json.loads(chosen.plan.to_json()),
+        "rungs": (Rung(split="test"),),
+        "first_rung": 0,
+        "mapping_module": None,
+        "number": chosen.record.trial.number if chosen.record else None,
+    }
+    module = chosen.record.mapping_module if chosen.record else None
+    if module is not None:
+        place = out.absolute() / "artifacts" / module
+        if not place.is_file():
+            place = Path(request["artifacts"] or ".") / module
+        if not place.is_file():
+            raise ValueError(
+                f"the tuned mapping module of trial {stored.trial.number} must be in {out / 'artifacts'}, {module} is "
+                "missing: put it back, or export the plan of another trial"
+            )
+        request["mapping_module"] = str(place)
+    return TrialRequest.model_validate(request)
+
+
+def _record(results: Results, chosen: Selected, tuned: bool) -> dict[str, Any]:
+    """What plan.json says about the trial and its run."""
+    records = results.records()
+    settings = results.run.settings
+    dense = next((record for record in records if set(record.trial.plan) == {"."} and record.on("search")), None)
+    return {
+        "run": results.run.name,
+        "trial": chosen.record.trial.number if chosen.record else None,
+        "found_by": chosen.record.trial.origin if chosen.record else "asked for",
+        "chosen_as": chosen.why,
+        "tuned": tuned,
+        "data": Path(settings["dataset"]["name"]).name,
+        "metric": settings["metric"],
+        "seed": settings["seed"],
+        "metrics": {
+            **(_metrics(chosen.record, dense) if chosen.record else {}),
+            "dense": _metrics(dense, dense) if dense else None,
+        },
+        "search_origin": {
+            key: value for key, value in results.run.origin.items() if key in ("versions", "commit", "fingerprints")
+        },
+    }
+
+
+def _metrics(record: TrialRecord, dense: TrialRecord | None) -> dict[str, Any]:
+    """Accuracies with their intervals, as the search measured them with the mapping module that is exported."""
+    described, last = describe_trial(record, dense), record.on("search")[-1]
+    search = {
+        "accuracy": last.accuracy,
+        "interval": bootstrap_interval(last.scores),
+        "accuracy_by_kind": last.metrics["accuracy_by_kind"],
+        "questions": last.questions,
+        "tuning_steps": last.tuning_steps,
+    }
+    test = described["test"]
+    return {"search": search, "test": test["own"] if test else None}

@@ -1,0 +1,99 @@
+"""Whether a cheap rung ranks plans as a later one does, and tuned plans as untuned ones.
+
+Kendall's tau over all trials that finished both, and the share of pairs of like cost that change places: such pairs
+are what a promotion decides between. Trials that climb are the better ones of their rung and more alike than all
+plans, so both numbers look worse than they would over every plan.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search.storage.results import TrialRecord
+from search.storage.tables import RungResult
+
+LIKE_COST = 0.05
+"""Plans whose FLOPs ratios differ by no more than this compete with each other."""
+FEWEST = 10
+"""Trials below which nothing is said."""
+MOST_FLIPPED = 1 / 3
+"""More flipped pairs than this are a warning; a half would be chance."""
+
+ADVICE = "The first misleads: ask more questions or tune there (--rungs), or let more go on (keep_fraction in --config)"
+
+
+@dataclass(frozen=True)
+class RankFlips:
+    """How two measurements of the same trials agree."""
+
+    before: str
+    after: str
+    trials: int
+    tau: float
+    """Kendall's tau-b over all these trials: 1 the same order, 0 unrelated."""
+    flipped: float | None
+    """Share of the pairs of like cost that change places; None where there is no such pair."""
+
+    @property
+    def misleads(self) -> bool:
+        """Whether what is measured before is a poor guide to what comes after."""
+        return self.flipped is not None and self.flipped > MOST_FLIPPED
+
+    def __str__(self) -> str:
+        pairs = "no pairs of like cost" if self.flipped is None else f"{self.flipped:.0%} of pairs of like cost flip"
+        found = f"{self.before} -> {self.after}: Kendall's tau {self.tau:.2f}, {pairs} ({self.trials} trials)"
+        return f"{found}. {ADVICE}" if self.misleads else found
+
+    def as_dict(self) -> dict[str, Any]:
+        """Ready for JSON."""
+        return {**asdict(self), "misleads": self.misleads}
+
+
+def rank_flips(records: Sequence[TrialRecord]) -> list[RankFlips]:
+    """Every rung against the next, the first against the last, and before tuning against after it on the tune split."""
+    plans = _rungs_of_plans(records)
+    num_rungs = max((len(rungs) for rungs in plans), default=0)
+    steps = list(zip(range(num_rungs - 1), range(1, num_rungs), strict=True))
+    if num_rungs > 2:
+        steps.append((0, num_rungs - 1))
+    found = []
+    for low, high in steps:
+        both = [(rungs[low], rungs[high]) for rungs in plans if len(rungs) > high]
+        pairs = [(cheap.accuracy, dear.accuracy, dear.flops_ratio) for cheap, dear in both]
+        found.append(compare(f"rung {low}", f"rung {high}", pairs))
+    tuned = [rungs[-1] for rungs in plans if rungs and rungs[-1].metrics["tune_accuracy"]]
+    pairs = [(*rung.metrics["tune_accuracy"], rung.flops_ratio) for rung in tuned]
+    found.append(compare("untuned", "tuned", pairs))
+    return [flips for flips in found if flips is not None]
+
+
+def _rungs_of_plans(records: Sequence[TrialRecord]) -> list[list[RungResult]]:
+    """Per plan what was measured at every rung, cheapest first; a trial may have gone on with another one's."""
+    plans: dict[str, dict[int, RungResult]] = {}
+    for record in records:
+        plans.setdefault(record.trial.digest, {}).update({rung.rung: rung for rung in record.on("search")})
+    return [[rungs[number] for number in sorted(rungs)] for rungs in plans.values()]
+
+
+def compare(before: str, after: str, measured: Sequence[tuple[float, float, float]]) -> RankFlips | None:
+    """Of trials with (accuracy before, accuracy after, FLOPs ratio); None where there are too few to say anything."""
+    if len(measured) < FEWEST:
+        return None
+    from scipy.stats import kendalltau  # takes longer to import than everything else that a report needs
+
+    first, second, costs = np.array(measured).T
+    tau = float(kendalltau(first, second).statistic)
+    # All plans alike at one of the two: no order, so nothing that agrees.
+    return RankFlips(before, after, len(measured), 0.0 if np.isnan(tau) else tau, _flipped(first, second, costs))
+
+
+def _flipped(first: NDArray[np.float64], second: NDArray[np.float64], costs: NDArray[np.float64]) -> float | None:
+    rows = np.array(list(combinations(range(len(first)), 2)))
+    one, other = rows[np.abs(costs[rows[:, 0]] - costs[rows[:, 1]]) <= LIKE_COST].T
+    signs = np.sign(first[one] - first[other]) * np.sign(second[one] - second[other])
+    decided = signs[signs != 0]
+    return float((decided < 0).mean()) if len(decided) else None

@@ -1,0 +1,49 @@
+"""What a trial scored on the test split over its seeds of tuning: mean, interval, and how far the seeds lie apart."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from objectives.intervals import bootstrap_interval, paired_interval
+from search.storage.results import TrialRecord
+from search.storage.tables import RungResult
+
+
+def describe_test(record: TrialRecord, dense: TrialRecord | None) -> dict[str, Any] | None:
+    """One trial on the test split, ready for JSON; None where it was not tested.
+
+    Accuracy and difference to the dense model are means over the seeds, with 95 % intervals over questions; `seeds`
+    has the accuracy of each, `seed_spread` their standard deviation (None of one seed). `own` has the same numbers of
+    the search's own seed alone: of the very mapping module that is stored and exported.
+    """
+    tests, others = record.tests, dense.tests if dense else {}
+    if not tests:
+        return None
+    own, own_dense = tests.get(record.seed), others.get(record.seed)
+    accuracies = [test.accuracy for test in tests.values()]
+    latency = own.metrics["latency"] if own else None
+    return {
+        **_describe(list(tests.values()), list(others.values())),
+        "latency": latency,
+        "seeds": [{"seed": seed, "accuracy": test.accuracy} for seed, test in tests.items()],
+        "seed_spread": float(np.std(accuracies, ddof=1)) if len(accuracies) > 1 else None,
+        "own": {**_describe([own], [own_dense] if own_dense else []), "latency": latency} if own else None,
+    }
+
+
+def _describe(tests: Sequence[RungResult], dense: Sequence[RungResult]) -> dict[str, Any]:
+    """Accuracy with its interval and the paired difference to the dense model, of the mean over seeds per question.
+
+    Averaged before questions are resampled: the seeds answer the same questions, so they are no more questions.
+    """
+    scores = np.mean([test.scores for test in tests], axis=0)
+    described = {
+        "accuracy": float(np.mean([test.accuracy for test in tests])),
+        "interval": bootstrap_interval(scores.tolist()),
+    }
+    if dense and len(dense[0].scores) == len(scores):
+        reference = np.mean([test.scores for test in dense], axis=0)
+        described["difference_to_dense"] = float(np.mean(scores - reference))
+        described["difference_interval"] = paired_interval(scores.tolist(), reference.tolist())
+    return described

@@ -1,0 +1,156 @@
+"""`--dry-run`: what a search would do, from closed forms alone; loads no model and creates nothing."""
+
+import time
+from decimal import Decimal
+
+import numpy as np
+from rich.table import Table
+
+from search.console.terminal import console
+from search.loop.problem import Problem
+from search.loop.proposer import pick_baselines
+from search.loop.warm_start import SHARE
+from search.settings import Settings
+from search.strategies import num_patterns_of
+from spaces.kinds import left_out
+from spaces.plan import Plan
+from workers.requests import Rung
+
+_MINIMIZED = {"flops": "FLOPs", "sparse_flops": "sparse FLOPs"}
+#: A backward pass costs about twice its forward pass.
+TRAINING_FACTOR = 3
+
+
+def describe(settings: Settings, problem: Problem) -> None:
+    """Prints model, space, FLOPs range, baselines, rungs and a part of the time."""
+    shape, dense = problem.shape, problem.costs(Plan.dense(problem.shape.num_blocks))
+    table = Table(show_header=False, box=None, pad_edge=False)
+    rows = {
+        "model": f"{settings.model.name}: {shape.num_blocks} blocks, hidden {shape.hidden_size}, FFN {shape.ffn_size}",
+        "data set": f"{settings.dataset.name}: {problem.data['task']}, metric {settings.metric}",
+        "columns": ", ".join(f"{what} from {name!r}" for what, name in problem.data["columns"].items()) or "its own",
+        "rows": _rows(problem),
+        "workload": _workload(problem),
+        "dense FLOPs": f"{dense.flops:.4g} a question ({_ledger(problem)})",
+        "space": f"{settings.space}: {_size(problem.space.size)} plans, {_range(problem)}",
+        "left out": "; ".join(left_out(shape.kinds)) or "nothing",
+        "limits": _limits(problem),
+        "strategy": f"{settings.strategy}, {settings.budget} trials, seed {settings.seed}",
+        "rungs": " > ".join(
+            f"{rung.tuning_steps} tuning steps, {rung.questions or 'all'} questions" for rung in settings.rungs
+        ),
+        "final test": _final_test(settings),
+        "warm start": _warm_start(problem),
+        "baselines": ", ".join(
+            p.origin.removeprefix("baseline ")
+            for p in pick_baselines(problem.task(), num_patterns_of(settings.strategy, settings.budget))
+            if p.origin.startswith("baseline ")
+        ),
+        "workers": f"{settings.workers} on Ray Tune" if settings.on_ray else "this process",
+        "run": f"{settings.run_folder}",
+        "storage": settings.storage_url,
+        "time": f"about {_minutes(_estimate(settings, problem))} for matrix products alone; a search shows its ETA",
+    }
+    for name, value in rows.items():
+        table.add_row(name, value)
+    console().print(table)
+
+
+def _workload(problem: Problem) -> str:
+    work = problem.workload
+    return (
+        f"{work.visual_tokens:g} visual, {work.text_tokens:.3g} text, {work.generated_tokens:.3g} generated tokens "
+        "(means of the search split)"
+    )
+
+
+def _rows(problem: Problem) -> str:
+    skipped = problem.data["skipped"]
+    return ", ".join(
+        f"{split} {rows}" + (f" ({skipped[split]} without a readable image left out)" if skipped[split] else "")
+        for split, rows in problem.data["rows"].items()
+    )
+
+
+def _limits(problem: Problem) -> str:
+    limits = [f"{limit.name} {limit.bound:g}" for limit in problem.limits]
+    if (least := problem.settings.min_accuracy) is not None:
+        limits.append(f"--min-accuracy {least:g} (once it is measured)")
+    if problem.settings.focus:
+        limits.append("effort goes to {:g} to {:g} of the FLOPs".format(*problem.settings.focus))
+    return ", ".join(limits) or "none"
+
+
+def _final_test(settings: Settings) -> str:
+    seeds = settings.final_seeds if settings.rungs[-1].tuning_steps else 1
+    return "the front on the test split" + (f", tuned with {seeds} seeds" if seeds > 1 else "")
+
+
+def _warm_start(problem: Problem) -> str:
+    if not problem.first:
+        return "none"
+    room = int(problem.settings.budget * SHARE)
+    sources = ", ".join(problem.settings.warm_start)
+    return f"{len(problem.first)} plans of {sources} (at most {SHARE:.0%} of the budget: {room})"
+
+
+def _ledger(problem: Problem) -> str:
+    ledger = problem.costs(Plan.dense(problem.shape.num_blocks)).ledger
+    return ", ".join(
+        f"{name} {value / ledger.total:.0%}" for name, value in ledger.as_dict().items() if name != "total"
+    )
+
+
+def _size(size: int) -> str:
+    return str(size) if size < 1_000_000 else f"{Decimal(size):.2e}"
+
+
+def _range(problem: Problem) -> str:
+    from spaces.constraints import smallest
+
+    cheapest = smallest(problem.space, problem.ratio)
+    return f"{_MINIMIZED[problem.settings.minimize]} {problem.ratio(cheapest):.1%} ({cheapest}) to 100 % of dense"
+
+
+def _estimate(settings: Settings, problem: Problem) -> float:
+    """Seconds the whole search would take at the speed of this machine's matrix products: much less than it will where
+    a model is so small that calling them takes longer than computing them.
+
+    Assumes that trials need three quarters of the dense FLOPs on average, that every rung keeps the share of trials
+    it may, and that half of those that end the last one are on the front.
+    """
+    questions, ended, done = 0.0, float(settings.budget), 0
+    for rung in settings.rungs:
+        trials = ended
+        questions += trials * _questions(settings, rung, rung.tuning_steps - done)
+        ended, done = trials * settings.keep_fraction, rung.tuning_steps
+    test = Rung(split="test")
+    questions += trials / 2 * _questions(settings, test, 0)
+    if done:
+        questions += trials / 2 * (settings.final_seeds - 1) * _questions(settings, test, done)
+    per_question = 0.75 * problem.costs(Plan.dense(problem.shape.num_blocks)).flops
+    return questions * per_question / _flops_per_second(problem) / settings.workers
+
+
+def _questions(settings: Settings, rung: Rung, steps: int) -> float:
+    """Questions that a rung evaluates, and as many as its tuning steps cost."""
+    tuned = steps * settings.tuning.images_per_step * settings.tuning.questions_per_image
+    return (rung.questions or 1024) + TRAINING_FACTOR * tuned
+
+
+def _flops_per_second(problem: Problem) -> float:
+    """Speed of products as wide as the model's: the fastest of some, since others may use the machine too."""
+    rows, inputs, outputs = 1024, problem.shape.hidden_size, problem.shape.ffn_size
+    a, b = np.ones((rows, inputs), np.float32), np.ones((inputs, outputs), np.float32)
+    begin, fastest = time.perf_counter(), float("inf")
+    while time.perf_counter() - begin < 0.1:
+        start = time.perf_counter()
+        a @ b
+        fastest = min(fastest, time.perf_counter() - start)
+    return 2 * rows * inputs * outputs / fastest
+
+
+def _minutes(seconds: float) -> str:
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,39 @@
+"""The front as a picture."""
+
+from pathlib import Path
+from typing import Any
+
+from search.storage.results import TrialRecord
+
+
+def draw_front(records: list[TrialRecord], summary: dict[str, Any], file: Path) -> None:
+    """Accuracy against FLOPs on the search split: every trial at the highest rung it reached, and the front."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(7.2, 4.6), layout="constrained")
+    for state, color, label in (("pruned", "#b8bec9", "stopped early"), ("complete", "#5b8def", "finished")):
+        rungs = [r.on("search")[-1] for r in records if r.trial.state == state and r.on("search")]
+        if rungs:
+            x, y = [rung.flops_ratio for rung in rungs], [rung.accuracy for rung in rungs]
+            axes.scatter(x, y, s=14, color=color, label=f"{label} ({len(rungs)})", linewidths=0)
+    front = summary["front"]
+    x, y = [trial["flops_ratio"] for trial in front], [trial["accuracy"] for trial in front]
+    axes.step(x, y, where="post", color="#d1495b", linewidth=1.4)
+    axes.scatter(x, y, s=30, color="#d1495b", label=f"Pareto front ({len(front)})", zorder=3)
+    tested = [trial for trial in front if trial["test"]]
+    if tested:
+        x, y = [trial["flops_ratio"] for trial in tested], [trial["test"]["accuracy"] for trial in tested]
+        axes.scatter(x, y, s=34, marker="_", color="black", label="front on test", zorder=4)
+    if summary["dense"]:
+        dense = summary["dense"]["accuracy"]
+        axes.axhline(dense, color="#444", linewidth=0.8, linestyle=":", label=f"dense ({dense:.3f})")
+    axes.set_xlabel("FLOPs, share of the dense model")
+    axes.set_ylabel("accuracy on the search split")
+    axes.set_title(f"{summary['run']}: hypervolume {summary['hypervolume']:.3f}", loc="left", fontsize=10)
+    axes.grid(alpha=0.25)
+    axes.legend(frameon=False, fontsize=8, loc="best")
+    figure.savefig(file, dpi=150)
+    pyplot.close(figure)

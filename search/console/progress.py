@@ -1,0 +1,131 @@
+"""Shows how a search goes: a live bar with an ETA on a terminal, one greppable line a trial everywhere."""
+
+import time
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bar
+
+from search.console.eta import FinalPace, TrialPace
+from search.loop.controller import Controller
+from search.loop.job import Job, Phase
+from workers.requests import RungReport, TrialReport
+
+
+class Progress:
+    """Prints trials as they end. Use as a context manager."""
+
+    def __init__(self, controller: Controller, budget: int, console: Console | None = None) -> None:
+        self._controller, self._budget = controller, budget
+        self._console = console or Console(highlight=False, soft_wrap=True)
+        self._trials = TrialPace(controller.keep_fraction)
+        self._first = len(controller.history) - len(controller.history.running())
+        self._started: dict[tuple[int, Phase, int], float] = {}
+        self._loads: dict[tuple[int, Phase, int], float] = {}
+        """What loading the model took in trials that run."""
+        self._tests: dict[bool, FinalPace] = {}
+        """Pace of the tests that read a stored projector, and of those that tune it anew."""
+        self._bar: Bar | None = None
+
+    def __enter__(self) -> "Progress":
+        if self._console.is_terminal:
+            columns = (
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+            )
+            self._bar = Bar(*columns, TextColumn("{task.fields[eta]}"), console=self._console)
+            self._task = self._bar.add_task("trials", total=self._budget, completed=self._first, eta="")
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar:
+            self._bar.stop()
+
+    def started(self, job: Job) -> None:
+        """A worker takes a job."""
+        self._started[job.key] = time.monotonic()
+        if job.phase is Phase.TEST:
+            self._tests.setdefault(_tunes(job), FinalPace())
+        if self._bar:
+            number = job.number
+            what = f"trial {number}" if job.phase is Phase.SEARCH else f"test of {number} seed {job.request.seed}"
+            self._bar.update(self._task, description=what)
+
+    def rung(self, job: Job, report: RungReport) -> None:
+        """A rung was measured."""
+        if job.phase is Phase.SEARCH and report.rung == 0:
+            self._loads[job.key] = report.seconds.get("load", 0.0)
+            self._trials.first_rung(self._seconds(job) - self._loads[job.key])
+        if self._bar and job.phase is Phase.SEARCH:
+            text = f"trial {job.number} rung {report.rung} accuracy {report.accuracy:.3f}"
+            self._bar.update(self._task, description=text)
+
+    def ended(self, job: Job, report: TrialReport) -> None:
+        """A job is over."""
+        seconds = self._seconds(job)
+        self._started.pop(job.key, None)
+        load = self._loads.pop(job.key, 0.0)
+        if job.phase is Phase.SEARCH:
+            trial = self._controller.history.observation(job.number)
+            self._trials.ended(seconds - load, load, trial.full, trial.origin.startswith("baseline"))
+            line, eta = self._trial(job, report), self._eta()
+        else:
+            line, eta = self._test(job, report), self._tests_left(job)
+        self._console.print(f"{line} {seconds:.1f}s {eta}".rstrip(), markup=False)
+        if self._bar:
+            self._bar.update(self._task, completed=self._num_ended(), eta=eta)
+
+    def _seconds(self, job: Job) -> float:
+        """Since its start."""
+        return time.monotonic() - self._started.get(job.key, time.monotonic())
+
+    def _trial(self, job: Job, report: TrialReport) -> str:
+        seen = self._controller.history.observation(job.number)
+        accuracies = ">".join(f"{accuracy:.3f}" for accuracy in seen.accuracies) or "-"
+        reason = f" ({report.reason})" if report.reason else ""
+        return (
+            f"trial={job.number} {seen.state}{reason} plan={seen.plan} accuracy={accuracies} "
+            f"flops={seen.flops_ratio:.3f} by='{seen.origin}'"
+        )
+
+    def _test(self, job: Job, report: TrialReport) -> str:
+        accuracy = f"{report.rungs[-1].accuracy:.3f}" if report.rungs else f"- ({report.reason})"
+        return f"test trial={job.number} seed={job.request.seed} plan={report.plan} test_accuracy={accuracy}"
+
+    def _num_ended(self) -> int:
+        return len(self._controller.history) - len(self._controller.history.running())
+
+    def _eta(self) -> str:
+        """Time left for the budget at the pace so far; the final test comes on top."""
+        ended = self._num_ended()
+        if ended <= self._first or ended >= self._budget:
+            return ""
+        baselines = min(self._controller.baselines_left, self._budget - ended)
+        left = self._trials.seconds_for(baselines, self._budget - ended - baselines)
+        return f"[{ended}/{self._budget} eta {_clock(left)}]"
+
+    def _tests_left(self, job: Job) -> str:
+        """Tests that have ended, of those of this start, and how long the others take: known once one has been tuned
+        anew, which takes longest and comes last."""
+        final, pace = self._controller.final, self._tests.setdefault(_tunes(job), FinalPace())
+        pace.jobs, pace.flops = pace.jobs + 1, pace.flops + self._controller.history.record(job.number).flops_ratio
+        if not final.left:
+            return ""
+        ended = sum(kind.jobs for kind in self._tests.values())
+        known = _tunes(job) or not final.tunes
+        eta = f" eta {_clock(pace.seconds_for(final.flops_left))}" if known else ""
+        return f"[tests {ended}/{ended + final.left}{eta}]"
+
+
+def _tunes(job: Job) -> bool:
+    return job.request.rungs[-1].tuning_steps > 0
+
+
+def _clock(seconds: float) -> str:
+    return f"{int(seconds) // 60}m{int(seconds) % 60:02d}s"

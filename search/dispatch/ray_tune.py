@@ -1,0 +1,279 @@
+"""Runs the jobs of a search on Ray Tune. The only file that knows Ray.
+
+Tune contributes processes, machines, GPUs and callbacks; the state of the search stays in the study. Tune's own
+recovery (`Tuner.restore`, `max_failures`) is not used: it has lost and doubled trials when the driver was killed.
+A Tune trial is one attempt at one job; one `step` is one rung.
+"""
+
+import logging
+import os
+import threading
+import time
+from datetime import datetime
+from typing import Any
+
+# Read by Ray when it is imported: plain output, no loggers nobody asked for, our own Ctrl-C.
+for _name, _value in {
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": "3600",
+}.items():
+    os.environ.setdefault(_name, _value)
+
+import ray  # noqa: E402
+from ray import tune  # noqa: E402
+from ray.tune.experiment import Trial as TuneTrial  # noqa: E402
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler  # noqa: E402
+from ray.tune.search import Searcher  # noqa: E402
+
+from search.console.progress import Progress  # noqa: E402
+from search.loop.controller import Controller  # noqa: E402
+from search.loop.job import Job  # noqa: E402
+from search.settings import Settings, SettingsError  # noqa: E402
+from workers.requests import TrialReport, TrialRequest, TrialState  # noqa: E402
+from workers.trial import TrialRun, Worker  # noqa: E402
+
+# Tune logs the traceback of every lost worker; ours are events of the run, with their trial.
+logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
+
+_CALLBACKS = {
+    "tensorboard": "ray.tune.logger.tensorboardx:TBXLoggerCallback",
+    "wandb": "ray.air.integrations.wandb:WandbLoggerCallback",
+    "mlflow": "ray.air.integrations.mlflow:MLflowLoggerCallback",
+}
+
+
+class TrialActor(tune.Trainable):
+    """A worker process: keeps one `Worker` with its model over many trials, one rung a step."""
+
+    worker: Worker | None = None
+    """Of the class, so of the process: an actor that is reused for the next trial finds its model again."""
+    grace_seconds = 30.0
+    """A worker this much over the time limit of its trial is beyond saying so, and ends its process."""
+    _run: TrialRun | None = None
+    _watchdog: threading.Timer | None = None
+
+    def setup(self, config: dict[str, Any]) -> None:
+        """Loads nothing: Tune hands a pending trial to any idle actor and kills the one that is still loading."""
+        self._request = TrialRequest.model_validate_json(config["request"])
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Takes the next job, with the model still in memory."""
+        self.cleanup()
+        self.setup(new_config)
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """Runs the next rung. Never raises (`TrialRun` does not): that would kill the process and its model.
+
+        What is nested goes as JSON text, since Tune flattens results.
+        """
+        if self._run is None:
+            if TrialActor.worker is None:
+                TrialActor.worker = self.make_worker()
+            self._run = TrialRun(TrialActor.worker, self._request)
+            self._watch()
+        rung = self._run.next()
+        result: dict[str, Any] = {"done": self._run.ended, "report": self._run.report().model_dump_json()}
+        if rung is not None:
+            result |= {"rung": rung.rung, "accuracy": rung.accuracy, "flops_ratio": rung.costs["flops_ratio"]}
+        return result
+
+    def make_worker(self) -> Worker:
+        """The worker of this process; tests put a faulty one here."""
+        return Worker()
+
+    def cleanup(self) -> None:
+        """Ends the trial under way, so that the model is whole again."""
+        if self._run is not None:
+            self._run.close()
+            self._run = None
+        if self._watchdog is not None:
+            self._watchdog.cancel()
+
+    def _watch(self) -> None:
+        """Tune has no time limit of its own: a worker that hangs beyond Python's reach ends its process."""
+        if self._request.time_limit is not None:
+            self._watchdog = threading.Timer(self._request.time_limit + self.grace_seconds, os._exit, [1])
+            self._watchdog.daemon = True
+            self._watchdog.start()
+
+
+class Dispatcher:
+    """Jobs of the controller as Tune trials, and their results back."""
+
+    def __init__(self, controller: Controller, progress: Progress, grace_seconds: float) -> None:
+        self._controller, self._progress, self._grace_seconds = controller, progress, grace_seconds
+        self._again: list[Job] = []
+        self._live: dict[str, tuple[Job, float]] = {}
+        self._reports: dict[str, TrialReport] = {}
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is left to do."""
+        return not self._again and not self._live and self._controller.finished
+
+    def start(self, tune_id: str) -> Job | None:
+        """The job of a new Tune trial, or None where nothing can start now."""
+        job = self._again.pop() if self._again else self._controller.next()
+        if job is not None:
+            self._live[tune_id] = (job, time.monotonic())
+            self._progress.started(job)
+        return job
+
+    def received(self, tune_id: str, result: dict[str, Any]) -> bool:
+        """Takes in the result of a step; whether the trial may go on."""
+        report = TrialReport.model_validate_json(result["report"])
+        known = self._reports.get(tune_id)
+        self._reports[tune_id] = report
+        if known is not None and len(known.rungs) == len(report.rungs):
+            return True
+        if not report.rungs:
+            return True
+        job, _ = self._live[tune_id]
+        self._progress.rung(job, report.rungs[-1])
+        return self._controller.rung(job, report.rungs[-1])
+
+    def ended(self, tune_id: str) -> None:
+        """A Tune trial came to its end, by itself or because it did not earn its next rung."""
+        if tune_id not in self._live:
+            return
+        job, _ = self._live.pop(tune_id)
+        report = self._reports.pop(tune_id)
+        if report.state is TrialState.COMPLETE and len(report.rungs) < job.request.num_reports:
+            report = report.model_copy(update={"state": TrialState.PRUNED})
+        self._controller.done(job, report)
+        self._progress.ended(job, report)
+
+    def lost(self, tune_id: str) -> None:
+        """A worker died."""
+        if tune_id not in self._live:
+            return
+        job, begin = self._live.pop(tune_id)
+        self._reports.pop(tune_id, None)
+        seconds, limit = time.monotonic() - begin, job.request.time_limit
+        if limit is not None and seconds > limit + self._grace_seconds:
+            reason = f"time limit: it hung, its worker was ended after {seconds:.0f} s of {limit:.0f} s allowed"
+            self._controller.fail(job, reason)
+        elif again := self._controller.lost(job, f"its worker process died after {seconds:.1f} s"):
+            self._again.append(again)
+
+
+class StudySearcher(Searcher):
+    """Forwards Tune's questions. Holds no state: what Tune pickles of it is empty, also of the database's URL."""
+
+    def __init__(self, dispatcher: Dispatcher) -> None:
+        super().__init__()
+        self._dispatcher = dispatcher
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        if self._dispatcher.finished:
+            return Searcher.FINISHED
+        job = self._dispatcher.start(trial_id)
+        if job is None:
+            return None
+        return {"name": job.name, "request": job.request.model_dump_json()}
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        if error:
+            self._dispatcher.lost(trial_id)
+            return
+        if result and "report" in result:
+            self._dispatcher.received(trial_id, result)
+        self._dispatcher.ended(trial_id)
+
+    def save(self, checkpoint_path: str) -> None:
+        """The study is the state."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """The study is the state."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+
+class RungScheduler(FIFOScheduler):
+    """Asks after every rung whether the trial has earned the next one (Tune's schedulers take one metric only)."""
+
+    def __init__(self, dispatcher: Dispatcher) -> None:
+        super().__init__()
+        self._dispatcher = dispatcher
+
+    def on_trial_result(self, tune_controller: Any, trial: TuneTrial, result: dict[str, Any]) -> str:
+        goes_on = self._dispatcher.received(trial.trial_id, result)
+        return TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+
+def run_on_ray(
+    settings: Settings, controller: Controller, progress: Progress, actor: type[TrialActor] = TrialActor
+) -> None:
+    """Runs jobs on Ray until the search is finished.
+
+    Raises:
+        SettingsError: where the cluster can't be reached or has no GPUs for a trial.
+    """
+    _connect(settings)
+    dispatcher = Dispatcher(controller, progress, actor.grace_seconds)
+    try:
+        tune.Tuner(
+            tune.with_resources(actor, {"cpu": 1, "gpu": settings.gpus_per_trial}),
+            tune_config=tune.TuneConfig(
+                num_samples=-1,
+                search_alg=StudySearcher(dispatcher),
+                scheduler=RungScheduler(dispatcher),
+                reuse_actors=True,
+                max_concurrent_trials=settings.workers,
+                trial_name_creator=_name,
+                trial_dirname_creator=_name,
+            ),
+            run_config=tune.RunConfig(
+                # A fresh name at each start: nothing of Tune's is ever taken up again.
+                name=f"{datetime.now():%Y%m%d-%H%M%S}-{os.getpid()}",
+                storage_path=str(settings.run_folder / "ray"),
+                verbose=0,
+                callbacks=[_callback(name) for name in settings.callbacks],
+                failure_config=tune.FailureConfig(max_failures=0),
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+            ),
+        ).fit()
+        if not dispatcher.finished:
+            raise RuntimeError("Ray Tune ended before the search did: the same command goes on where it stopped")
+    finally:
+        ray.shutdown()
+
+
+def _connect(settings: Settings) -> None:
+    """Joins the cluster, or starts Ray on this machine with one slot a worker."""
+    options: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
+    if settings.ray_address is None:
+        options |= {"num_cpus": settings.workers, "include_dashboard": False}
+    try:
+        ray.init(address=settings.ray_address, **options)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise SettingsError(f"--ray-address must be a running cluster, got {settings.ray_address} ({reason})") from None
+    gpus = ray.cluster_resources().get("GPU", 0)
+    if settings.gpus_per_trial > gpus:
+        ray.shutdown()
+        raise SettingsError(f"--gpus-per-trial must fit the cluster, got {settings.gpus_per_trial} of {gpus:g} GPUs")
+
+
+def _name(trial: TuneTrial) -> str:
+    """What TensorBoard and its like show: the trial's number in the study, and Tune's id of this attempt."""
+    return f"{trial.config['name']}-{trial.trial_id}"
+
+
+def _callback(name: str) -> Any:
+    """A standard Tune callback by its name."""
+    from importlib import import_module
+
+    module, attribute = _CALLBACKS[name].split(":")
+    try:
+        return getattr(import_module(module), attribute)()
+    except ImportError as error:
+        raise SettingsError(f"the callback {name!r} needs a package that is missing ({error}): install it") from None

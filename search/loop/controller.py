@@ -1,0 +1,225 @@
+"""The search itself: which job is next, what a report means, when it is over.
+
+Both ways to run trials (in this process, on Ray Tune) drive this one object: `next` for a job, `rung` after every
+rung, `done` or `lost` at the end. It never waits and never runs a model.
+"""
+
+import math
+from collections.abc import Collection
+from typing import Any
+
+from objectives.objectives import MAXIMIZE
+from search.loop.final_front import FinalTest
+from search.loop.history import History
+from search.loop.job import Job, Phase
+from search.loop.problem import Problem
+from search.loop.proposer import Proposer
+from search.loop.trial_note import trial_note
+from search.settings import Settings
+from search.storage.results import Results
+from search.storage.study import SearchStudy
+from search.strategies.promotion import goes_on
+from search.strategies.strategy import Proposal, Signal, Strategy
+from workers.requests import RungReport, TrialReport, TrialRequest, TrialState
+
+#: A trial whose worker dies this often is failed: it is probably the cause.
+MAX_LOSSES = 3
+#: Likewise for a trial during which the whole run died. Far more: the trial is rarely to blame for that.
+MAX_ATTEMPTS = 10
+
+
+class Controller:
+    """One search: its state is the study, this object only reads it into memory and moves it on."""
+
+    def __init__(
+        self, settings: Settings, problem: Problem, study: SearchStudy, results: Results, strategy: Strategy
+    ) -> None:
+        self._settings, self._problem, self._study, self._results = settings, problem, study, results
+        self._proposer = Proposer(strategy, problem.task())
+        self._reads: Collection[Signal] = getattr(strategy, "reads", ())
+        self.history = History(settings, problem, study, results)
+        self._adopted = self.history.running()
+        self.final = FinalTest(settings, problem, self.history, results)
+        self._losses: dict[tuple[int, Phase, int], int] = {}
+        self._running: set[int] = set()
+        self._exhausted = False
+        if self._adopted:
+            results.event("resume", f"took over the running trials {self._adopted}")
+
+    # -- what to do next ------------------------------------------------------------------------------------
+
+    def next(self) -> Job | None:
+        """The next job, or None where nothing can start now (see `finished`)."""
+        while self._adopted:
+            if job := self._adopt(self._adopted.pop(0)):
+                return job
+        if len(self.history) < self._settings.budget and not self._exhausted:
+            proposal = self._proposer.next(self.history)
+            if proposal is not None:
+                return self._start(proposal)
+            self._exhausted = True
+            self._results.event("exhausted", f"every plan within the limits is tried: {len(self.history)} trials")
+        return None if self._running else self.final.next()
+
+    @property
+    def finished(self) -> bool:
+        """Whether every job is done."""
+        spent = self._exhausted or len(self.history) >= self._settings.budget
+        return spent and not (self._adopted or self._running or self.final.left)
+
+    @property
+    def keep_fraction(self) -> float:
+        """Share of the trials at a rung that goes on."""
+        return self._settings.keep_fraction
+
+    @property
+    def baselines_left(self) -> int:
+        """Hand-made baselines that nobody has tried yet."""
+        return self._proposer.baselines_left(self.history)
+
+    def _start(self, proposal: Proposal) -> Job:
+        plan = proposal.plan
+        attributes: dict[str, Any] = {"origin": proposal.origin}
+        if proposal.probe:
+            attributes["probe"] = True
+        if proposal.resumes is not None:
+            attributes["resumes"] = proposal.resumes
+        number = self._study.start(plan, attributes, self._problem.violations(plan))
+        self.history.add(number, plan, proposal)
+        return self._job(number, attempt=1)
+
+    def _adopt(self, number: int) -> Job | None:
+        """A job for a row that a dead controller left running; None where the row could be ended instead."""
+        record = self.history.record(number)
+        attempt = record.attempt + 1
+        if attempt > MAX_ATTEMPTS:
+            self._results.start_trial(number, self._request(number), record.origin, attempt)
+            self._fail(number, f"the run died {MAX_ATTEMPTS} times during this trial")
+            return None
+        if record.ended is not None:
+            self._end(number, record.ended, record.reason)
+            return None
+        return self._job(number, attempt)
+
+    def _job(self, number: int, attempt: int) -> Job:
+        request = self._request(number)
+        self._results.start_trial(number, request, self.history.record(number).origin, attempt)
+        self._running.add(number)
+        return Job(number, Phase.SEARCH, request)
+
+    def _request(self, number: int) -> TrialRequest:
+        record, settings = self.history.record(number), self._settings
+        first, *others = settings.rungs
+        signals = {
+            "margins": Signal.MARGINS in self._reads,
+            "importance": Signal.IMPORTANCE in self._reads and record.plan.is_dense,
+        }
+        first = first.model_copy(update=signals)
+        rungs = (first,) if record.probe else (first, *others)
+        return self._problem.request(number, record.plan).model_copy(
+            update={"rungs": rungs, "first_rung": self.history.first_rung(number)}
+        )
+
+    # -- what came back -------------------------------------------------------------------------------------
+
+    def rung(self, job: Job, report: RungReport) -> bool:
+        """Stores a finished rung and says whether the trial goes on to its next one."""
+        if not math.isfinite(report.accuracy):
+            return False
+        if job.phase is Phase.TEST:
+            self.final.measured(job, report)
+            return True
+        self._results.add_rung(job.number, report, self.history.record(job.number).flops_ratio)
+        if report.artifact:
+            self.history.stored(job.number, report.artifact)
+        values = {
+            "accuracy": report.accuracy,
+            "tuning_steps": report.tuning_steps,
+            "questions": report.questions,
+        }
+        self._study.annotate(job.number, f"rung_{report.rung}", values)
+        peers = self.history.points_at(report.rung, but=job.number)
+        self.history.measured(job.number, report)
+        record = self.history.record(job.number)
+        last = report.rung + 1 >= len(job.request.rungs)
+        if last or job.request.parsed_plan.is_dense or record.resumes is not None:
+            return True
+        mine = (report.accuracy, record.flops_ratio)
+        return goes_on(peers, mine, MAXIMIZE, self._settings.keep_fraction)
+
+    def done(self, job: Job, report: TrialReport) -> None:
+        """Stores how a job ended."""
+        if job.phase is Phase.TEST:
+            self.final.ended(job, report.reason)
+            return
+        self._running.discard(job.number)
+        state, reason = report.state, report.reason
+        if not all(math.isfinite(rung.accuracy) for rung in report.rungs):
+            state, reason = TrialState.FAILED, f"accuracy must be finite, got {report.rungs[-1].accuracy}"
+        if state is TrialState.COMPLETE and self.history.record(job.number).probe:
+            state, reason = TrialState.PRUNED, "a probe: it ends after the cheapest rung"
+        self._results.end_trial(job.number, state, reason, report.origin)
+        self._end(job.number, state, reason)
+
+    def lost(self, job: Job, reason: str) -> Job | None:
+        """A worker died with this job: the job again, or None once it has been lost too often."""
+        losses = self._losses[job.key] = self._losses.get(job.key, 0) + 1
+        self._results.event("worker lost", f"{reason} (loss {losses} of {MAX_LOSSES})", job.number)
+        if losses < MAX_LOSSES:
+            if job.phase is Phase.SEARCH:
+                origin = self.history.record(job.number).origin
+                self._results.start_trial(job.number, job.request, origin, losses + 1)
+            return job
+        message = f"its worker died {losses} times, last: {reason}"
+        if job.phase is Phase.TEST:
+            self.final.ended(job, message)
+        else:
+            self._running.discard(job.number)
+            self._fail(job.number, message)
+        return None
+
+    def fail(self, job: Job, reason: str) -> None:
+        """Ends a job that must not be tried again (a time-out that even killed its worker)."""
+        if job.phase is Phase.TEST:
+            self.final.ended(job, reason)
+            return
+        self._results.event("failed", reason, job.number)
+        self._running.discard(job.number)
+        self._fail(job.number, reason)
+
+    def _fail(self, number: int, reason: str) -> None:
+        self._results.end_trial(number, TrialState.FAILED, reason, None)
+        self._end(number, TrialState.FAILED, reason)
+
+    def _end(self, number: int, state: TrialState, reason: str | None) -> None:
+        """Ends the row of the study: the last write of a trial, so that a crash before it repeats nothing."""
+        self.history.ended(number, state, reason)
+        observation = self.history.observation(number)
+        self._study.note(number, trial_note(observation, reason, self._problem.costs(observation.plan)))
+        if state is TrialState.COMPLETE:
+            assert observation.point is not None
+            accuracy, plan = observation.point[0], observation.plan
+            violations = {**self._problem.violations(plan), **self._problem.falls_short(accuracy)}
+            self._study.complete(number, observation.point, violations)
+        elif state is TrialState.PRUNED:
+            self._study.prune(number)
+        else:
+            self._study.fail(number, reason or "unknown")
+
+    # -- the end --------------------------------------------------------------------------------------------
+
+    def interrupted(self) -> None:
+        """Notes that the user stopped the search; running trials stay so and are taken over by the next start."""
+        self._results.event("interrupted", "stopped by the user")
+
+    def close(self) -> None:
+        """Notes that the search is done."""
+        self._results.event("finished", f"{len(self.history)} trials: {self.summary()}")
+        self._results.finish()
+
+    def summary(self) -> dict[str, int]:
+        """Number of trials per state."""
+        counts = {"complete": 0, "pruned": 0, "failed": 0, "running": 0}
+        for state in self.history.states():
+            counts[state] += 1
+        return counts

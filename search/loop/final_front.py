@@ -1,0 +1,103 @@
+"""The final front on the split that nothing was chosen on: as the search tuned it, then tuned anew with more seeds.
+
+What is on the front was decided on the search split before. Nothing here goes back to the strategy, to the study or
+to what is exported.
+"""
+
+from pathlib import Path
+
+from search.loop.history import History
+from search.loop.job import Job, Phase
+from search.loop.problem import Problem
+from search.settings import Settings
+from search.storage.results import Results
+from search.strategies.strategy import Observation
+from workers.requests import Rung, RungReport, TrialRequest
+
+
+class FinalTest:
+    """The tests of one search: which are missing, and what became of the others."""
+
+    def __init__(self, settings: Settings, problem: Problem, history: History, results: Results) -> None:
+        self._problem, self._history, self._results = problem, history, results
+        self._own, self._steps = settings.seed, settings.rungs[-1].tuning_steps
+        # What is not tuned is the same with every seed.
+        self._seeds = range(self._own, self._own + (settings.final_seeds if self._steps else 1))
+        self._running: set[tuple[int, int]] = set()
+
+    @property
+    def left(self) -> int:
+        """Number of tests that have not ended."""
+        return len(self._running) + len(self._missing())
+
+    @property
+    def flops_left(self) -> float:
+        """FLOPs ratios of the plans of these tests, added up."""
+        running = sum(self._history.record(number).flops_ratio for number, _ in self._running)
+        return running + sum(observation.flops_ratio for observation, _ in self._missing())
+
+    @property
+    def tunes(self) -> bool:
+        """Whether seeds beside the search's own are tested, each after a tuning of its own."""
+        return len(self._seeds) > 1
+
+    def next(self) -> Job | None:
+        """The next test, or None where all have been started."""
+        if not (missing := self._missing()):
+            return None
+        observation, seed = missing[0]
+        self._running.add((observation.number, seed))
+        return Job(observation.number, Phase.TEST, self._request(observation, seed))
+
+    def _members(self) -> list[Observation]:
+        """The dense model to compare with, and the front."""
+        dense = [o for o in self._history.observations() if o.plan.is_dense and o.full]
+        return list({o.number: o for o in [*dense, *self._history.front()]}.values())
+
+    def _missing(self) -> list[tuple[Observation, int]]:
+        """Trial and seed of the tests that nobody has started.
+
+        One seed after another: a worker keeps the tuning batches of one seed only.
+        """
+        members = self._members()
+        wanted = [(o, seed) for seed in self._seeds for o in members if seed == self._own or self._differs(o)]
+        return [
+            (o, seed)
+            for o, seed in wanted
+            if not self._history.tested(o.number, seed) and (o.number, seed) not in self._running
+        ]
+
+    def _differs(self, observation: Observation) -> bool:
+        """Whether a plan is another model with every seed. The dense one is taken as it is where the search found
+        tuning to be no better: what is compared with is then the untouched model."""
+        return not observation.plan.is_dense or self._history.record(observation.number).mapping_module is not None
+
+    def _request(self, observation: Observation, seed: int) -> TrialRequest:
+        """With the search's own seed the projector that the search stored; with another one tuned as the last rung
+        tunes, and kept where it is better on the tune split, as there."""
+        request, number = self._problem.request(observation.number, observation.plan), observation.number
+        if seed != self._own:
+            test = Rung(tuning_steps=self._steps, split="test")
+            return request.model_copy(update={"rungs": (test,), "artifacts": None, "seed": seed})
+        stored, folder = self._history.record(number).mapping_module, request.artifacts
+        update = {
+            "rungs": (Rung(split="test", latency=True),),
+            "artifacts": None,
+            "mapping_module": str(Path(folder) / stored) if stored and folder else None,
+        }
+        return request.model_copy(update=update)
+
+    def measured(self, job: Job, report: RungReport) -> None:
+        """Stores a result. Its place among the rungs is the seed, counted from the search's own."""
+        seed = job.request.seed
+        report = report.model_copy(update={"rung": seed - self._own})
+        self._results.add_rung(job.number, report, self._history.record(job.number).flops_ratio, seed)
+        self._history.set_tested(job.number, seed)
+
+    def ended(self, job: Job, reason: str | None) -> None:
+        """A test is over; one without a result is an event, and is tried again by the next start only."""
+        seed = job.request.seed
+        self._running.discard((job.number, seed))
+        if not self._history.tested(job.number, seed):
+            self._results.event("test failed", f"seed {seed}: {reason or 'no finite accuracy'}", job.number)
+            self._history.set_tested(job.number, seed)

@@ -1,0 +1,203 @@
+"""The search in memory: every trial as the strategy and the controller see it, read once from the database."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from objectives.objectives import MAXIMIZE
+from objectives.pareto import non_dominated
+from search.loop.problem import Problem
+from search.settings import Settings
+from search.storage.results import Results, TrialRecord
+from search.storage.study import Row, SearchStudy
+from search.strategies.strategy import Observation, Proposal
+from spaces.plan import Plan
+from workers.requests import Importance, RungReport, TrialState
+
+
+@dataclass
+class Record:
+    """One trial and what the controller must remember of it."""
+
+    number: int
+    plan: Plan
+    origin: str
+    probe: bool
+    flops_ratio: float
+    state: str = "running"
+    accuracies: dict[int, float] = field(default_factory=dict)
+    """Accuracy per rung finished, on the search split."""
+    attempt: int = 1
+    ended: TrialState | None = None
+    """How the trial ended in the results tables, where its row of the study does not say so yet."""
+    reason: str | None = None
+    tested: set[int] = field(default_factory=set)
+    """Seeds whose result on the test split is there, or can't be got."""
+    mapping_module: str | None = None
+    margins: tuple[float, ...] | None = None
+    """At the cheapest rung, where the strategy reads it, as the next."""
+    importance: Importance | None = None
+    resumes: int | None = None
+    """The stopped trial of the same plan that this one goes on with."""
+
+
+class History:
+    """All trials of a search by number. The study decides which exist; the results tables add their rungs."""
+
+    def __init__(self, settings: Settings, problem: Problem, study: SearchStudy, results: Results) -> None:
+        self._num_rungs = len(settings.rungs)
+        self._problem = problem
+        self._results = results
+        self._records: dict[int, Record] = {}
+        self._plans: set[Plan] = set()
+        self._resumed: set[int] = set()
+        """Stopped trials that a later one goes on with: it stands for them from then on."""
+        self._observations: dict[int, Observation] = {}
+        """Built when asked for, dropped when their trial changes: a strategy reads all of them at every ask."""
+        stored = {record.trial.number: record for record in results.records()}
+        for row in study.rows():
+            self._insert(self._read(row, stored.get(row.number)))
+
+    def _read(self, row: Row, stored: TrialRecord | None) -> Record:
+        record = Record(
+            number=row.number,
+            plan=row.plan,
+            origin=row.attributes["origin"],
+            probe=row.attributes.get("probe", False),
+            flops_ratio=self._problem.ratio(row.plan),
+            state=row.state,
+            resumes=row.attributes.get("resumes"),
+        )
+        self._take_over(record)
+        if stored:
+            record.accuracies |= {rung.rung: rung.accuracy for rung in stored.on("search")}
+            measured = (rung.metrics.get("margins") for rung in stored.on("search"))
+            record.margins = next((tuple(values) for values in measured if values is not None), record.margins)
+            record.importance = next(_importances(stored), None)
+            record.attempt = stored.trial.attempt
+            record.reason = stored.trial.reason
+            record.tested = set(stored.tests)
+            record.mapping_module = stored.mapping_module
+            if row.state == "running" and stored.trial.state != "running":
+                record.ended = TrialState(stored.trial.state)
+        return record
+
+    def _insert(self, record: Record) -> None:
+        self._records[record.number] = record
+        self._plans.add(record.plan)
+        if record.resumes is not None:
+            self._resumed.add(record.resumes)
+
+    def _take_over(self, record: Record) -> None:
+        """Gives a record what the trial that it goes on with has measured."""
+        if record.resumes is not None:
+            before = self._records[record.resumes]
+            record.accuracies, record.margins = dict(before.accuracies), before.margins
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def __contains__(self, plan: Plan) -> bool:
+        return plan in self._plans
+
+    def add(self, number: int, plan: Plan, proposal: Proposal) -> None:
+        """A trial that starts."""
+        record = Record(number, plan, proposal.origin, proposal.probe, self._problem.ratio(plan))
+        record.resumes = proposal.resumes
+        self._take_over(record)
+        self._insert(record)
+
+    def first_rung(self, number: int) -> int:
+        """The rung a trial starts with: the first one that the trial it goes on with has not finished."""
+        resumes = self._records[number].resumes
+        return 0 if resumes is None else len(self._records[resumes].accuracies)
+
+    def record(self, number: int) -> Record:
+        """One trial by its number."""
+        return self._records[number]
+
+    def states(self) -> list[str]:
+        """Of every trial, also of those that another one went on with: each is a unit of the budget."""
+        return [record.state for record in self._records.values()]
+
+    def running(self) -> list[int]:
+        """Numbers of the trials that nobody has ended."""
+        return [number for number, record in self._records.items() if record.state == "running"]
+
+    def measured(self, number: int, report: RungReport) -> None:
+        """A rung that was finished."""
+        record = self._records[number]
+        record.accuracies[report.rung] = report.accuracy
+        if report.margins is not None:
+            record.margins = report.margins
+        if report.importance is not None:
+            record.importance = report.importance
+        self._observations.pop(number, None)
+
+    def stored(self, number: int, mapping_module: str) -> None:
+        """The tuned mapping module of a trial, relative to the artifacts folder."""
+        self._records[number].mapping_module = mapping_module
+
+    def ended(self, number: int, state: TrialState, reason: str | None) -> None:
+        """A trial that ended."""
+        self._records[number].state, self._records[number].reason = str(state), reason
+        self._observations.pop(number, None)
+
+    def tested(self, number: int, seed: int) -> bool:
+        """Whether a trial, tuned with a seed, has its result on the test split (or can't get one)."""
+        return seed in self._records[number].tested
+
+    def set_tested(self, number: int, seed: int) -> None:
+        """A trial that needs no (further) test with a seed."""
+        self._records[number].tested.add(seed)
+
+    def points_at(self, rung: int, but: int) -> list[tuple[float, float]]:
+        """(accuracy, FLOPs ratio) of all other trials that finished a rung."""
+        return [
+            (record.accuracies[rung], record.flops_ratio)
+            for record in self._records.values()
+            if rung in record.accuracies and record.number != but and record.number not in self._resumed
+        ]
+
+    def observation(self, number: int) -> Observation:
+        """One trial as a strategy sees it."""
+        if number not in self._observations:
+            self._observations[number] = self._observe(self._records[number])
+        return self._observations[number]
+
+    def _observe(self, record: Record) -> Observation:
+        return Observation(
+            number=record.number,
+            plan=record.plan,
+            origin=record.origin,
+            state=record.state,
+            flops_ratio=record.flops_ratio,
+            accuracies=tuple(accuracy for _, accuracy in sorted(record.accuracies.items())),
+            margins=record.margins,
+            importance=record.importance,
+            full=record.state == "complete",
+        )
+
+    def observations(self) -> list[Observation]:
+        """All trials as a strategy sees them, by number; of those of one plan the last."""
+        return [self.observation(number) for number in sorted(self._records) if number not in self._resumed]
+
+    def front(self) -> list[Observation]:
+        """The Pareto front of the complete trials that keep the limits, cheapest first."""
+        full = [o for o in self.observations() if o.full and self._keeps_limits(o)]
+        if not full:
+            return []
+        mask = non_dominated(np.asarray([o.point for o in full], dtype=float), MAXIMIZE)
+        return sorted((o for o, keep in zip(full, mask, strict=True) if keep), key=lambda o: o.flops_ratio)
+
+    def _keeps_limits(self, observation: Observation) -> bool:
+        short = self._problem.falls_short(observation.accuracies[-1])
+        return self._problem.feasible(observation.plan) and all(value <= 0 for value in short.values())
+
+
+def _importances(stored: TrialRecord) -> Iterator[Importance]:
+    """As rungs measured it; JSON knows no tuples."""
+    for rung in stored.on("search"):
+        if (halves := rung.metrics.get("importance")) is not None:
+            yield tuple((attention, ffn) for attention, ffn in halves)

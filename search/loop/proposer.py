@@ -1,0 +1,98 @@
+"""Which plan is tried next: what is known from outside first, then what the strategy asks for, nothing measured twice.
+
+Knows no database and runs no model, so that the same rules serve a search and a replay of recorded results.
+"""
+
+from collections.abc import Hashable, Iterator, Sequence
+from typing import Protocol
+
+import numpy as np
+
+from search.strategies import num_patterns
+from search.strategies.strategy import Observation, Proposal, Strategy, Task
+from spaces.constraints import repair
+from spaces.patterns import baselines
+from spaces.plan import Plan
+
+#: Proposals refused in a row (tried already, infeasible) before plain samples are taken instead.
+PATIENCE = 50
+#: Spaces up to this size are enumerated when nothing else brings a new plan.
+SMALL = 100_000
+
+
+class Tried(Protocol):
+    """All trials so far, as `search.loop.history.History` keeps them."""
+
+    def __len__(self) -> int: ...
+
+    def __contains__(self, plan: Plan) -> bool: ...
+
+    def observations(self) -> Sequence[Observation]: ...
+
+
+class Proposer:
+    """Asks a strategy until it names a plan that is new and keeps the limits."""
+
+    def __init__(self, strategy: Strategy, task: Task) -> None:
+        self._strategy, self._task = strategy, task
+        self._baselines = pick_baselines(task, num_patterns(strategy, task.budget))
+
+    @property
+    def beginning(self) -> Hashable:
+        """All that the budget decides: searches told different budgets are the same one where this is the same. None
+        where the strategy doesn't say what it makes of the budget."""
+        start: Sequence[Plan] | None = getattr(self._strategy, "start", None)
+        return None if start is None else (tuple(self._baselines), tuple(start))
+
+    def baselines_left(self, history: Tried) -> int:
+        """How many of the baselines are still to come."""
+        return sum(proposal.plan not in history for proposal in self._baselines)
+
+    def next(self, history: Tried) -> Proposal | None:
+        """The next plan nobody has tried and that keeps the limits, or a stopped trial to go on with; None where there
+        is neither."""
+        for proposal in self._baselines:
+            if proposal.plan not in history:
+                return proposal
+        number, observations = len(history), history.observations()
+        for attempt in range(2 * PATIENCE):
+            rng = np.random.default_rng([self._task.seed, number, attempt])
+            if attempt < PATIENCE:
+                proposal = self._strategy.ask(observations, rng)
+            else:
+                proposal = Proposal(self._task.space.sample(rng), "random (nothing new proposed)")
+            if proposal.resumes is not None:
+                return proposal
+            if (kept := self._keep_limits(proposal, rng)) and kept.plan not in history:
+                return kept
+        plan = next((plan for plan in self._small_space() if plan not in history), None)
+        return None if plan is None else Proposal(plan, "enumeration")
+
+    def _keep_limits(self, proposal: Proposal, rng: np.random.Generator) -> Proposal | None:
+        """The proposal, repaired where it breaks a limit. A probe may break one: it never enters the front."""
+        if proposal.probe or self._task.feasible(proposal.plan):
+            return proposal
+        plan = repair(proposal.plan, self._task.space, self._task.limits, rng)
+        return None if plan is None else Proposal(plan, f"{proposal.origin}, repaired", proposal.probe)
+
+    def _small_space(self) -> Iterator[Plan]:
+        """Every plan that keeps the limits, where the space is small enough to go through."""
+        if self._task.space.size > SMALL:
+            return iter(())
+        return (plan for plan in self._task.space.enumerate() if self._task.feasible(plan))
+
+
+def pick_baselines(task: Task, most: int) -> list[Proposal]:
+    """What a search tries first: the dense plan, warm starts, then hand-made patterns spread over their FLOPs, with the
+    dense plan as many as `most`."""
+    dense, *others = [
+        Proposal(plan, f"baseline {name}")
+        for name, plan in baselines(task.space).items()
+        if plan.is_dense or (task.feasible(plan) and task.focus.spans(task.flops_ratio(plan)))
+    ]
+    room = max(0, most - 1)
+    if len(others) > room:
+        others.sort(key=lambda proposal: task.flops_ratio(proposal.plan))
+        step = len(others) / room if room else 0
+        others = [others[int(index * step)] for index in range(room)]
+    return [dense, *(Proposal(plan, origin) for origin, plan in task.first), *others]

@@ -1,0 +1,91 @@
+"""Additive scores and integer programming, after Puzzle (Bercovich et al. 2024, arXiv 2411.19146).
+
+Every replacement of one block is scored alone; a plan is taken to lose the sum of its scores. The best plan
+within a bound on FLOPs is then a small integer program, solved for one bound after another. Plans that came out
+before are excluded by a constraint each, so that the next best ones follow (Puzzle asks for diverse solutions in
+the same way).
+"""
+
+import numpy as np
+from scipy.optimize import Bounds, LinearConstraint, milp
+
+from search.strategies.papers.program import ProgramStrategy, Round, Steps, check_independent
+from search.strategies.strategy import Task
+from spaces.plan import Op, Plan
+
+SCAN_SHARE = 0.5
+"""At most this share of the budget scores replacements, those that save most first."""
+BOUNDS = 8
+"""Bounds on FLOPs in a round: evenly over the range, moved by a random part of their distance."""
+SECONDS = 2.0
+"""Limit for one integer program; the best that was found until then is taken."""
+Change = tuple[int, Op]
+
+
+class Additive(ProgramStrategy):
+    """Scores every replacement, then solves for the bounds of a grid."""
+
+    def __init__(self, task: Task) -> None:
+        check_independent("additive", task)
+        super().__init__(task)
+
+    def steps(self, rng: np.random.Generator) -> Steps:
+        dense = Plan.dense(self.task.space.num_blocks)
+        singles = sorted(self.task.space.neighbors(dense), key=self.task.flops_ratio)
+        singles = singles[: max(1, int(self.task.budget * SCAN_SHARE))]
+        accuracies = yield Round("score", [dense, *singles])
+        losses = {_change(plan): accuracies[dense] - accuracies[plan] for plan in singles}
+        program = _Program(self.task, losses)
+        found = [dense]
+        while True:
+            bounds = program.low + (program.high - program.low) * (np.arange(BOUNDS) + rng.random()) / BOUNDS
+            plans = []
+            for bound in bounds[::-1]:
+                if plan := program.solve(bound, found):
+                    plans.append(plan)
+                    found.append(plan)
+            if not plans:
+                return
+            yield Round("additive optimum", plans)
+
+
+def _change(plan: Plan) -> Change:
+    return next((block, op) for block, op in enumerate(plan.ops) if op is not Op.KEEP)
+
+
+class _Program:
+    """Over one-hot choices x: least `losses @ x` with FLOPs within a bound. C choices in all."""
+
+    def __init__(self, task: Task, losses: dict[Change, float]) -> None:
+        depth = task.space.num_blocks
+        dense = Plan.dense(depth)
+        scores: dict[Change, float] = {(block, Op.KEEP): 0.0 for block in range(depth)} | losses
+        self._changes = list(scores)
+        self._losses = np.array(list(scores.values()))
+        self._dense_cost = task.flops_ratio(dense)
+        self._saved = np.array([self._dense_cost - task.flops_ratio(dense.replace(*change)) for change in scores])
+        self._of_block = np.array([[block == own for own, _ in scores] for block in range(depth)], dtype=float)
+        self.low = self._dense_cost - float((self._of_block * self._saved).max(1).sum())
+        # Limits of today are all on the ratio of FLOPs.
+        self.high = min([self._dense_cost, *(limit.bound for limit in task.limits)])
+
+    def solve(self, bound: float, excluded: list[Plan]) -> Plan | None:
+        """The plan that loses least within the bound and is none of the excluded; None where there is none."""
+        depth = len(self._of_block)
+        known = np.array([[plan.ops[block] is op for block, op in self._changes] for plan in excluded], dtype=float)
+        constraints = [
+            LinearConstraint(self._of_block, 1, 1),
+            LinearConstraint(self._saved[None], lb=self._dense_cost - bound),
+            LinearConstraint(known, ub=depth - 1),
+        ]
+        result = milp(
+            self._losses,
+            integrality=np.ones(len(self._losses)),
+            bounds=Bounds(0, 1),
+            constraints=constraints,
+            options={"time_limit": SECONDS},
+        )
+        if result.x is None:
+            return None
+        chosen = {self._changes[column] for column in np.flatnonzero(result.x > 0.5)}
+        return Plan.of(next(op for of, op in chosen if of == block) for block in range(depth))

@@ -1,0 +1,65 @@
+"""A bandit over operators, after DAS (Wu et al. 2023) and EAS (arXiv 2403.15226).
+
+Every block (or sub-layer) is an arm. A trial pulls several arms at once: what they leave out together. An arm is
+worth what trials with it scored above others of the same size, plus a bonus for arms that were pulled seldom
+(UCB1). The papers learn the worths while the model trains, for one size; here sizes are drawn evenly, since a
+front is wanted.
+"""
+
+import math
+from collections.abc import Sequence
+from functools import lru_cache, partial, reduce
+
+import numpy as np
+
+from search.strategies.papers.program import check_all_tokens
+from search.strategies.papers.sublayers import join, num_out, steps_down
+from search.strategies.strategy import Observation, Proposal, Task
+from spaces.plan import Plan
+
+BONUS = 0.2
+"""Weight of the bonus, in units of accuracy."""
+NOISE = 0.02
+"""Spread of what is added to every worth, so that equal histories don't name the same plan for ever."""
+
+
+class Bandit:
+    """Leaves out the arms with the highest upper bounds."""
+
+    def __init__(self, task: Task) -> None:
+        check_all_tokens(task)
+        self._task = task
+        self._dense = Plan.dense(task.space.num_blocks)
+        self._arms = steps_down(task.space, self._dense)
+        self._members = np.array([_out(arm) for arm in self._arms], dtype=int)
+        """(arms, 2 * blocks): what each arm leaves out."""
+
+    def ask(self, history: Sequence[Observation], rng: np.random.Generator) -> Proposal:
+        """As many arms as drawn, the best first."""
+        measured = [o for o in history if o.accuracies]
+        count = int(rng.integers(1, len(self._arms) + 1))
+        bounds = self._bounds(measured) + NOISE * rng.standard_normal(len(self._arms))
+        chosen = [self._arms[arm] for arm in np.argsort(-bounds)[:count]]
+        plan = reduce(partial(join, self._task.space), chosen, self._dense)
+        if plan not in self._task.space:
+            plan = self._task.space.sample(rng)
+        return Proposal(plan, f"{count} arms")
+
+    def _bounds(self, measured: Sequence[Observation]) -> np.ndarray:
+        """Upper confidence bound of every arm."""
+        if not measured:
+            return np.zeros(len(self._arms))
+        sizes = np.array([num_out(o.plan) for o in measured])
+        accuracies = np.array([o.accuracies[0] for o in measured])
+        expected = np.array([np.average(accuracies, weights=np.exp(-np.abs(sizes - size))) for size in sizes])
+        out = np.array([_out(o.plan) for o in measured], dtype=int)
+        pulled = out @ self._members.T == self._members.sum(1)
+        pulls = pulled.sum(0)
+        worth = (accuracies - expected) @ pulled / np.maximum(pulls, 1)
+        return worth + BONUS * np.sqrt(math.log(len(measured) + 1) / (pulls + 1))
+
+
+@lru_cache(maxsize=65536)
+def _out(plan: Plan) -> tuple[int, ...]:
+    """Per block 1 where its attention is left out, then likewise for its FFN."""
+    return (*(not op.runs_attention for op in plan.ops), *(not op.runs_ffn for op in plan.ops))

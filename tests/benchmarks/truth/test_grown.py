@@ -1,0 +1,123 @@
+"""A table that grows holds what the worker measures, and is replayed without a model once it is stored."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.strategies.replay import replay, share
+from benchmarks.truth import enumerated as truth
+from benchmarks.truth import grown
+from benchmarks.truth.grown import Grown
+from objectives.flops import costs
+from objectives.hypervolume import hypervolume
+from objectives.objectives import MAXIMIZE, REFERENCE
+from spaces.plan import Plan
+from workers.apply_plan import apply_plan
+from workers.evaluation.evaluate import evaluate
+from workers.evaluation.margins import answer_margins
+from workers.requests import TrialRequest
+
+NAME = "layers12"
+
+
+def never(*_: object) -> np.ndarray:
+    raise AssertionError("measured what is known")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """With a table that has the plans of a short search, some of them stored."""
+    folder = tmp_path_factory.mktemp("grown")
+    table = Grown.load(NAME, folder)
+    table.row(Plan.dense(12))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(truth, "GATE_SEEDS", 1)
+        table.save()
+    replay(table, "evolution", 15, 0)
+    return folder
+
+
+def test_it_holds_what_workers_measure(folder: Path) -> None:
+    table = Grown.load(NAME, folder)
+    session, _ = grown._measuring(table.landscape)
+    workload = session.workload(TrialRequest(plan=json.loads(Plan.dense(12).to_json())))
+    for plan in (Plan.dense(12), *list(table.index)[3:6], Plan.parse("..fab.p..b.a")):
+        row = table.row(plan)
+        with apply_plan(session.loaded.model, plan):
+            result = evaluate(session.loaded, session.split("search"), "exact_match", 256)
+            told = answer_margins(session.loaded, session.split("search"), "exact_match", 256)
+        off = np.abs(np.subtract(table.margins_of(row), told))  # float32 rounds otherwise at the edge of a step
+        assert off.max() <= 0.5 and (off > 0).mean() < 0.01, str(plan)
+        assert table.climb(row) == (pytest.approx(result.accuracy),), str(plan)
+        shares = table.right["search"][row] / table.questions["search"]
+        assert table.flops_ratio[row] == table.cost(plan) == costs(session.shape, plan, workload).flops_ratio
+        assert dict(zip(table.kinds, shares, strict=True)) == pytest.approx(result.accuracy_by_kind)
+
+
+def test_a_stored_table_is_replayed_without_a_model(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(grown, "_measuring", never)
+    table = Grown.load(NAME, folder)
+    run = replay(table, "evolution", 15, 0)
+    with pytest.raises(AssertionError, match="measured what is known"):
+        table.row(Plan.parse("pppppppppppp"))
+    table.save()
+    assert not (folder / f"{NAME}.jsonl").exists()
+    again = Grown.load(NAME, folder)
+    assert replay(again, "evolution", 15, 0).rows == run.rows
+    assert (again.points("search") == table.points("search")).all()
+    assert again.origin["fingerprints"] and again.origin == table.origin
+
+
+def test_what_another_process_measured_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = Grown.load(NAME, tmp_path), Grown.load(NAME, tmp_path)
+    right = np.array([3] * len(first.kinds))
+    monkeypatch.setattr(Grown, "_measure", lambda *_: (right, np.arange(256) % 16 - 8))
+    first.row(Plan.parse("b" * 12))
+    second.row(Plan.parse("a" * 12))
+    second.row(Plan.parse("b" * 12))
+    first.origin["fingerprints"], first.known_wins = {}, np.zeros((1, len(first.kinds), 12, 2))
+    first.save()
+    stored = Grown.load(NAME, tmp_path)
+    assert {str(plan) for plan in stored.index} == {"a" * 12, "b" * 12}
+    assert (stored.margins == np.arange(256) % 16 - 8).all()
+
+
+def test_margins_are_measured_for_those_who_ask_for_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a plan whose accuracy is stored without them, once for all processes."""
+    first = Grown.load(NAME, tmp_path)
+    right, margins = np.array([3] * len(first.kinds)), np.arange(256) % 16 - 8
+    monkeypatch.setattr(Grown, "_measure", lambda *_: (right, np.full(256, grown.UNKNOWN)))
+    row = first.row(Plan.parse("b" * 12))
+    monkeypatch.setattr(Grown, "_measure", lambda *_: (right, margins))
+    assert first.margins_of(row) == tuple((margins + 0.5) / 2)
+    monkeypatch.setattr(Grown, "_measure", never)
+    assert Grown.load(NAME, tmp_path).margins_of(0) == first.margins_of(row)
+
+
+def test_a_strategy_that_does_not_read_margins_has_none_measured(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = Grown.load(NAME, folder)
+    table.margins[:] = grown.UNKNOWN
+    monkeypatch.setattr(grown, "_measuring", never)
+    replay(table, "evolution", 15, 0)
+    with pytest.raises(AssertionError, match="measured what is known"):
+        replay(table, "guided", 15, 0)
+
+
+def test_a_table_of_another_model_is_not_added_to(folder: Path) -> None:
+    table = Grown.load(NAME, folder)
+    table.origin = {"fingerprints": {"model": "another"}}
+    with pytest.raises(ValueError, match="delete it"):
+        table.row(Plan.parse("p" * 12))
+
+
+def test_shares_are_of_all_that_was_asked_for(folder: Path) -> None:
+    table = Grown.load(NAME, folder)
+    volume = table.volume()
+    assert volume == pytest.approx(hypervolume(table.points("search"), REFERENCE, MAXIMIZE))
+    rows = list(range(5))
+    assert share(table, rows) == pytest.approx(hypervolume(table.points("search", rows), REFERENCE, MAXIMIZE) / volume)
+    better = table.right["search"].max(0)
+    table._extend([Plan.parse("p" * 12)], better[None], table.margins[:1], np.array([0.2]))
+    assert table.volume() > volume and share(table, [len(table.index) - 1]) > 0

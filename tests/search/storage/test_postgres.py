@@ -1,0 +1,116 @@
+"""A search whose database is a PostgreSQL server: killed, taken up, and held against a second controller."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from search.storage.run_lock import AlreadyRunningError, name_lock
+
+SMALL = (
+    "--strategy", "random", "--space", "blocks", "--rungs", "0:16,1:all", "--threads", "1",
+    "--max-train", "16", "--max-tune", "16", "--max-eval", "32",
+)  # fmt: skip
+
+
+def programs() -> Path | None:
+    """Where Debian or the path has the server's programs."""
+    on_path = shutil.which("initdb")
+    found = [Path(on_path).resolve().parent] if on_path else sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    return found[-1] if found else None
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    """URL of a database on a throw-away server that listens on a socket in its own folder only."""
+    bin_folder = programs()
+    if bin_folder is None:
+        pytest.skip("needs PostgreSQL's initdb and pg_ctl: apt-get install postgresql")
+    folder = Path(tempfile.mkdtemp(prefix="skipsearch-postgres-"))
+    # the server refuses to run as root
+    user: dict[str, Any] = {"user": "postgres", "group": "postgres"} if os.getuid() == 0 else {}
+    if user:
+        shutil.chown(folder, "postgres", "postgres")
+
+    def call(program: str, *arguments: str) -> None:
+        subprocess.run(
+            [bin_folder / program, *arguments], cwd=folder, check=True, timeout=120, stdout=subprocess.DEVNULL, **user
+        )
+
+    call("initdb", "-D", "data", "-U", "postgres", "-A", "trust", "--no-sync")
+    options = f"-c listen_addresses='' -k {folder} -c fsync=off"
+    call("pg_ctl", "-D", "data", "-w", "-t", "60", "-l", "log", "-o", options, "start")
+    try:
+        yield f"postgresql+psycopg://postgres@/postgres?host={folder}"
+    finally:
+        call("pg_ctl", "-D", "data", "-m", "immediate", "-w", "stop")
+        shutil.rmtree(folder)
+
+
+def test_a_name_is_held_once_and_given_back(server: str) -> None:
+    with name_lock(server, "one"):
+        with (
+            pytest.raises(AlreadyRunningError, match="'one' is being searched by another process"),
+            name_lock(server, "one"),
+        ):
+            pass
+        with name_lock(server, "two"):
+            pass
+    with name_lock(server, "one"):
+        pass
+
+
+def run(*words: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", *map(str, words)]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=300)
+
+
+@pytest.mark.slow
+def test_a_killed_search_goes_on_with_every_trial_once(tmp_path: Path, server: str) -> None:
+    (tmp_path / "here").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    words = ["search.run", "--budget", "4", "--out", "run", "--storage", server, *SMALL]
+    command = [sys.executable, "-m", *words]
+    with subprocess.Popen(
+        command, cwd=tmp_path / "here", stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        told = ""
+        for line in process.stdout:
+            told += line
+            if line.startswith("trial="):
+                break
+        assert process.poll() is None, told
+        process.send_signal(signal.SIGSTOP)  # in the middle of its work, however fast the machine is
+        # as from another machine: another folder of the same name, the same database
+        second = run(*words, cwd=tmp_path / "elsewhere")
+        process.send_signal(signal.SIGKILL)
+        told += process.stdout.read()
+    assert process.returncode == -signal.SIGKILL
+    assert second.returncode == 2
+    assert "'run' is being searched by another process on this database" in second.stderr
+    done = run(*words, cwd=tmp_path / "here")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(
+        run("search.report", "--out", "run", "--storage", server, "--json", cwd=tmp_path / "here").stdout
+    )
+    counts = report["counts"]
+    assert counts["trials"] == counts.get("complete", 0) + counts.get("pruned", 0) == 4
+    assert all(trial["test"]["accuracy"] is not None for trial in report["front"])
+    status = json.loads(
+        run("search.status", "--out", "run", "--storage", server, "--json", cwd=tmp_path / "here").stdout
+    )
+    assert (status["phase"], status["ended"]) == ("finished", 4)
+    before, after = (text.count("\ntrial=") + text.startswith("trial=") for text in (told, done.stdout))
+    assert before >= 1
+    # one may have ended between its row and its line
+    assert 4 - 1 <= before + after <= 4, "what had ended was not run again"

@@ -1,0 +1,226 @@
+"""Finds the decoder blocks of a model and their parts by what they do, and refuses blocks that are no plain residual.
+
+The blocks are the list whose items each own an attention that knows its layer of the KV cache (`layer_idx`): vision
+towers and Q-Formers have no cache. One pass over three random rows then shows, tensor by tensor, which child feeds
+which; the block is run again with attention and FFN silent, where it must be the identity, and with attention silent,
+where the FFN must read something else unless the family runs both in parallel. Blocks whose attention is to image
+features are of a kind of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from inspect import signature
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, nn
+
+from spaces.kinds import BlockKind
+from spaces.plan import PlanError
+from workers.blocks.mute import silent, silent_all
+
+CACHE_ARGUMENT = "past_key_values"
+"""Keyword under which blocks and attentions receive the KV cache in transformers 5."""
+CROSS_ARGUMENT = "cross_attention_states"
+"""Keyword under which the decoder, its blocks and their cross-attention receive image features (Mllama)."""
+_IMAGE_TOKENS = ("image_token_id", "image_token_index", "video_token_id", "video_token_index")
+_FOUND: WeakKeyDictionary[nn.Module, Anatomy] = WeakKeyDictionary()
+
+
+@dataclass(frozen=True)
+class Parts:
+    """One decoder block and what it is made of."""
+
+    block: nn.Module
+    attention: nn.Module
+    attention_norm: nn.Module
+    ffn: tuple[nn.Module, ...]
+    """The FFN module, or its linear layers where the block itself runs them one after another."""
+    ffn_norm: nn.Module
+    is_parallel: bool = False
+    """Whether the family itself feeds attention and FFN with the same input."""
+    is_cross: bool = False
+    """Whether the attention is to image features."""
+    ffn_extras: int = 0
+    """What the FFN returns beside its hidden states, such as the logits of a router."""
+
+    @property
+    def kind(self) -> BlockKind:
+        """What of it bears on the ops that it can have."""
+        return BlockKind(is_parallel=self.is_parallel, is_cross=self.is_cross)
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """Where the decoder of a model is and what its blocks are made of."""
+
+    decoder: nn.Module
+    """The module that runs the blocks."""
+    blocks: nn.ModuleList
+    parts: tuple[Parts, ...]
+    image_tokens: frozenset[int]
+
+
+def anatomy_of(model: nn.Module) -> Anatomy:
+    """The anatomy of a model that is under no plan; found once per model.
+
+    Raises:
+        PlanError: no decoder blocks, or one that can't be expressed; says which and why.
+    """
+    if model not in _FOUND:
+        path, blocks = find_blocks(model)
+        decoder = model.get_submodule(path.rpartition(".")[0])
+        calls = _calls(decoder, blocks, model.config.get_text_config().hidden_size)
+        know(model, [_parts(f"{path}.{index}", block, calls[index]) for index, block in enumerate(blocks)])
+    return _FOUND[model]
+
+
+def know(model: nn.Module, parts: Sequence[Parts]) -> None:
+    """Takes the parts of a model's blocks as given: `anatomy_of` probes no more."""
+    path, blocks = find_blocks(model)
+    decoder = model.get_submodule(path.rpartition(".")[0])
+    _FOUND[model] = Anatomy(decoder, blocks, tuple(parts), image_tokens_of(model.config))
+
+
+def image_tokens_of(config: Any) -> frozenset[int]:
+    """The token ids that stand for what the vision tower saw."""
+    found = (getattr(config, name, None) for name in _IMAGE_TOKENS)
+    return frozenset(token for token in found if token is not None)
+
+
+def find_blocks(model: nn.Module) -> tuple[str, nn.ModuleList]:
+    """Path and list of the decoder blocks. Raises PlanError where there is none, or more than one."""
+    depth = model.config.get_text_config().num_hidden_layers
+    found = [
+        (path, module)
+        for path, module in model.named_modules()
+        if isinstance(module, nn.ModuleList)
+        and len(module) == depth
+        and all(_attentions(block, index) for index, block in enumerate(module))
+    ]
+    if len(found) != 1:
+        got = ", ".join(path for path, _ in found) or "none"
+        raise PlanError(
+            f"a model must have one list of {depth} decoder blocks with an attention each, got {got}: "
+            "take a model with a decoder of such blocks"
+        )
+    return found[0]
+
+
+def _attentions(block: nn.Module, index: int) -> list[nn.Module]:
+    return [child for child in block.children() if getattr(child, "layer_idx", None) == index]
+
+
+@dataclass(frozen=True)
+class _Call:
+    """What the decoder passes to a block."""
+
+    hidden: Tensor
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+    def run(self, block: nn.Module) -> Any:
+        return block(self.hidden, *self.args, **self.kwargs)
+
+
+@torch.no_grad()
+def _calls(decoder: nn.Module, blocks: nn.ModuleList, width: int) -> list[_Call]:
+    """Runs the decoder on three random rows, and as many of image features, and notes how it calls each block."""
+    calls: list[_Call] = []
+
+    def note(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        named = dict(kwargs)
+        hidden = args[0] if args else named.pop("hidden_states")
+        calls.append(_Call(hidden, args[1:], named))
+
+    weight = next(blocks.parameters())
+    rows = torch.randn(1, 3, width, generator=torch.Generator().manual_seed(0)).to(weight.device, weight.dtype)
+    mask = torch.ones(1, 3, dtype=torch.long, device=weight.device)
+    hooks = [block.register_forward_pre_hook(note, with_kwargs=True) for block in blocks]
+    try:
+        features = {CROSS_ARGUMENT: rows.flip(1)} if _takes_features(decoder) else {}
+        decoder(inputs_embeds=rows, attention_mask=mask, use_cache=False, **features)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return calls
+
+
+def _takes_features(module: nn.Module) -> bool:
+    return CROSS_ARGUMENT in signature(module.forward).parameters
+
+
+def attention_of(block: nn.Module) -> nn.Module:
+    """The child of a decoder block that knows its layer of the KV cache."""
+    return next(child for child in block.children() if hasattr(child, "layer_idx"))
+
+
+def is_cross(block: nn.Module) -> bool:
+    """Whether the attention of a block is to image features."""
+    return _takes_features(attention_of(block))
+
+
+@torch.no_grad()
+def _parts(path: str, block: nn.Module, call: _Call) -> Parts:
+    attention = attention_of(block)
+    flow = _flow(block, call)
+    if not isinstance(flow.output, Tensor):
+        raise _refusal(path, f"it returns a {type(flow.output).__name__} and not its hidden states alone")
+    executed = [child for child in block.children() if child in flow.inputs and child is not attention]
+    ffn = tuple(child for child in executed if any(weight.ndim > 1 for weight in child.parameters()))
+    if attention not in flow.inputs or not ffn:
+        raise _refusal(path, "it has no " + ("FFN" if attention in flow.inputs else "self-attention"))
+    norms = [flow.source(flow.inputs[module]) for module in (attention, ffn[0])]
+    if norms[0] is None or norms[1] is None:
+        raise _refusal(path, "attention or FFN doesn't read the output of a norm")
+    extras = len(flow.outputs[ffn[-1]]) - 1 if isinstance(flow.outputs[ffn[-1]], tuple) else 0
+    with silent(attention, 1), silent_all(ffn, extras):
+        if not torch.equal(call.run(block), call.hidden):
+            raise _refusal(path, "with attention and FFN silent it is not the identity: no plain residual block")
+    if flow.inputs[norms[0]].data_ptr() != call.hidden.data_ptr():
+        raise _refusal(path, "its attention doesn't read the block's input")
+    if _takes_features(attention):  # its gate may be closed, so that what it adds is not seen
+        return Parts(block, attention, norms[0], ffn, norms[1], is_cross=True, ffn_extras=extras)
+    with silent(attention, 1):
+        other = _flow(block, call)
+    is_parallel = torch.equal(flow.inputs[ffn[0]], other.inputs[ffn[0]])
+    return Parts(block, attention, norms[0], ffn, norms[1], is_parallel, ffn_extras=extras)
+
+
+def _refusal(path: str, reason: str) -> PlanError:
+    return PlanError(f"every decoder block must be a pre-norm residual one, got {path}: {reason}; take another model")
+
+
+@dataclass(frozen=True)
+class _Flow:
+    """First input and output of every child of a block in one run, and the block's output."""
+
+    inputs: dict[nn.Module, Tensor]
+    outputs: dict[nn.Module, Any]
+    output: Any
+
+    def source(self, value: Tensor) -> nn.Module | None:
+        """The child with only vectors for weights, a norm, whose output this is."""
+        for module, output in self.outputs.items():
+            if isinstance(output, Tensor) and output.data_ptr() == value.data_ptr():
+                return module if all(weight.ndim <= 1 for weight in module.parameters()) else None
+        return None
+
+
+def _flow(block: nn.Module, call: _Call) -> _Flow:
+    inputs: dict[nn.Module, Tensor] = {}
+    outputs: dict[nn.Module, Any] = {}
+
+    def note(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+        inputs[module] = args[0] if args else kwargs["hidden_states"]
+        outputs[module] = output
+
+    hooks = [child.register_forward_hook(note, with_kwargs=True) for child in block.children()]
+    try:
+        return _Flow(inputs, outputs, call.run(block))
+    finally:
+        for hook in hooks:
+            hook.remove()

@@ -1,0 +1,33 @@
+"""Replaces attributes of module instances, such as `forward`, and puts them back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from torch import nn
+
+Change = tuple[nn.Module, str, Any]
+"""A module, the name of one of its instance attributes, and the value to give it."""
+_ABSENT = object()
+
+
+@contextmanager
+def patched(changes: Iterable[Change]) -> Iterator[None]:
+    """Set every attribute inside the `with`, and restore all of them when it is left, also by an exception.
+
+    An attribute that the instance did not have before is removed again, so that the class's own shows.
+    """
+    with ExitStack() as stack:
+        for module, name, value in changes:
+            stack.callback(_restore, module, name, vars(module).get(name, _ABSENT))
+            setattr(module, name, value)
+        yield
+
+
+def _restore(module: nn.Module, name: str, before: Any) -> None:
+    if before is _ABSENT:
+        vars(module).pop(name, None)
+    else:
+        setattr(module, name, before)

@@ -1,0 +1,193 @@
+"""Which rows of a forward pass are visual, other prompt, or generated tokens: what the scopes of a plan are about.
+
+Under a plan with scopes the groups of the rows are settled once a forward pass, when the decoder is entered, from the
+first of these that applies:
+
+1. `with token_groups(groups): ...` around the call says it: (B, T) codes for the rows fed. Packed questions do so.
+2. Inside `model.generate` the prompt is known: rows before its end are visual where they hold an image token, else
+   text; rows after it are generated. So it holds with and without KV cache, for beams, and for a prompt in pieces.
+3. A call of the whole model: with an empty KV cache, `input_ids` are a prompt up to the first label that is not -100,
+   and generated from there on; with a filled one, all rows are generated.
+
+Padding belongs to whatever surrounds it; nothing ever attends to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from functools import wraps
+from inspect import signature
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from spaces.scope import Group, Scope
+from workers.blocks.patch import patched
+
+CODES = {group: code for code, group in enumerate(Group)}
+IGNORED = -100
+"""Label of positions without a target: what cross-entropy ignores by default."""
+_TOLD: ContextVar[Tensor | None] = ContextVar("token groups of the next forward pass", default=None)
+
+
+@contextmanager
+def token_groups(groups: Tensor) -> Iterator[None]:
+    """Says the groups of the rows that calls inside the `with` feed: (B, T) codes of `CODES`."""
+    before = _TOLD.set(groups)
+    try:
+        yield
+    finally:
+        _TOLD.reset(before)
+
+
+def prompt_groups(input_ids: Tensor, image_tokens: Collection[int], labels: Tensor | None = None) -> Tensor:
+    """(B, T) codes of a prompt, followed by its answer where labels are given: generated from the first label on."""
+    is_image = torch.isin(input_ids, torch.tensor(list(image_tokens), device=input_ids.device))
+    groups = torch.where(is_image, CODES[Group.VISUAL], CODES[Group.TEXT])
+    if labels is None:
+        return groups
+    answered = (labels.to(input_ids.device) != IGNORED).cumsum(-1) > 0
+    return groups.masked_fill(answered, CODES[Group.GENERATED])
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of a forward pass outside of a scope: those that run the block as usual."""
+
+    inside: Tensor
+    """(B, T) bool, the rows in scope."""
+    flat: Tensor
+    """(N,) index of every row outside into the B x T rows of the pass."""
+    column: Tensor
+    """(B, Q) their columns, a sequence's last one repeated where another sequence has more."""
+    place: Tensor
+    """(N,) index of every row outside into the B x Q entries of `column`."""
+
+    @classmethod
+    def outside(cls, inside: Tensor) -> Rows:
+        batch, column = (~inside).nonzero(as_tuple=True)
+        counts = (~inside).sum(-1)
+        slot = torch.arange(len(batch), device=inside.device) - (counts.cumsum(0) - counts)[batch]
+        width = int(counts.max()) if len(counts) else 0
+        last = (~inside * torch.arange(inside.shape[1], device=inside.device)).amax(-1)
+        table = last[:, None].repeat(1, width).index_put((batch, slot), column)
+        return cls(inside, batch * inside.shape[1] + column, table, batch * width + slot)
+
+    @property
+    def none_run(self) -> bool:
+        """Whether every row is in scope."""
+        return not len(self.flat)
+
+    @property
+    def all_run(self) -> bool:
+        """Whether no row is in scope."""
+        return len(self.flat) == self.inside.numel()
+
+
+@dataclass
+class Watch:
+    """Knows the groups of the forward pass that is under way in one model."""
+
+    image_tokens: frozenset[int]
+    _groups: Tensor | None = None
+    """(B, T) of this pass."""
+    _prompt: Tensor | None = None
+    """(B, P) of the prompt of the `generate` that is under way."""
+    _called: Tensor | None = None
+    """(B, T) of the call of the whole model that is under way."""
+    past: int = 0
+    """Tokens in the KV cache before this pass."""
+    _rows: dict[Scope, Rows] = field(default_factory=dict)
+
+    def rows(self, scope: Scope) -> Rows:
+        """The rows of this pass that are outside of a scope; the same object for all blocks."""
+        if scope not in self._rows:
+            assert self._groups is not None, "blocks run inside the decoder, which settles the groups"
+            inside = torch.zeros_like(self._groups, dtype=torch.bool)
+            for group in scope.groups:
+                inside |= self._groups == CODES[group]
+            self._rows[scope] = Rows.outside(inside)
+        return self._rows[scope]
+
+    @contextmanager
+    def on(self, model: nn.Module, decoder: nn.Module, cache_argument: str) -> Iterator[None]:
+        """Watches calls of the model, of its `generate`, and of its decoder."""
+        names = signature(model.forward).bind_partial
+        with ExitStack() as stack:
+
+            def whole(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+                self._called = self._of_call(names(*args, **kwargs).arguments, cache_argument)
+
+            def done(module: nn.Module, args: Any, output: Any) -> None:
+                self._called = None
+
+            def entered(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+                self._settle(kwargs, cache_argument)
+
+            for handle in (
+                model.register_forward_pre_hook(whole, with_kwargs=True),
+                model.register_forward_hook(done, always_call=True),
+                decoder.register_forward_pre_hook(entered, with_kwargs=True),
+            ):
+                stack.callback(handle.remove)
+            if hasattr(model, "generate"):
+                stack.enter_context(patched([(model, "generate", self._watched(model.generate))]))
+            yield
+
+    def _watched(self, generate: Callable[..., Any]) -> Callable[..., Any]:
+        names = signature(generate).bind_partial
+
+        @wraps(generate)
+        def watched(*args: Any, **kwargs: Any) -> Any:
+            ids = kwargs.get("input_ids")
+            if ids is None:  # the first argument, which families with a `generate` of their own call otherwise
+                ids = names(*args, **kwargs).arguments.get("inputs")
+            self._prompt = None if ids is None else prompt_groups(ids, self.image_tokens)
+            try:
+                return generate(*args, **kwargs)
+            finally:
+                self._prompt = None
+
+        return watched
+
+    def _of_call(self, arguments: dict[str, Any], cache_argument: str) -> Tensor | None:
+        ids, cache = arguments.get("input_ids"), arguments.get(cache_argument)
+        if ids is None:
+            return None
+        if _length(cache):
+            return torch.full_like(ids, CODES[Group.GENERATED])
+        return prompt_groups(ids, self.image_tokens, arguments.get("labels"))
+
+    def _settle(self, arguments: dict[str, Any], cache_argument: str) -> None:
+        fed = arguments.get("inputs_embeds")
+        fed = arguments["input_ids"] if fed is None else fed
+        batch, num_rows = fed.shape[:2]
+        self.past = _length(arguments.get(cache_argument))
+        groups = _TOLD.get()
+        if groups is None and self._prompt is not None:
+            groups = self._of_generate(self._prompt, batch, num_rows, self.past)
+        if groups is None:
+            groups = self._called
+        if groups is None or tuple(groups.shape) != (batch, num_rows):
+            got = "none" if groups is None else f"groups for {tuple(groups.shape)}"
+            raise ValueError(
+                f"a plan with scopes must know the token groups of all {batch} x {num_rows} rows fed, got {got}: "
+                "pass input_ids, or call inside workers.blocks.token_groups.token_groups"
+            )
+        self._groups, self._rows = groups.to(fed.device), {}
+
+    @staticmethod
+    def _of_generate(prompt: Tensor, batch: int, num_rows: int, past: int) -> Tensor:
+        """Rows `past` to `past + num_rows` of prompts that each go on in one or several beams."""
+        known = prompt.repeat_interleave(max(batch // len(prompt), 1), dim=0)[:, past : past + num_rows]
+        fresh = known.new_full((len(known), num_rows - known.shape[1]), CODES[Group.GENERATED])
+        return torch.cat([known, fresh], dim=1)
+
+
+def _length(cache: Any) -> int:
+    """Tokens in a KV cache."""
+    return 0 if cache is None else int(cache.get_seq_length())

@@ -1,0 +1,47 @@
+"""Reads the samples of a split, by the name of its data set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, get_args
+
+from spaces.names import unknown
+from workers.data.sample import Sample, SplitData
+from workers.requests import DataSource, Split
+
+if TYPE_CHECKING:
+    pass
+
+
+SOURCES = {"embedded": "workers.embedded:embedded_samples"}
+"""Name of a data set -> `module:function` of type `(split) -> list[Sample]`, imported only when asked for."""
+
+
+@lru_cache(maxsize=8)
+def load_split(source: DataSource, split: Split) -> SplitData:
+    """Reads a split, once in a process: every image has been decoded when this returns.
+
+    A name with a slash, or of a folder, is read by `workers.data.read_table`. Raises ValueError, in one line, where
+    the data set, its splits or columns can't be found, or too many images can't be read.
+    """
+    if split not in get_args(Split):
+        raise unknown("split", split, get_args(Split))
+    if source.name in SOURCES:
+        module, function = SOURCES[source.name].split(":")
+        samples: Callable[[Split], list[Sample]] = getattr(import_module(module), function)
+        return SplitData(tuple(samples(split)[: source.limit(split)]))
+    if "/" in source.name or Path(source.name).is_dir():
+        from workers.data.read_table import read_split
+
+        return read_split(source, split)
+    raise unknown("data set", source.name, tuple(SOURCES), "or a hub id such as owner/name, or a local folder")
+
+
+def load_samples(source: DataSource, split: Split, limit: int | None = None) -> list[Sample]:
+    """The samples of a split in their fixed order, at most `limit`. Raises ValueError as `load_split` does."""
+    if limit is not None and limit < 1:
+        raise ValueError(f"limit must be at least 1 or left out, got {limit}")
+    return list(load_split(source, split).samples[:limit])

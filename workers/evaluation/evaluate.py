@@ -1,0 +1,50 @@
+"""Real greedy answers to the questions of a split, and their scores."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from statistics import fmean
+
+from objectives.metrics import METRICS, Reads, scores
+from workers.evaluation.likelihood import judge
+from workers.inference.prepare import Prepared
+from workers.models.loaded_model import LoadedModel
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Answers and scores, in the order of the split."""
+
+    answers: tuple[str, ...]
+    scores: tuple[float, ...]
+    kinds: tuple[str, ...]
+
+    @property
+    def accuracy(self) -> float:
+        return fmean(self.scores)
+
+    @property
+    def accuracy_by_kind(self) -> dict[str, float]:
+        by_kind = defaultdict(list)
+        for kind, value in zip(self.kinds, self.scores, strict=True):
+            by_kind[kind].append(value)
+        return {kind: fmean(values) for kind, values in sorted(by_kind.items())}
+
+
+def evaluate(loaded: LoadedModel, prepared: Prepared, metric: str, questions: int | None = None) -> Evaluation:
+    """Answers the first `questions` questions (all of them: None) and scores each. Raises NonFinite."""
+    samples = prepared.samples[:questions]
+    if METRICS[metric].reads is Reads.LIKELIHOODS:
+        answers, values = judge(loaded, prepared, metric, len(samples))
+    else:
+        answers = answer(loaded, prepared, len(samples))
+        values = scores(metric, answers, [sample.answers for sample in prepared.samples])
+    return Evaluation(tuple(answers), tuple(values), tuple(sample.kind for sample in samples))
+
+
+def answer(loaded: LoadedModel, prepared: Prepared, questions: int) -> list[str]:
+    """Greedy answers as text, special tokens left out."""
+    ids = prepared.answer_ids(loaded, questions)
+    texts = loaded.processor.tokenizer.batch_decode(ids, skip_special_tokens=True)
+    return [text.strip() for text in texts]

@@ -1,0 +1,74 @@
+"""How probable a model finds given answers: what the metrics `choice` and `loss` score."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from objectives.metrics import METRICS, likeliest, likelihood
+from workers.inference.finite import check_logits
+from workers.inference.prepare import Prepared
+from workers.models.loaded_model import LoadedModel
+from workers.models.prompts import target
+
+PER_IMAGE = 16
+"""Answers in a pack at most."""
+
+
+def judge(loaded: LoadedModel, prepared: Prepared, metric: str, questions: int) -> tuple[list[str], list[float]]:
+    """The answers that the first `questions` questions are judged by, and their scores. Raises NonFinite."""
+    samples = prepared.samples[:questions]
+    if not METRICS[metric].needs_choices:
+        answers = [target(sample) for sample in samples]
+        said = answer_log_probs(loaded, prepared, list(enumerate(answers)))
+        return answers, [likelihood(values) for values in said]
+    asked = [(index, text) for index, sample in enumerate(samples) for text in sample.choices]
+    said = iter(answer_log_probs(loaded, prepared, asked))
+    # without the end of sequence, as lm-evaluation-harness compares continuations
+    answers = [likeliest([sum(next(said)[:-1]) for _ in sample.choices], sample.choices) for sample in samples]
+    scores = [float(text == sample.answers[0]) for text, sample in zip(answers, samples, strict=True)]
+    return answers, scores
+
+
+def answer_log_probs(loaded: LoadedModel, prepared: Prepared, asked: Sequence[tuple[int, str]]) -> list[list[float]]:
+    """Log-probabilities of the tokens of given answers to questions, see `token_scores`."""
+    return token_scores(loaded, prepared, asked, log_probs)
+
+
+@torch.inference_mode()
+def token_scores(
+    loaded: LoadedModel,
+    prepared: Prepared,
+    asked: Sequence[tuple[int, str]],
+    score: Callable[[Tensor, Tensor], Tensor],
+) -> list[list[float]]:
+    """What the tokens of given answers to questions score, each given those before, the end of sequence last.
+
+    Args:
+        asked: (index of the question in the split, answer), in any order, any number a question.
+        score: of (tokens, vocabulary) logits and the (tokens,) tokens that are given: (tokens,).
+
+    Raises:
+        NonFinite: a logit is NaN or infinite.
+    """
+    at_once = prepared.sequences_at_once(loaded)
+    found: list[list[float]] = []
+    for start in range(0, len(asked), at_once):
+        indices, answers = zip(*asked[start : start + at_once], strict=True)
+        lesson = prepared.lesson(loaded, indices, PER_IMAGE, answers)
+        logits = prepared.answer_logits(loaded, lesson)
+        check_logits(logits)
+        scores = score(logits, lesson.targets).tolist()
+        of_batch: list[list[float]] = [[] for _ in indices]
+        for index in lesson.order.tolist():
+            length = len(loaded.answer_tokens(answers[index]))
+            of_batch[index], scores = scores[:length], scores[length:]
+        found += of_batch
+    return found
+
+
+def log_probs(logits: Tensor, tokens: Tensor) -> Tensor:
+    """(tokens,) log-probabilities."""
+    return logits.log_softmax(-1).gather(-1, tokens[:, None])[:, 0]

@@ -1,0 +1,32 @@
+"""Loads an exported folder without remote code: the modeling file of a plan is part of this package."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from workers.export.route import ExportError
+from workers.models.model_files import read_json
+
+
+def load_exported(folder: str | Path, **options: Any) -> tuple[Any, Any]:
+    """Model, in evaluation mode, and processor of an export; of a language model alone its tokenizer.
+
+    `options` go to `from_pretrained` of the model. Raises ExportError where the folder is no export.
+    """
+    import transformers
+
+    folder = Path(folder)
+    if not (folder / "plan.json").is_file():
+        raise ExportError(
+            f"an exported folder must have a plan.json, got {folder} without one: write it with python -m search.export"
+        )
+    loaders = read_json(folder / "config.json").get("auto_map", {})
+    loader = next((name for name in loaders if name != "AutoConfig"), "AutoModelForImageTextToText")
+    kind: Any = getattr(transformers, loader)
+    if loader in loaders:
+        module, _, name = loaders[loader].partition(".")
+        kind = getattr(import_module(f"workers.export.{module}"), name)
+    reader = transformers.AutoTokenizer if loader == "AutoModelForCausalLM" else transformers.AutoProcessor
+    return kind.from_pretrained(folder, **options).eval(), reader.from_pretrained(folder)

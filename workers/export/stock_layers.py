@@ -1,0 +1,122 @@
+"""Builds the smaller model of stock layers: what a plan skips is gone, the rest is renumbered, the config says so."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from spaces.plan import Plan
+from spaces.pruning import Pruning
+from workers.blocks.anatomy import anatomy_of, find_blocks
+from workers.export.decilm import decilm
+from workers.export.layer_facts import Facts, config_facts, is_output, owner, with_places
+from workers.export.part_paths import places_of
+from workers.export.remote_code import States, merged_state, under_plan
+from workers.export.route import Badge, ExportError, Layer, Route
+from workers.pruning.apply import pruned_state
+from workers.pruning.inputs import PruningInputs
+
+FFN_LISTS = ("mlp_layer_types",)
+"""Per-layer lists of text configs that describe the FFN; all others describe the attention."""
+
+
+def facts_of(model: nn.Module) -> Facts:
+    """What can be moved in a loaded model."""
+    _, blocks = find_blocks(model)
+    return with_places(
+        config_facts(model.config), places_of(anatomy_of(model).parts), [list(block.state_dict()) for block in blocks]
+    )
+
+
+def build(model: Any, route: Route, inputs: PruningInputs | None = None) -> Any:
+    """The exported model. Weights are shared with `model` except where they are pruned; it can only be saved.
+
+    Raises ExportError where a layer's weights don't fit where the route puts them, PlanError where `inputs` lack what
+    the plan is pruned by.
+    """
+    states = list(_states(model, route.plan, inputs or PruningInputs()))
+    if route.badge is Badge.REMOTE:
+        config, kind, weights = under_plan(model, route.plan, states)
+    else:
+        config, kind, weights = shortened(model.config, route), type(model), dict(_weights(model, route, states))
+    if route.badge is Badge.NEMOTRON:
+        config, kind, weights = decilm(model, config.get_text_config(), weights, route)
+    with torch.device("meta"):
+        built = kind(config)
+    built.to(model.dtype)
+    try:
+        built.load_state_dict(weights, strict=True, assign=True)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:300]
+        raise ExportError(
+            f"the layers of an export must be alike, those of this model are not ({reason}): use --format remote-code"
+        ) from None
+    built.tie_weights()
+    built.generation_config = copy.deepcopy(model.generation_config)
+    return built.eval()
+
+
+def shortened(config: Any, route: Route) -> Any:
+    """A copy of the config for the route's layers: their number, and every list with one entry a layer."""
+    config = copy.deepcopy(config)
+    text = config.get_text_config()
+    before = text.num_hidden_layers
+    for name, value in text.to_dict().items():
+        if isinstance(value, list | tuple) and len(value) == before:
+            setattr(text, name, [value[_block_of(name, layer)] for layer in route.layers])
+    text.num_hidden_layers = len(route.layers)
+    if route.width is not None:
+        narrow(text, route.width)
+    return config
+
+
+def narrow(text: Any, width: Pruning) -> None:
+    """Makes a text config say what is left of heads and FFN channels."""
+    groups = width.kept_groups(text.num_key_value_heads)
+    text.head_dim = text.head_dim or text.hidden_size // text.num_attention_heads
+    text.num_attention_heads = groups * (text.num_attention_heads // text.num_key_value_heads)
+    text.num_key_value_heads = groups
+    text.intermediate_size = width.kept_channels(text.intermediate_size)
+
+
+def _states(model: nn.Module, plan: Plan, inputs: PruningInputs) -> Iterator[dict[str, Tensor]]:
+    """What pruning leaves of the state dict of every block."""
+    for index, (parts, block) in enumerate(zip(anatomy_of(model).parts, plan.blocks, strict=True)):
+        pruned = {} if block.pruning is None else pruned_state(index, parts, block.pruning, inputs)
+        yield {**parts.block.state_dict(), **pruned}
+
+
+def _block_of(name: str, layer: Layer) -> int:
+    block = layer.ffn if name in FFN_LISTS else layer.attention
+    return layer.source if block is None else block
+
+
+def _weights(model: nn.Module, route: Route, states: States) -> Iterator[tuple[str, Tensor]]:
+    """The state dict of the exported model, from that of the loaded one."""
+    path, _ = find_blocks(model)
+    places = places_of(anatomy_of(model).parts)
+    for name, tensor in merged_state(model).items():
+        if not name.startswith(f"{path}."):
+            yield name, tensor
+    for number, layer in enumerate(route.layers):
+        for name in states[layer.source]:
+            tensor = _weight(states, places[layer.source], layer, name, route.fills(number))
+            if tensor is not None:
+                yield f"{path}.{number}.{name}", tensor
+
+
+def _weight(states: States, place: dict[str, Any], layer: Layer, name: str, fill: bool) -> Tensor | None:
+    """One weight of a layer, by its name below the block; None where its half is skipped and not filled up."""
+    own, half = states[layer.source][name], owner(name, place)
+    if half is None:
+        return own
+    block = layer.attention if half == "attention" else layer.ffn
+    if block is not None:
+        return states[block][name]
+    if not fill:
+        return None
+    return torch.zeros_like(own) if is_output(name, place, half) else own

@@ -1,0 +1,74 @@
+"""One pass of the decoder over packed questions, and what the mapping module reads of an image."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from inspect import signature
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from spaces.scope import Group
+from workers.blocks.token_groups import CODES, token_groups
+from workers.inference.packed_batch import PackedBatch
+from workers.models.loaded_model import LoadedModel
+
+
+def projector(loaded: LoadedModel) -> nn.Module:
+    """The mapping module of a model that has one only."""
+    (path,) = loaded.mapping
+    return loaded.model.get_submodule(path)
+
+
+@torch.no_grad()
+def encode(loaded: LoadedModel, inputs: Mapping[str, Any]) -> Tensor:
+    """What the mapping module reads: (images, visual tokens, vision width) for the processor's batch of images."""
+    caught: list[Tensor] = []
+    taken = signature(loaded.model.get_image_features).parameters
+    hook = projector(loaded).register_forward_pre_hook(lambda _, args: caught.append(args[0]))
+    try:
+        loaded.model.get_image_features(
+            **{name: value for name, value in inputs.items() if name in taken and name.startswith("pixel_")}
+        )
+    finally:
+        hook.remove()
+    return caught[0]
+
+
+def embed(loaded: LoadedModel, input_ids: Tensor, features: Tensor) -> Tensor:
+    """(B, T, width) embeddings of (B, T) ids, the mapped (B, visual tokens, vision width) at image tokens."""
+    embeddings = loaded.model.get_input_embeddings()(input_ids)
+    places = (input_ids == loaded.image_token)[..., None]
+    return embeddings.masked_scatter(places, projector(loaded)(features).to(embeddings.dtype))
+
+
+def read(loaded: LoadedModel, batch: PackedBatch, features: Tensor, cache: Any = None) -> Tensor:
+    """(B, T, width) hidden states before the LM head; `features` is the table `batch.images` points into."""
+    embeddings = embed(loaded, batch.input_ids, features[batch.images])
+    groups = batch.groups(loaded.image_token)
+    return decode(loaded, embeddings, batch.mask(embeddings.dtype), batch.position_ids, cache, groups)
+
+
+def decode(
+    loaded: LoadedModel,
+    embeddings: Tensor,
+    mask: Tensor,
+    position_ids: Tensor,
+    cache: Any = None,
+    groups: Tensor | None = None,
+) -> Tensor:
+    """The decoder on (B, T, width) embeddings under an additive (B, 1, T, keys) mask.
+
+    `groups` are the (B, T) token groups of the rows; None where all are generated tokens.
+    """
+    if groups is None:
+        groups = torch.full(embeddings.shape[:2], CODES[Group.GENERATED], device=embeddings.device)
+    with token_groups(groups):
+        return loaded.decoder(
+            inputs_embeds=embeddings,
+            attention_mask=mask,
+            position_ids=position_ids,
+            past_key_values=cache,
+            use_cache=cache is not None,
+        ).last_hidden_state

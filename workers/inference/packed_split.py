@@ -1,0 +1,206 @@
+"""A split whose questions are packed: several in one sequence, on image features that are encoded once.
+
+For models whose mapping module reads one tensor per image and whose decoder takes a 4-D mask;
+`workers.inference.packing_check` finds out.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+from transformers import DynamicCache
+
+from workers.data.sample import Sample
+from workers.inference.packed_batch import IGNORED, PackedBatch, Tokenized, pack
+from workers.inference.packed_decoding import answer_batch
+from workers.inference.packed_forward import decode, encode, read
+from workers.models.loaded_model import LoadedModel
+from workers.models.processor import on_device
+from workers.models.prompts import conversation, target
+
+IMAGES_AT_ONCE = 64
+PER_IMAGE = 16
+"""Questions in a pack at most."""
+TOKENS_AT_ONCE = 8192
+"""Prompt tokens in a batch, about: what bounds the memory of the KV cache."""
+
+
+class Unpackable(ValueError):
+    """The model or the images of a split don't allow packing."""
+
+
+@dataclass(frozen=True)
+class PackedSplit:
+    """A split, ready for the model. Made once; all trials read the same."""
+
+    samples: tuple[Sample, ...]
+    items: tuple[Tokenized, ...]
+    """One per sample, in the same order."""
+    features: Tensor
+    """(images, visual tokens, vision width): what the mapping module reads."""
+    _packs: dict[tuple[int, ...], list[PackedBatch]] = field(default_factory=dict, repr=False)
+
+    @property
+    def images(self) -> tuple[int, ...]:
+        return tuple(item.image for item in self.items)
+
+    @property
+    def max_new_tokens(self) -> int:
+        return max(len(item.answer) for item in self.items)
+
+    def packs(self, loaded: LoadedModel, questions: int, per_image: int, tokens: int) -> list[PackedBatch]:
+        """The first `questions` questions in packs, about `tokens` tokens a batch, on the model's device.
+
+        Kept for the next trial.
+        """
+        key = (questions, per_image, tokens)
+        if key not in self._packs:
+            batches = pack(
+                self.items[:questions],
+                per_image,
+                with_answers=False,
+                image_token=loaded.image_token,
+                pad_token=loaded.pad_token,
+                batch_size=max(1, tokens // self._pack_tokens(loaded, per_image)),
+            )
+            self._packs[key] = [batch.to(loaded.device) for batch in batches]
+        return self._packs[key]
+
+    def _pack_tokens(self, loaded: LoadedModel, per_image: int) -> int:
+        """Tokens of a full pack, about: the longest prompt, and its text once more for every further question."""
+        longest = max(len(item.prompt) for item in self.items)
+        text = max(len(item.prompt) - item.prompt.count(loaded.image_token) for item in self.items)
+        most = max(Counter(self.images).values())
+        return longest + (min(per_image, most) - 1) * text
+
+    @torch.inference_mode()
+    def answer_ids(self, loaded: LoadedModel, questions: int) -> list[list[int]]:
+        """Greedy answers with a KV cache, as `generate` gives them on the plain prompts."""
+        ids: list[list[int]] = [[] for _ in range(questions)]
+        for batch in self.packs(loaded, questions, PER_IMAGE, TOKENS_AT_ONCE):
+            answer_batch(loaded, self.features, batch, self.max_new_tokens, ids)
+        return ids
+
+    def lesson(
+        self, loaded: LoadedModel, chosen: Sequence[int], per_image: int, answers: Sequence[str] | None = None
+    ) -> PackedBatch:
+        """The chosen samples with their answers, or others, in one batch of packs."""
+        items = [self.items[index] for index in chosen]
+        if answers is not None:
+            items = [replace(i, answer=loaded.answer_tokens(a)) for i, a in zip(items, answers, strict=True)]
+        (batch,) = pack(
+            items,
+            per_image,
+            with_answers=True,
+            image_token=loaded.image_token,
+            pad_token=loaded.pad_token,
+            batch_size=len(items),
+        )
+        return batch.to(loaded.device)
+
+    def answer_logits(self, loaded: LoadedModel, lesson: PackedBatch) -> Tensor:
+        """(labeled positions, vocabulary) float32 logits of the answer tokens."""
+        hidden = read(loaded, lesson, self.features)
+        return loaded.head(hidden[lesson.labels != IGNORED]).float()
+
+    def rows(self, loaded: LoadedModel, lesson: PackedBatch) -> list[tuple[Tensor, Tensor]]:
+        """(B, T) rows that are no padding, and their token groups, of the one pass of the decoder."""
+        return [(lesson.segment >= 0, lesson.groups(loaded.image_token))]
+
+    def sequences_at_once(self, loaded: LoadedModel) -> int:
+        """How many questions fit into a batch, each in a sequence of its own."""
+        return max(1, TOKENS_AT_ONCE // self._pack_tokens(loaded, 1))
+
+    def steps(self, loaded: LoadedModel) -> tuple[Callable[[], None], Callable[[], None]]:
+        """Prefill from cached image features to the first token, and one further token."""
+        (batch,) = self.packs(loaded, questions=1, per_image=1, tokens=1)
+        caches: list[DynamicCache] = []
+        token = batch.input_ids[:, -1:]
+
+        def prefill() -> None:
+            caches[:] = [DynamicCache(config=loaded.model.config.get_text_config())]
+            hidden = read(loaded, batch, self.features, caches[0])
+            loaded.head(hidden[:, -1])
+
+        def decode_one() -> None:
+            past = caches[0].get_seq_length()
+            position = torch.full((1, 1), past, device=loaded.device)
+            embeddings = loaded.model.get_input_embeddings()(token)
+            mask = torch.zeros(1, 1, 1, past + 1, dtype=embeddings.dtype, device=embeddings.device)
+            loaded.head(decode(loaded, embeddings, mask, position, caches[0])[:, -1])
+
+        return prefill, decode_one
+
+
+def pack_split(loaded: LoadedModel, samples: Sequence[Sample]) -> PackedSplit:
+    """Tokenizes the samples and encodes every distinct image once. Raises Unpackable."""
+    _check_packable(loaded)
+    first_of_image: dict[str, Sample] = {}
+    for sample in samples:
+        first_of_image.setdefault(sample.image_id, sample)
+    spans, features = _encode(loaded, list(first_of_image.values()))
+    rows = {image_id: row for row, image_id in enumerate(first_of_image)}
+    items = tuple(_tokenize(loaded, sample, rows[sample.image_id], spans) for sample in samples)
+    return PackedSplit(tuple(samples), items, features)
+
+
+def _check_packable(loaded: LoadedModel) -> None:
+    if loaded.asker.form is not None:
+        raise Unpackable("its processor writes the prompt")
+    if len(loaded.mapping) != 1 or not all(name.startswith(f"{loaded.mapping[0]}.") for name in loaded.weights):
+        raise Unpackable("what is trained is not one module that reads image features")
+    config = loaded.decoder.config
+    windows = getattr(config, "sliding_window", None) and getattr(config, "use_sliding_window", True)
+    kinds = getattr(config, "layer_types", None) or ["sliding_attention" if windows else "full_attention"]
+    if set(kinds) != {"full_attention"}:
+        raise Unpackable("its decoder has other masks than the causal one")
+
+
+def _encode(loaded: LoadedModel, firsts: Sequence[Sample]) -> tuple[list[tuple[int, ...]], Tensor]:
+    """Per image the ids its placeholder expands to, and the table of features."""
+    spans: list[tuple[int, ...]] = []
+    features: list[Tensor] = []
+    for chunk in _chunks(firsts, IMAGES_AT_ONCE):
+        inputs = loaded.asker.inputs([sample.question for sample in chunk], [sample.image for sample in chunk])
+        rows = zip(chunk, inputs["input_ids"], inputs["attention_mask"].bool(), strict=True)
+        spans += [_image_span(loaded, sample, ids[real].tolist()) for sample, ids, real in rows]
+        features.append(encode(loaded, on_device(inputs, loaded.device, loaded.model.dtype)))
+        if len(features[-1]) != len(chunk) or features[-1].shape[1:] != features[0].shape[1:]:
+            raise Unpackable("images become different numbers of visual tokens")
+    return spans, torch.cat(features)
+
+
+def _image_span(loaded: LoadedModel, sample: Sample, whole: list[int]) -> tuple[int, ...]:
+    """What the placeholder of the image has become in the processor's ids of a question."""
+    ids, place = _text_ids(loaded, sample)
+    return tuple(whole[place : len(whole) - (len(ids) - place - 1)])
+
+
+def _tokenize(loaded: LoadedModel, sample: Sample, row: int, spans: Sequence[tuple[int, ...]]) -> Tokenized:
+    """The processor's ids for one question, with the image's expansion put in by hand.
+
+    Running the processor on every question would read the same picture again each time.
+    """
+    ids, place = _text_ids(loaded, sample)
+    prompt = (*ids[:place], *spans[row], *ids[place + 1 :])
+    return Tokenized(image=row, prompt=prompt, answer=loaded.answer_tokens(target(sample)))
+
+
+def _text_ids(loaded: LoadedModel, sample: Sample) -> tuple[list[int], int]:
+    """Token ids of a question by its template alone, and where the placeholder of the image is."""
+    tokenizer = loaded.processor.tokenizer
+    text = loaded.processor.apply_chat_template(conversation(sample.question), add_generation_prompt=True)
+    has_bos = tokenizer.bos_token is not None and text.startswith(tokenizer.bos_token)
+    ids = tokenizer(text, add_special_tokens=not has_bos).input_ids
+    if ids.count(loaded.image_token) != 1:
+        raise Unpackable("its template has no placeholder for the image that its tokens stand for")
+    return ids, ids.index(loaded.image_token)
+
+
+def _chunks(samples: Sequence[Sample], size: int) -> Iterator[Sequence[Sample]]:
+    for start in range(0, len(samples), size):
+        yield samples[start : start + size]

@@ -1,0 +1,51 @@
+"""Whether packed questions are exact for a model: found out by running it, never by its name."""
+
+from __future__ import annotations
+
+import logging
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import nn
+
+from workers.data.sample import Sample
+from workers.inference.packed_split import Unpackable, pack_split
+from workers.inference.plain_split import PlainSplit
+from workers.models.loaded_model import LoadedModel
+from workers.models.probe_inputs import ANSWERS, QUESTIONS, pictures
+from workers.models.vision_replay import close
+
+log = logging.getLogger(__name__)
+_PROVEN: WeakKeyDictionary[nn.Module, bool] = WeakKeyDictionary()
+
+
+def packing_is_exact(loaded: LoadedModel) -> bool:
+    """Whether packed questions give the answer logits of the plain model; tried once per model, under no plan.
+
+    Four questions about two pictures are asked in both ways.
+    """
+    if loaded.model not in _PROVEN:
+        _PROVEN[loaded.model] = _is_exact(loaded)
+        log.info("questions are put to the model %s", "packed" if _PROVEN[loaded.model] else "one a sequence")
+    return _PROVEN[loaded.model]
+
+
+@torch.no_grad()
+def _is_exact(loaded: LoadedModel) -> bool:
+    samples = [
+        Sample(picture, str(number), question, (answer,), "probe")
+        for number, picture in enumerate(pictures())
+        for question, answer in zip(QUESTIONS, ANSWERS, strict=True)
+    ]
+    try:
+        packed, plain = pack_split(loaded, samples), PlainSplit(loaded, samples)
+        lessons = [each.lesson(loaded, range(len(samples)), len(QUESTIONS)) for each in (packed, plain)]
+        if not torch.equal(lessons[0].targets, lessons[1].targets) or not plain.takes_the_likeliest(loaded):
+            return False
+        return close(packed.answer_logits(loaded, lessons[0]), plain.answer_logits(loaded, lessons[1]))
+    except Unpackable as error:
+        log.info("questions can't be packed: %s", error)
+    except (RuntimeError, ValueError, TypeError, AttributeError, LookupError) as error:
+        # whatever a family trips over that wasn't made to be fed like this
+        log.info("questions can't be packed: %s", " ".join(str(error).split()))
+    return False

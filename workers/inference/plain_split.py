@@ -1,0 +1,194 @@
+"""A split whose questions go through the model's own forward and `generate`, one a sequence: right for any family.
+
+Batches are the processor's, padded on the left and the same for every trial. The frozen vision tower runs once an
+image, or once a batch where the model doesn't let images be told apart; later passes replay what it returned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from spaces.scope import Group
+from workers.blocks.token_groups import CODES, prompt_groups
+from workers.data.sample import Sample
+from workers.inference.finite import check_logits
+from workers.inference.packed_batch import IGNORED
+from workers.inference.stepwise import Talk
+from workers.models.loaded_model import LoadedModel
+from workers.models.processor import on_device
+from workers.models.prompts import target
+from workers.models.vision_replay import Recording, join, sketch
+
+TOKENS_AT_ONCE = 8192
+"""Prompt tokens in a batch, about: what bounds the memory of the KV cache."""
+
+
+@dataclass(frozen=True)
+class PlainBatch:
+    """B questions as the processor gives them, and the answers to learn where there are any."""
+
+    inputs: dict[str, Any]
+    """Padded on the left; on the model's device. Pixels are a sketch where the vision part is replayed."""
+    images: tuple[int, ...]
+    answers: Tensor | None = None
+    """(B, A) token ids, end-of-sequence included, padded with IGNORED on the right."""
+    recording: Recording | None = None
+    """What the vision part returned for this very batch; None where it is kept per image."""
+
+    @property
+    def targets(self) -> Tensor:
+        """(labeled positions,) the answers' tokens, row by row."""
+        assert self.answers is not None, "a lesson has answers"
+        return self.answers[self.answers != IGNORED]
+
+    @property
+    def order(self) -> Tensor:
+        """(B,) which question's answer comes when in `targets`."""
+        return torch.arange(len(self.images))
+
+
+class PlainSplit:
+    """A split, ready for the model. Made once; all trials read the same."""
+
+    def __init__(self, loaded: LoadedModel, samples: Sequence[Sample]) -> None:
+        self.samples = tuple(samples)
+        numbers: dict[str, int] = {}
+        self.images = tuple(numbers.setdefault(sample.image_id, len(numbers)) for sample in samples)
+        self.answers = tuple(loaded.answer_tokens(target(sample)) for sample in samples)
+        self.max_new_tokens = max(map(len, self.answers))
+        self._recorded: dict[int, Recording] = {}
+        self._batches: list[PlainBatch] = []
+        self._rows = max(1, TOKENS_AT_ONCE // loaded.asker.inputs(*_asked(samples[:1]))["input_ids"].shape[1])
+
+    @torch.no_grad()
+    def answer_ids(self, loaded: LoadedModel, questions: int) -> list[list[int]]:
+        """The model's own greedy answers. Raises NonFinite."""
+        ids: list[list[int]] = []
+        for number in range(-(-questions // self._rows)):
+            ids += self._generate(loaded, self._batch(loaded, number))
+        return ids[:questions]
+
+    def lesson(
+        self, loaded: LoadedModel, chosen: Sequence[int], per_image: int, answers: Sequence[str] | None = None
+    ) -> PlainBatch:
+        """The chosen samples with their answers, or others; each a sequence of its own, whatever `per_image` is."""
+        ids = [self.answers[i] for i in chosen] if answers is None else [*map(loaded.answer_tokens, answers)]
+        longest = max(map(len, ids))
+        rows = [[*answer, *[IGNORED] * (longest - len(answer))] for answer in ids]
+        return self._make(loaded, chosen, torch.tensor(rows, device=loaded.device))
+
+    def answer_logits(self, loaded: LoadedModel, lesson: PlainBatch) -> Tensor:
+        """(labeled positions, vocabulary) float32 logits of the answer tokens, given the right ones before."""
+        answers = lesson.answers
+        assert answers is not None, "a lesson has answers"
+        with self._replayed(loaded, lesson):
+            talk = Talk(loaded, lesson.inputs)
+            logits = talk.prefill()[:, None]
+        if answers.shape[1] > 1:
+            fed = answers[:, :-1].masked_fill(answers[:, :-1] == IGNORED, loaded.pad_token)
+            logits = torch.cat([logits, talk.feed(fed)], dim=1)
+        return logits[answers != IGNORED].float()
+
+    def rows(self, loaded: LoadedModel, lesson: PlainBatch) -> list[tuple[Tensor, Tensor]]:
+        """(B, T) rows that are no padding, and their token groups: of the prompts, then of the answers that are fed."""
+        prompts = lesson.inputs["attention_mask"].bool(), prompt_groups(lesson.inputs["input_ids"], loaded.image_tokens)
+        assert lesson.answers is not None, "a lesson has answers"
+        fed = lesson.answers[:, 1:] != IGNORED
+        codes = torch.full_like(lesson.answers[:, 1:], CODES[Group.GENERATED])
+        return [prompts, (fed, codes)] if fed.shape[1] else [prompts]
+
+    def sequences_at_once(self, loaded: LoadedModel) -> int:
+        """How many questions fit into a batch."""
+        return self._rows
+
+    def steps(self, loaded: LoadedModel) -> tuple[Callable[[], None], Callable[[], None]]:
+        """Prefill from what the vision tower returned to the first token, and one further token."""
+        batch = self._make(loaded, [0])
+        token = batch.inputs["input_ids"][:, -1:]
+        with self._replayed(loaded, batch):
+            talk = Talk(loaded, batch.inputs)
+
+        def prefill() -> None:
+            with self._replayed(loaded, batch):
+                talk.prefill()
+
+        return prefill, lambda: (talk.feed(token), None)[1]
+
+    def takes_the_likeliest(self, loaded: LoadedModel) -> bool:
+        """Whether greedy decoding takes the likeliest token: a generation config may ask for penalties and the like."""
+        said = loaded.model.generate(
+            **self._batch(loaded, 0).inputs,
+            **_greedy(loaded, 1),
+            return_dict_in_generate=True,
+            output_scores=True,
+            output_logits=True,
+        )
+        return torch.equal(said.scores[0], said.logits[0])
+
+    def _batch(self, loaded: LoadedModel, number: int) -> PlainBatch:
+        """The fixed batch of that number, made at first use."""
+        while len(self._batches) <= number:
+            first = len(self._batches) * self._rows
+            self._batches.append(self._make(loaded, range(first, min(first + self._rows, len(self.samples)))))
+        return self._batches[number]
+
+    def _make(self, loaded: LoadedModel, chosen: Sequence[int], answers: Tensor | None = None) -> PlainBatch:
+        samples = [self.samples[index] for index in chosen]
+        images = tuple(self.images[index] for index in chosen)
+        inputs = on_device(loaded.asker.inputs(*_asked(samples)), loaded.device, loaded.model.dtype)
+        if not loaded.replay.modules:
+            return PlainBatch(inputs, images, answers)
+        if not loaded.replay.per_image:
+            return PlainBatch(sketch(inputs), images, answers, loaded.replay.record(inputs))
+        for image, sample in zip(images, samples, strict=True):
+            if image not in self._recorded:
+                alone = on_device(loaded.asker.inputs(*_asked([sample])), loaded.device, loaded.model.dtype)
+                self._recorded[image] = loaded.replay.record(alone)
+        return PlainBatch(sketch(inputs), images, answers)
+
+    @contextmanager
+    def _replayed(self, loaded: LoadedModel, batch: PlainBatch) -> Iterator[None]:
+        """Inside the `with`, one pass over the batch reads what the vision part returned when it first ran."""
+        recording = batch.recording
+        if loaded.replay.modules and recording is None:
+            recording = join([self._recorded[image] for image in batch.images])
+        with loaded.replay.put_in(recording) if recording is not None else nullcontext():
+            yield
+
+    def _generate(self, loaded: LoadedModel, batch: PlainBatch) -> list[list[int]]:
+        watch = loaded.head.register_forward_hook(lambda _, args, logits: check_logits(logits))
+        try:
+            with self._replayed(loaded, batch):
+                said = loaded.model.generate(**batch.inputs, **_greedy(loaded, self.max_new_tokens))
+        finally:
+            watch.remove()
+        prompt = batch.inputs["input_ids"]
+        if torch.equal(said[:, : prompt.shape[1]], prompt):  # some families return the answer alone
+            said = said[:, prompt.shape[1] :]
+        return [_up_to_end(row, loaded.end_tokens) for row in said.tolist()]
+
+
+def _greedy(loaded: LoadedModel, tokens: int) -> dict[str, Any]:
+    return {
+        "max_new_tokens": tokens,
+        "do_sample": False,
+        "num_beams": 1,
+        "eos_token_id": list(loaded.end_tokens),
+        "pad_token_id": loaded.pad_token,
+    }
+
+
+def _asked(samples: Sequence[Sample]) -> tuple[list[str], list[Any]]:
+    return [sample.question for sample in samples], [sample.image for sample in samples]
+
+
+def _up_to_end(ids: list[int], end_tokens: Sequence[int]) -> list[int]:
+    """The tokens up to the first end token, which is kept."""
+    last = next((index for index, token in enumerate(ids) if token in end_tokens), len(ids))
+    return ids[: last + 1]

@@ -1,0 +1,199 @@
+"""What a model costs where its config alone doesn't say: shape, visual tokens, and FLOPs of vision tower and mapping.
+
+The model is built without weights and reads what its own processor makes of the images, up to the decoder; torch's
+`FlopCounterMode` counts, under eager attention.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from itertools import islice
+from statistics import fmean
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+from transformers import DynamicCache
+
+from objectives.workload import Workload
+from spaces.kinds import BlockKind
+from spaces.shape import ModelShape
+from workers.blocks.anatomy import CROSS_ARGUMENT, attention_of, find_blocks, image_tokens_of, is_cross
+from workers.data.sample import Sample
+from workers.models.decoder_row import decoder_row
+from workers.models.families import MAPPINGS, decoder_sizes
+from workers.models.load_model import check_takes_images, reading
+from workers.models.meta_model import Weightless, weightless_model
+from workers.models.model_files import read_config
+from workers.models.processor import Asker, load_processor
+from workers.models.prompts import prompt_form, target
+from workers.requests import ModelSource
+
+MOST_SAMPLES = 128
+"""Samples that are put through the processor; of more, these many evenly spaced ones stand for all."""
+
+
+def read_shape(source: ModelSource, bytes_per_parameter: Mapping[str, int], stored: int | None) -> ModelShape:
+    """The shape of a model from its config and its modules. `stored`: parameters in its weight files, where known.
+
+    Raises ValueError, in one line, for a model that transformers can't build from its config or that takes no images.
+    """
+    model = _model(source)
+    text = model.config.get_text_config()
+    blocks = find_blocks(model)[1]
+    row = decoder_row(text, blocks[0])
+    caches = DynamicCache(config=text).layers
+    kinds = tuple(
+        BlockKind(
+            window=cache.sliding_window if cache.is_sliding else None,
+            is_parallel=row.is_parallel,
+            is_cross=is_cross(block),
+            active_ffn_weights=_active_weights(block, text),
+            **_parameters(block),
+        )
+        for block, cache in zip(blocks, caches, strict=True)
+    )
+    dtype = str(model.config.dtype or "float32") if source.dtype == "auto" else source.dtype
+    return ModelShape(
+        **decoder_sizes(row, text.to_dict()),
+        vision=None,
+        projector=(),
+        visual_tokens_per_image=None,
+        bytes_per_parameter=bytes_per_parameter[dtype.removeprefix("torch.")],
+        num_parameters=stored or sum(weight.numel() for weight in model.parameters()),
+        kinds=kinds,
+        tie_embeddings=model.get_output_embeddings().weight is model.get_input_embeddings().weight,
+    )
+
+
+def read_workload(source: ModelSource, samples: Sequence[Sample]) -> Workload:
+    """The means of `samples`, of at most `MOST_SAMPLES` of them, as the model's own processor makes them."""
+    processor = reading(source, lambda: load_processor(source))
+    has_template = getattr(processor, "chat_template", None) is not None
+    form = None if has_template else prompt_form(str(read_config(source).get("model_type")), source.name)
+    asker = Asker(processor, form)
+    counter = _VisionCounter(_model(source))
+    step = -(-len(samples) // MOST_SAMPLES)
+    counted = [counter.count(asker.inputs([each.question], [each.image])) for each in islice(samples, 0, None, step)]
+    visual, text, vision, mapping, cross = (fmean(column) for column in zip(*counted, strict=True))
+    return Workload(
+        visual_tokens=visual,
+        text_tokens=text,
+        generated_tokens=fmean(_answer_length(processor, sample) for sample in samples),
+        cross_tokens=cross,
+        vision_flops=vision,
+        projector_flops=mapping,
+    )
+
+
+def _model(source: ModelSource) -> nn.Module:
+    reading(source, lambda: check_takes_images(source))
+    return reading(source, lambda: weightless_model(source))
+
+
+def _answer_length(processor: Any, sample: Sample) -> int:
+    """Tokens of the answer and the end-of-sequence token."""
+    return len(processor.tokenizer(target(sample), add_special_tokens=False).input_ids) + 1
+
+
+def _active_weights(block: nn.Module, text: Any) -> int | None:
+    """Weights that one row is multiplied with in a mixture of experts, whose experts are stacked along a dimension."""
+    ffn = [child for child in block.children() if child is not attention_of(block)]
+    weights = [weight for child in ffn for weight in child.parameters() if weight.ndim > 1]
+    stacked = sum(weight.numel() // len(weight) for weight in weights if weight.ndim == 3)
+    if not stacked:
+        return None
+    return text.num_experts_per_tok * stacked + sum(weight.numel() for weight in weights if weight.ndim == 2)
+
+
+def _parameters(block: nn.Module) -> dict[str, int]:
+    """Parameters of a block's halves; norms belong to the half they stand before, or after, one to each."""
+    sizes = [(child, sum(weight.numel() for weight in child.parameters())) for child in block.children()]
+    norms = sum(size for child, size in sizes if all(weight.ndim <= 1 for weight in child.parameters()))
+    attention = sum(size for child, size in sizes if hasattr(child, "layer_idx"))
+    rest = sum(size for _, size in sizes) - norms - attention
+    return {"attention_parameters": attention + norms // 2, "ffn_parameters": rest + norms // 2}
+
+
+class _Reached(Exception):
+    """The decoder is about to run: what is before it has been counted."""
+
+    def __init__(self, features: int) -> None:
+        self.features = features
+        """Rows of image features that the decoder is given beside its tokens."""
+
+
+class _VisionCounter:
+    """Counts what a model without weights does before its decoder, once for images of the same sizes."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self._model = model
+        self._image_tokens = torch.tensor(sorted(image_tokens_of(model.config)))
+        self._known: dict[Hashable, tuple[int, int, int]] = {}
+
+    def count(self, inputs: Mapping[str, Any]) -> tuple[int, int, int, int, int]:
+        """Of one sequence: visual tokens, other tokens, FLOPs of the vision tower, FLOPs of the mapping module, and
+        rows of image features for cross-attention."""
+        ids = inputs["input_ids"]
+        visual = int(torch.isin(ids, self._image_tokens).sum())
+        key = tuple(sorted((name, _sizes(value)) for name, value in inputs.items() if not name.endswith("ids")))
+        if key not in self._known:
+            self._known[key] = self._run(inputs)
+        return visual, ids.numel() - visual, *self._known[key]
+
+    def _run(self, inputs: Mapping[str, Any]) -> tuple[int, int, int]:
+        counter = FlopCounterMode(display=False)
+        noted = _noted(self._model, counter)
+        features = 0
+        with torch.no_grad(), Weightless(), counter, noted as mapping:
+            try:
+                self._model(**inputs)
+            except _Reached as end:
+                features = end.features
+        return counter.get_total_flops() - sum(mapping), sum(mapping), features
+
+
+def _sizes(value: Any) -> Hashable:
+    """What of an input the work depends on: a tensor's shape, and the numbers in a short one, such as a grid."""
+    if not isinstance(value, Tensor):
+        return str(value)
+    return (tuple(value.shape), tuple(value.flatten().tolist()) if value.numel() < 32 else ())
+
+
+@contextmanager
+def _noted(model: nn.Module, counter: FlopCounterMode) -> Iterator[list[int]]:
+    """Stops the model before its decoder; collects what is counted inside of the mapping modules."""
+    path = find_blocks(model)[0]
+    decoder = model.get_submodule(path.rpartition(".")[0])
+    spent: list[int] = []
+
+    def begin(*_: Any) -> None:
+        spent.append(-counter.get_total_flops())
+
+    def end(*_: Any) -> None:
+        spent[-1] += counter.get_total_flops()
+
+    def stop(_: nn.Module, args: Any, kwargs: Mapping[str, Any]) -> None:
+        features = kwargs.get(CROSS_ARGUMENT)
+        raise _Reached(0 if features is None else features.shape[:-1].numel())  # (tiles, patches, width)
+
+    with ExitStack() as hooks:
+        for module in mapping_modules(model, decoder):
+            hooks.callback(module.register_forward_pre_hook(begin).remove)
+            hooks.callback(module.register_forward_hook(end).remove)
+        hooks.callback(decoder.register_forward_pre_hook(stop, with_kwargs=True).remove)
+        yield spent
+
+
+def mapping_modules(model: nn.Module, decoder: nn.Module) -> list[nn.Module]:
+    """The modules outside of the decoder that bear the name of a mapping module, none inside of another."""
+    inside = {id(part) for part in decoder.modules()}
+    found: dict[str, nn.Module] = {}
+    for path, module in model.named_modules():
+        name = next((name for name in reversed(path.split(".")) if not name.isdigit()), "")
+        is_part = any(path.startswith(f"{outer}.") for outer in found) or isinstance(module, nn.ModuleList)
+        if name in MAPPINGS and id(module) not in inside and not is_part:
+            found[path] = module
+    return list(found.values())

@@ -1,0 +1,127 @@
+"""Loads a model once, finds its mapping module, and freezes all but what is trained."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import torch
+
+from spaces.names import unknown
+from workers.blocks.anatomy import anatomy_of
+from workers.lora_options import parse_lora
+from workers.models.loaded_model import LoadedModel
+from workers.models.mapping_module import find_mapping, reached_weights
+from workers.models.model_files import checkpoint, read_config
+from workers.models.probe_inputs import probe_inputs
+from workers.models.processor import Asker, load_processor, on_device
+from workers.models.prompts import prompt_form
+from workers.models.trainable import MAPPING, choose_trainable
+from workers.models.vision_replay import plan_replay
+from workers.requests import ModelSource
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+DTYPES = {
+    "auto": "auto",
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
+
+
+ATTENTIONS = ("sdpa", "eager")
+"""Those that take the additive 4-D mask of packed questions."""
+
+
+def load_model(source: ModelSource) -> LoadedModel:
+    """Loads model and processor as transformers does for the folder or hub id, and finds what to train.
+
+    Raises ValueError, before any weight is read, for a model that can't be found, takes no images or can't be asked;
+    after that, for one whose decoder can't be under plans (PlanError) or that has nothing to train.
+    """
+    model_type = str(read_config(source).get("model_type"))
+    device = pick_device(source.device)
+    if source.attn_implementation not in ATTENTIONS:
+        raise unknown("attention implementation", source.attn_implementation, ATTENTIONS)
+    reading(source, lambda: check_takes_images(source))
+    processor = reading(source, lambda: load_processor(source))
+    has_template = getattr(processor, "chat_template", None) is not None
+    form = None if has_template else prompt_form(model_type, source.name)
+    model = reading(source, lambda: _read_weights(source)).to(device).eval().requires_grad_(False)
+    return assemble(model, Asker(processor, form), source.trainable)
+
+
+def assemble(model: Any, asker: Asker, trainable: str = MAPPING) -> LoadedModel:
+    """A model and its processor with what is found by running them on two pictures: what to train and to replay."""
+    anatomy_of(model)  # a decoder that can't be under plans is refused before anything else is tried
+    batch, *alone = (on_device(each, model.device, model.dtype) for each in probe_inputs(asker))
+    is_pattern = trainable != MAPPING and parse_lora(trainable) is None
+    mapping = () if is_pattern else find_mapping(model, batch)
+    weights = choose_trainable(model, mapping, trainable)
+    if is_pattern and not reached_weights(model, batch, weights):
+        raise ValueError(
+            f"what is trained must have an effect on the answers, got {trainable!r} which has none: "
+            "leave --trainable out for the mapping module"
+        )
+    replay = plan_replay(model, weights, alone, batch)
+    if not replay.modules:
+        log.warning("the vision tower runs in every pass: what it returns can't be replayed for this model")
+    return LoadedModel(model, asker.processor, model.device, asker, mapping, weights, replay)
+
+
+def check_takes_images(source: ModelSource) -> None:
+    """Raises NoVision, a ValueError, for a model that transformers knows no image-text-to-text class for."""
+    from transformers import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING, AutoConfig
+
+    options = {"revision": source.revision, "trust_remote_code": source.trust_remote_code}
+    config = AutoConfig.from_pretrained(checkpoint(source), **options)
+    remote = getattr(config, "auto_map", None) or {}
+    if type(config) not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING and "AutoModelForImageTextToText" not in remote:
+        raise NoVision(
+            f"a model must answer questions about images, got {source.name!r} of the type {config.model_type}, which "
+            "transformers loads no image-text-to-text model for: take a vision-language model"
+        )
+
+
+class NoVision(ValueError):
+    """The model takes no images."""
+
+
+def _read_weights(source: ModelSource) -> Any:
+    from transformers import AutoModelForImageTextToText
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.disable_progress_bar()
+    return AutoModelForImageTextToText.from_pretrained(
+        checkpoint(source),
+        dtype=DTYPES[source.dtype],
+        attn_implementation=source.attn_implementation,
+        revision=source.revision,
+        trust_remote_code=source.trust_remote_code,
+    )
+
+
+def reading(source: ModelSource, load: Callable[[], T]) -> T:
+    """What `load` returns. Raises ValueError, in one line, where transformers can't."""
+    try:
+        return load()
+    except (torch.OutOfMemoryError, MemoryError, NoVision):
+        raise
+    except Exception as error:  # broken files raise whatever their reader raises
+        why = " ".join(str(error).split())[:300]
+        raise ValueError(
+            f"a model must load with transformers, got {source.name!r} ({type(error).__name__}: {why}): "
+            "save it again, or try AutoModelForImageTextToText.from_pretrained on it"
+        ) from error
+
+
+def pick_device(name: str) -> torch.device:
+    """The device of that name; `auto` is the first GPU where there is one. Raises ValueError on a bad name."""
+    if name == "auto":
+        return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
+    try:
+        return torch.device(name)
+    except RuntimeError as error:
+        raise ValueError(f"device must be auto, cpu or cuda:N, got {name!r}: leave it out for auto") from error

@@ -1,0 +1,68 @@
+"""A loaded model: its processor, its mapping module, and the tokens that asking it takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+from workers.blocks.anatomy import anatomy_of
+from workers.models.processor import Asker
+from workers.models.trainable import Weights
+from workers.models.vision_replay import Replay
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model in evaluation mode with its processor; only the trained weights take gradients."""
+
+    model: Any
+    processor: Any
+    device: torch.device
+    asker: Asker
+    mapping: tuple[str, ...]
+    """Paths of the modules between the vision tower and the decoder; none where a pattern says what is trained."""
+    weights: Weights = field(repr=False)
+    """What is trained, by name in the whole model: the mapping module unless the source says otherwise."""
+    replay: Replay = field(repr=False)
+    """How the frozen vision part is replayed."""
+
+    @property
+    def decoder(self) -> nn.Module:
+        """The module that runs the decoder blocks."""
+        return anatomy_of(self.model).decoder
+
+    @property
+    def head(self) -> nn.Module:
+        """The LM head."""
+        return self.model.get_output_embeddings()
+
+    @property
+    def image_tokens(self) -> frozenset[int]:
+        """Token ids that stand for what the vision tower saw."""
+        return anatomy_of(self.model).image_tokens
+
+    @property
+    def image_token(self) -> int:
+        """The one that stands for images."""
+        config = self.model.config
+        return config.image_token_id if hasattr(config, "image_token_id") else config.image_token_index
+
+    @property
+    def pad_token(self) -> int:
+        """What fills up rows; any id will do where the tokenizer has none, as padding is never attended to."""
+        return self.processor.tokenizer.pad_token_id or 0
+
+    @property
+    def end_tokens(self) -> tuple[int, ...]:
+        """Ids that end an answer; the first is the one answers are trained with."""
+        own = self.processor.tokenizer.eos_token_id
+        listed = self.model.generation_config.eos_token_id
+        ids = [own, *(listed if isinstance(listed, list) else [listed])]
+        return tuple(dict.fromkeys(i for i in ids if i is not None))
+
+    def answer_tokens(self, answer: str) -> tuple[int, ...]:
+        """Token ids of an answer to be learned or judged, end-of-sequence token included."""
+        return (*self.processor.tokenizer(answer, add_special_tokens=False).input_ids, self.end_tokens[0])

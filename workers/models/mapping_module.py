@@ -1,0 +1,165 @@
+"""Finds the mapping module of a model by what it does: the weights between the frozen vision tower and the decoder.
+
+Outside of the decoder, the LM head and the token embeddings, a vision part is made of stacks of residual blocks (the
+tower, a Q-Former, a resampler) and of what stands between and after them. What the decoder reads of an image is
+differentiated with the output of every such block cut off from the graph: what still gets a gradient stands after the
+last stack. That is the mapping module, whatever it is called. Where nothing with a matrix stands there, the last stack
+belongs to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from fnmatch import fnmatchcase
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves, tree_map
+
+from workers.blocks.anatomy import anatomy_of
+from workers.models.decoder_inputs import decoder_inputs, weighted_sum
+
+Inputs = Mapping[str, Any]
+
+
+def find_mapping(model: nn.Module, inputs: Inputs) -> tuple[str, ...]:
+    """Paths of the modules that map what the vision tower sees to what the decoder reads, in the model's order.
+
+    `inputs` are those of a question about an image. Leaves every `requires_grad` as it was. Raises ValueError where
+    no weight with a gradient stands between tower and decoder.
+    """
+    weights = vision_weights(model)
+    stacks = _stacks(model, inputs)
+    while True:
+        reached = reached_weights(model, inputs, weights, [block for stack in stacks for block in stack.children()])
+        modules = _modules_of(model, reached, stacks)
+        if modules:
+            return modules
+        if not stacks:
+            raise ValueError(
+                f"a model must have weights between its vision tower and its decoder, got {type(model).__name__} "
+                "without any that its answers depend on: name what to train with --trainable PATTERN"
+            )
+        stacks.pop()
+
+
+def vision_weights(model: nn.Module) -> dict[str, nn.Parameter]:
+    """All parameters outside of the decoder, the LM head and the token embeddings, by name."""
+    text = (anatomy_of(model).decoder, model.get_output_embeddings(), model.get_input_embeddings())
+    taken = {id(weight) for part in text if part is not None for weight in part.parameters()}
+    return {name: weight for name, weight in model.named_parameters() if id(weight) not in taken}
+
+
+def matching_weights(model: nn.Module, patterns: str) -> dict[str, nn.Parameter]:
+    """The vision weights whose name, or a module they are in, matches one of the comma-separated globs.
+
+    Raises ValueError where a pattern matches none.
+    """
+    weights = vision_weights(model)
+    found = set()
+    for pattern in (each.strip() for each in patterns.split(",")):
+        hits = {name for name in weights if fnmatchcase(name, pattern) or fnmatchcase(name, f"{pattern}.*")}
+        if not hits:
+            tops = sorted({".".join(name.split(".")[:2]) for name in weights})
+            raise ValueError(
+                f"trainable must be 'mapping', 'lora' or a pattern of weights outside of the decoder, got {pattern!r} "
+                f"which matches none: there are {', '.join(tops)}"
+            )
+        found |= hits
+    return {name: weight for name, weight in weights.items() if name in found}
+
+
+def _stacks(model: nn.Module, inputs: Inputs) -> list[nn.Module]:
+    """The lists of residual blocks outside of the decoder, in the order they run."""
+    decoder = anatomy_of(model).decoder
+    candidates = {
+        block: module
+        for module in _outside(model, decoder)
+        if isinstance(module, nn.ModuleList | nn.Sequential)
+        for block in module.children()
+        if sum(any(True for _ in child.parameters()) for child in block.children()) > 1
+    }
+    found: dict[nn.Module, None] = {}
+
+    def note(block: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+        given, made = _first_tensor((args, kwargs)), _first_tensor(output)
+        if given is not None and made is not None and given.shape == made.shape:
+            found.setdefault(candidates[block])
+
+    with ExitStack() as hooks, torch.no_grad():
+        for block in candidates:
+            hooks.callback(block.register_forward_hook(note, with_kwargs=True).remove)
+        decoder_inputs(model, inputs)
+    return list(found)
+
+
+def _outside(module: nn.Module, decoder: nn.Module) -> Iterator[nn.Module]:
+    yield module
+    for child in module.children():
+        if child is not decoder:
+            yield from _outside(child, decoder)
+
+
+def _first_tensor(tree: Any) -> Tensor | None:
+    return next((leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)), None)
+
+
+def reached_weights(
+    model: nn.Module, inputs: Inputs, weights: Mapping[str, nn.Parameter], cut: Sequence[nn.Module] = ()
+) -> set[str]:
+    """Names of the weights that the decoder's inputs depend on when the outputs of the `cut` modules are constants."""
+    with trainable(model, weights), ExitStack() as hooks:
+        for block in cut:
+            hooks.callback(block.register_forward_hook(lambda _, args, output: _constant(output)).remove)
+        with torch.enable_grad():
+            total = weighted_sum(decoder_inputs(model, inputs))
+        if not total.requires_grad:
+            return set()
+        gradients = torch.autograd.grad(total, list(weights.values()), allow_unused=True)
+    found = zip(weights, gradients, strict=True)
+    return {name for name, gradient in found if gradient is not None and bool(gradient.any())}
+
+
+def _constant(output: Any) -> Any:
+    return tree_map(lambda leaf: leaf.detach() if isinstance(leaf, Tensor) else leaf, output)
+
+
+@contextmanager
+def trainable(model: nn.Module, weights: Mapping[str, nn.Parameter]) -> Iterator[None]:
+    """Inside the `with`, these weights and no others take gradients."""
+    before = [(weight, weight.requires_grad) for weight in model.parameters()]
+    model.requires_grad_(False)
+    for weight in weights.values():
+        weight.requires_grad_(True)
+    try:
+        yield
+    finally:
+        for weight, flag in before:
+            weight.requires_grad_(flag)
+
+
+def _modules_of(model: nn.Module, reached: set[str], stacks: Sequence[nn.Module]) -> tuple[str, ...]:
+    """The largest modules all of whose weights are reached, those of norms alone left out.
+
+    A module inside a tower counts only where none stands outside: a norm or neck at its end belongs to the tower.
+    """
+    decoder = anatomy_of(model).decoder
+    towers = [module for module in model.modules() if _holds(module, stacks) and not _holds(module, [decoder])]
+    inside = {id(part) for tower in towers for part in tower.modules()}
+    outer: list[str] = []
+    inner: list[str] = []
+    taken = ""
+    for path, module in model.named_modules():
+        names = [f"{path}.{name}" for name, _ in module.named_parameters()]
+        if not path or (taken and path.startswith(f"{taken}.")) or not names or not reached.issuperset(names):
+            continue
+        taken = path
+        if any(weight.ndim > 1 for weight in module.parameters()):
+            (inner if id(module) in inside else outer).append(path)
+    return tuple(outer or inner)
+
+
+def _holds(module: nn.Module, parts: Sequence[nn.Module]) -> bool:
+    return any(part is each for part in module.modules() for each in parts)

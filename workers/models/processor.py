@@ -1,0 +1,104 @@
+"""Turns questions about images into what a model reads, through its own processor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+
+from workers.models.model_files import checkpoint
+from workers.models.prompts import Conversation, PromptForm, conversation
+from workers.requests import ModelSource
+
+VIDEO = "video_processor"
+NO_VIDEO = SimpleNamespace(num_frames=None, fps=None)
+"""What a processor without its video part has in its place: SmolVLM's reads these for every prompt."""
+
+
+@dataclass(frozen=True)
+class Asker:
+    """A processor and how it is to be asked."""
+
+    processor: Any
+    form: PromptForm | None
+    """The prompt of a family without a chat template; None where the processor's template is applied."""
+
+    def prompt(self, question: str) -> Conversation | str:
+        """What the processor is asked beside the image: a conversation for its template, or a text."""
+        return conversation(question) if self.form is None else self.form.given.format(question=question)
+
+    def inputs(self, questions: Sequence[str], images: Sequence[Any]) -> dict[str, Any]:
+        """A batch padded on the left, as the processor makes it: `input_ids`, `attention_mask`, pixels and the like.
+
+        One image a question; (B, T) ids.
+        """
+        padding = {"padding": True, "padding_side": "left"}
+        if self.form is not None:
+            texts = [self.prompt(question) for question in questions]
+            made = self.processor(images=list(images), text=texts, return_tensors="pt", **padding)
+        else:
+            made = self.processor.apply_chat_template(
+                [conversation(*each) for each in zip(questions, images, strict=True)],
+                add_generation_prompt=True,
+                tokenize=True,
+                return_dict=True,
+                return_tensors="pt",
+                processor_kwargs=padding,
+            )
+        return {name: value for name, value in made.items() if name != "labels"}  # PaliGemma's makes some
+
+
+def on_device(inputs: dict[str, Any], device: torch.device, dtype: torch.dtype) -> dict[str, Any]:
+    """The tensors of a batch on a device, floating ones in the dtype of the model."""
+    return {
+        name: value.to(device, dtype if value.is_floating_point() else None)
+        for name, value in inputs.items()
+        if isinstance(value, torch.Tensor)
+    }
+
+
+def load_processor(source: ModelSource) -> Any:
+    """The processor of a model. Without torchvision it is loaded without its video part, which nothing here uses."""
+    from transformers import AutoProcessor
+    from transformers.utils import is_torchvision_available
+
+    options = {"revision": source.revision, "trust_remote_code": source.trust_remote_code}
+    with nullcontext() if is_torchvision_available() else images_only():
+        processor = AutoProcessor.from_pretrained(checkpoint(source), **options)
+    if not is_torchvision_available() and VIDEO in processor.get_attributes():
+        processor.video_processor = NO_VIDEO
+    if processor.tokenizer.pad_token is None:
+        processor.tokenizer.pad_token = processor.tokenizer.eos_token  # batches need one; it is never attended to
+    return processor
+
+
+@contextmanager
+def images_only() -> Iterator[None]:
+    """Inside the `with`, processors are made without their video part: transformers 5 makes none without torchvision.
+
+    A processor class that insists on one gets None.
+    """
+    from transformers import ProcessorMixin
+
+    own = {name: vars(ProcessorMixin)[name] for name in ("get_attributes", "from_args_and_dict")}
+    attributes, make = (method.__func__ for method in own.values())
+
+    def without_video(cls: Any) -> list[str]:
+        return [name for name in attributes(cls) if name != VIDEO]
+
+    def with_none(cls: Any, args: list[Any], processor_dict: dict[str, Any], **kwargs: Any) -> Any:
+        place = attributes(cls).index(VIDEO) if VIDEO in attributes(cls) else len(args)
+        given = {name: value for name, value in processor_dict.items() if name != VIDEO}
+        return make(cls, [*args[:place], None, *args[place:]] if VIDEO in attributes(cls) else args, given, **kwargs)
+
+    ProcessorMixin.get_attributes = classmethod(without_video)
+    ProcessorMixin.from_args_and_dict = classmethod(with_none)
+    try:
+        yield
+    finally:
+        for name, method in own.items():
+            setattr(ProcessorMixin, name, method)
