@@ -65,7 +65,7 @@ def _shape_without_masks(source: ModelSource) -> ModelShape:
 def describe_workload(source: ModelSource, samples: Sequence[Sample]) -> Workload:
     """The mean token counts of `samples`: what FLOPs are stated for unless a request says otherwise.
 
-    Generated tokens are those of the answer and the end-of-sequence token. A model that no rows describe is asked
+    Generated tokens are those of the answer and of the end of its turn. A model that no rows describe is asked
     through its own processor (`workers.models.count_on_meta`). Raises ValueError on no samples.
     """
     if not samples:
@@ -79,7 +79,7 @@ def describe_workload(source: ModelSource, samples: Sequence[Sample]) -> Workloa
     return Workload(
         visual_tokens=visual_tokens,
         text_tokens=fmean(len(prompter.prompt_ids(sample.question)) - 1 for sample in samples),
-        generated_tokens=fmean(len(prompter.answer_ids(target(sample))) + 1 for sample in samples),
+        generated_tokens=fmean(len(prompter.answer_ids(target(sample))) for sample in samples),
     )
 
 

@@ -108,7 +108,7 @@ class TestWorkload:
             assert [i for i in mine if i != image] == [i for i in ids if i != image]
             assert (mine.count(image), mine[0], mine.count(mine[0])) == (1, processor.tokenizer.bos_token_id, 1)
             answer = processor.tokenizer(sample.answers[0], add_special_tokens=False).input_ids
-            assert prompter.answer_ids(sample.answers[0]) == answer
+            assert prompter.answer_ids(sample.answers[0]) == [*answer, processor.tokenizer.eos_token_id]
 
     def test_a_tokenizer_that_adds_the_first_token(self, tiny_folder, tmp_path):
         for file in tiny_folder.iterdir():

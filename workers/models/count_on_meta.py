@@ -73,7 +73,7 @@ def read_workload(source: ModelSource, samples: Sequence[Sample]) -> Workload:
     processor = reading(source, lambda: load_processor(source))
     has_template = getattr(processor, "chat_template", None) is not None
     form = None if has_template else prompt_form(str(read_config(source).get("model_type")), source.name)
-    asker = Asker(processor, form)
+    asker, end = Asker(processor, form), processor.tokenizer.eos_token_id
     counter = _VisionCounter(_model(source))
     step = -(-len(samples) // MOST_SAMPLES)
     counted = [counter.count(asker.inputs([each.question], [each.image])) for each in islice(samples, 0, None, step)]
@@ -81,7 +81,7 @@ def read_workload(source: ModelSource, samples: Sequence[Sample]) -> Workload:
     return Workload(
         visual_tokens=visual,
         text_tokens=text,
-        generated_tokens=fmean(_answer_length(processor, sample) for sample in samples),
+        generated_tokens=fmean(len(asker.answer_ids(target(sample), end)) for sample in samples),
         cross_tokens=cross,
         vision_flops=vision,
         projector_flops=mapping,
@@ -91,11 +91,6 @@ def read_workload(source: ModelSource, samples: Sequence[Sample]) -> Workload:
 def _model(source: ModelSource) -> nn.Module:
     reading(source, lambda: check_takes_images(source))
     return reading(source, lambda: weightless_model(source))
-
-
-def _answer_length(processor: Any, sample: Sample) -> int:
-    """Tokens of the answer and the end-of-sequence token."""
-    return len(processor.tokenizer(target(sample), add_special_tokens=False).input_ids) + 1
 
 
 def _active_weights(block: nn.Module, text: Any) -> int | None:

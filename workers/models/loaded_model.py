@@ -28,6 +28,8 @@ class LoadedModel:
     """What is trained, by name in the whole model: the mapping module unless the source says otherwise."""
     replay: Replay = field(repr=False)
     """How the frozen vision part is replayed."""
+    _answers: dict[str, tuple[int, ...]] = field(default_factory=dict, repr=False, compare=False)
+    """Tokens of answers, tokenized once: every trial judges the same ones."""
 
     @property
     def decoder(self) -> nn.Module:
@@ -57,12 +59,20 @@ class LoadedModel:
 
     @property
     def end_tokens(self) -> tuple[int, ...]:
-        """Ids that end an answer; the first is the one answers are trained with."""
+        """Ids that end an answer; the first is the one answers are trained with.
+
+        The chat template's own end of turn, then what the generation config and the tokenizer name. Where those two
+        differ, the model ends as it was told to generate: BLIP-2 with OPT by a line break, not by `</s>`.
+        """
         own = self.processor.tokenizer.eos_token_id
-        listed = self.model.generation_config.eos_token_id
-        ids = [own, *(listed if isinstance(listed, list) else [listed])]
-        return tuple(dict.fromkeys(i for i in ids if i is not None))
+        told = self.model.generation_config.eos_token_id
+        told = told if isinstance(told, list) else [told]
+        ids = [own, *told] if own in told else [*told, own]
+        turn = self.asker.encode(self.asker.turn.end)[-1:] if self.asker.turn.end else ()
+        return tuple(dict.fromkeys(i for i in (*turn, *ids) if i is not None))
 
     def answer_tokens(self, answer: str) -> tuple[int, ...]:
-        """Token ids of an answer to be learned or judged, end-of-sequence token included."""
-        return (*self.processor.tokenizer(answer, add_special_tokens=False).input_ids, self.end_tokens[0])
+        """Return the token ids of an answer to be learned or judged, as the model writes it, end of turn included."""
+        if answer not in self._answers:
+            self._answers[answer] = self.asker.answer_ids(answer, self.end_tokens[0])
+        return self._answers[answer]

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import cached_property
 from types import SimpleNamespace
 from typing import Any
 
 import torch
 
+from workers.models.assistant_turn import AssistantTurn, Conversation, find_turn
 from workers.models.model_files import checkpoint
-from workers.models.prompts import Conversation, PromptForm, conversation
+from workers.models.prompts import PROBE_QUESTION, PromptForm, conversation
 from workers.requests import ModelSource
 
 VIDEO = "video_processor"
@@ -30,6 +32,29 @@ class Asker:
     def prompt(self, question: str) -> Conversation | str:
         """What the processor is asked beside the image: a conversation for its template, or a text."""
         return conversation(question) if self.form is None else self.form.given.format(question=question)
+
+    @cached_property
+    def turn(self) -> AssistantTurn:
+        """How an answer follows the prompt."""
+        if self.form is not None:
+            return self.form.turn
+        tokenizer = self.processor.tokenizer
+        added = {str(token) for token in tokenizer.added_tokens_decoder.values() if token.special}
+        return find_turn(self._render, conversation(PROBE_QUESTION), {*added, *tokenizer.all_special_tokens})
+
+    def _render(self, messages: Conversation, generation_prompt: bool) -> str:
+        return self.processor.apply_chat_template(messages, add_generation_prompt=generation_prompt)  # type: ignore[no-any-return]
+
+    def encode(self, text: str) -> list[int]:
+        """Return the token ids of a text, none added."""
+        return self.processor.tokenizer(text, add_special_tokens=False).input_ids  # type: ignore[no-any-return]
+
+    def answer_ids(self, answer: str, end_token: int) -> tuple[int, ...]:
+        """Return the token ids by which an answer follows the prompt, end of turn included.
+
+        `end_token` ends it where the chat template has no mark for that.
+        """
+        return self.turn.ids(self.encode, answer, end_token)
 
     def inputs(self, questions: Sequence[str], images: Sequence[Any]) -> dict[str, Any]:
         """A batch padded on the left, as the processor makes it: `input_ids`, `attention_mask`, pixels and the like.

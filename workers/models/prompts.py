@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from workers.models.assistant_turn import AssistantTurn, Conversation, find_turn
 from workers.models.model_files import locate, read_config, read_json
 from workers.requests import ModelSource
 
 if TYPE_CHECKING:
     from workers.data.sample import Sample
 
-Conversation = list[dict[str, Any]]
+PROBE_QUESTION = "What is this?"
 
 
 @dataclass(frozen=True)
@@ -26,12 +29,19 @@ class PromptForm:
     """What its processor is given."""
     read: str
     """What the processor makes of it, an image being one placeholder."""
+    lead: str
+    """What stands between this and the answer."""
+
+    @property
+    def turn(self) -> AssistantTurn:
+        """How an answer follows."""
+        return AssistantTurn(self.read.format(question=PROBE_QUESTION), self.lead, "")
 
 
 PROMPT_FORMS = {
-    "paligemma": PromptForm("<image>answer en {question}", "<image><bos>answer en {question}\n"),
-    "blip-2": PromptForm("Question: {question} Answer:", "<image>Question: {question} Answer:"),
-    "instructblip": PromptForm("Question: {question} Short answer:", "<image>Question: {question} Short answer:"),
+    "paligemma": PromptForm("<image>answer en {question}", "<image><bos>answer en {question}\n", ""),
+    "blip-2": PromptForm("Question: {question} Answer:", "<image>Question: {question} Answer:", " "),
+    "instructblip": PromptForm("Question: {question} Short answer:", "<image>Question: {question} Short answer:", " "),
 }
 """`model_type` -> its form for visual questions: Beyer et al. 2024 (arXiv 2407.07726, section 3.2.5), Li et al. 2023
 (arXiv 2301.12597, section 4.2), Dai et al. 2023 (arXiv 2305.06500, appendix)."""
@@ -69,11 +79,22 @@ class Prompter:
     """`bos_token` and its like, which templates may name."""
     form: PromptForm | None = None
 
+    @cached_property
+    def turn(self) -> AssistantTurn:
+        """How an answer follows the prompt."""
+        if self.form is not None:
+            return self.form.turn
+        marks = {token.content for token in self.tokenizer.get_added_tokens_decoder().values() if token.special}
+        return find_turn(self._render, conversation(PROBE_QUESTION), {*marks, *self.special_tokens.values()})
+
+    def _render(self, messages: Conversation, generation_prompt: bool) -> str:
+        return self.template.render(messages=messages, add_generation_prompt=generation_prompt, **self.special_tokens)
+
     def text(self, question: str) -> str:
         """The prompt up to the first generated token."""
         if self.form is not None:
             return self.form.read.format(question=question)
-        return self.template.render(messages=conversation(question), add_generation_prompt=True, **self.special_tokens)
+        return self._render(conversation(question), True)
 
     def prompt_ids(self, question: str) -> list[int]:
         """Token ids of the prompt; special tokens are added unless the template has begun with one."""
@@ -82,8 +103,9 @@ class Prompter:
         return self.tokenizer.encode(text, add_special_tokens=not (bos and text.startswith(bos))).ids
 
     def answer_ids(self, answer: str) -> list[int]:
-        """Token ids of an answer, without the end-of-sequence token."""
-        return self.tokenizer.encode(answer, add_special_tokens=False).ids
+        """Return the token ids by which an answer follows the prompt, end of turn included."""
+        end = self.tokenizer.token_to_id(self.special_tokens.get("eos_token", "")) or 0
+        return list(self.turn.ids(lambda text: self.tokenizer.encode(text, add_special_tokens=False).ids, answer, end))
 
 
 def read_prompter(source: ModelSource) -> Prompter:
@@ -127,13 +149,25 @@ def _special_tokens(source: ModelSource) -> dict[str, str]:
 def _compile(template: str) -> Any:
     """In a sandbox with the options and names transformers gives: templates of hub models are foreign code."""
     from jinja2 import TemplateError
-    from jinja2.ext import loopcontrols
+    from jinja2.ext import Extension, loopcontrols
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
     def refuse(message: str) -> None:
         raise TemplateError(message)
 
-    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
+    class Generation(Extension):
+        """The tag that marks what the model writes; its body is rendered as it is."""
+
+        tags = {"generation"}  # noqa: RUF012 (jinja2 declares it so)
+
+        def parse(self, parser: Any) -> Any:
+            next(parser.stream)
+            return parser.parse_statements(("name:endgeneration",), drop_needle=True)
+
+    environment = ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols, Generation]
+    )
     environment.filters["tojson"] = lambda value, **options: json.dumps(value, ensure_ascii=False, **options)
     environment.globals["raise_exception"] = refuse
+    environment.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
     return environment.from_string(template)
