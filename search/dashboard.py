@@ -17,17 +17,18 @@ def dashboard(
 ) -> None:
     """Serve Optuna Dashboard; stop it with Ctrl-C. The search may go on meanwhile."""
     from search.console.terminal import one_line_errors
+    from search.storage.database_url import url_text
     from search.storage.find_run import open_results
 
     with one_line_errors():
         results = open_results(out, storage)
-        url = storage or f"sqlite:///{out.absolute() / 'search.db'}"
+        url = url_text(results.engine.url)
         print(f"{results.run.name}: http://{host}:{port}/", flush=True)
         results.close()
     from optuna.storages import RDBStorage
     from optuna_dashboard import run_server
 
-    from search.storage.tables import engine_options
+    from search.storage.database_url import engine_options
 
     run_server(RDBStorage(url, engine_kwargs=engine_options(url)), host=host, port=port)
 

@@ -106,7 +106,9 @@ class Settings(BaseModel):
     @property
     def storage_url(self) -> str:
         """Database URL shared by the Optuna study and the results tables."""
-        return self.storage or f"sqlite:///{self.run_folder / 'search.db'}"
+        from search.storage.find_run import own_database  # SQLAlchemy is slow to import
+
+        return self.storage or own_database(self.run_folder)
 
     @property
     def on_ray(self) -> bool:
@@ -115,7 +117,18 @@ class Settings(BaseModel):
 
     def identity(self) -> dict[str, Any]:
         """The part that may not change when a run is taken up again."""
-        return self.model_dump(mode="json", exclude=set(FREE_TO_CHANGE))
+        return {name: value for name, value in self.stored().items() if name not in FREE_TO_CHANGE}
+
+    def stored(self) -> dict[str, Any]:
+        """Return all settings as they are kept with the run: without the passwords of database URLs."""
+        from search.storage.database_url import shown  # SQLAlchemy is slow to import
+
+        values = self.model_dump(mode="json")
+        return {
+            **values,
+            "storage": None if self.storage is None else shown(self.storage),
+            "warm_start": [shown(source) for source in self.warm_start],
+        }
 
 
 def parse_rungs(text: str) -> tuple[Rung, ...]:

@@ -23,7 +23,7 @@ def status(
     from search.storage.find_run import open_results
 
     with one_line_errors():
-        state = describe(open_results(out, storage), out)
+        state = describe(open_results(out, storage))
         if as_json:
             print(json.dumps(state, indent=1))
             return
@@ -36,7 +36,7 @@ def status(
             print(f"{event['time']} {event['kind']}{trial}: {event['message']}")
 
 
-def describe(results: "Results", out: Path) -> dict[str, Any]:
+def describe(results: "Results") -> dict[str, Any]:
     """Counts per state, running trials and the latest events; ready for JSON."""
     from collections import Counter
 
@@ -45,7 +45,7 @@ def describe(results: "Results", out: Path) -> dict[str, Any]:
     if results.run.finished:
         phase = "finished"
     else:
-        phase = "searching" if _held(out) else "stopped: the same `search.run` command goes on"
+        phase = "searching" if _held(results) else "stopped: the same `search.run` command goes on"
     return {
         "run": results.run.name,
         "phase": phase,
@@ -65,11 +65,13 @@ def describe(results: "Results", out: Path) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _held(out: Path) -> bool:
+def _held(results: "Results") -> bool:
     """Whether a controller holds the run."""
-    from search.storage.run_lock import is_held
+    from search.storage.database_url import file_of
+    from search.storage.lease import database_scope, holder
 
-    return is_held(out)
+    file = file_of(results.engine.url)
+    return holder(results.engine, results.run.uid if file is None else database_scope(file)) is not None
 
 
 if __name__ == "__main__":

@@ -140,6 +140,8 @@ class Rung(Value):
 class TrialRequest(Value):
     """Everything a worker needs to run one trial, and nothing that depends on who asked."""
 
+    run: str | None = None
+    """Id of the run that the trial belongs to; stored mapping modules carry it."""
     number: int | None = None
     plan: dict[str, Any]
     model: ModelSource = ModelSource()

@@ -17,6 +17,7 @@ from workers.evaluation.importance import gate_importance
 from workers.evaluation.latency import time_latency
 from workers.evaluation.margins import answer_margins
 from workers.inference.finite import NonFinite
+from workers.models.stored_module import labels
 from workers.models.trainable import State, copy_state, put_state
 from workers.requests import Importance, Rung, RungReport, TrialRequest
 from workers.session import Session
@@ -33,7 +34,7 @@ def climb(session: Session, request: TrialRequest, seconds_to_load: float = 0.0)
     try:
         session.make_dense()
         if request.mapping_module:
-            session.read_mapping_module(Path(request.mapping_module))
+            session.read_mapping_module(Path(request.mapping_module), request)
         with watchdog:
             trial = RunningTrial(session, request)
         with apply_plan(session.loaded.model, request.parsed_plan, session.pruning_inputs):
@@ -136,7 +137,7 @@ class RunningTrial:
         folder = Path(self.request.artifacts)
         folder.mkdir(parents=True, exist_ok=True)
         state = {key: tensor.contiguous() for key, tensor in copy_state(self.session.loaded.weights).items()}
-        save_file(state, folder / f"{name}.safetensors", metadata={"plan": str(self.request.parsed_plan)})
+        save_file(state, folder / f"{name}.safetensors", metadata=labels(self.request))
         return f"{name}.safetensors"
 
 

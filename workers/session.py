@@ -17,6 +17,7 @@ from workers.describe import describe_model, describe_workload
 from workers.fingerprints import fingerprint
 from workers.inference.prepare import Prepared, prepare
 from workers.models.load_model import load_model
+from workers.models.stored_module import check_labels
 from workers.models.trainable import copy_state, put_state
 from workers.pruning.calibrate import calibrate
 from workers.pruning.files import read_masks
@@ -83,14 +84,20 @@ class Session:
         """Puts the mapping module back as it was loaded."""
         put_state(self.loaded.weights, self.dense)
 
-    def read_mapping_module(self, file: Path) -> None:
-        """Puts a stored mapping module in. Raises ValueError where the file is missing or of another model."""
+    def read_mapping_module(self, file: Path, request: TrialRequest) -> None:
+        """Put a stored mapping module in.
+
+        Raises:
+            ValueError: where the file is missing, of another model, or was tuned for another plan, trial or run.
+        """
         try:
+            check_labels(file, request)
             put_state(self.loaded.weights, load_file(file))
         except (OSError, SafetensorError, ValueError) as error:
             reason = " ".join(str(error).split())
             raise ValueError(
-                f"mapping_module must be one that a trial of this model stored, got {file} ({reason})"
+                f"mapping_module must be one that this trial stored, got {file} ({reason}): put back the file of the "
+                "run's own artifacts folder"
             ) from None
 
     def _samples(self, name: Split) -> list[Sample]:

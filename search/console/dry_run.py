@@ -11,6 +11,7 @@ from search.loop.problem import Problem
 from search.loop.proposer import pick_baselines
 from search.loop.warm_start import SHARE
 from search.settings import Settings
+from search.storage.database_url import shown
 from search.strategies import num_patterns_of
 from spaces.kinds import left_out
 from spaces.plan import Plan
@@ -48,7 +49,7 @@ def describe(settings: Settings, problem: Problem) -> None:
         ),
         "workers": f"{settings.workers} on Ray Tune" if settings.on_ray else "this process",
         "run": f"{settings.run_folder}",
-        "storage": settings.storage_url,
+        "storage": shown(settings.storage_url),
         "time": f"about {_minutes(_estimate(settings, problem))} for matrix products alone; a search shows its ETA",
     }
     for name, value in rows.items():

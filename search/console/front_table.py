@@ -10,6 +10,7 @@ from search.analysis.rank_flips import rank_flips
 from search.analysis.summary import summarize
 from search.console.terminal import console
 from search.settings import Settings
+from search.storage.database_url import shown
 from search.storage.find_run import open_results
 
 
@@ -90,8 +91,8 @@ def print_front(settings: Settings, is_finished: bool) -> None:
         picture = folder / "front.png"
         draw_front(records, summary, picture)
         out.print(f"Picture: {picture}", soft_wrap=True)
-    out.print(f"Database: {settings.storage_url}", soft_wrap=True)
-    where = f"--out {folder}" + (f" --storage {settings.storage}" if settings.storage else "")
+    out.print(f"Database: {shown(settings.storage_url)}", soft_wrap=True)
+    where = f"--out {folder}" + (f" --storage {shown(settings.storage)}" if settings.storage else "")
     if not is_finished:
         out.print("Not finished: the same command goes on where this one stopped.")
     out.print("Next:")

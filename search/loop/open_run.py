@@ -2,27 +2,34 @@
 
 import os
 import platform
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy.engine import make_url
+from sqlalchemy import Engine
 
 from search.loop.controller import Controller
 from search.loop.problem import Problem
 from search.settings import Settings, SettingsError
-from search.storage.results import Results
-from search.storage.run_lock import name_lock, run_lock
+from search.storage.database_url import StorageError, file_of, parse_url, shown, url_text
+from search.storage.deleted import watch_files
+from search.storage.lease import database_scope, fence, held
+from search.storage.results import Results, connect, list_runs
+from search.storage.run_id import new_run_id, read_run_id, write_run_id
+from search.storage.schema import bring_up_to_date
 from search.storage.study import SearchStudy
-from search.storage.tables import StorageError, open_engine
 from search.strategies import load_strategy
 from workers.software import commit, versions
 
 
 @contextmanager
-def open_run(settings: Settings, problem: Problem) -> Iterator[Controller]:
-    """The controller of a run, new or taken up, held against a second one.
+def open_run(settings: Settings, problem: Problem, say: Callable[[str], None] = print) -> Iterator[Controller]:
+    """Yield the controller of a run, new or taken up, with the lease on it.
+
+    Args:
+        say: receives lines for the user, such as that a database was migrated.
 
     Raises:
         ValueError: one clear line; where it is raised nothing was created.
@@ -32,21 +39,72 @@ def open_run(settings: Settings, problem: Problem) -> Iterator[Controller]:
     _check_writable(folder, "--out")
     database = _check_storage(url)
     _create([folder, *([database.parent] if database else [])])
-    with run_lock(folder), name_lock(url, folder.name):
-        origin = {**problem.describe(), **_origin()}
-        results = Results.create(url, folder.name, _stored(settings), origin)
-        _check_same_search(settings, problem, results)
-        results.update_settings(_stored(settings))
-        study = SearchStudy.open(url, folder.name)
-        try:
+    engine = connect(url)
+    try:
+        if (migrated := bring_up_to_date(engine)) is not None:
+            say(migrated)
+        with ExitStack() as stack:
+            if database is not None:  # SQLite has one writer, whatever runs its file holds
+                epoch, scope = _hold(stack, engine, database_scope(database), say)
+            uid = _run_of(folder, engine) or _new_run(settings, problem, folder, url)
+            if database is None:
+                epoch, scope = _hold(stack, engine, uid, say)
+            problem = replace(problem, run=uid)
+            results = Results.open(url, uid)
+            stack.callback(results.close)
+            fence(results.engine, scope, epoch)
+            watch_files(results.engine, folder)
+            _check_same_search(settings, problem, results)
+            results.update_settings(_stored(settings))
+            study = SearchStudy.open(url, results.run.study)
+            stack.callback(study.close)
+            fence(study.engine, scope, epoch)
+            watch_files(study.engine, folder)
             yield Controller(settings, problem, study, results, strategy)
-        finally:
-            study.close()
-            results.close()
+    finally:
+        engine.dispose()
+
+
+def _hold(stack: ExitStack, engine: Engine, scope: str, say: Callable[[str], None]) -> tuple[int, str]:
+    return stack.enter_context(held(engine, scope, say)), scope
+
+
+def _run_of(folder: Path, engine: Engine) -> str | None:
+    """Return the id of the run in a folder, None where there is none yet.
+
+    A folder of an older version has no id: its run is the one in its own database, or the one that was made in it.
+
+    Raises:
+        StorageError: where the folder belongs to a run that the database does not hold.
+    """
+    runs, uid = list_runs(engine), read_run_id(folder)
+    if uid is None:
+        own = file_of(engine.url) == folder / "search.db"
+        made_here = [run for run in runs if own or run.settings.get("out") == str(folder)]
+        if len(made_here) == 1:
+            write_run_id(folder, made_here[0].uid)
+            return made_here[0].uid
+    elif uid in (run.uid for run in runs):
+        return uid
+    if uid is not None or any((folder / "artifacts").glob("*")):
+        raise StorageError(
+            f"{folder} belongs to the run {uid or 'of an older version'}, which {shown(url_text(engine.url))!r} does "
+            "not hold: name its database by --storage, or take another --out"
+        )
+    return None
+
+
+def _new_run(settings: Settings, problem: Problem, folder: Path, url: str) -> str:
+    """Store a new run, then its id in its folder; return the id."""
+    uid = new_run_id()
+    Results.create(url, uid, folder.name, _stored(settings), {**problem.describe(), **_origin()}).close()
+    write_run_id(folder, uid)
+    return uid
 
 
 def _stored(settings: Settings) -> dict[str, Any]:
-    return {**settings.model_dump(mode="json"), "out": str(settings.run_folder)}
+    """Return the settings as they are kept in the database, without the password of its URL."""
+    return {**settings.stored(), "out": str(settings.run_folder)}
 
 
 def _check_writable(folder: Path, option: str) -> None:
@@ -74,15 +132,14 @@ def _create(folders: list[Path]) -> None:
 
 
 def _check_storage(url: str) -> Path | None:
-    """Whether the database can be used, without creating it; the file where it is one."""
-    open_engine(url).dispose()
-    parsed = make_url(url)
+    """Check that the database can be used, without creating it; return the file where it is one."""
+    parsed = parse_url(url)
     if parsed.get_backend_name() != "sqlite":
-        Results.check(url)
+        connect(url).dispose()
         return None
-    if not parsed.database or parsed.database == ":memory:":
+    file = file_of(parsed)
+    if file is None:
         raise StorageError(f"--storage must outlive the process, got {url!r}: name a file or a server")
-    file = Path(parsed.database).absolute()
     _check_writable(file.parent, "--storage")
     if file.is_dir():
         raise StorageError(f"--storage must name a database file, got the folder {file}")

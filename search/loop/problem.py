@@ -39,6 +39,8 @@ class Problem:
     """What was read of the data set: task, metric, columns, and rows and skipped rows by split."""
     first: tuple[tuple[str, Plan], ...] = ()
     """Origin and plan of every warm start."""
+    run: str | None = None
+    """Id of the run that the problem is searched in; stored files carry it."""
 
     @classmethod
     def resolve(cls, settings: Settings) -> "Problem":
@@ -109,6 +111,7 @@ class Problem:
         """The request that runs a plan with the search's settings."""
         settings = self.settings
         return TrialRequest(
+            run=self.run,
             number=number,
             plan=json.loads(plan.to_json()),
             model=settings.model,

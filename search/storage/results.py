@@ -1,5 +1,6 @@
 """Reads and writes the results tables of one run."""
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,18 +9,9 @@ from sqlalchemy import Engine, delete, inspect, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from search.storage.tables import (
-    Artifact,
-    Event,
-    Run,
-    RungResult,
-    StorageError,
-    Table,
-    Trial,
-    now,
-    open_engine,
-    transaction,
-)
+from search.storage.database_url import StorageError, open_engine, shown
+from search.storage.schema import bring_up_to_date
+from search.storage.tables import Artifact, Event, Run, RungResult, Trial, now, transaction
 from workers.requests import RungReport, TrialRequest
 
 #: Kind of artifact: the tuned projector of a trial.
@@ -61,42 +53,49 @@ class Results:
             self._ids = {number: row_id for number, row_id in rows}
 
     @classmethod
-    def create(cls, url: str, name: str, settings: dict[str, Any], origin: dict[str, Any]) -> "Results":
-        """Opens the run called `name`, made with these settings where there is none yet."""
-        engine = _connect(url)
-        _refuse_older_tables(engine, url)
-        Table.metadata.create_all(engine)
+    def create(cls, url: str, uid: str, name: str, settings: dict[str, Any], origin: dict[str, Any]) -> "Results":
+        """Store a new run and open it.
+
+        Args:
+            uid: its id, which no run of the database has.
+            name: that of its folder, for people.
+        """
+        engine = connect(url)
+        bring_up_to_date(engine)
+        run = Run(uid=uid, name=name, study=f"{name}-{uid[:8]}", settings=settings, origin=origin)
         with transaction(engine) as session:
-            run = session.scalar(select(Run).where(Run.name == name))
-            if run is None:
-                run = Run(name=name, settings=settings, origin=origin)
-                session.add(run)
+            session.add(run)
         return cls(engine, run)
 
-    @staticmethod
-    def check(url: str) -> None:
-        """Raises StorageError where the database can't be reached."""
-        _connect(url).dispose()
-
     @classmethod
-    def open(cls, url: str, name: str | None = None) -> "Results":
-        """Opens an existing run; the only one of the database where no name is given.
+    def open(cls, url: str, uid: str | None = None) -> "Results":
+        """Open an existing run; the only one of the database where no id is given.
 
         Raises:
             StorageError: where there is no such run.
         """
-        engine = _connect(url)
+        engine = connect(url)
         try:
-            with Session(engine, expire_on_commit=False) as session:
-                runs = session.scalars(select(Run)).all()
-        except SQLAlchemyError as error:
-            reason = str(error).splitlines()[0]
-            raise StorageError(f"{url!r} holds no search ({reason}): start one with `python -m search.run`") from None
-        found = [run for run in runs if name in (None, run.name)]
-        if len(found) != 1:
-            names = ", ".join(run.name for run in runs) or "none"
-            raise StorageError(f"{url!r} must hold the run asked for, got {name or 'no name'}; it holds: {names}")
-        return cls(engine, found[0])
+            if not inspect(engine).has_table("run"):
+                raise StorageError(f"{shown(url)!r} holds no search: start one with `python -m search.run`")
+            if (migrated := bring_up_to_date(engine)) is not None:
+                print(migrated, file=sys.stderr)
+            runs = list_runs(engine)
+        except BaseException:
+            engine.dispose()
+            raise
+        found = [run for run in runs if uid in (None, run.uid)]
+        if len(found) == 1:
+            return cls(engine, found[0])
+        engine.dispose()
+        names = ", ".join(f"{run.name} ({run.uid[:8]})" for run in runs) or "none"
+        wanted = "the run of this folder" if uid else "one run where none is named"
+        raise StorageError(f"{shown(url)!r} must hold {wanted}, got {uid or 'no id'}; it holds: {names}")
+
+    @property
+    def engine(self) -> Engine:
+        """The connections to the database."""
+        return self._engine
 
     def update_settings(self, settings: dict[str, Any]) -> None:
         """Stores settings that changed on resume (budget, workers)."""
@@ -190,22 +189,24 @@ def _rung_columns(report: RungReport, seed: int) -> dict[str, Any]:
     }
 
 
-def _refuse_older_tables(engine: Engine, url: str) -> None:
-    """Raises StorageError for tables that allow a plan one trial only, so that none could go on with another."""
-    tables = inspect(engine)
-    if tables.has_table("trial") and any("digest" in c["column_names"] for c in tables.get_unique_constraints("trial")):
-        raise StorageError(
-            f"{url!r} was made by an earlier version, whose searches can't be taken up: start a new one (--out), "
-            "with this one as --warm-start"
-        )
+def list_runs(engine: Engine) -> Sequence[Run]:
+    """Return the runs of a database."""
+    with Session(engine, expire_on_commit=False) as session:
+        return session.scalars(select(Run)).all()
 
 
-def _connect(url: str) -> Engine:
-    """An engine that has been seen to work."""
+def connect(url: str) -> Engine:
+    """Return an engine that has been seen to work.
+
+    Raises:
+        StorageError: where the database can't be reached.
+    """
     engine = open_engine(url)
     try:
         engine.connect().close()
     except SQLAlchemyError as error:
         reason = str(error).splitlines()[0]
-        raise StorageError(f"the storage {url!r} can't be opened ({reason}): check its folder and its rights") from None
+        raise StorageError(
+            f"the storage {shown(url)!r} can't be opened ({reason}): check its folder and its rights"
+        ) from None
     return engine

@@ -16,10 +16,11 @@ from optuna.distributions import IntDistribution
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState, create_trial
 from optuna_dashboard._note import SYSTEM_ATTR_MAX_LENGTH, note_str_key_prefix, note_ver_key
+from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from objectives.objectives import MAXIMIZE, OBJECTIVES
-from search.storage.tables import StorageError, engine_options
+from search.storage.database_url import StorageError, engine_options, parse_url, shown, url_text
 from spaces.plan import Plan
 
 
@@ -62,7 +63,7 @@ class SearchStudy:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         try:
-            storage = RDBStorage(url, engine_kwargs=engine_options(url))
+            storage = RDBStorage(url_text(parse_url(url)), engine_kwargs=engine_options(url))
             study = optuna.create_study(
                 storage=storage,
                 study_name=name,
@@ -72,7 +73,7 @@ class SearchStudy:
             )
         except (SQLAlchemyError, optuna.exceptions.StorageInternalError, ImportError, RuntimeError) as error:
             reason = str(error).splitlines()[0]
-            raise StorageError(f"the storage {url!r} can't be used ({reason})") from None
+            raise StorageError(f"the storage {shown(url)!r} can't be used ({reason})") from None
         study.set_metric_names(list(OBJECTIVES))
         return cls(study)
 
@@ -147,11 +148,15 @@ class SearchStudy:
         if not self._storage.set_trial_state_values(self._ids[number], state, values):
             raise RuntimeError(f"trial {number} can't become {state.name}: its row is no longer running")
 
+    @property
+    def engine(self) -> Engine:
+        """Optuna's own connections to the database."""
+        return getattr(self._storage, "_backend", self._storage).engine
+
     def close(self) -> None:
-        """Gives the database connections back."""
+        """Give the database connections back."""
         self._storage.remove_session()
-        backend = getattr(self._storage, "_backend", self._storage)
-        backend.engine.dispose()
+        self.engine.dispose()
 
 
 def _constraints(violations: Mapping[str, float]) -> dict[str, Any]:

@@ -9,29 +9,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import (
-    JSON,
-    Engine,
-    ForeignKey,
-    Index,
-    String,
-    Text,
-    UniqueConstraint,
-    create_engine,
-    event,
-    func,
-    select,
-)
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+from sqlalchemy import JSON, Engine, Float, ForeignKey, Index, String, Text, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
-
-#: Seconds a connection waits for SQLite's write lock before it gives up.
-SQLITE_BUSY_SECONDS = 60
-
-
-class StorageError(ValueError):
-    """A database that can't be used: one line that says which and why."""
 
 
 def now() -> datetime:
@@ -50,12 +29,29 @@ class Run(Table):
 
     __tablename__ = "run"
     id: Mapped[int] = mapped_column(primary_key=True)
-    name: Mapped[str] = mapped_column(String(255), unique=True)
+    uid: Mapped[str] = mapped_column(String(32), unique=True)
+    """What the run is known by, in its folder too; the folder may be moved, renamed, copied or linked."""
+    name: Mapped[str] = mapped_column(String(255))
+    """Name of its folder when it was made, for people."""
+    study: Mapped[str] = mapped_column(String(255))
+    """Name of its Optuna study."""
     settings: Mapped[dict[str, Any]]
     origin: Mapped[dict[str, Any]]
     """Versions, git commit, model and data fingerprints, shape, workload, dense costs."""
     created: Mapped[datetime] = mapped_column(default=now)
     finished: Mapped[datetime | None]
+
+
+class Lease(Table):
+    """The controller that may write: see `search/storage/lease.py`."""
+
+    __tablename__ = "lease"
+    scope: Mapped[str] = mapped_column(String(64), primary_key=True)
+    epoch: Mapped[int]
+    """Grows by one with every controller."""
+    owner: Mapped[dict[str, Any] | None]
+    expires: Mapped[float] = mapped_column(Float(53))
+    """Seconds since the epoch of Unix."""
 
 
 class Trial(Table):
@@ -128,61 +124,6 @@ class Event(Table):
     kind: Mapped[str] = mapped_column(String(64))
     trial_number: Mapped[int | None]
     message: Mapped[str] = mapped_column(Text)
-
-
-def open_engine(url: str) -> Engine:
-    """Engine for a database URL; SQLite gets write-ahead logging and a busy timeout.
-
-    Raises:
-        StorageError: where the URL is no database URL or its driver is missing.
-    """
-    try:
-        parsed = make_url(url)
-        return create_engine(parsed, **engine_options(url))
-    except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
-        raise StorageError(
-            "--storage must be a database URL such as sqlite:///runs/x/search.db or "
-            f"postgresql+psycopg://user@host/name, got {url!r} ({str(error).splitlines()[0]})"
-        ) from None
-
-
-def engine_options(url: str) -> dict[str, Any]:
-    """Arguments of `create_engine` for a URL; Optuna's engine takes the same."""
-    if url.startswith("sqlite"):
-        return {"connect_args": {"timeout": SQLITE_BUSY_SECONDS}}
-    return {"pool_pre_ping": True}
-
-
-@event.listens_for(Engine, "connect")
-def _sqlite_pragmas(connection: Any, _record: Any) -> None:
-    """On the class, so that Optuna's own engine is covered as well.
-
-    With write-ahead logging a reader (the dashboard) never blocks the controller. `synchronous=NORMAL` loses no
-    committed row when a process dies, only, at worst, the last ones when the machine loses power.
-    """
-    if type(connection).__module__.startswith("sqlite3"):
-        cursor = connection.cursor()
-        cursor.execute("PRAGMA journal_mode=WAL")
-        cursor.execute("PRAGMA synchronous=NORMAL")
-        cursor.execute("PRAGMA foreign_keys=ON")
-        cursor.close()
-
-
-@contextmanager
-def held_by_server(url: str, key: int) -> Iterator[bool]:
-    """Whether a PostgreSQL server gave us its advisory lock of that 64-bit key, held inside the `with`.
-
-    Always true on SQLite, which has no server.
-    """
-    engine = open_engine(url)
-    try:
-        if engine.dialect.name != "postgresql":
-            yield True
-            return
-        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            yield bool(connection.scalar(select(func.pg_try_advisory_lock(key))))
-    finally:
-        engine.dispose()
 
 
 @contextmanager

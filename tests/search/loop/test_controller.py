@@ -19,8 +19,8 @@ from search.loop.controller import MAX_LOSSES, Controller
 from search.loop.open_run import open_run
 from search.settings import Settings, SettingsError
 from search.storage.find_run import open_results
+from search.storage.lease import AlreadyRunningError
 from search.storage.results import TrialRecord
-from search.storage.run_lock import AlreadyRunningError
 from spaces.plan import Plan
 from tests.search.pretend import (
     IMPORTANCE,
@@ -59,7 +59,9 @@ def records_of(settings: Settings) -> list[TrialRecord]:
 
 
 def study_of(settings: Settings) -> optuna.Study:
-    return optuna.load_study(study_name=settings.run_folder.name, storage=settings.storage_url)
+    results = open_results(settings.run_folder, settings.storage)
+    results.close()
+    return optuna.load_study(study_name=results.run.study, storage=settings.storage_url)
 
 
 class Broken(PretendWorker):
@@ -135,7 +137,7 @@ def test_plans_below_the_accuracy_asked_for_are_measured_and_do_not_count(tmp_pa
     assert summary["front"]
     assert not short & {trial["number"] for trial in summary["front"]}
     assert not short & {record.trial.number for record in records if record.on("test")}
-    study = optuna.load_study(study_name="run", storage=settings.storage_url)
+    study = study_of(settings)
     broken = {trial.number for trial in study.trials if trial.system_attrs.get("constraints", [0.0])[0] > 0}
     assert broken == short
     assert not short & {trial.number for trial in study.best_trials}

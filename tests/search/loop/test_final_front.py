@@ -22,9 +22,9 @@ from search.loop.controller import MAX_LOSSES
 from search.loop.open_run import open_run
 from search.loop.problem import Problem
 from search.settings import Settings
+from search.storage.database_url import open_engine
 from search.storage.find_run import open_results
 from search.storage.results import TrialRecord
-from search.storage.tables import open_engine
 from tests.search.loop.test_controller import Stop, drive, records_of, search, study_of
 from tests.search.pretend import NUM_BLOCKS, PretendWorker, problem_of, settings_in
 from workers.requests import Rung, RungReport, TrialRequest

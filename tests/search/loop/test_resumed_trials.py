@@ -12,7 +12,8 @@ from objectives.pareto import non_dominated
 from search.analysis.rank_flips import rank_flips
 from search.loop.open_run import open_run
 from search.settings import Settings
-from search.storage.tables import StorageError, Table, Trial
+from search.storage.database_url import StorageError
+from search.storage.tables import Table, Trial
 from search.strategies.strategy import Observation, Proposal, Task
 from spaces.plan import Plan
 from tests.search.loop.test_controller import Broken, Stop, drive, records_of, search, study_of
@@ -151,7 +152,7 @@ def test_tables_of_an_earlier_version_are_not_written_to(tmp_path: Path) -> None
     finally:
         Trial.__table__.constraints.discard(constraint)  # type: ignore[attr-defined]
     with (
-        pytest.raises(StorageError, match=r"made by an earlier version.*start a new one"),
+        pytest.raises(StorageError, match=r"made by a version whose searches can't be taken up: start a new one"),
         open_run(settings, problem_of(settings)),
     ):
         pass

@@ -13,8 +13,6 @@ from typing import Any
 
 import pytest
 
-from search.storage.run_lock import AlreadyRunningError, name_lock
-
 SMALL = (
     "--strategy", "random", "--space", "blocks", "--rungs", "0:16,1:all", "--threads", "1",
     "--max-train", "16", "--max-tune", "16", "--max-eval", "32",
@@ -55,22 +53,22 @@ def server() -> Iterator[str]:
         shutil.rmtree(folder)
 
 
-def test_a_name_is_held_once_and_given_back(server: str) -> None:
-    with name_lock(server, "one"):
-        with (
-            pytest.raises(AlreadyRunningError, match="'one' is being searched by another process"),
-            name_lock(server, "one"),
-        ):
-            pass
-        with name_lock(server, "two"):
-            pass
-    with name_lock(server, "one"):
-        pass
-
-
 def run(*words: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", *map(str, words)]
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=300)
+
+
+@pytest.mark.slow
+def test_two_folders_of_one_name_are_two_runs(tmp_path: Path, server: str) -> None:
+    found = []
+    for number, budget in (("one", 2), ("two", 3)):
+        (tmp_path / number).mkdir()
+        words = ("--budget", str(budget), "--out", "same", "--storage", server, "--final-seeds", "1", *SMALL)
+        assert run("search.run", *words, cwd=tmp_path / number).returncode == 0
+    for number in ("one", "two"):
+        told = run("search.report", "--out", "same", "--storage", server, "--json", cwd=tmp_path / number)
+        found.append(json.loads(told.stdout)["counts"]["trials"])
+    assert found == [2, 3]
 
 
 @pytest.mark.slow
@@ -91,13 +89,13 @@ def test_a_killed_search_goes_on_with_every_trial_once(tmp_path: Path, server: s
                 break
         assert process.poll() is None, told
         process.send_signal(signal.SIGSTOP)  # in the middle of its work, however fast the machine is
-        # as from another machine: another folder of the same name, the same database
+        shutil.copytree(tmp_path / "here" / "run", tmp_path / "elsewhere" / "run")  # the same run by another path
         second = run(*words, cwd=tmp_path / "elsewhere")
         process.send_signal(signal.SIGKILL)
         told += process.stdout.read()
     assert process.returncode == -signal.SIGKILL
     assert second.returncode == 2
-    assert "'run' is being searched by another process on this database" in second.stderr
+    assert f"got one that process {process.pid} on" in second.stderr
     done = run(*words, cwd=tmp_path / "here")
     assert done.returncode == 0, done.stderr
     report = json.loads(

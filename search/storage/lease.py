@@ -1,0 +1,192 @@
+"""One controller per run, by a lease in the database that fences every write.
+
+The lease is a row with an owner, an epoch and an expiry. Whoever takes it adds one to the epoch; every transaction of
+the owner compares the epoch before it commits, on the study's connections as well. A controller that was suspended,
+or cut off from its database, while another one took over can therefore write nothing any more.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+from sqlalchemy import Connection, Engine, event, insert, select, update
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+
+from search.storage.tables import Lease
+
+SECONDS = 60.0
+"""Seconds after its last renewal at which a lease may be taken by another host."""
+RENEWALS = 4
+"""Renewals per term of a lease."""
+
+
+class AlreadyRunningError(ValueError):
+    """Another controller holds the run, or took it over."""
+
+
+@dataclass(frozen=True)
+class Owner:
+    """A process, named so that another process on the same machine can find out whether it still runs."""
+
+    host: str
+    """Host name, boot and process namespace: process numbers mean something within one of these only."""
+    pid: int
+    started: float
+    """Start time of the process in seconds since the epoch; process numbers are used again."""
+
+    @classmethod
+    def this(cls) -> Owner:
+        """Return the process that is running."""
+        return cls(_host(), os.getpid(), psutil.Process().create_time())
+
+    @property
+    def is_gone(self) -> bool:
+        """Return True if the process ran on this machine and has ended."""
+        if self.host != _host():
+            return False
+        try:
+            process = psutil.Process(self.pid)
+            return abs(process.create_time() - self.started) > 1 or process.status() == psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return True
+
+    @property
+    def name(self) -> str:
+        """Return host and process number for a message."""
+        return f"process {self.pid} on {self.host.partition(' ')[0]}"
+
+
+@contextmanager
+def held(
+    engine: Engine, scope: str, wait: Callable[[str], None] = lambda _: None, seconds: float = SECONDS
+) -> Iterator[int]:
+    """Hold the lease on `scope` inside the `with`, renewed in the background; yields its epoch.
+
+    A lease whose process has ended on this machine is taken at once, one of another machine when it expires; `wait`
+    receives a line for the user before the wait.
+
+    Args:
+        engine: the database; used by the renewing thread too.
+        scope: what is held, such as a run's id.
+        seconds: the term.
+
+    Raises:
+        AlreadyRunningError: where another process holds the lease and renews it.
+    """
+    epoch = _take(engine, scope, wait, seconds)
+    stop = threading.Event()
+    thread = threading.Thread(target=_renew, args=(engine, scope, epoch, seconds, stop), daemon=True, name="lease")
+    thread.start()
+    try:
+        yield epoch
+    finally:
+        stop.set()
+        thread.join(timeout=seconds)
+        _give_back(engine, scope, epoch)
+
+
+def fence(engine: Engine, scope: str, epoch: int) -> None:
+    """Make every transaction of an engine fail before its commit once another epoch of the lease has begun."""
+    query = select(Lease.epoch).where(Lease.scope == scope)
+    if engine.dialect.name == "postgresql":
+        query = query.with_for_update(read=True)  # nobody takes the lease between this check and the commit
+
+    @event.listens_for(engine, "commit")
+    def check(connection: Connection) -> None:
+        if connection.scalar(query) != epoch:
+            raise AlreadyRunningError(
+                "another process took this run over while this one could not renew its lease: this one stops here, "
+                "and has written nothing since"
+            )
+
+
+def database_scope(file: Path) -> str:
+    """Return the scope of a whole SQLite file; a copy of the file is another one."""
+    found = file.stat()
+    return f"file {found.st_dev}:{found.st_ino}"
+
+
+def holder(engine: Engine, scope: str) -> Owner | None:
+    """Return the process that holds a lease now, None where nobody does."""
+    with engine.connect() as connection:
+        row = connection.execute(select(Lease).where(Lease.scope == scope)).mappings().first()
+    if row is None or not row["owner"] or row["expires"] < time.time():
+        return None
+    owner = Owner(**row["owner"])
+    return None if owner.is_gone else owner
+
+
+def _take(engine: Engine, scope: str, wait: Callable[[str], None], seconds: float) -> int:
+    """Take the lease; return its new epoch."""
+    deadline = time.monotonic() + 2 * seconds
+    seen: float | None = None
+    while True:
+        row = _row(engine, scope)
+        owner = Owner(**row["owner"]) if row["owner"] else None
+        if owner is None or owner.is_gone or row["expires"] < time.time():
+            if _write(engine, scope, row["epoch"], row["epoch"] + 1, Owner.this().__dict__, seconds):
+                return int(row["epoch"]) + 1
+            continue
+        renewed = seen is not None and row["expires"] > seen
+        if owner.host == _host() or renewed or time.monotonic() > deadline:
+            raise AlreadyRunningError(
+                f"a run can be searched by one process at a time, got one that {owner.name} searches: wait for it, "
+                "stop it, or take another --out"
+            )
+        if seen is None:
+            wait(f"waiting up to {row['expires'] - time.time():.0f} s for the lease of {owner.name} to expire")
+        seen = row["expires"]
+        time.sleep(min(1.0, seconds / 10))
+
+
+def _row(engine: Engine, scope: str) -> dict[str, Any]:
+    """Return the row of a scope, made where there is none."""
+    while True:
+        with engine.connect() as connection:
+            found = connection.execute(select(Lease).where(Lease.scope == scope)).mappings().first()
+        if found is not None:
+            return dict(found)
+        try:
+            with engine.begin() as connection:
+                connection.execute(insert(Lease).values(scope=scope, epoch=0, owner=None, expires=0.0))
+        except IntegrityError:
+            continue  # another process made it in between
+
+
+def _write(engine: Engine, scope: str, epoch: int, new: int, owner: dict[str, Any] | None, seconds: float) -> bool:
+    """Write the row if its epoch is still `epoch`; return True if it was."""
+    values = {"epoch": new, "owner": owner, "expires": time.time() + seconds}
+    with engine.begin() as connection:
+        return connection.execute(update(Lease).filter_by(scope=scope, epoch=epoch).values(**values)).rowcount == 1
+
+
+def _renew(engine: Engine, scope: str, epoch: int, seconds: float, stop: threading.Event) -> None:
+    owner = Owner.this().__dict__
+    while not stop.wait(seconds / RENEWALS):
+        try:
+            if not _write(engine, scope, epoch, epoch, owner, seconds):
+                return  # taken by another process: the fence says so at the next write
+        except SQLAlchemyError:
+            continue  # away for a while; the epoch decides whether the lease was lost meanwhile
+
+
+def _give_back(engine: Engine, scope: str, epoch: int) -> None:
+    try:
+        _write(engine, scope, epoch, epoch, None, 0.0)
+    except SQLAlchemyError:
+        return  # the lease expires by itself
+
+
+def _host() -> str:
+    boot, namespace = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")
+    known = boot.read_text().strip() if boot.exists() else ""
+    return f"{socket.gethostname()} {known} {os.readlink(namespace) if namespace.is_symlink() else ''}".strip()

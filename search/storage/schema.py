@@ -1,0 +1,125 @@
+"""The version of a database's tables: made new, migrated after a backup, or refused."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, inspect, text
+
+from search.storage.database_url import StorageError, file_of, shown, url_text
+from search.storage.tables import Table
+
+VERSION_TABLE = "skipsearch_version"
+UNVERSIONED = "0001"
+"""Version of databases that don't store one."""
+
+
+def bring_up_to_date(engine: Engine) -> str | None:
+    """Make the tables where there are none, and migrate older ones after a backup.
+
+    Returns:
+        A line that says what was migrated and where the backup is; None where nothing was.
+
+    Raises:
+        StorageError: where the tables are of a newer version, or so old that their searches can't go on.
+    """
+    _refuse_the_oldest(engine)
+    scripts = ScriptDirectory.from_config(_config())
+    newest = scripts.get_current_head()
+    with engine.connect() as connection:
+        version = _version(connection)
+    if version == newest:
+        return None
+    if version is None:
+        with engine.begin() as connection:
+            Table.metadata.create_all(connection)
+            command.stamp(_config(connection), "head")
+        return None
+    if version not in {script.revision for script in scripts.walk_revisions()}:
+        raise StorageError(
+            f"the tables must be of version {newest} or older, got {version} in {shown(url_text(engine.url))!r}: "
+            "use the newer skipsearch that made them"
+        )
+    backup = _back_up(engine, version)
+    with _one_transaction(engine) as connection:
+        command.upgrade(_config(connection), "head")
+    return f"The database was migrated from version {version} to {newest}; as it was: {backup}"
+
+
+@contextmanager
+def _one_transaction(engine: Engine) -> Iterator[Connection]:
+    """Yield a connection whose changes of tables are kept all or not at all.
+
+    SQLite's driver begins no transaction by itself before such changes, and a table can be made anew only while
+    foreign keys are not checked.
+    """
+    if engine.dialect.name != "sqlite":
+        with engine.begin() as connection:
+            yield connection
+        return
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.exec_driver_sql("PRAGMA foreign_keys=OFF")
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        try:
+            yield connection
+            connection.exec_driver_sql("COMMIT")
+        except BaseException:
+            connection.exec_driver_sql("ROLLBACK")
+            raise
+        finally:
+            connection.exec_driver_sql("PRAGMA foreign_keys=ON")
+
+
+def _version(connection: Connection) -> str | None:
+    """Return the version of the tables, None where there are none."""
+    tables = inspect(connection)
+    if not tables.has_table("trial"):
+        return None
+    if not tables.has_table(VERSION_TABLE):
+        return UNVERSIONED
+    return MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE}).get_current_revision()
+
+
+def _config(connection: Connection | None = None) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    config.attributes["connection"] = connection
+    return config
+
+
+def _back_up(engine: Engine, version: str) -> str:
+    """Copy an SQLite file beside itself, or a server's tables into tables of other names; return where to."""
+    file = file_of(engine.url)
+    if file is not None:
+        copy = _free_name(file.with_name(f"{file.name}.version-{version}"))
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(text("VACUUM INTO :copy"), {"copy": str(copy)})
+        return str(copy)
+    with engine.begin() as connection:
+        made = [name for name in Table.metadata.tables if inspect(connection).has_table(name)]
+        for name in made:
+            connection.execute(text(f'CREATE TABLE "{name}_version_{version}" AS TABLE "{name}"'))
+    return f"the tables {', '.join(f'{name}_version_{version}' for name in made)}"
+
+
+def _free_name(path: Path) -> Path:
+    number = 1
+    free = path
+    while free.exists():
+        number += 1
+        free = path.with_name(f"{path.name}-{number}")
+    return free
+
+
+def _refuse_the_oldest(engine: Engine) -> None:
+    """Raise StorageError for tables that allow one trial per plan, so that none could go on with another."""
+    tables = inspect(engine)
+    if tables.has_table("trial") and any("digest" in c["column_names"] for c in tables.get_unique_constraints("trial")):
+        raise StorageError(
+            f"{shown(url_text(engine.url))!r} was made by a version whose searches can't be taken up: start a new one "
+            "(--out), with this one as --warm-start"
+        )

@@ -1,0 +1,32 @@
+"""Labels of a stored mapping module: the run, trial and plan that it was tuned for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from safetensors import safe_open
+
+from workers.requests import TrialRequest
+
+
+def labels(request: TrialRequest) -> dict[str, str]:
+    """Return the metadata of the safetensors file that a trial stores."""
+    known = {"run": request.run, "trial": request.number}
+    plan = request.parsed_plan
+    return {"plan": str(plan), "digest": plan.digest} | {name: str(v) for name, v in known.items() if v is not None}
+
+
+def check_labels(file: Path, request: TrialRequest) -> None:
+    """Compare the labels of a file with the request that reads it.
+
+    Files of older versions name the plan only; labels that a file lacks, or that the request leaves open, differ from
+    nothing.
+
+    Raises:
+        ValueError: where a label differs.
+    """
+    with safe_open(file, framework="pt") as stored:
+        found = stored.metadata() or {}
+    for name, wanted in labels(request).items():
+        if found.get(name, wanted) != wanted:
+            raise ValueError(f"its {name} is {found[name]}, the trial's is {wanted}")
