@@ -16,6 +16,7 @@ from search.loop.problem import Problem
 from search.settings import Settings
 from search.storage.find_run import open_results
 from search.storage.results import Results
+from search.storage.run_id import write_run_id
 from spaces.plan import Plan
 from workers.requests import Rung, RungReport
 from workers.trial import Worker
@@ -39,8 +40,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder.mkdir()
     problem = Problem.resolve(Settings(budget=4, out=folder, rungs=RUNGS, threads=1))
     results = Results.create(
-        problem.settings.storage_url, "demo", problem.settings.model_dump(mode="json"), problem.describe()
+        problem.settings.storage_url, "0" * 32, "demo", problem.settings.model_dump(mode="json"), problem.describe()
     )
+    write_run_id(folder, "0" * 32)
     worker = Worker()
     for number, text in PLANS.items():
         request = problem.request(number, Plan.parse(text))

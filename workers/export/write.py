@@ -135,7 +135,7 @@ class Exporter:
             if request.trial.parsed_plan.is_calibrated:
                 self.session.calibrate()
             if request.trial.mapping_module:
-                self.session.read_mapping_module(Path(request.trial.mapping_module))
+                self.session.read_mapping_module(Path(request.trial.mapping_module), request.trial)
             self._write(request, place)
         finally:
             self.session.make_dense()
