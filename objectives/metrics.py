@@ -12,6 +12,7 @@ from statistics import fmean
 
 from objectives.anls import anls
 from objectives.cider import cider
+from objectives.exact import exact_match, strict_match
 from objectives.vqa import normalized
 from spaces.names import unknown
 
@@ -40,17 +41,13 @@ class Metric:
     """Whether an answer that is right in part scores for that, as a caption does."""
 
 
-def exact_match(prediction: str, answers: Sequence[str]) -> float:
-    """1 if the prediction is one of the answers, else 0; letter case and extra space don't count."""
-    return float(_plain(prediction) in {_plain(answer) for answer in answers})
-
-
 def vqa(prediction: str, answers: Sequence[str]) -> float:
     """VQA accuracy: min(people who gave this answer / 3, 1), averaged over all ways to leave one person out.
 
-    Answers are normalized as in the official evaluation (`objectives.vqa`), here always, there only where
-    people disagree. With ten answers this is the official average over the subsets of nine. Of fewer than
-    four answers all that are left must agree, and a single answer is an exact match.
+    Answers are normalized as in the official evaluation (`objectives.vqa`), here always, there only where people
+    disagree; what would be left of "A" or "?" is not nothing here, so that an empty answer is none of these. With ten
+    answers this is the official average over the subsets of nine. Of fewer than four answers all that are left must
+    agree, and a single answer is an exact match.
     """
     people = [normalized(answer) for answer in answers]
     matches = people.count(normalized(prediction))
@@ -83,14 +80,22 @@ def likelihood(log_probabilities: Sequence[float]) -> float:
 
 
 METRICS: dict[str, Metric] = {
-    "exact_match": Metric(Reads.ANSWERS, "the answer is one of those given"),
+    "exact_match": Metric(
+        Reads.ANSWERS, "the answer is one of those given; case, punctuation around it and articles don't count"
+    ),
+    "strict_match": Metric(Reads.ANSWERS, "the answer is one of those given; only case and extra space don't count"),
     "vqa": Metric(Reads.ANSWERS, "three or more people gave the answer"),
     "anls": Metric(Reads.ANSWERS, "no letter of the answer differs"),
     "cider": Metric(Reads.ANSWERS, "a caption like all of people's; CIDEr-D / 10", fewest=2, scores_parts=True),
     "choice": Metric(Reads.LIKELIHOODS, "the right choice is the likeliest", needs_choices=True),
     "loss": Metric(Reads.LIKELIHOODS, "every token of the answer is certain; exp(-loss)", scores_parts=True),
 }
-_PER_ANSWER: dict[str, Callable[[str, Sequence[str]], float]] = {"exact_match": exact_match, "vqa": vqa, "anls": anls}
+_PER_ANSWER: dict[str, Callable[[str, Sequence[str]], float]] = {
+    "exact_match": exact_match,
+    "strict_match": strict_match,
+    "vqa": vqa,
+    "anls": anls,
+}
 
 
 def scores(name: str, predictions: Sequence[str], answers: Sequence[Sequence[str]]) -> list[float]:
@@ -125,7 +130,3 @@ def guess_metric(num_answers: Sequence[int], captions: bool, choices: bool) -> s
     if captions:
         return "cider"
     return "vqa" if fmean(num_answers) >= 10 else "exact_match"
-
-
-def _plain(text: str) -> str:
-    return " ".join(text.split()).casefold()

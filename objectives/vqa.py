@@ -31,10 +31,14 @@ _CONTRACTIONS = {written: word for word in _CONTRACTED.split() for written in _o
 
 
 def normalized(answer: str) -> str:
-    """In lower case, without articles and punctuation, number words as digits, contractions restored."""
-    text = _without_punctuation(" ".join(answer.split()))
-    words = [_DIGITS.get(word, word) for word in text.lower().split()]
-    return " ".join(_CONTRACTIONS.get(word, word) for word in words if word not in _ARTICLES)
+    """Return an answer in lower case, without articles and punctuation, number words as digits, contractions restored.
+
+    An answer of nothing but an article or marks, which the official evaluation makes empty, stays: "A" is a letter.
+    """
+    plain = " ".join(answer.split())
+    words = [_DIGITS.get(word, word) for word in _without_punctuation(plain).lower().split()]
+    left = [word for word in words if word not in _ARTICLES] or words
+    return " ".join(_CONTRACTIONS.get(word, word) for word in left) or plain
 
 
 def _without_punctuation(text: str) -> str:

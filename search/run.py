@@ -59,7 +59,9 @@ def run(
     ] = None,
     focus: Annotated[str | None, typer.Option(help="Range of FLOPs that effort goes to, e.g. 0.4:0.7.")] = None,
     rungs: Annotated[str | None, typer.Option(help="steps:questions per rung. [0:256,10:512,50:all]")] = None,
-    metric: Annotated[str | None, typer.Option(help="exact_match, vqa, anls, cider, choice or loss. [by data]")] = None,
+    metric: Annotated[
+        str | None, typer.Option(help="exact_match, strict_match, vqa, anls, cider, choice or loss. [by data]")
+    ] = None,
     time_limit: Annotated[float | None, typer.Option(help="Seconds a trial may take. [1800]")] = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads of a worker. [cores / workers]")] = None,
     revision: Annotated[str | None, typer.Option(help="Revision of the model on the hub.")] = None,

@@ -8,7 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from objectives.metrics import METRICS, Reads, exact_match, guess_metric, likeliest, likelihood, scores, vqa
+from objectives.metrics import (
+    METRICS,
+    Reads,
+    exact_match,
+    guess_metric,
+    likeliest,
+    likelihood,
+    scores,
+    strict_match,
+    vqa,
+)
 from objectives.vqa import normalized
 
 answers = st.lists(st.sampled_from(["yes", "no", "2", "red"]), min_size=1, max_size=10)
@@ -24,7 +34,7 @@ answers = st.lists(st.sampled_from(["yes", "no", "2", "red"]), min_size=1, max_s
         ("ten", "10"),
         ("eleven", "eleven"),
         ("A dog", "dog"),
-        ("the an a", ""),
+        ("the an a", "the an a"),
         ("an apple on the table", "apple on table"),
         ("theatre", "theatre"),
         ("dont", "don't"),
@@ -67,7 +77,9 @@ def test_normalization(raw, expected):
 def test_normalized_is_in_one_space_and_without_articles(text):
     words = normalized(text).split(" ")
     assert words == [""] or all(words)
-    assert not {"a", "an", "the", "two"} & set(words)
+    assert "two" not in words
+    articles = {"a", "an", "the"}
+    assert not articles & set(words) or set(words) <= articles
 
 
 @pytest.mark.parametrize(
@@ -117,6 +129,62 @@ def test_few_answers(prediction, people, expected):
     assert vqa(prediction, people) == pytest.approx(expected)
 
 
+SAME = [
+    ("red", "red"),
+    (" Red\n", "red"),
+    ("red  car", "RED car"),
+    ("Yes.", "yes"),
+    ("yes,", "yes"),
+    ("Yes!", "yes"),
+    ('"Yes."', "yes"),
+    ("**Yes**", "yes"),
+    ("(b)", "B"),
+    ("B)", "B"),
+    ("the dog", "dog"),
+    ("A dog.", "the dog"),
+    ("on the table", "on table"),
+    ("3.", "3"),
+    ("The 'Mona Lisa'.", "mona lisa"),
+    ("a", "A"),
+    ("A.", "a"),
+    ("はい。", "はい"),
+]
+OTHER = [
+    ("two", "2"),
+    ("", "x"),
+    ("", "A"),
+    ("", "the"),
+    ("", "?"),
+    ("The", "A"),
+    ("B", "A"),
+    ("vitamin a", "vitamin"),
+    ("-5", "5"),
+    (".5", "5"),
+    ("50%", "50"),
+    ("$5", "5"),
+    ("5'", "5"),
+    ("5'", '5"'),
+    ("C#", "C"),
+    ("3.5", "35"),
+    ("12:30", "1230"),
+    ("yes, it is", "yes"),
+    ("?", "!"),
+    ("f(x)", "f(x"),
+]
+
+
+@pytest.mark.parametrize(("prediction", "accepted"), SAME)
+def test_exact_match_takes_no_offence_at_case_marks_and_articles(prediction, accepted):
+    assert exact_match(prediction, ["blue", accepted]) == 1
+    assert exact_match(accepted, [prediction]) == 1
+
+
+@pytest.mark.parametrize(("prediction", "accepted"), OTHER)
+def test_other_answers_are_no_exact_match(prediction, accepted):
+    assert exact_match(prediction, ["blue", accepted]) == 0
+    assert exact_match(accepted, [prediction]) == 0
+
+
 @pytest.mark.parametrize(
     ("prediction", "people", "expected"),
     [
@@ -125,10 +193,21 @@ def test_few_answers(prediction, people, expected):
         ("red  car", ["blue", "RED car"], 1),
         ("two", ["2"], 0),
         ("", ["x"], 0),
+        ("Yes.", ["yes"], 0),
+        ("the dog", ["dog"], 0),
     ],
 )
-def test_exact_match(prediction, people, expected):
-    assert exact_match(prediction, people) == expected
+def test_strict_match(prediction, people, expected):
+    assert strict_match(prediction, people) == expected
+
+
+def test_an_answer_of_nothing_is_not_the_letter_a():
+    """The official normalization leaves nothing of either."""
+    assert vqa("", ["A"] * 10) == 0
+    assert vqa("", ["?", "the", "a"]) == 0
+    assert vqa("B", ["A"] * 10) == 0
+    assert vqa("a.", ["A"] * 10) == 1
+    assert vqa("a dog", ["dog"] * 10) == 1
 
 
 def test_scores_find_the_metric():
@@ -151,7 +230,7 @@ def test_every_score_is_from_0_to_1(name, cases):
 @pytest.mark.parametrize(
     ("name", "people", "message"),
     [
-        ("vqq", ["2"], "did you mean 'vqa'?): known are exact_match, vqa, anls, cider"),
+        ("vqq", ["2"], "did you mean 'vqa'?): known are exact_match, strict_match, vqa, anls, cider"),
         ("loss", ["2"], "unknown metric of generated answers 'loss'"),
         ("vqa", [], "answers must be a list of at least one text, got []: give ['the answer']"),
         ("vqa", "red", "answers must be a list of at least one text, got 'red': give ['the answer']"),

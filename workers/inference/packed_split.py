@@ -18,7 +18,7 @@ from workers.data.sample import Sample
 from workers.inference.packed_batch import IGNORED, PackedBatch, Tokenized, pack
 from workers.inference.packed_decoding import answer_batch
 from workers.inference.packed_forward import decode, encode, read
-from workers.models.loaded_model import LoadedModel
+from workers.models.loaded_model import LoadedModel, longest_answer
 from workers.models.processor import on_device
 from workers.models.prompts import conversation, target
 
@@ -42,15 +42,13 @@ class PackedSplit:
     """One per sample, in the same order."""
     features: Tensor
     """(images, visual tokens, vision width): what the mapping module reads."""
+    max_new_tokens: int
+    """Where generation is cut off."""
     _packs: dict[tuple[int, ...], list[PackedBatch]] = field(default_factory=dict, repr=False)
 
     @property
     def images(self) -> tuple[int, ...]:
         return tuple(item.image for item in self.items)
-
-    @property
-    def max_new_tokens(self) -> int:
-        return max(len(item.answer) for item in self.items)
 
     def packs(self, loaded: LoadedModel, questions: int, per_image: int, tokens: int) -> list[PackedBatch]:
         """The first `questions` questions in packs, about `tokens` tokens a batch, on the model's device.
@@ -145,7 +143,7 @@ def pack_split(loaded: LoadedModel, samples: Sequence[Sample]) -> PackedSplit:
     spans, features = _encode(loaded, list(first_of_image.values()))
     rows = {image_id: row for row, image_id in enumerate(first_of_image)}
     items = tuple(_tokenize(loaded, sample, rows[sample.image_id], spans) for sample in samples)
-    return PackedSplit(tuple(samples), items, features)
+    return PackedSplit(tuple(samples), items, features, longest_answer(loaded, samples))
 
 
 def _check_packable(loaded: LoadedModel) -> None:

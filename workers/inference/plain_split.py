@@ -20,7 +20,7 @@ from workers.data.sample import Sample
 from workers.inference.finite import check_logits
 from workers.inference.packed_batch import IGNORED
 from workers.inference.stepwise import Talk
-from workers.models.loaded_model import LoadedModel
+from workers.models.loaded_model import LoadedModel, longest_answer
 from workers.models.processor import on_device
 from workers.models.prompts import target
 from workers.models.vision_replay import Recording, join, sketch
@@ -61,7 +61,7 @@ class PlainSplit:
         numbers: dict[str, int] = {}
         self.images = tuple(numbers.setdefault(sample.image_id, len(numbers)) for sample in samples)
         self.answers = tuple(loaded.answer_tokens(target(sample)) for sample in samples)
-        self.max_new_tokens = max(map(len, self.answers))
+        self.max_new_tokens = longest_answer(loaded, samples)
         self._recorded: dict[int, Recording] = {}
         self._batches: list[PlainBatch] = []
         self._rows = max(1, TOKENS_AT_ONCE // loaded.asker.inputs(*_asked(samples[:1]))["input_ids"].shape[1])

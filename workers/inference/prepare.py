@@ -43,7 +43,7 @@ class Prepared(Protocol):
 
     @property
     def max_new_tokens(self) -> int:
-        """Tokens of the longest answer of the split, end-of-sequence included: where generation is cut off."""
+        """Where generation is cut off (`workers.models.loaded_model.longest_answer`)."""
 
     def answer_ids(self, loaded: LoadedModel, questions: int) -> list[list[int]]:
         """Greedy answers to the first `questions` questions, as token ids. Raises NonFinite."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -12,6 +13,14 @@ from workers.blocks.anatomy import anatomy_of
 from workers.models.processor import Asker
 from workers.models.trainable import Weights
 from workers.models.vision_replay import Replay
+
+if TYPE_CHECKING:
+    from workers.data.sample import Sample
+
+
+ROOM = 4
+"""Tokens generated beyond the longest accepted answer: an article, quotes and a period that metrics don't count, and
+what tells "Yes." from "Yes, but"."""
 
 
 @dataclass(frozen=True)
@@ -76,3 +85,8 @@ class LoadedModel:
         if answer not in self._answers:
             self._answers[answer] = self.asker.answer_ids(answer, self.end_tokens[0])
         return self._answers[answer]
+
+
+def longest_answer(loaded: LoadedModel, samples: Sequence[Sample]) -> int:
+    """Return the tokens of the longest accepted answer of any sample, end of turn included, and some room."""
+    return ROOM + max(len(loaded.answer_tokens(answer)) for sample in samples for answer in sample.answers)

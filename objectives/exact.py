@@ -1,0 +1,55 @@
+"""Whether an answer is one of those accepted: by the rule of the evaluation harnesses, or letter for letter.
+
+The tasks of lmms-eval and lm-evaluation-harness for GQA and VQA ignore letter case, punctuation and articles
+(`ignore_case`, `ignore_punctuation`; the official VQA evaluation drops articles). Here only punctuation around the
+answer is ignored: within it, as in "3.5" or "12:30", it is part of the answer. Signs, units and lone quotes
+("-5", "50%", "5'") stay too.
+"""
+
+from collections.abc import Sequence
+
+_CLOSING, _OPENING = frozenset(".,;:!?…。、，！？；："), frozenset(",;:!?…¿¡。、，！？；：")
+_PAIRS = {pair[0]: pair[1] for pair in ("''", '""', "``", "**", "__", "()", "[]", "{}", "“”", "‘’", "«»", "„“")}
+_ARTICLES = frozenset(("a", "an", "the"))
+
+
+def exact_match(prediction: str, answers: Sequence[str]) -> float:
+    """Return 1 if the prediction is one of the answers, else 0.
+
+    Letter case, extra space, punctuation around the answer, and articles don't count.
+    """
+    return float(essential(prediction) in {essential(answer) for answer in answers})
+
+
+def strict_match(prediction: str, answers: Sequence[str]) -> float:
+    """Return 1 if the prediction is one of the answers, else 0; only letter case and extra space don't count."""
+    return float(_folded(prediction) in {_folded(answer) for answer in answers})
+
+
+def essential(text: str) -> str:
+    """Return a text in lower case, without punctuation around it and without articles.
+
+    A text of marks alone stays as it is, and so does an article at the end, which is a letter there: "A", "vitamin a".
+    """
+    before, left = "", _folded(text)
+    while left != before:
+        before, left = left, _without_articles(_unwrapped(left))
+    return left or _folded(text)
+
+
+def _folded(text: str) -> str:
+    return " ".join(text.split()).casefold()
+
+
+def _without_articles(text: str) -> str:
+    words = text.split()
+    return " ".join([word for word in words[:-1] if word not in _ARTICLES] + words[-1:])
+
+
+def _unwrapped(text: str) -> str:
+    """One layer of marks less, on either side; quotes, brackets and emphasis where they enclose the text."""
+    if len(text) > 1 and _PAIRS.get(text[0]) == text[-1]:
+        return text[1:-1].strip()
+    if text[-1:] in _CLOSING or (text.endswith(")") and "(" not in text):
+        return text[:-1].rstrip()
+    return text[1:].lstrip() if text[:1] in _OPENING else text
