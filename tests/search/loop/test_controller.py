@@ -51,7 +51,7 @@ def drive(controller: Controller, worker: PretendWorker) -> None:
 
 
 def records_of(settings: Settings) -> list[TrialRecord]:
-    results = open_results(settings.run_folder, None)
+    results = open_results(settings.run_folder, settings.storage)
     try:
         return results.records()
     finally:
@@ -113,7 +113,7 @@ def test_the_same_seed_gives_the_same_search_and_another_seed_another(tmp_path: 
 def test_only_full_trials_enter_the_front(tmp_path: Path) -> None:
     settings = settings_in(tmp_path / "run", budget=80, strategy="evolution")
     records = search(settings)
-    results = open_results(settings.run_folder, None)
+    results = open_results(settings.run_folder, settings.storage)
     front = {trial["number"] for trial in summarize(results)["front"]}
     full = {r.trial.number for r in records if len(r.on("search")) == 3}
     assert front <= full
@@ -131,7 +131,7 @@ def test_plans_below_the_accuracy_asked_for_are_measured_and_do_not_count(tmp_pa
     full = {r.trial.number: r.on("search")[-1].accuracy for r in records if r.trial.state == "complete"}
     short = {number for number, accuracy in full.items() if accuracy < 0.6}
     assert short and short < set(full)
-    results = open_results(settings.run_folder, None)
+    results = open_results(settings.run_folder, settings.storage)
     summary = summarize(results)
     results.close()
     assert summary["front"]
@@ -322,7 +322,7 @@ def test_what_is_minimized_is_what_is_stored_and_what_makes_the_front(tmp_path: 
         assert rung.flops_ratio == pytest.approx(getattr(problem.costs(plan), minimize) / dense)
         assert rung.costs["sparse_flops"] <= rung.costs["flops"] == rung.flops
     assert any(rung.costs["sparse_flops"] < rung.costs["flops"] for _, rung in stored)
-    results = open_results(settings.run_folder, None)
+    results = open_results(settings.run_folder, settings.storage)
     found = summarize(results)
     results.close()
     allowed = [o for o in problem_history(settings) if o[1] <= 0.9]

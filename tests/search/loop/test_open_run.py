@@ -1,0 +1,78 @@
+"""A run is its id: the same one wherever its folder goes, and never another one's."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from search.loop.open_run import open_run
+from search.settings import Settings
+from search.storage.database_url import StorageError, sqlite_url, url_text
+from search.storage.deleted import FilesGoneError
+from search.storage.find_run import open_results
+from tests.search.loop.test_controller import search
+from tests.search.pretend import problem_of, settings_in
+
+
+def number_of_trials(settings: Settings) -> int:
+    """Trials of the run that a folder and a database name."""
+    results = open_results(settings.run_folder, settings.storage)
+    try:
+        return len(results.records())
+    finally:
+        results.close()
+
+
+@pytest.fixture(params=["database in the folder", "database elsewhere"])
+def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
+    storage = url_text(sqlite_url(tmp_path / "all.db")) if request.param == "database elsewhere" else None
+    return settings_in(tmp_path / "run", budget=6, storage=storage, strategy="random")
+
+
+def move(folder: Path, to: Path) -> None:
+    folder.rename(to)
+
+
+def link(folder: Path, to: Path) -> None:
+    to.symlink_to(folder)
+
+
+def copy(folder: Path, to: Path) -> None:
+    shutil.copytree(folder, to)
+
+
+@pytest.mark.parametrize("act", [move, link, copy])
+def test_a_folder_under_another_path_is_the_same_run(settings: Settings, tmp_path: Path, act) -> None:
+    search(settings)
+    (tmp_path / "deep").mkdir()
+    act(settings.run_folder, tmp_path / "deep" / "renamed")
+    there = settings.model_copy(update={"out": tmp_path / "deep" / "renamed", "budget": 8})
+    search(there)
+    assert number_of_trials(there) == 8, "six were there already"
+
+
+def test_folders_of_one_name_are_runs_of_their_own(settings: Settings, tmp_path: Path) -> None:
+    search(settings)
+    other = settings.model_copy(update={"out": tmp_path / "elsewhere" / "run", "seed": 5, "budget": 4})
+    search(other)
+    assert number_of_trials(settings) == 6
+    assert number_of_trials(other) == 4
+
+
+def test_a_run_whose_database_is_not_the_one_that_is_named_is_refused(settings: Settings, tmp_path: Path) -> None:
+    search(settings)
+    wrong = settings.model_copy(update={"storage": url_text(sqlite_url(tmp_path / "wrong.db"))})
+    with pytest.raises(StorageError, match="name its database by --storage"), open_run(wrong, problem_of(wrong)):
+        pass
+
+
+@pytest.mark.parametrize("gone", ["folder", "search.db", "search.db-wal"])
+def test_files_that_are_deleted_under_a_search_are_noticed_at_the_next_write(tmp_path: Path, gone: str) -> None:
+    settings = settings_in(tmp_path / "run", budget=6, strategy="random")
+    with pytest.raises(FilesGoneError, match="was deleted or replaced"), open_run(settings, problem_of(settings)) as it:
+        it.next()
+        if gone == "folder":
+            settings.run_folder.rename(tmp_path / "away")
+        else:
+            (settings.run_folder / gone).unlink()
+        it.next()
