@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from search.loop.controller import Controller
     from search.loop.problem import Problem
     from search.settings import Settings
 
@@ -63,6 +62,9 @@ def run(
         str | None, typer.Option(help="exact_match, strict_match, vqa, anls, cider, choice or loss. [by data]")
     ] = None,
     time_limit: Annotated[float | None, typer.Option(help="Seconds a trial may take. [1800]")] = None,
+    patience: Annotated[
+        float | None, typer.Option(help="Seconds to wait for a database, disk or device that is away. [600]")
+    ] = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads of a worker. [cores / workers]")] = None,
     revision: Annotated[str | None, typer.Option(help="Revision of the model on the hub.")] = None,
     dtype: Annotated[str | None, typer.Option(help="auto, float32, bfloat16 or float16. [float32]")] = None,
@@ -90,7 +92,7 @@ def run(
         "prunings": prunings.split(",") if prunings else None, "minimize": minimize,
         "model.masks": str(masks) if masks else None,
         "workers": workers, "ray_address": ray_address, "gpus_per_trial": gpus_per_trial, "metric": metric,
-        "max_flops": max_flops, "time_limit": time_limit, "threads": threads,
+        "max_flops": max_flops, "time_limit": time_limit, "patience": patience, "threads": threads,
         "model.name": model, "model.revision": revision, "model.dtype": dtype, "model.device": device,
         "model.attn_implementation": attn_implementation, "model.trust_remote_code": trust_remote_code,
         "model.trainable": trainable, "warm_start": warm_start or None,
@@ -111,7 +113,9 @@ def run(
 
             describe(settings, problem)
         else:
-            _search(settings, problem)
+            from search.dispatch.whole_search import WholeSearch
+
+            raise typer.Exit(WholeSearch(settings, problem).run())
 
 
 def _resolve(config: Path | None, given: dict[str, Any]) -> "tuple[Settings, Problem]":
@@ -126,37 +130,6 @@ def _resolve(config: Path | None, given: dict[str, Any]) -> "tuple[Settings, Pro
     settings = load_settings(config, given)
     problem = Problem.resolve(settings)
     return problem.settings, problem
-
-
-def _search(settings: "Settings", problem: "Problem") -> None:
-    from search.console.front_table import print_front
-    from search.loop.open_run import open_run
-
-    with open_run(settings, problem) as controller:
-        try:
-            _dispatch(settings, problem, controller)
-        except KeyboardInterrupt:
-            controller.interrupted()
-            print_front(settings, controller.finished)
-            raise typer.Exit(130) from None
-        controller.close()
-        print_front(settings, controller.finished)
-
-
-def _dispatch(settings: "Settings", problem: "Problem", controller: "Controller") -> None:
-    from search.console.progress import Progress
-    from spaces.plan import Plan
-
-    with Progress(controller, settings.budget) as progress:
-        if settings.on_ray:
-            from search.dispatch.ray_tune import run_on_ray
-
-            run_on_ray(settings, controller, progress)
-        else:
-            from search.dispatch.in_process import opened, run_here
-
-            dense = problem.request(None, Plan.dense(problem.shape.num_blocks))
-            run_here(controller, progress, None if controller.finished else opened(dense))
 
 
 if __name__ == "__main__":

@@ -17,7 +17,18 @@ CALLBACKS = ("tensorboard", "wandb", "mlflow")
 
 #: What may differ between two starts of the same run. Everything else decides what its numbers mean.
 FREE_TO_CHANGE = frozenset(
-    {"budget", "final_seeds", "workers", "ray_address", "gpus_per_trial", "callbacks", "time_limit", "out", "storage"}
+    {
+        "budget",
+        "final_seeds",
+        "workers",
+        "ray_address",
+        "gpus_per_trial",
+        "callbacks",
+        "time_limit",
+        "out",
+        "storage",
+        "patience",
+    }
 )
 
 
@@ -70,6 +81,8 @@ class Settings(BaseModel):
     """CPU threads of one worker; None shares the cores of the machine among the workers."""
     time_limit: float = Field(1800.0, gt=0)
     """Seconds one trial may take before it is failed."""
+    patience: float = Field(600.0, ge=0)
+    """Seconds to wait, with growing pauses, for a database, disk or device that is away before the search stops."""
     workers: int = Field(1, ge=1)
     """1 runs trials in this process, more run them on Ray Tune."""
     ray_address: str | None = None

@@ -248,6 +248,8 @@ class TrialReport(Value):
     digest: str
     state: TrialState
     reason: str | None
+    put_back: bool = False
+    """The machine failed and not the trial, which is to be run again; `reason` says what of the machine."""
     rungs: tuple[RungReport, ...]
     origin: dict[str, Any]
     """Versions, device, threads, seed, model and data fingerprints."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from time import perf_counter
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from objectives.flops import costs
 from workers.apply_plan import apply_plan
@@ -135,10 +135,12 @@ class RunningTrial:
         number, digest = self.request.number, self.request.parsed_plan.digest
         name = f"trial-{number:06d}" if number is not None else f"plan-{digest[:12]}"
         folder = Path(self.request.artifacts)
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(exist_ok=True)
         state = {key: tensor.contiguous() for key, tensor in copy_state(self.session.loaded.weights).items()}
-        save_file(state, folder / f"{name}.safetensors", metadata=labels(self.request))
-        return f"{name}.safetensors"
+        file, partial = folder / f"{name}.safetensors", folder / f".{name}.partial"
+        partial.write_bytes(save(state, metadata=labels(self.request)))
+        partial.replace(file)
+        return file.name
 
 
 class _Clock:

@@ -15,6 +15,7 @@ from workers.origin import origin
 from workers.requests import RungReport, TrialReport, TrialRequest, TrialState
 from workers.rungs import climb
 from workers.session import Session
+from workers.surroundings import surroundings
 
 log = logging.getLogger(__name__)
 
@@ -77,6 +78,7 @@ class TrialRun:
         self._worker, self._rungs = worker, worker.rungs(request)
         self._reports: list[RungReport] = []
         self._failure: str | None = None
+        self._put_back = False
 
     @property
     def ended(self) -> bool:
@@ -91,7 +93,8 @@ class TrialRun:
             self._reports.append(next(self._rungs))
         except Exception as error:
             log.debug("trial %s failed", self.request.number, exc_info=True)
-            self._failure = reason_of(error)
+            machine = surroundings(error)
+            self._put_back, self._failure = machine is not None, machine or reason_of(error)
             _free_memory()
             return None
         if self.ended:
@@ -116,6 +119,7 @@ class TrialRun:
             digest=plan.digest,
             state=state,
             reason=reason,
+            put_back=self._put_back,
             rungs=tuple(self._reports),
             origin=origin(self.request, self._worker.session),
         )

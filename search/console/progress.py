@@ -1,6 +1,7 @@
 """Shows how a search goes: a live bar with an ETA on a terminal, one greppable line a trial everywhere."""
 
 import time
+from collections.abc import Callable
 from types import TracebackType
 
 from rich.console import Console
@@ -16,7 +17,15 @@ from workers.requests import RungReport, TrialReport
 class Progress:
     """Prints trials as they end. Use as a context manager."""
 
-    def __init__(self, controller: Controller, budget: int, console: Console | None = None) -> None:
+    def __init__(
+        self,
+        controller: Controller,
+        budget: int,
+        console: Console | None = None,
+        ended: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`ended` is called after every job."""
+        self._ended = ended
         self._controller, self._budget = controller, budget
         self._console = console or Console(highlight=False, soft_wrap=True)
         self._trials = TrialPace(controller.keep_fraction)
@@ -68,6 +77,7 @@ class Progress:
 
     def ended(self, job: Job, report: TrialReport) -> None:
         """A job is over."""
+        self._ended()
         seconds = self._seconds(job)
         self._started.pop(job.key, None)
         load = self._loads.pop(job.key, 0.0)

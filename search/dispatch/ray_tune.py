@@ -9,8 +9,9 @@ import logging
 import os
 import threading
 import time
+from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 # Read by Ray when it is imported: plain output, no loggers nobody asked for, our own Ctrl-C.
 for _name, _value in {
@@ -43,6 +44,9 @@ _CALLBACKS = {
     "wandb": "ray.air.integrations.wandb:WandbLoggerCallback",
     "mlflow": "ray.air.integrations.mlflow:MLflowLoggerCallback",
 }
+
+
+T = TypeVar("T")
 
 
 class TrialActor(tune.Trainable):
@@ -109,6 +113,17 @@ class Dispatcher:
         self._again: list[Job] = []
         self._live: dict[str, tuple[Job, float]] = {}
         self._reports: dict[str, TrialReport] = {}
+        self.failure: Exception | None = None
+        """Why nothing more is started: database, disk or device is away, or another controller took over."""
+
+    def attempt(self, act: Callable[[], T], otherwise: T) -> T:
+        """Return what `act` does, `otherwise` from its first error on, which is kept: Tune would log it and go on."""
+        if self.failure is None:
+            try:
+                return act()
+            except Exception as error:
+                self.failure = error
+        return otherwise
 
     @property
     def finished(self) -> bool:
@@ -169,14 +184,17 @@ class StudySearcher(Searcher):
         self._dispatcher = dispatcher
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        if self._dispatcher.finished:
+        job = self._dispatcher.attempt(lambda: self._dispatcher.start(trial_id), None)
+        if self._dispatcher.failure is not None or (job is None and self._dispatcher.finished):
             return Searcher.FINISHED
-        job = self._dispatcher.start(trial_id)
         if job is None:
             return None
         return {"name": job.name, "request": job.request.model_dump_json()}
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        self._dispatcher.attempt(lambda: self._completed(trial_id, result, error), None)
+
+    def _completed(self, trial_id: str, result: dict[str, Any] | None, error: bool) -> None:
         if error:
             self._dispatcher.lost(trial_id)
             return
@@ -202,7 +220,7 @@ class RungScheduler(FIFOScheduler):
         self._dispatcher = dispatcher
 
     def on_trial_result(self, tune_controller: Any, trial: TuneTrial, result: dict[str, Any]) -> str:
-        goes_on = self._dispatcher.received(trial.trial_id, result)
+        goes_on = self._dispatcher.attempt(lambda: self._dispatcher.received(trial.trial_id, result), False)
         return TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP
 
     def __getstate__(self) -> dict[str, Any]:
@@ -241,6 +259,8 @@ def run_on_ray(
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             ),
         ).fit()
+        if dispatcher.failure is not None:
+            raise dispatcher.failure
         if not dispatcher.finished:
             raise RuntimeError("Ray Tune ended before the search did: the same command goes on where it stopped")
     finally:

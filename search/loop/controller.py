@@ -21,6 +21,7 @@ from search.storage.study import SearchStudy
 from search.strategies.promotion import goes_on
 from search.strategies.strategy import Proposal, Signal, Strategy
 from workers.requests import RungReport, TrialReport, TrialRequest, TrialState
+from workers.surroundings import SurroundingsError
 
 #: A trial whose worker dies this often is failed: it is probably the cause.
 MAX_LOSSES = 3
@@ -32,8 +33,15 @@ class Controller:
     """One search: its state is the study, this object only reads it into memory and moves it on."""
 
     def __init__(
-        self, settings: Settings, problem: Problem, study: SearchStudy, results: Results, strategy: Strategy
+        self,
+        settings: Settings,
+        problem: Problem,
+        study: SearchStudy,
+        results: Results,
+        strategy: Strategy,
+        again: bool = False,
     ) -> None:
+        """`again`: the running trials were put back by this process, which costs them no attempt."""
         self._settings, self._problem, self._study, self._results = settings, problem, study, results
         self._proposer = Proposer(strategy, problem.task())
         self._reads: Collection[Signal] = getattr(strategy, "reads", ())
@@ -42,6 +50,7 @@ class Controller:
         self.final = FinalTest(settings, problem, self.history, results)
         self._losses: dict[tuple[int, Phase, int], int] = {}
         self._running: set[int] = set()
+        self._again = again
         self._exhausted = False
         if self._adopted:
             results.event("resume", f"took over the running trials {self._adopted}")
@@ -91,7 +100,7 @@ class Controller:
     def _adopt(self, number: int) -> Job | None:
         """A job for a row that a dead controller left running; None where the row could be ended instead."""
         record = self.history.record(number)
-        attempt = record.attempt + 1
+        attempt = record.attempt + (0 if self._again else 1)
         if attempt > MAX_ATTEMPTS:
             self._results.start_trial(number, self._request(number), record.origin, attempt)
             self._fail(number, f"the run died {MAX_ATTEMPTS} times during this trial")
@@ -148,7 +157,13 @@ class Controller:
         return goes_on(peers, mine, MAXIMIZE, self._settings.keep_fraction)
 
     def done(self, job: Job, report: TrialReport) -> None:
-        """Stores how a job ended."""
+        """Stores how a job ended.
+
+        Raises:
+            SurroundingsError: the machine failed and not the trial, whose row stays as it is, to be run again.
+        """
+        if report.put_back:
+            raise SurroundingsError(report.reason)
         if job.phase is Phase.TEST:
             self.final.ended(job, report.reason)
             return

@@ -25,11 +25,15 @@ from workers.software import commit, versions
 
 
 @contextmanager
-def open_run(settings: Settings, problem: Problem, say: Callable[[str], None] = print) -> Iterator[Controller]:
+def open_run(
+    settings: Settings, problem: Problem, say: Callable[[str], None] = print, again: bool = False
+) -> Iterator[Controller]:
     """Yield the controller of a run, new or taken up, with the lease on it.
 
     Args:
         say: receives lines for the user, such as that a database was migrated.
+        again: this process searched the run before, until its surroundings failed; running trials then have not used
+            up an attempt.
 
     Raises:
         ValueError: one clear line; where it is raised nothing was created.
@@ -60,7 +64,7 @@ def open_run(settings: Settings, problem: Problem, say: Callable[[str], None] = 
             stack.callback(study.close)
             fence(study.engine, scope, epoch)
             watch_files(study.engine, folder)
-            yield Controller(settings, problem, study, results, strategy)
+            yield Controller(settings, problem, study, results, strategy, again)
     finally:
         engine.dispose()
 

@@ -29,6 +29,10 @@ RENEWALS = 4
 """Renewals per term of a lease."""
 
 
+_HELD: set[str] = set()
+"""Scopes that this process holds now."""
+
+
 class AlreadyRunningError(ValueError):
     """Another controller holds the run, or took it over."""
 
@@ -83,12 +87,14 @@ def held(
         AlreadyRunningError: where another process holds the lease and renews it.
     """
     epoch = _take(engine, scope, wait, seconds)
+    _HELD.add(scope)
     stop = threading.Event()
     thread = threading.Thread(target=_renew, args=(engine, scope, epoch, seconds, stop), daemon=True, name="lease")
     thread.start()
     try:
         yield epoch
     finally:
+        _HELD.discard(scope)
         stop.set()
         thread.join(timeout=seconds)
         _give_back(engine, scope, epoch)
@@ -132,7 +138,8 @@ def _take(engine: Engine, scope: str, wait: Callable[[str], None], seconds: floa
     while True:
         row = _row(engine, scope)
         owner = Owner(**row["owner"]) if row["owner"] else None
-        if owner is None or owner.is_gone or row["expires"] < time.time():
+        given_up = owner == Owner.this() and scope not in _HELD  # the database was away when it was to be given back
+        if owner is None or owner.is_gone or given_up or row["expires"] < time.time():
             if _write(engine, scope, row["epoch"], row["epoch"] + 1, Owner.this().__dict__, seconds):
                 return int(row["epoch"]) + 1
             continue

@@ -1,0 +1,135 @@
+"""Runs a search to its end: opens the run, dispatches its jobs, and waits while database, disk or device is away."""
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from search.console.front_table import print_front
+from search.console.progress import Progress
+from search.console.terminal import console
+from search.loop.controller import Controller
+from search.loop.open_run import open_run
+from search.loop.problem import Problem
+from search.settings import Settings
+from search.storage.away import reason_away
+from search.storage.database_url import StorageError
+from search.storage.deleted import FilesGoneError
+from spaces.plan import Plan
+
+if TYPE_CHECKING:
+    from workers.trial import Worker
+
+INTERRUPTED, TERMINATED, TRY_AGAIN = 130, 143, 75
+"""Exit codes: Ctrl-C; SIGTERM or SIGHUP; the surroundings failed for longer than the patience (EX_TEMPFAIL)."""
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
+"""Seconds between tries while something is away; a pause is twice the one before it."""
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM or SIGHUP: what SLURM and spot machines send before they end a process."""
+
+
+class Patience:
+    """Pauses between tries, twice as long each time, until no trial ended for too long."""
+
+    def __init__(self, seconds: float, say: Callable[[str], None]) -> None:
+        self._seconds, self._say = seconds, say
+        self.progressed()
+
+    def progressed(self) -> None:
+        """Start anew: what was away is back."""
+        self._since: float | None = None
+        self._pause = FIRST_PAUSE
+
+    def wait(self, reason: str) -> bool:
+        """Pause; return False once the patience is used up."""
+        self._since = time.monotonic() if self._since is None else self._since
+        left = self._seconds - (time.monotonic() - self._since)
+        if left <= 0:
+            self._say(f"stopped: {reason}; no trial was lost, the same command goes on once that is mended")
+            return False
+        pause = min(self._pause, left)
+        self._say(f"waiting {pause:.0f} s: {reason}")
+        time.sleep(pause)
+        self._pause = min(2 * self._pause, LONGEST_PAUSE)
+        return True
+
+
+class WholeSearch:
+    """One search, from opening its run to printing its front."""
+
+    def __init__(self, settings: Settings, problem: Problem) -> None:
+        self._settings, self._problem = settings, problem
+        self._out = console()
+        self._worker: Worker | None = None
+        self._patience = Patience(settings.patience, self._say)
+
+    def run(self) -> int:
+        """Return the exit code: 0 once every job is done.
+
+        Raises:
+            ValueError: one line, for a mistake of the user's.
+        """
+        again = False
+        with _termination():
+            while True:
+                try:
+                    return self._once(again)
+                except FilesGoneError:
+                    raise
+                except Exception as error:
+                    reason = reason_away(error)
+                    if reason is None and again and isinstance(error, StorageError):
+                        reason = str(error)
+                    if reason is None:
+                        raise
+                again = True
+                if not self._patience.wait(reason):
+                    return TRY_AGAIN
+
+    def _once(self, again: bool) -> int:
+        """Take the search up and run it to its end, or until it is stopped."""
+        with open_run(self._settings, self._problem, self._say, again) as controller:
+            try:
+                self._dispatch(controller)
+            except KeyboardInterrupt as stop:
+                controller.interrupted()
+                print_front(self._settings, controller.finished)
+                return TERMINATED if isinstance(stop, Terminated) else INTERRUPTED
+            controller.close()
+            print_front(self._settings, controller.finished)
+            return 0
+
+    def _dispatch(self, controller: Controller) -> None:
+        with Progress(controller, self._settings.budget, ended=self._patience.progressed) as progress:
+            if self._settings.on_ray:
+                from search.dispatch.ray_tune import run_on_ray
+
+                run_on_ray(self._settings, controller, progress)
+                return
+            from search.dispatch.in_process import opened, run_here  # brings torch
+
+            if self._worker is None and not controller.finished:
+                self._worker = opened(self._problem.request(None, Plan.dense(self._problem.shape.num_blocks)))
+            run_here(controller, progress, self._worker)
+
+    def _say(self, line: str) -> None:
+        self._out.print(line, markup=False, soft_wrap=True)
+
+
+@contextmanager
+def _termination() -> Iterator[None]:
+    """Raise Terminated on SIGTERM and SIGHUP inside the `with`."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise Terminated
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

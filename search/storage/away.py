@@ -1,0 +1,17 @@
+"""Tells a database that is away from one that refuses what is written to it."""
+
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+
+from workers.surroundings import surroundings
+
+
+def reason_away(error: BaseException) -> str | None:
+    """Return one line on what of the surroundings failed: database, disk or machine; None for any other error."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, OperationalError | InterfaceError) or (
+            isinstance(seen, DBAPIError) and seen.connection_invalidated
+        ):
+            return f"the database can't be used ({' '.join(str(seen.orig).split())[:160]})"
+        seen = seen.__cause__
+    return surroundings(error)

@@ -1,0 +1,44 @@
+"""Tells failures of the machine from failures of a trial: the first cost no trial."""
+
+from __future__ import annotations
+
+import errno
+
+_LINES = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EMFILE: "this process has no file handles left",
+    errno.ENFILE: "the machine has no file handles left",
+    errno.EIO: "the disk can't be read or written",
+    errno.ESTALE: "a network disk is gone",
+    errno.ENOTCONN: "a network disk is not connected",
+    errno.EROFS: "the disk has become read-only",
+    errno.ECONNREFUSED: "a server can't be reached",
+    errno.ECONNRESET: "a server broke the connection off",
+}
+_DEVICE = ("CUDA error", "CUDA driver error", "cuDNN error: CUDNN_STATUS_INTERNAL_ERROR", "NCCL error")
+"""Beginnings of torch's messages once a device is lost; out of memory is another error and the trial's own."""
+
+
+class SurroundingsError(Exception):
+    """The machine failed, not the trial: its row is put back. The message is one line."""
+
+
+def surroundings(error: BaseException) -> str | None:
+    """Return one line on what of the machine failed, None where the error is the trial's own.
+
+    Args:
+        error: looked at with all errors that it was raised from.
+    """
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, SurroundingsError):
+            return str(seen)
+        if isinstance(seen, OSError) and seen.errno in _LINES:
+            where = f" ({seen.filename})" if seen.filename else ""
+            return f"{_LINES[seen.errno]}{where}"
+        message = " ".join(str(seen).split())
+        if isinstance(seen, RuntimeError) and message.startswith(_DEVICE):
+            return f"the device is lost ({message[:120]})"
+        seen = seen.__cause__ or seen.__context__
+    return None
