@@ -63,7 +63,7 @@ class DataSource(Value):
     """Where the questions come from, which columns and splits hold what, and how many of each split are used."""
 
     name: str = "embedded"
-    """`embedded`, a Hugging Face hub id, or a local folder."""
+    """`embedded`, a Hugging Face hub id, or a local file (parquet, JSON lines, JSON, CSV) or folder."""
     config: str | None = None
     """Configuration (subset) of a data set that has several."""
     revision: str | None = None
@@ -71,8 +71,12 @@ class DataSource(Value):
     """Columns that are None are guessed by type and by usual names (`workers.data.columns`)."""
     question_column: str | None = None
     answer_column: str | None = None
-    """Answers of questions, captions, or the right one of the choices (index from 0, letter or text)."""
+    """Answers of questions, captions, or the right one of the choices."""
     choices_column: str | None = None
+    """A list of options, or columns of one option each with commas between them."""
+    answer_as: Literal["index", "index1", "letter", "text"] | None = None
+    """How the right one of the choices is given: index from 0, index from 1, letter or text; None is read from all
+    answers of the column."""
     kind_column: str | None = None
     train_split: str | None = None
     """Splits that are None are guessed by usual names; what isn't there is taken from `train`, by image."""
@@ -83,6 +87,12 @@ class DataSource(Value):
     """What the model is asked, {question} and {choices} standing for a row's own; None is as usual for the task."""
     choices_as: Literal["letter", "text"] = "letter"
     """What the model answers a multiple choice with: the letter of a listed option, or the option's text."""
+    turns: Literal["one", "each"] = "one"
+    """Conversations of several questions: refused, or each question put without what was said before it."""
+    allow_outside: bool = False
+    """Open image paths that lead out of the data set's folder, and addresses of other machines."""
+    limit: int | None = Field(None, ge=1)
+    """Rows of every split that are used at most: for a first short run."""
     max_train: int = Field(2048, ge=1)
     max_tune: int = Field(256, ge=1)
     max_eval: int | None = Field(None, ge=1)
@@ -96,15 +106,16 @@ class DataSource(Value):
 
     @model_validator(mode="after")
     def _streams_end(self) -> "DataSource":
-        if self.streaming and self.max_eval is None:
+        if self.streaming and self.max_eval is None and self.limit is None:
             raise ValueError(
                 "streaming must have an end, got no max_eval: say with --max-eval how many rows to search and test on"
             )
         return self
 
-    def limit(self, split: Split) -> int | None:
-        """Rows of a split that are used at most; None is all."""
-        return {"train": self.max_train, "tune": self.max_tune}.get(split, self.max_eval)
+    def most_rows(self, split: Split) -> int | None:
+        """Return the number of rows of a split that are used at most; None is all."""
+        own = {"train": self.max_train, "tune": self.max_tune}.get(split, self.max_eval)
+        return min((most for most in (own, self.limit) if most is not None), default=None)
 
 
 Importance = tuple[tuple[float, float], ...]

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import datasets
@@ -49,6 +50,17 @@ def image_folder(folder: Path, splits: dict[str, Rows]) -> None:
 def _with_file(row: dict[str, Any], folder: Path, file: str, column: str) -> dict[str, Any]:
     picture(row["image"]).save(folder / file)
     return {column: file, **{name: value for name, value in row.items() if name != "image"}}
+
+
+def from_the_hub(monkeypatch: Any, tables: Any) -> None:
+    """Every hub id is a data set of these tables, without a network."""
+    builder = SimpleNamespace(
+        config=SimpleNamespace(data_files=None),
+        download_and_prepare=lambda: None,
+        as_dataset=lambda: tables,
+        as_streaming_dataset=lambda: tables,
+    )
+    monkeypatch.setattr(datasets, "load_dataset_builder", lambda *_, **__: builder)
 
 
 FORMATS = {form.__name__: form for form in (save_to_disk, parquet, json_lines, image_folder)}

@@ -6,13 +6,16 @@ without it is captioning.
 
 from __future__ import annotations
 
-import ast
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from string import ascii_uppercase
 from typing import Any
 
-from spaces.names import unknown
+from spaces.names import shortened, shown, unknown
+from workers.data.answers import accepted, is_blank, text_of
+from workers.data.image_files import Unreadable, cells_of
+from workers.data.options import Reading, option_columns, options_of, place_of
 from workers.data.sample import DataTask
 from workers.requests import DataSource
 
@@ -36,8 +39,8 @@ PROMPTS = {
     DataTask.CHOICES: "{question}\n{choices}\nAnswer with the option's letter from the given choices directly.",
 }
 """What is asked, by task: the prompts of LLaVA-1.5's evaluation. Choices answered with their text are not listed."""
-TEXT_KEYS = ("answer", "caption", "raw", "text")
-"""Where the text is in answers that are records."""
+JOINED = ", "
+"""Between the names of columns that hold one thing together."""
 
 
 @dataclass(frozen=True)
@@ -46,58 +49,117 @@ class Columns:
 
     task: DataTask
     names: Mapping[str, str]
-    """image, question, answers, choices, kind, image_id -> column; what isn't there is missing."""
+    """image, question, answers, choices, kind, image_id -> column, or columns joined by `JOINED`; what isn't there is
+    missing."""
     classes: tuple[str, ...]
     """Names of the answers where these are stored as numbers of classes; else empty."""
     prompt: str
     choices_as: str
+    reading: Reading = "index"
+    """How the right one of the choices is given."""
+
+    @property
+    def used(self) -> tuple[str, ...]:
+        """The columns of the table that are read."""
+        return tuple({part.partition(".")[0] if "." in part else part: None for part in self._parts})
+
+    @property
+    def _parts(self) -> list[str]:
+        return [part for name in self.names.values() for part in name.split(JOINED)]
+
+    def images(self, row: Mapping[str, Any]) -> list[Any]:
+        """Return the images of a row in order, as they are stored. Raises Unreadable."""
+        columns = self.names["image"].split(JOINED)
+        if len(columns) == 1:
+            return cells_of(cell(row, columns[0]))
+        return cells_of([_one(cells_of(cell(row, column)), column) for column in columns])
 
     def question(self, row: Mapping[str, Any], choices: Sequence[str]) -> str:
-        """What the model is asked."""
+        """Return the prompt of a row. Raises ValueError where its question is no text."""
         listed = "\n".join(f"{letter}. {text}" for letter, text in zip(ascii_uppercase, choices, strict=False))
-        asked = str(row[self.names["question"]]) if "question" in self.names else ""
+        asked = self._question(row) if "question" in self.names else ""
         # the question last: braces in it are its own
         return self.prompt.replace("{choices}", listed).replace("{question}", asked)
 
+    def _question(self, row: Mapping[str, Any]) -> str:
+        column = self.names["question"]
+        value = cell(row, column)
+        if is_blank(value):
+            raise ValueError(f"a question must be a text, got {shown(value)} in column {column!r}")
+        if isinstance(value, Mapping) and value:
+            raise ValueError(
+                f"a question must be a text, got a record in column {column!r}: name one of its texts, such as "
+                f"--question-column {shortened(f'{column}.{next(iter(value))}')}"
+            )
+        try:
+            return text_of(value)
+        except ValueError as error:
+            raise ValueError(f"the question in column {column!r} can't be put ({error})") from None
+
     def choices(self, row: Mapping[str, Any]) -> tuple[str, ...]:
-        """The texts of the options, a list or a list written as text; empty for other tasks. Raises ValueError."""
-        if self.task is not DataTask.CHOICES:
-            return ()
-        value = row[self.names["choices"]]
-        if isinstance(value, str):
-            try:
-                value = ast.literal_eval(value)
-            except (ValueError, SyntaxError):
-                value = None
-        if not isinstance(value, list | tuple) or not 2 <= len(value) <= len(ascii_uppercase):
-            got = row[self.names["choices"]]
-            raise ValueError(f"choices must be a list of 2 to {len(ascii_uppercase)} texts, got {got!r}")
-        return tuple(str(each).strip() for each in value)
+        """Return the texts of the options; empty for other tasks. Raises ValueError."""
+        return tuple(text_of(each).strip() for each in self.options(row)) if self.task is DataTask.CHOICES else ()
+
+    def options(self, row: Mapping[str, Any]) -> list[Any]:
+        """Return the options of a row as they are stored. Raises ValueError."""
+        columns = self.names["choices"].split(JOINED)
+        return options_of([cell(row, name) for name in columns] if len(columns) > 1 else cell(row, columns[0]))
+
+    def right(self, row: Mapping[str, Any]) -> Any:
+        """Return the right option as it is stored. Raises ValueError where there are several."""
+        value = cell(row, self.names["answers"])
+        if isinstance(value, list | tuple):
+            if len(value) > 1:
+                raise ValueError(f"one of the choices must be right, got several ({shown(value)})")
+            value = value[0] if value else None
+        return value
 
     def answers(self, row: Mapping[str, Any], choices: Sequence[str]) -> tuple[str, ...]:
-        """All accepted answers, the most frequent first; the right option where there are choices."""
-        value = row[self.names["answers"]]
+        """Return all accepted answers, the most frequent first; the right option where there are choices."""
         if choices:
-            return (self.candidates(choices)[right_choice(value, choices)],)
+            value = self.right(row)
+            place = None if is_blank(value) else place_of(value, choices, self.reading)
+            if place is None:
+                raise ValueError(
+                    f"the answer must be one of {len(choices)} choices (read as {self.reading}), got {shown(value)}"
+                )
+            return (self.candidates(choices)[place],)
+        value = cell(row, self.names["answers"])
         if self.classes and isinstance(value, int):
             value = self.classes[value] if 0 <= value < len(self.classes) else None
-        texts = [text for text in _texts(value) if text.strip()]
-        return tuple(sorted(texts, key=lambda text: -texts.count(text)))
+        return accepted(value)
 
     def candidates(self, choices: Sequence[str]) -> tuple[str, ...]:
-        """What may be answered, as the model is to answer it."""
+        """Return what may be answered, as the model is to answer it."""
         return tuple(ascii_uppercase[: len(choices)]) if self.choices_as == "letter" else tuple(choices)
 
 
+def cell(row: Mapping[str, Any], name: str) -> Any:
+    """Return what a row has in a column, or in a record there: `query.en`; None where it has none."""
+    if name in row:
+        return row[name]
+    head, _, rest = name.partition(".")
+    value = row.get(head)
+    return cell(value, rest) if rest and isinstance(value, Mapping) else None
+
+
+def _one(cells: list[Any], column: str) -> Any:
+    if len(cells) > 1:
+        raise Unreadable(f"{len(cells)} images in column {column!r}, which is one of several columns of images")
+    return cells[0] if cells else None
+
+
 def find_columns(source: DataSource, features: Mapping[str, Any]) -> Columns:
-    """Finds every column a sample needs: as told, else by type and by usual names.
+    """Find every column a sample needs: as told, else by type and by usual names.
 
     Raises ValueError, in one line with the columns there are, where one is missing.
     """
-    names = {"image": _image_column(source, features)}
+    names = {"image": _image_columns(source, features)}
     for meaning in ("question", "choices", "kind", "image_id"):
         given = getattr(source, f"{meaning}_column", None)
         column = _named(source, meaning, given, NAMES[meaning], features)
+        if column is None and meaning == "choices" and "question" in names:
+            column = JOINED.join(option_columns(name for name in features if name not in names.values())) or None
         if column is not None:
             names[meaning] = column
     task = _task(source, names, features)
@@ -109,8 +171,8 @@ def find_columns(source: DataSource, features: Mapping[str, Any]) -> Columns:
     prompt = source.prompt or PROMPTS[DataTask.QUESTIONS if task is DataTask.CHOICES and not listed else task]
     if ("{question}" in prompt) != ("question" in names):
         rule = "must hold {question}" if "question" in names else "can't hold {question}, there is no such column"
-        raise ValueError(f"the prompt {rule}, got {prompt!r}: change --prompt or leave it out")
-    classes = tuple(getattr(features[answers], "names", None) or ())
+        raise ValueError(f"the prompt {rule}, got {shown(prompt)}: change --prompt or leave it out")
+    classes = tuple(getattr(features.get(answers), "names", None) or ())
     return Columns(task, names, classes, prompt, source.choices_as)
 
 
@@ -129,21 +191,51 @@ def _named(
     """The column that was told, or the first usual one; None where there is none."""
     if given is None:
         return next((name for name in usual if name in features), None)
-    if given not in features:
-        raise unknown(f"{meaning} column of {source.name!r}", given, features, f"set --{meaning}-column")
-    return given
+    if given in features or given.partition(".")[0] in features:
+        return given
+    parts = [part.strip() for part in given.split(",")]
+    if meaning in ("image", "choices") and len(parts) > 1 and all(part in features for part in parts):
+        return JOINED.join(parts)
+    raise unknown(f"{meaning} column of {source.name!r}", given, features, f"set --{meaning}-column")
 
 
-def _image_column(source: DataSource, features: Mapping[str, Any]) -> str:
-    typed = (name for name, feature in features.items() if holds_images(feature))
-    column = _named(source, "image", source.image_column or next(typed, None), NAMES["image"], features)
-    if column is None:
+def _image_columns(source: DataSource, features: Mapping[str, Any]) -> str:
+    """The columns of images, `image_1` and `image_2` taken together.
+
+    Raises ValueError where there are none, or several of which none may be left out without a word.
+    """
+    if source.image_column is not None:
+        return str(_named(source, "image", source.image_column, (), features))
+    typed = _families(name for name, feature in features.items() if holds_images(feature))
+    if len(typed) > 1:
+        raise ValueError(
+            f"a data set must have one column of images, or image_1, image_2 and so on, got "
+            f"{shortened(', '.join(JOINED.join(names) for names in typed.values()))} in {source.name!r}: say which by "
+            "--image-column, several with commas"
+        )
+    families = typed or _families(name for name in features if _stem(name) in NAMES["image"])
+    if not families:
         raise _missing(source, "images", NAMES["image"], features, "--image-column")
-    return column
+    first = next((name for name in NAMES["image"] if name in families), next(iter(families)))
+    return JOINED.join(families[first])
+
+
+def _families(names: Iterable[str]) -> dict[str, list[str]]:
+    """Columns by name without its number, each in the order of their numbers."""
+    found: dict[str, list[str]] = {}
+    for name in names:
+        found.setdefault(_stem(name), []).append(name)
+    return {
+        stem: sorted(each, key=lambda name: int("0" + name[len(stem) :].strip("_- "))) for stem, each in found.items()
+    }
+
+
+def _stem(name: str) -> str:
+    return re.sub(r"[_\- ]?[0-9]{1,4}$", "", name)
 
 
 def holds_images(feature: Any) -> bool:
-    """Whether a feature of the `datasets` library is an image or a list of images."""
+    """Return True if a feature of the `datasets` library is an image or a list of images."""
     return type(getattr(feature, "feature", feature)).__name__ == "Image"
 
 
@@ -154,36 +246,5 @@ def _missing(
     other = f" or of captions ({', '.join(captions)})" if captions else ""
     return ValueError(
         f"a data set must have a column of {what} ({', '.join(usual)}){other}, got {source.name!r} with "
-        f"{', '.join(features) or 'none'}: name it by {flag}"
+        f"{shortened(', '.join(features), 300) or 'none'}: name it by {flag}"
     )
-
-
-def right_choice(value: Any, choices: Sequence[str]) -> int:
-    """The place of the right option, given as index from 0, as text, or as letter. Raises ValueError."""
-    index = value if isinstance(value, int) else _place(str(value).strip(), choices)
-    if index is None or not 0 <= index < len(choices):
-        raise ValueError(
-            f"the answer must be one of {len(choices)} choices (index from 0, letter or text), got {value!r}"
-        )
-    return index
-
-
-def _place(text: str, choices: Sequence[str]) -> int | None:
-    folded = [choice.casefold() for choice in choices]
-    if text.casefold() in folded:
-        return folded.index(text.casefold())
-    bare = text.strip("(). ").upper()
-    if len(bare) == 1 and bare in ascii_uppercase:
-        return ascii_uppercase.index(bare)
-    return int(bare) if bare.isdigit() else None
-
-
-def _texts(value: Any) -> list[str]:
-    """A text, a number, a record with a text, or a list of any of these, as the texts in it."""
-    if value is None:
-        return []
-    if isinstance(value, Mapping):
-        return _texts(next((value[key] for key in TEXT_KEYS if key in value), None))
-    if isinstance(value, list):
-        return [text for each in value for text in _texts(each)]
-    return [str(value)]

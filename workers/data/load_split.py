@@ -5,16 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import lru_cache
 from importlib import import_module
-from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import get_args
 
 from spaces.names import unknown
+from workers.data.open_tables import is_local
 from workers.data.sample import Sample, SplitData
 from workers.requests import DataSource, Split
-
-if TYPE_CHECKING:
-    pass
-
 
 SOURCES = {"embedded": "workers.embedded:embedded_samples"}
 """Name of a data set -> `module:function` of type `(split) -> list[Sample]`, imported only when asked for."""
@@ -24,20 +20,20 @@ SOURCES = {"embedded": "workers.embedded:embedded_samples"}
 def load_split(source: DataSource, split: Split) -> SplitData:
     """Reads a split, once in a process: every image has been decoded when this returns.
 
-    A name with a slash, or of a folder, is read by `workers.data.read_table`. Raises ValueError, in one line, where
-    the data set, its splits or columns can't be found, or too many images can't be read.
+    A name with a slash, or of a file or folder, is read by `workers.data.read_table`. Raises ValueError, in one line,
+    where the data set, its splits or columns can't be found, or too many images can't be read.
     """
     if split not in get_args(Split):
         raise unknown("split", split, get_args(Split))
     if source.name in SOURCES:
         module, function = SOURCES[source.name].split(":")
         samples: Callable[[Split], list[Sample]] = getattr(import_module(module), function)
-        return SplitData(tuple(samples(split)[: source.limit(split)]))
-    if "/" in source.name or Path(source.name).is_dir():
+        return SplitData(tuple(samples(split)[: source.most_rows(split)]))
+    if "/" in source.name or is_local(source.name):
         from workers.data.read_table import read_split
 
         return read_split(source, split)
-    raise unknown("data set", source.name, tuple(SOURCES), "or a hub id such as owner/name, or a local folder")
+    raise unknown("data set", source.name, tuple(SOURCES), "or a hub id such as owner/name, a local file or folder")
 
 
 def load_samples(source: DataSource, split: Split, limit: int | None = None) -> list[Sample]:

@@ -1,23 +1,28 @@
-"""Data sets of the user's own: a hub id or a local folder that the `datasets` library reads.
+"""Data sets of the user's own, row by row: a row is one question about one image or several.
 
-A row is one question about one image. Splits are found by name; a split that isn't there is carved out of the
-training rows by image, so that no image is in two splits. Rows are read in order, and no more than asked for.
+Splits are found by name; a split that isn't there is carved out of the training rows by image, so that no image is in
+two splits. Rows are read in order, and no more than asked for.
 """
 
 from __future__ import annotations
 
 import hashlib
 import logging
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
-from pathlib import Path
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from spaces.names import unknown
-from workers.data.columns import Columns, find_columns, holds_images
-from workers.data.images import Unreadable, decoded, digest, encoded
-from workers.data.sample import Sample, SplitData
+from spaces.names import shortened, shown
+from workers.data.answers import is_blank, text_of
+from workers.data.columns import Columns, cell, find_columns, holds_images
+from workers.data.conversations import TAKEN, conversation_column, questions_of
+from workers.data.image_files import Unreadable
+from workers.data.images import decoded
+from workers.data.open_tables import image_files, open_tables, undecoded
+from workers.data.options import Reading, find_reading
+from workers.data.sample import DataTask, Sample, SplitData
+from workers.data.splits import CARVED, part_of, places_of
 from workers.requests import DataSource, Split
 
 if TYPE_CHECKING:
@@ -25,31 +30,84 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SPLITS: dict[Split, tuple[str, ...]] = {
-    "train": ("train", "training"),
-    "tune": ("tune",),
-    "search": ("search", "validation", "val", "dev"),
-    "test": ("test",),
-}
-"""Our splits -> names of theirs, the first that is there."""
-CARVED: dict[Split, int] = {"tune": 10, "search": 20, "test": 20}
-"""Percent of the training images that become a split which isn't there."""
-TABLES = (".jsonl", ".json", ".csv", ".parquet")
-PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+ROWS_FOR_READING = 20_000
+"""Rows of every table that say how the right option is given; later rows are checked against it."""
 
 
 def read_split(source: DataSource, split: Split) -> SplitData:
-    """The samples of a split. Raises ValueError where the data set can't be read or lacks what a sample needs."""
-    tables = _open(source.name, source.config, source.revision, source.streaming)
-    places = _places(source, list(tables))
-    table = tables[places.get(split, places["train"])]
-    features = table.features or dict.fromkeys(next(iter(table), {}))
-    columns = find_columns(source, features)
-    table = _undecoded(table.select_columns(sorted(set(columns.names.values()))))
+    """Return the samples of a split.
+
+    Raises ValueError where the data set can't be read or lacks what a sample needs.
+    """
+    tables = open_tables(source.name, source.config, source.revision, source.streaming)
+    places = places_of(source, list(tables))
+    rows = _Rows(source, tables[places.get(split, places["train"])])
+    columns = rows.columns
+    if columns.task is DataTask.CHOICES:
+        reading = source.answer_as or _reading(source, tuple(dict.fromkeys(places.values())))
+        columns = Columns(**{**vars(columns), "reading": reading})
     carved = {} if split != "train" and split in places else {o: s for o, s in CARVED.items() if o not in places}
     reader = _Reader(source, split, columns)
-    reader.read(table, carved)
+    reader.read(rows, carved)
     return reader.result()
+
+
+class _Rows:
+    """The rows of a table that are needed, conversations as questions."""
+
+    def __init__(self, source: DataSource, table: Any) -> None:
+        features = dict(table.features or dict.fromkeys(next(iter(table), {})))
+        self.each = source.turns == "each"
+        self.conversation = None if source.question_column or "question" in features else conversation_column(features)
+        self.image = next((name for name, feature in features.items() if holds_images(feature)), "image")
+        if self.conversation is not None:
+            features = {**dict.fromkeys((self.image, *TAKEN[:2])), **features}
+        self.columns = find_columns(source, features)
+        self.table = table
+        self.kept = sorted({*self.columns.used, *([self.conversation] if self.conversation else [])} & {*_names(table)})
+
+    def only(self, names: Iterable[str]) -> Iterable[Mapping[str, Any]]:
+        """The rows with these columns alone."""
+        return self._rows([name for name in self.kept if name in names or name == self.conversation])
+
+    def __iter__(self) -> Iterator[Mapping[str, Any]]:
+        return self._rows(self.kept)
+
+    def _rows(self, names: list[str]) -> Iterator[Mapping[str, Any]]:
+        for number, row in enumerate(undecoded(self.table.select_columns(names))):
+            if self.conversation is None:
+                yield row
+                continue
+            try:
+                yield from questions_of(row, self.conversation, self.image, self.each)
+            except ValueError as error:
+                raise ValueError(f"{error}, in row {number}") from None
+
+
+def _names(table: Any) -> list[str]:
+    return list(table.features or next(iter(table), {}))
+
+
+@lru_cache(maxsize=8)
+def _reading(source: DataSource, places: tuple[str, ...]) -> Reading:
+    """How the right option is given, by the answers of all tables that are used."""
+    tables = open_tables(source.name, source.config, source.revision, source.streaming)
+    most = max(source.most_rows(split) or 0 for split in ("train", "search")) if source.streaming else ROWS_FOR_READING
+
+    def pairs() -> Iterator[tuple[Any, list[Any]]]:
+        for place in places:
+            rows = _Rows(source, tables[place])
+            columns = rows.columns
+            if columns.task is not DataTask.CHOICES:
+                continue
+            for row in islice(rows.only(columns.used), most):
+                try:
+                    yield columns.right(row), columns.options(row)
+                except ValueError:
+                    continue  # told, with its place, when the row is read
+
+    first = _Rows(source, tables[places[0]]).columns
+    return find_reading(pairs(), first.names["answers"])
 
 
 class _Reader:
@@ -57,60 +115,86 @@ class _Reader:
 
     def __init__(self, source: DataSource, split: Split, columns: Columns) -> None:
         self.source, self.split, self.columns = source, split, columns
-        folder = Path(source.name).expanduser()
-        self.folder = folder if folder.is_dir() else None
+        self.files = image_files(source)
         self.samples: list[Sample] = []
         self.skipped: list[str] = []
         self._images: dict[str, Image] = {}
 
     def read(self, rows: Iterable[Mapping[str, Any]], carved: Mapping[Split, int]) -> None:
-        """Reads the rows of the split, of all rows where nothing is carved out of them, up to the limit."""
-        limit = self.source.limit(self.split)
-        for row in rows:
-            image_id = self._image_id(row)
-            if carved and _part(image_id, carved) != self.split:
-                continue
+        """Read the rows of the split, of all rows where nothing is carved out of them, up to the limit."""
+        limit = self.source.most_rows(self.split)
+        for number, row in enumerate(rows):
             try:
-                self.samples.append(self._sample(row, image_id))
+                files = self._files(row)
+                if carved and part_of(self._group(row, files), carved) != self.split:
+                    continue
+                self.samples.append(self._sample(row, files))
             except Unreadable as error:
                 self.skipped.append(str(error))
+            except ValueError as error:
+                raise ValueError(f"{error}, in {self._where(number, row)}") from None
             if len(self.samples) + len(self.skipped) == limit:
                 return
 
-    def _image_id(self, row: Mapping[str, Any]) -> str:
-        """The id of the row's image: its own, or a hash of its file."""
-        names = self.columns.names
-        return str(row[names["image_id"]]) if "image_id" in names else digest(row[names["image"]], self.folder)
-
-    def _sample(self, row: Mapping[str, Any], image_id: str) -> Sample:
-        columns = self.columns
-        if image_id not in self._images:
-            self._images[image_id] = decoded(encoded(row[columns.names["image"]], self.folder))
+    def _files(self, row: Mapping[str, Any]) -> list[bytes] | Unreadable:
+        """The image files of a row, or why there are none: rows without an image are parted too."""
         try:
-            choices = columns.choices(row)
-            answers = columns.answers(row, choices)
-        except ValueError as error:
-            raise ValueError(f"{error}, in {self._where(row)}") from None
+            cells = self.columns.images(row)
+            if not cells:
+                raise Unreadable("no image")
+            marked = row.get(TAKEN[2])
+            if marked and marked != len(cells):
+                raise ValueError(f"a text must name as many images as the row has, {len(cells)}, got {marked}")
+            return [self.files.read(each) for each in cells]
+        except Unreadable as error:
+            return error
+
+    def _group(self, row: Mapping[str, Any], files: list[bytes] | Unreadable) -> str:
+        """What is parted as one: rows with an id of their own for the image, else with the same file."""
+        given = cell(row, self.columns.names["image_id"]) if "image_id" in self.columns.names else None
+        if not is_blank(given):
+            return text_of(given)
+        if isinstance(files, Unreadable):
+            return _digest(repr([row.get(name) for name in self.columns.names["image"].split(", ")]).encode())
+        return _id(files)
+
+    def _sample(self, row: Mapping[str, Any], files: list[bytes] | Unreadable) -> Sample:
+        if isinstance(files, Unreadable):
+            raise files
+        columns = self.columns
+        first, *others = [self._image(file) for file in files]
+        choices = columns.choices(row)
+        answers = columns.answers(row, choices)
         if not answers:
             raise ValueError(
-                f"every row must have an answer, got none in {self._where(row)}: take a split that has them "
-                f"(--{self.split}-split), or another --answer-column"
+                f"every row must have an answer: take a split that has them (--{self.split}-split), or another "
+                "--answer-column, got none"
             )
+        kind = cell(row, columns.names["kind"]) if "kind" in columns.names else "all"
         return Sample(
-            image=self._images[image_id],
-            image_id=image_id,
+            image=first,
+            image_id=_id(files),
             question=columns.question(row, choices),
             answers=answers,
-            kind=str(row[columns.names["kind"]]) if "kind" in columns.names else "all",
+            kind="none" if is_blank(kind) else text_of(kind),
             choices=columns.candidates(choices) if choices else (),
+            more_images=tuple(others),
         )
 
-    def _where(self, row: Mapping[str, Any]) -> str:
-        asked = f", {row[self.columns.names['question']]!r}" if "question" in self.columns.names else ""
-        return f"row {len(self.samples) + len(self.skipped)} of {self.split!r} of {self.source.name!r}{asked}"
+    def _image(self, file: bytes) -> Image:
+        """The pixels of a file, decoded once."""
+        name = _digest(file)
+        if name not in self._images:
+            self._images[name] = decoded(file)
+        return self._images[name]
+
+    def _where(self, number: int, row: Mapping[str, Any]) -> str:
+        asked = cell(row, self.columns.names["question"]) if "question" in self.columns.names else None
+        question = f", {shown(asked)}" if isinstance(asked, str) else ""
+        return f"row {number} of {self.split!r} of {shortened(self.source.name)!r}{question}"
 
     def result(self) -> SplitData:
-        """What was read. Raises ValueError where it is nothing, or too many images were unreadable."""
+        """Return what was read. Raises ValueError where it is nothing, or too many images were unreadable."""
         skipped, rows = len(self.skipped), len(self.samples) + len(self.skipped)
         if not rows:
             raise ValueError(
@@ -129,88 +213,11 @@ class _Reader:
         return SplitData(tuple(self.samples), self.columns.task, self.columns.names, skipped)
 
 
-def _part(image_id: str, carved: Mapping[Split, int]) -> Split:
-    """Where an image of the training rows goes; the same for ever, whatever else is in the data set."""
-    number = int(hashlib.sha256(image_id.encode()).hexdigest(), 16) % 100
-    for split, share in carved.items():
-        if number < share:
-            return split
-        number -= share
-    return "train"
+def _id(files: list[bytes]) -> str:
+    """An id of what a row shows: the hash of its file, or of the hashes of its files."""
+    digests = [_digest(file) for file in files]
+    return digests[0] if len(digests) == 1 else _digest(" ".join(digests).encode())
 
 
-def _places(source: DataSource, theirs: Sequence[str]) -> dict[Split, str]:
-    """Our splits -> theirs: as told, else by usual names; those missing are to be carved out of `train`."""
-    told = {ours: name for ours in SPLITS if (name := getattr(source, f"{ours}_split")) is not None}
-    for ours, name in told.items():
-        if name not in theirs:
-            raise unknown(f"split of {source.name!r}", name, theirs, f"set --{ours}-split")
-    if len(set(told.values())) < len(told):
-        raise ValueError(
-            f"every split must be another one, got {', '.join(told.values())}: name each once, what you leave out "
-            "is taken from the training images"
-        )
-    if not told and len(theirs) == 1:
-        return {"train": theirs[0]}
-    free = [name for name in theirs if name not in told.values()]
-    guessed = {ours: next((name for name in names if name in free), None) for ours, names in SPLITS.items()}
-    places = {ours: name for ours, name in {**guessed, **told}.items() if name is not None}
-    if "train" not in places:
-        raise ValueError(
-            f"a data set must have a train split, got {source.name!r} with {', '.join(theirs)}: "
-            "name one by --train-split"
-        )
-    return places
-
-
-@lru_cache(maxsize=4)
-def _open(name: str, config: str | None, revision: str | None, streaming: bool) -> dict[str, Any]:
-    """The tables by their own split names."""
-    import datasets
-
-    folder = Path(name).expanduser()
-    try:
-        if (folder / "dataset_dict.json").is_file() or (folder / "state.json").is_file():
-            found = datasets.load_from_disk(str(folder))
-        elif folder.is_dir():
-            found = datasets.load_dataset(str(folder), config, data_files=_tables_beside(folder), streaming=streaming)
-        else:
-            found = datasets.load_dataset(name, config, revision=revision, streaming=streaming)
-    except Exception as error:  # the library has no common base for bad names, bad files and bad networks
-        why = " ".join(str(error).split())[:200]
-        raise ValueError(
-            f"a data set must be 'embedded', a folder, or a hub id that can be reached, got {name!r} ({why}): "
-            "check the name, or save the data set into a folder"
-        ) from error
-    return dict(found) if isinstance(found, Mapping) else {"train": found}
-
-
-def _tables_beside(folder: Path) -> dict[str, list[str]] | None:
-    """Tables that lie beside images, one a split, named after it; None where the library finds its way.
-
-    It would take such a folder for images without questions.
-    """
-    files = [path for path in sorted(folder.iterdir()) if path.suffix in TABLES and not _is_about_others(path)]
-    if not files or not any(path.suffix.lower() in PICTURES for path in folder.rglob("*")):
-        return None
-    splits: dict[str, list[str]] = {}
-    for path in files:
-        split = re.sub(r"-\d+-of-\d+$", "", path.stem) if len(files) > 1 else "train"
-        splits.setdefault(split, []).append(path.name)
-    return splits
-
-
-def _is_about_others(path: Path) -> bool:
-    """Whether a file describes images (the library reads it itself) or the data set."""
-    return path.stem == "metadata" or path.stem.startswith("dataset_info")
-
-
-def _undecoded(table: Any) -> Any:
-    """Images as bytes or paths: the reader decodes, and counts what can't be."""
-    from datasets import Image, List
-
-    for name, feature in (table.features or {}).items():
-        if holds_images(feature):
-            plain = Image(decode=False)
-            table = table.cast_column(name, List(plain) if hasattr(feature, "feature") else plain)
-    return table
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]

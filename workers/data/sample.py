@@ -17,9 +17,9 @@ class Sample:
     """One question about one image."""
 
     image: Image | np.ndarray
-    """RGB; an array is (height, width, 3) uint8."""
+    """RGB; an array is (height, width, 3) uint8. The first one where the question is about several."""
     image_id: str
-    """Samples with the same id share their image: features are cached and questions packed by it."""
+    """Samples with the same id share all their images: features are cached and questions packed by it."""
     question: str
     answers: tuple[str, ...]
     """All accepted answers, the one to train on first."""
@@ -27,6 +27,13 @@ class Sample:
     """Kind of question, for accuracy per kind."""
     choices: tuple[str, ...] = ()
     """What may be answered to a multiple choice, as the model is to answer it; empty for open questions."""
+    more_images: tuple[Image | np.ndarray, ...] = ()
+    """The further images of the question, in the order of the prompt."""
+
+    @property
+    def images(self) -> tuple[Image | np.ndarray, ...]:
+        """All images of the question, in the order of the prompt."""
+        return (self.image, *self.more_images)
 
 
 class DataTask(StrEnum):

@@ -3,7 +3,7 @@
 import datasets
 import pytest
 
-from workers.data.columns import find_columns, right_choice
+from workers.data.columns import find_columns
 from workers.data.sample import DataTask
 from workers.requests import DataSource
 
@@ -92,21 +92,6 @@ class TestPrompts:
         choices = found.choices(self.row)
         assert found.question(self.row, choices) == "what {choices} ?"
         assert (found.answers(self.row, choices), found.candidates(choices)) == (("blue",), ("red", "blue"))
-
-
-@pytest.mark.parametrize(
-    ("value", "place"),
-    [(1, 1), ("B", 1), ("b", 1), ("(B)", 1), ("C.", 2), ("blue", 1), (" Blue ", 1), ("2", 2), ("4", 3), ("0", 0)],
-)
-def test_the_right_choice(value, place):
-    """A text goes before a letter and a letter before an index: option 3 is called '4'."""
-    assert right_choice(value, ("red", "blue", "c", "4")) == place
-
-
-@pytest.mark.parametrize("value", [-1, 4, "E", "green", None, ""])
-def test_no_right_choice(value):
-    with pytest.raises(ValueError, match="the answer must be one of 4 choices"):
-        right_choice(value, ("red", "blue", "c", "4"))
 
 
 @pytest.mark.parametrize("value", ["['red', 'blue']", ["red", "blue"], [" red", "blue "]])

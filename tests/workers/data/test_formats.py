@@ -5,7 +5,7 @@ import json
 import datasets
 import pytest
 
-from tests.workers.saved_data import FORMATS, as_table, captions, choices, questions, save
+from tests.workers.saved_data import FORMATS, as_table, captions, choices, from_the_hub, questions, save
 from tests.workers.tiny import picture
 from workers.data.load_split import load_split
 from workers.requests import DataSource
@@ -84,10 +84,10 @@ def test_streaming_reads_no_more_than_the_limit(tmp_path, monkeypatch):
         }
     )
     streamed = datasets.IterableDataset.from_generator(rows, features=features)
-    monkeypatch.setattr(
-        datasets, "load_dataset", lambda *_, **__: datasets.IterableDatasetDict({"search": streamed, "train": streamed})
+    from_the_hub(monkeypatch, datasets.IterableDatasetDict({"search": streamed, "train": streamed}))
+    assert (
+        load_split(DataSource(name="some/stream", streaming=True, max_eval=3, allow_outside=True), "search").rows == 3
     )
-    assert load_split(DataSource(name="some/stream", streaming=True, max_eval=3), "search").rows == 3
     assert max(read) == 2
 
 

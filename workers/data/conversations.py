@@ -1,0 +1,108 @@
+"""Rows that are conversations, as LLaVA (`conversations`) and TRL (`messages`) have them, as questions with answers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from spaces.names import shown
+from workers.data.image_files import PAYLOADS, cells_of
+
+COLUMNS = ("conversations", "messages", "conversation")
+ROLES = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "model": "assistant"}
+IMAGE = "<image>"
+"""Stands for the image in the text of a turn."""
+TAKEN = ("question", "answer", "images in text")
+"""Columns that a conversation becomes; the last is the number of placeholders."""
+
+
+def conversation_column(names: Iterable[str]) -> str | None:
+    """Return the column of conversations, None where there is none."""
+    return next((name for name in COLUMNS if name in set(names)), None)
+
+
+def questions_of(row: Mapping[str, Any], column: str, image: str, each: bool) -> Iterator[dict[str, Any]]:
+    """Yield the row once per question, with `question`, `answer` and the images that stand in its turns.
+
+    Args:
+        column: holds the conversation.
+        image: column that images of the turns are put into.
+        each: several questions are put one by one, without what was said before; else they are refused.
+
+    Raises:
+        ValueError: the turns are not questions and answers in turn, or an image stands within a text.
+    """
+    turns = [_turn(turn) for turn in _listed(row[column])]
+    if not turns or len(turns) % 2 or any(role != ("user", "assistant")[i % 2] for i, (role, _) in enumerate(turns)):
+        raise ValueError(
+            f"a conversation must be a question and its answer, got turns of {shown([role for role, _ in turns])} in "
+            f"column {column!r}: leave system turns and unfinished ones out"
+        )
+    if len(turns) > 2 and not each:
+        raise ValueError(
+            f"a conversation must be one question and its answer, got {len(turns) // 2} in column {column!r}: make "
+            "them rows of their own, or put each without what was said before by --turns each"
+        )
+    images = [part for _, content in turns for part in _images(content)]
+    markers = sum(_is_image(part) for _, content in turns for part in content)
+    for (_, asked), (_, said) in zip(turns[::2], turns[1::2], strict=True):
+        yield {
+            **{name: value for name, value in row.items() if name != column},
+            **({image: [*cells_of(row.get(image)), *images]} if images else {}),
+            **dict(zip(TAKEN, (_text(asked), _text(said), markers), strict=True)),
+        }
+
+
+def _listed(value: Any) -> Sequence[Any]:
+    if not isinstance(value, list | tuple):
+        raise ValueError(f"a conversation must be a list of turns, got {shown(value)}")
+    return value
+
+
+def _turn(turn: Any) -> tuple[str, list[Any]]:
+    """Role and parts of a turn; placeholders in text become parts."""
+    keys = next((keys for keys in (("from", "value"), ("role", "content")) if _has(turn, keys)), None)
+    if keys is None:
+        raise ValueError(f"a turn must be a record with from and value, or role and content, got {shown(turn)}")
+    role, content = turn[keys[0]], turn[keys[1]]
+    parts: list[Any] = []
+    for part in content if isinstance(content, list | tuple) else [content]:
+        text = part.get("text") if isinstance(part, Mapping) and not _is_image(part) else part
+        parts += _cut(text) if isinstance(text, str) else [part]
+    return ROLES.get(role, str(role)) if isinstance(role, str) else shown(role), parts
+
+
+def _has(turn: Any, keys: Sequence[str]) -> bool:
+    return isinstance(turn, Mapping) and all(turn.get(key) is not None for key in keys)
+
+
+def _cut(text: str) -> list[Any]:
+    pieces = re.split(f"({IMAGE})", text)
+    return [{"type": "image"} if piece == IMAGE else piece for piece in pieces if piece]
+
+
+def _is_image(part: Any) -> bool:
+    return isinstance(part, Mapping) and part.get("type") in ("image", "image_url")
+
+
+def _images(parts: Sequence[Any]) -> list[Any]:
+    """What stands in the parts as an image: a path, an address, or bytes."""
+    return [held for part in parts if _is_image(part) and (held := {k: part[k] for k in PAYLOADS if part.get(k)})]
+
+
+def _text(parts: Sequence[Any]) -> str:
+    """The text of a turn, its images before or after it left out. Raises ValueError."""
+    kinds = ["image" if _is_image(part) else "text" for part in parts if _is_image(part) or not _is_space(part)]
+    texts = [part for part in parts if not _is_image(part)]
+    if any(not isinstance(part, str) for part in texts):
+        raise ValueError(f"a turn must be of texts and images, got {shown(parts)}")
+    inner = "".join("i" if kind == "image" else "t" for kind in kinds)
+    if re.search("ti+t", inner):
+        raise ValueError(f"images must stand before or after the text of a turn, got {shown(parts)}")
+    text = "".join(texts)
+    return text.strip() if "i" in inner else text
+
+
+def _is_space(part: Any) -> bool:
+    return isinstance(part, str) and not part.strip()

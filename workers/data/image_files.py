@@ -1,0 +1,198 @@
+"""Where the bytes of an image come from: a path, a zip beside the table, base64 text, or the table itself.
+
+Paths are not trusted: they must stay in the data set's folder, be regular files and have a bearable size.
+"""
+
+from __future__ import annotations
+
+import binascii
+import json
+import stat
+from base64 import b64decode
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile, ZipFile
+
+from spaces.names import shortened, shown
+
+MOST_BYTES = 512 * 2**20
+"""Size of an image file at most."""
+MAGIC = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"BM", b"II*\x00", b"MM\x00*")
+"""First bytes of image files: what tells base64 text from a path."""
+PAYLOADS = ("bytes", "path", "image", "url", "image_url", "base64", "data")
+"""Keys of a record that holds an image, the first that isn't empty."""
+
+
+class Unreadable(ValueError):
+    """A row has no image that can be read; the message says why."""
+
+
+@dataclass
+class ImageFiles:
+    """Reads the image files of one data set."""
+
+    folder: Path | None
+    """Folder that relative paths start in; None for a data set of the hub."""
+    roots: Sequence[Path]
+    """Folders that paths must stay in."""
+    hub: str | None = None
+    """`hf://` address that relative paths of a hub data set start in."""
+    anywhere: bool = False
+    """Open paths outside of the roots too, and addresses of other machines."""
+    _zips: dict[str, list[tuple[Path, str]]] | None = field(default=None, repr=False)
+
+    def read(self, cell: Any) -> bytes:
+        """Return the bytes of one image file.
+
+        Raises Unreadable where there is no image, ValueError where a path leads out of the data set.
+        """
+        cell = payload(cell)
+        if cell is None or (isinstance(cell, str | bytes) and not cell):
+            raise Unreadable("no image")
+        if isinstance(cell, bytes):
+            return cell
+        if not isinstance(cell, str):
+            raise Unreadable(f"not an image file but a {type(cell).__name__}")
+        data = embedded(cell)
+        return self._file(cell.strip()) if data is None else data
+
+    def _file(self, path: str) -> bytes:
+        if "://" in path:
+            return self._address(path)
+        if self.folder is None and self.hub is not None and not Path(path).is_absolute():
+            return self._address(f"{self.hub}/{path}")
+        try:
+            place = (self.folder or Path()) / path
+            real = place.resolve()
+            self._check_inside(path, real)
+            mode = real.stat()
+        except (OSError, RuntimeError) as error:
+            return self._zipped(path, type(error).__name__)
+        except ValueError as error:
+            raise error if isinstance(error, OutsideError) else Unreadable("not a path") from None
+        if not stat.S_ISREG(mode.st_mode):
+            raise Unreadable(f"{shortened(path)} is no regular file")
+        _check_size(path, mode.st_size)
+        try:
+            return real.read_bytes()
+        except OSError as error:
+            raise Unreadable(f"{shortened(path)} can't be opened ({type(error).__name__})") from None
+
+    def _check_inside(self, path: str, real: Path) -> None:
+        if not self.anywhere and not any(real.is_relative_to(root.resolve()) for root in self.roots):
+            raise OutsideError(path)
+
+    def _address(self, path: str) -> bytes:
+        """A path with a protocol, opened by fsspec: of the hub for a data set of the hub, else only where told."""
+        import fsspec
+
+        ours = self.folder is None and path.rpartition("::")[2].startswith("hf://")
+        if not (ours or self.anywhere):
+            raise OutsideError(path)
+        try:
+            with fsspec.open(path, "rb") as file:
+                data = file.read(MOST_BYTES + 1)
+        except Exception as error:  # every file system behind fsspec has errors of its own
+            raise Unreadable(f"{shortened(path)} can't be opened ({type(error).__name__})") from None
+        _check_size(path, len(data))
+        return bytes(data)
+
+    def _zipped(self, path: str, why: str) -> bytes:
+        """The file of that path in a zip of the folder, which may be named like the path's first folder."""
+        found = self._members().get(path.removeprefix("./"), [])
+        if not found:
+            raise Unreadable(f"{shortened(path)} can't be opened ({why})")
+        if len(found) > 1:
+            raise Unreadable(f"{shortened(path)} is in several zip files ({found[0][0].name}, {found[1][0].name})")
+        ((archive, member),) = found
+        try:
+            with ZipFile(archive) as opened:
+                _check_size(path, opened.getinfo(member).file_size)
+                return opened.read(member)
+        except (OSError, BadZipFile, RuntimeError, NotImplementedError, binascii.Error) as error:
+            raise Unreadable(f"{shortened(path)} can't be unzipped ({type(error).__name__})") from None
+
+    def _members(self) -> dict[str, list[tuple[Path, str]]]:
+        if self._zips is None:
+            self._zips = {}
+            for archive in sorted(self.folder.glob("*.zip")) if self.folder is not None else ():
+                for member in _listed(archive):
+                    for path in (member, f"{archive.stem}/{member}"):
+                        self._zips.setdefault(path, []).append((archive, member))
+        return self._zips
+
+
+class OutsideError(ValueError):
+    """A path leads out of the data set."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(
+            f"image paths must stay in the data set's folder, got {shown(path)}: move the files there, or trust the "
+            "data set with --allow-outside"
+        )
+
+
+def payload(cell: Any) -> Any:
+    """Return what holds the image in a cell that may be a record, such as `{bytes, path}` or `{url}`."""
+    for _ in range(3):
+        if not isinstance(cell, Mapping):
+            break
+        cell = next((cell[key] for key in PAYLOADS if cell.get(key)), None)
+    return cell
+
+
+def embedded(text: str) -> bytes | None:
+    """Return the image in a `data:` address or in base64 text, None where the text is neither. Raises Unreadable."""
+    if text[:5].casefold() == "data:":
+        head, comma, body = text.partition(",")
+        if not comma or not head.casefold().endswith(";base64"):
+            raise Unreadable("a data: image must be in base64")
+        try:
+            return _decoded(body)
+        except ValueError:
+            raise Unreadable("the base64 of a data: image is broken") from None
+    begins = "".join(text[:24].split())
+    try:
+        magic = b64decode(begins[: len(begins) // 4 * 4], validate=True)
+        return _decoded(text) if len(text) > 64 and magic.startswith(MAGIC) else None
+    except ValueError:
+        return None  # a path
+
+
+def _decoded(text: str) -> bytes:
+    """Raises ValueError."""
+    text = "".join(text.split())
+    return b64decode(text + "=" * (-len(text) % 4), validate=True)
+
+
+def cells_of(value: Any) -> list[Any]:
+    """Return the images of a cell: of a list, also one written as text, each; blanks at its end are none.
+
+    Raises Unreadable where a blank stands before an image.
+    """
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            raise Unreadable(f"not a list of images: {shown(value)}") from None
+    cells = list(value) if isinstance(value, list | tuple) else [value]
+    while cells and payload(cells[-1]) in (None, "", b""):
+        cells.pop()
+    if any(payload(cell) in (None, "", b"") for cell in cells):
+        raise Unreadable("an image is missing before the last one")
+    return cells
+
+
+def _listed(archive: Path) -> list[str]:
+    try:
+        with ZipFile(archive) as opened:
+            return [name for name in opened.namelist() if not name.endswith("/")]
+    except (OSError, BadZipFile):
+        return []
+
+
+def _check_size(path: str, size: int) -> None:
+    if size > MOST_BYTES:
+        raise Unreadable(f"{shortened(path)} has more than {MOST_BYTES // 2**20} MiB")

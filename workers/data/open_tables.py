@@ -1,0 +1,152 @@
+"""Opens a data set: a file, a folder or a hub id, as tables by the names of its splits.
+
+Text is read by `workers.data.text_tables`, anything else by the `datasets` library.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from spaces.names import shown
+from workers.data.columns import holds_images
+from workers.data.image_files import ImageFiles
+from workers.data.text_tables import SUFFIXES, TextTable
+from workers.requests import DataSource
+
+TABLES = (*SUFFIXES, ".parquet")
+PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+READ_HERE = ("json", "csv")
+"""Modules of the `datasets` library whose files are read without it."""
+
+
+def is_local(name: str) -> bool:
+    """Return True for a name that is a file or a folder of this machine."""
+    try:
+        place = Path(name).expanduser()
+        return place.is_dir() or place.is_file()
+    except (OSError, RuntimeError, ValueError):
+        return False
+
+
+def image_files(source: DataSource) -> ImageFiles:
+    """Return the door to the images of a data set."""
+    place = Path(source.name).expanduser()
+    if is_local(source.name):
+        folder = place if place.is_dir() else place.parent
+        return ImageFiles(folder, [folder], anywhere=source.allow_outside)
+    import datasets
+
+    caches = [Path(datasets.config.HF_DATASETS_CACHE), Path(datasets.config.HF_CACHE_HOME) / "hub"]
+    hub = f"hf://datasets/{source.name}" + (f"@{source.revision}" if source.revision else "")
+    return ImageFiles(None, caches, hub, anywhere=source.allow_outside)
+
+
+@lru_cache(maxsize=4)
+def open_tables(name: str, config: str | None, revision: str | None, streaming: bool) -> dict[str, Any]:
+    """Return the tables by their own split names. Raises ValueError, in one line."""
+    try:
+        found = _found(name, config, revision, streaming)
+    except Exception as error:  # the library has no common base for bad names, bad files and bad networks
+        why = " ".join(str(error).split())[:200]
+        raise ValueError(
+            f"a data set must be 'embedded', a file, a folder, or a hub id that can be reached, got {shown(name)} "
+            f"({why}): check the name, or save the data set into a folder"
+        ) from error
+    return dict(found) if isinstance(found, Mapping) else {"train": found}
+
+
+def _found(name: str, config: str | None, revision: str | None, streaming: bool) -> Any:
+    import datasets
+
+    if not is_local(name):
+        return _built(datasets.load_dataset_builder(name, config, revision=revision), streaming)
+    place = Path(name).expanduser()
+    if place.is_file():
+        return _one_file(place, streaming)
+    if (place / "dataset_dict.json").is_file() or (place / "state.json").is_file():
+        return datasets.load_from_disk(str(place))
+    described = _descriptions(place)
+    if described:
+        return described
+    return _built(datasets.load_dataset_builder(str(place), config, data_files=_tables_beside(place)), streaming)
+
+
+def _built(builder: Any, streaming: bool) -> Any:
+    """What `datasets.load_dataset` makes of a builder, but for text, which is read here."""
+    texts = _texts(builder)
+    if texts:
+        return texts
+    if streaming:
+        return builder.as_streaming_dataset()
+    builder.download_and_prepare()
+    return builder.as_dataset()
+
+
+def _texts(builder: Any) -> dict[str, TextTable] | None:
+    """The tables of a data set of JSON or CSV; None for any other, and for options that say how to read them."""
+    files = builder.config.data_files
+    kind = type(builder).__module__.rpartition(".")[2]
+    if kind not in READ_HERE or not files or getattr(builder.config, "field", None) is not None:
+        return None
+    return {str(split): TextTable(tuple(map(str, paths))) for split, paths in files.items()}
+
+
+def _one_file(place: Path, streaming: bool) -> dict[str, Any]:
+    import datasets
+
+    if place.suffix in SUFFIXES:
+        return {"train": TextTable((str(place),))}
+    if place.suffix != ".parquet":
+        raise ValueError(f"a file must be one of {', '.join(TABLES)}; unpack an archive into a folder")
+    found = datasets.load_dataset("parquet", data_files={"train": str(place)}, streaming=streaming)
+    return dict(found)
+
+
+def _descriptions(folder: Path) -> dict[str, TextTable] | None:
+    """An image folder with `metadata.jsonl` or `metadata.csv`, one for all images or one per split."""
+    files = [path for path in sorted(folder.rglob("metadata.*")) if path.suffix in (".jsonl", ".csv")]
+    tables = [path for path in folder.iterdir() if path.suffix in TABLES and not _is_about_others(path)]
+    if not files or tables or any(folder.glob("*.md")):  # a card may say which files are which split
+        return None
+    splits: dict[str, list[str]] = {}
+    for path in files:
+        split = path.parent.name if path.parent != folder else "train"
+        splits.setdefault(split, []).append(str(path))
+    return {split: TextTable(tuple(paths), metadata=True, base=str(folder)) for split, paths in splits.items()}
+
+
+def _tables_beside(folder: Path) -> dict[str, list[str]] | None:
+    """Tables that lie beside images, one a split, named after it; None where the library finds its way.
+
+    It would take such a folder for images without questions.
+    """
+    files = [path for path in sorted(folder.iterdir()) if path.suffix in TABLES and not _is_about_others(path)]
+    if not files or not any(path.suffix.lower() in (*PICTURES, ".zip") for path in folder.rglob("*")):
+        return None
+    splits: dict[str, list[str]] = {}
+    for path in files:
+        split = re.sub(r"-\d+-of-\d+$", "", path.stem) if len(files) > 1 else "train"
+        splits.setdefault(split, []).append(path.name)
+    return splits
+
+
+def _is_about_others(path: Path) -> bool:
+    """Whether a file describes images (the library reads it itself) or the data set."""
+    return path.stem == "metadata" or path.stem.startswith("dataset_info")
+
+
+def undecoded(table: Any) -> Any:
+    """Return the table with images as bytes or paths: the reader decodes, and counts what can't be."""
+    if isinstance(table, TextTable):
+        return table
+    from datasets import Image, List
+
+    for name, feature in (table.features or {}).items():
+        if holds_images(feature):
+            plain = Image(decode=False)
+            table = table.cast_column(name, List(plain) if hasattr(feature, "feature") else plain)
+    return table

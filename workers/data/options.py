@@ -1,0 +1,196 @@
+"""The options of a multiple choice, and which of them a column of right answers means.
+
+A column is read in one way for all of its rows: as index from 0, as index from 1, as letter, or as the option's text.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import logging
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from string import ascii_uppercase
+from typing import Any, Literal, get_args
+
+from spaces.names import shown
+from workers.data.answers import is_blank, text_of
+
+log = logging.getLogger(__name__)
+
+Reading = Literal["index", "index1", "letter", "text"]
+"""How the right option is given: its place from 0, its place from 1, its letter, or its text."""
+READINGS: tuple[Reading, ...] = get_args(Reading)
+OWN_COLUMN = re.compile(r"(?:(?:options?|choices?|opt)[ _-]?([a-z]|\d+))|([a-z])", re.IGNORECASE)
+"""Name of a column that holds one option."""
+LONGEST_TEXT = 100_000
+"""Characters of a list of options that is written as text, at most."""
+
+
+def option_columns(names: Iterable[str]) -> tuple[str, ...]:
+    """Return the columns that hold one option each, such as `A`, `B`, `C` or `option_1`, `option_2`, in order.
+
+    None where there are not at least two, from A, 0 or 1 on without a gap.
+    """
+    series: dict[tuple[str, bool, bool], dict[str, str]] = {}
+    for name in names:
+        match = OWN_COLUMN.fullmatch(name)
+        if match:
+            mark = match[1] or match[2]
+            kind = (name.removesuffix(mark), mark.isdigit(), mark.isupper())
+            series.setdefault(kind, {})[mark.upper()] = name
+    return next((columns for marks in series.values() if len(columns := _without_gap(marks)) > 1), ())
+
+
+def _without_gap(marks: Mapping[str, str]) -> tuple[str, ...]:
+    """The columns by mark if these are A, B, ... or 0, 1, ... or 1, 2, ...; else none."""
+    number = len(marks)
+    for order in (ascii_uppercase[:number], [*map(str, range(number))], [*map(str, range(1, number + 1))]):
+        if set(order) == set(marks):
+            return tuple(marks[mark] for mark in order)
+    return ()
+
+
+def options_of(value: Any) -> list[Any]:
+    """Return the options as stored: of a list, a record by letter, or either written as text.
+
+    Blanks at the end are no options. Raises ValueError.
+    """
+    given = _parsed(value) if isinstance(value, str) else value
+    if isinstance(given, Mapping) and isinstance(given.get("text"), list):
+        given = given["text"]  # {text: [...], label: [...]}, as ARC has it
+    if isinstance(given, Mapping):
+        given = _by_letter(given)
+    listed = list(given) if isinstance(given, list | tuple) else []
+    while listed and is_blank(listed[-1]):
+        listed.pop()
+    if not 2 <= len(listed) <= len(ascii_uppercase) or any(map(is_blank, listed)):
+        raise ValueError(
+            f"choices must be a list of 2 to {len(ascii_uppercase)} texts, blank ones at its end left out, "
+            f"got {shown(value)}"
+        )
+    return listed
+
+
+def _parsed(text: str) -> Any:
+    """A list or record written as JSON or as Python; None where it is neither."""
+    for parse in (json.loads, ast.literal_eval):
+        try:
+            return parse(text) if len(text) <= LONGEST_TEXT else None
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            continue
+    return None
+
+
+def _by_letter(record: Mapping[str, Any]) -> list[Any] | None:
+    marks = {str(key).upper(): str(key) for key in record}
+    return [record[key] for key in _without_gap(marks)] if len(marks) == len(record) else None
+
+
+def place_of(value: Any, options: Sequence[str], reading: Reading) -> int | None:
+    """Return the place of the right option, from 0, under one reading; None where the value can't be read so."""
+    number = _number(value)
+    if reading in ("index", "index1"):
+        place = None if number is None else number - (reading == "index1")
+    elif reading == "letter":
+        place = _letter(value, options) if isinstance(value, str) else None
+    else:
+        place = _same_text(text_of(value), options)
+    return place if place is not None and 0 <= place < len(options) else None
+
+
+def find_reading(rows: Iterable[tuple[Any, Sequence[Any]]], column: str) -> Reading:
+    """Return the one reading under which every answer of a column is one of its options.
+
+    Args:
+        rows: answers, each with its options as stored. Rows without a label (blank, below 0) say nothing.
+        column: name of the column, for errors.
+
+    Raises:
+        ValueError: no reading fits all rows, or several do that mean different options.
+    """
+    fits: Counter[Reading] = Counter()
+    seen, differs = 0, None
+    breaks: dict[Reading, tuple[int, Any]] = {}
+    for row, (value, options) in enumerate(rows):
+        if is_blank(value) or (_number(value) or 0) < 0:
+            continue
+        seen += 1
+        places = _places(value, options)
+        fits.update(places.keys())
+        for reading in READINGS:
+            if reading not in places:
+                breaks.setdefault(reading, (row, value))
+        if differs is None and len({place for reading, place in places.items() if reading != "index1"}) > 1:
+            differs = (row, value, options)
+    return _chosen(column, [each for each in READINGS if fits[each] == seen], fits, differs, breaks)
+
+
+def _places(value: Any, options: Sequence[Any]) -> dict[Reading, int]:
+    """The place of the right option under every reading that the value allows."""
+    texts = [text_of(each).strip() for each in options]
+    places = {reading: place_of(value, texts, reading) for reading in READINGS}
+    if not isinstance(value, str) and all(isinstance(each, str) for each in options):
+        places["text"] = None  # a number beside texts is no text
+    return {reading: place for reading, place in places.items() if place is not None}
+
+
+def _chosen(
+    column: str, whole: list[Reading], fits: Counter[Reading], differs: Any, breaks: Mapping[Reading, tuple[int, Any]]
+) -> Reading:
+    """The one of the readings that fit every row."""
+    if not whole:
+        nearest = fits.most_common(1)[0][0] if fits else "letter"
+        row, value = breaks[nearest]
+        raise ValueError(
+            f"the answer must be one of the choices, in one way in all of column {column!r} (index from 0, letter or "
+            f"text), got {shown(value)} in row {row}: mend it, or take another --answer-column"
+        )
+    if "index" in whole and "index1" in whole:
+        if fits:
+            log.warning(
+                "column %r is read as index from 0, though no answer is 0: say --answer-as index1 if it counts from 1",
+                column,
+            )
+        whole.remove("index1")
+    if len(whole) > 1 and differs is not None:
+        row, value, options = differs
+        raise ValueError(
+            f"the right option must be given in one way, got {shown(value)} of {shown(options)} in row {row}: column "
+            f"{column!r} can be read as {' or as '.join(whole)}, say which by --answer-as"
+        )
+    return whole[0]
+
+
+def _number(value: Any) -> int | None:
+    """A whole number, also written as text or as 2.0."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, str):
+        text = value.strip()
+        return int(text) if re.fullmatch(r"-?[0-9]{1,9}", text) else None
+    if isinstance(value, float):
+        return int(value) if value.is_integer() else None
+    return value if isinstance(value, int) else None
+
+
+def _letter(text: str, options: Sequence[str]) -> int | None:
+    """The place of a letter: `B`, `b`, `(B)`, `B.`, or `B. blue` where blue is the option there."""
+    match = re.fullmatch(r"\(?\s*([A-Za-z])\s*(?:[).:]+\s*(.*))?", text.strip(), re.DOTALL)
+    if match is None:
+        return None
+    place = ascii_uppercase.index(match[1].upper())
+    if match[2] and (place >= len(options) or match[2].strip().casefold() != options[place].casefold()):
+        return None
+    return place
+
+
+def _same_text(text: str, options: Sequence[str]) -> int | None:
+    """The place of the one option with this text, by letter case only where there is none with the same."""
+    text = text.strip()
+    for fold in (str, str.casefold):
+        found = [place for place, option in enumerate(options) if fold(option) == fold(text)]
+        if found:
+            return found[0] if len(found) == 1 else None
+    return None

@@ -1,0 +1,155 @@
+"""Tables of text, read as they are written: JSON lines, JSON and CSV. Nothing is guessed about types.
+
+Readers that infer a type per column turn 3 beside 2.5 into 3.0, 0042 into 42, "NA" into nothing, and text that looks
+like a date into a time.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import stat
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, TextIO
+
+from spaces.names import shortened
+from workers.data.answers import Written
+
+SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv")
+LOOKED_AT = 1000
+"""Rows whose names are the columns of a table of JSON."""
+BOMS = {b"\xff\xfe\x00\x00": "utf-32", b"\x00\x00\xfe\xff": "utf-32", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+csv.field_size_limit(2**31 - 1)  # images in base64
+
+
+@dataclass(frozen=True)
+class TextTable:
+    """The rows of one split, file after file."""
+
+    files: tuple[str, ...]
+    """Paths, or addresses that fsspec opens."""
+    metadata: bool = False
+    """Files that lie beside the images they name in `file_name`, as the image folders of `datasets` have them."""
+    base: str = ""
+    """Folder that paths of `metadata` are given from."""
+    columns: tuple[str, ...] | None = None
+
+    @property
+    def features(self) -> dict[str, Any]:
+        """The columns; their types are unknown."""
+        return {name: None for row in islice(self, LOOKED_AT) for name in row}
+
+    def select_columns(self, names: Sequence[str]) -> TextTable:
+        """Return the table with these columns alone."""
+        return TextTable(self.files, self.metadata, self.base, tuple(names))
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        for file in self.files:
+            for row in read_rows(file):
+                full = self._placed(row, file) if self.metadata else row
+                yield full if self.columns is None else {name: full.get(name) for name in self.columns}
+
+    def _placed(self, row: Mapping[str, Any], file: str) -> dict[str, Any]:
+        """`file_name` becomes `image`, and its path starts in the data set's folder."""
+        folder = Path(file).parent.relative_to(self.base)
+        named = {"image" if name == "file_name" else name.removesuffix("_file_name"): name for name in row}
+        return {
+            new: str(folder / row[old]) if new != old and isinstance(row[old], str) else row[old]
+            for new, old in named.items()
+        }
+
+
+def read_rows(file: str) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a file. Raises ValueError, in one line with the place, where it is not what its name says."""
+    name = file.rpartition("/")[2]
+    kind = next((each for each in SUFFIXES if each in name), ".json")
+    try:
+        with _opened(file) as text:
+            yield from _of_csv(text) if kind in (".csv", ".tsv") else _of_json(text, lines=kind != ".json")
+    except UnicodeError:
+        raise ValueError(f"a table must be text in UTF-8, {shortened(name)} is not: save it as UTF-8") from None
+    except (ValueError, csv.Error, RecursionError, OverflowError) as error:
+        why = "nested too deep" if isinstance(error, RecursionError) else shortened(str(error), 160)
+        raise ValueError(f"a table must be what its name says, {shortened(name)} is not ({why})") from None
+
+
+def _opened(file: str) -> TextIO:
+    """The text of a file. Byte order marks are heeded; compressed files are unpacked."""
+    import fsspec
+
+    if "://" not in file and not stat.S_ISREG(Path(file).stat().st_mode):
+        raise ValueError("no regular file")
+    with fsspec.open(file, "rb", compression="infer") as binary:
+        start = binary.read(4)
+    encoding = next((each for bom, each in BOMS.items() if start.startswith(bom)), "utf-8-sig")
+    opened: TextIO = fsspec.open(file, "rt", encoding=encoding, newline="", compression="infer").open()
+    return opened
+
+
+def _of_csv(text: TextIO) -> Iterator[dict[str, Any]]:
+    first = text.readline()
+    text.seek(0)
+    delimiter = max(",;\t", key=first.count)
+    reader = csv.DictReader(text, delimiter=delimiter, strict=True)
+    names = reader.fieldnames or []
+    if len(set(names)) < len(names):
+        raise ValueError(f"columns of the same name: {', '.join(names)}")
+    for row in reader:
+        if None in row or None in row.values():
+            raise ValueError(f"line {reader.line_num} has other cells than the {len(names)} of the first line")
+        yield row
+
+
+def _of_json(text: TextIO, lines: bool) -> Iterator[dict[str, Any]]:
+    if not lines:
+        start = text.read(1 << 16).lstrip()[:1]
+        text.seek(0)
+        if start == "[":
+            yield from _records(_parsed(text.read(), "the file"))
+            return
+        try:
+            whole = _parsed(text.read(), "the file")
+        except ValueError:
+            text.seek(0)  # lines under another name
+        else:
+            yield from _records(_held(whole))
+            return
+    for number, line in enumerate(text, 1):
+        if line.strip():
+            yield from _records([_parsed(line, f"line {number}")])
+
+
+def _held(whole: Any) -> Any:
+    """The one list of records in a record, such as `{"info": ..., "data": [...]}`; a record alone is a row."""
+    held = [value for value in whole.values() if _is_table(value)] if isinstance(whole, dict) else []
+    if len(held) > 1:
+        raise ValueError("several lists of rows in one file")
+    return held[0] if held and whole.keys().isdisjoint(("question", "conversations", "messages", "image")) else [whole]
+
+
+def _is_table(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(each, dict) for each in value)
+
+
+def _records(rows: Any) -> Iterator[dict[str, Any]]:
+    for number, row in enumerate(rows):
+        if not isinstance(row, dict):
+            raise ValueError(f"row {number} is no record of columns")
+        yield row
+
+
+def _parsed(text: str, what: str) -> Any:
+    """JSON whose numbers are kept as they are written; NaN is no value."""
+    try:
+        return json.loads(text, parse_float=Written, parse_int=_whole, parse_constant=lambda name: None)
+    except RecursionError:
+        raise ValueError(f"{what} is nested too deep") from None
+    except ValueError as error:
+        raise ValueError(f"{what}: {error}") from None
+
+
+def _whole(text: str) -> int | Written:
+    return Written(text) if text == "-0" or len(text) > 300 else int(text)
