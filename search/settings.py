@@ -4,13 +4,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from objectives.metrics import METRICS
 from search.strategies import STRATEGIES
-from spaces.names import unknown
+from search.yaml_file import parse_yaml
+from spaces.names import shortened, shown, unknown
 from spaces.spaces import SPACES
+from workers.data.open_tables import is_local
 from workers.requests import DataSource, ModelSource, Rung, TuningRecipe, known
 
 CALLBACKS = ("tensorboard", "wandb", "mlflow")
@@ -134,13 +135,13 @@ class Settings(BaseModel):
 
     def stored(self) -> dict[str, Any]:
         """Return all settings as they are kept with the run: without the passwords of database URLs."""
-        from search.storage.database_url import shown  # SQLAlchemy is slow to import
+        from search.storage.database_url import shown as without_password  # SQLAlchemy is slow to import
 
         values = self.model_dump(mode="json")
         return {
             **values,
-            "storage": None if self.storage is None else shown(self.storage),
-            "warm_start": [shown(source) for source in self.warm_start],
+            "storage": None if self.storage is None else without_password(self.storage),
+            "warm_start": [without_password(source) for source in self.warm_start],
         }
 
 
@@ -198,11 +199,11 @@ def load_settings(config: Path | None, given: Mapping[str, Any]) -> Settings:
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        values = yaml.safe_load(path.read_text())
+        values = parse_yaml(path.read_text())
     except OSError as error:
         raise SettingsError(f"--config must be a readable YAML file, got {path} ({error.strerror})") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SettingsError(f"--config must be YAML, {path} is not: {' '.join(str(error).split())}") from None
+    except ValueError as error:
+        raise SettingsError(f"--config must be YAML, {path} is not: {shortened(str(error), 300)}") from None
     if values is None:
         return {}
     if not isinstance(values, dict):
@@ -214,7 +215,7 @@ def _make_absolute(source: Any) -> None:
     """Ray changes the working directory of its workers, so what is local must not depend on it."""
     if not isinstance(source, dict):
         return
-    if isinstance(source.get("name"), str) and Path(source["name"]).is_dir():
+    if isinstance(source.get("name"), str) and is_local(source["name"]):
         source["name"] = str(Path(source["name"]).absolute())
     if isinstance(source.get("masks"), str):
         source["masks"] = str(Path(source["masks"]).absolute())
@@ -241,4 +242,4 @@ def _line(detail: Mapping[str, Any]) -> str:
     rule = detail["msg"].removeprefix("Value error, ")
     if detail["type"] == "value_error":
         return rule
-    return f"{place}: {rule[0].lower()}{rule[1:]}, got {detail['input']!r}"
+    return f"{place}: {rule[0].lower()}{rule[1:]}, got {shown(detail['input'])}"

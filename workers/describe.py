@@ -76,9 +76,15 @@ def describe_workload(source: ModelSource, samples: Sequence[Sample]) -> Workloa
 
         return read_workload(source, samples)
     prompter = read_prompter(source)
+    images = [len(sample.images) for sample in samples]
+    text_tokens = [
+        len(prompter.prompt_ids(sample.question, number)) - number
+        for sample, number in zip(samples, images, strict=True)
+    ]
     return Workload(
-        visual_tokens=visual_tokens,
-        text_tokens=fmean(len(prompter.prompt_ids(sample.question)) - 1 for sample in samples),
+        visual_tokens=visual_tokens * fmean(images),
+        images=fmean(images),
+        text_tokens=fmean(text_tokens),
         generated_tokens=fmean(len(prompter.answer_ids(target(sample))) for sample in samples),
     )
 

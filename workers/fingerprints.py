@@ -42,13 +42,14 @@ def fingerprint_model(source: ModelSource) -> str:
 
 
 def fingerprint_samples(samples: Sequence[Sample]) -> str:
-    """Hash of questions, answers, kinds, choices and pixels, in order; each image is read once."""
+    """Hash of questions, answers, kinds, choices and pixels, in order; each image id is read once."""
     digest, seen = hashlib.sha256(), set()
     for sample in samples:
         digest.update(repr((sample.image_id, sample.question, sample.answers, sample.kind, *sample.choices)).encode())
         if sample.image_id not in seen:
             seen.add(sample.image_id)
-            digest.update(sample.image.tobytes())
+            for image in sample.images:
+                digest.update(image.tobytes())
     return digest.hexdigest()[:16]
 
 

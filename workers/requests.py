@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 
 from objectives.metrics import METRICS
 from objectives.workload import Workload
-from spaces.names import unknown
+from spaces.names import shown, unknown
 from spaces.plan import Plan
 from workers.lora_options import parse_lora
 
@@ -35,6 +35,15 @@ def _is_trainable(text: str) -> str:
     return text
 
 
+def _is_name(name: str) -> str:
+    if len(name) > 4096 or any(len(part) > 255 for part in name.split("/")) or not name.isprintable():
+        raise ValueError(f"a name must be one of a file, a folder or the hub, got {shown(name)}")
+    return name
+
+
+Name = Annotated[str, AfterValidator(_is_name)]
+
+
 class Value(BaseModel):
     """A frozen record that refuses unknown keys: a typing error in a request must not pass unseen."""
 
@@ -44,7 +53,7 @@ class Value(BaseModel):
 class ModelSource(Value):
     """Where the model comes from and how it is loaded."""
 
-    name: str = "embedded"
+    name: Name = "embedded"
     """`embedded`, a Hugging Face hub id, or a local folder."""
     revision: str | None = None
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "float32"
@@ -62,7 +71,7 @@ class ModelSource(Value):
 class DataSource(Value):
     """Where the questions come from, which columns and splits hold what, and how many of each split are used."""
 
-    name: str = "embedded"
+    name: Name = "embedded"
     """`embedded`, a Hugging Face hub id, or a local file (parquet, JSON lines, JSON, CSV) or folder."""
     config: str | None = None
     """Configuration (subset) of a data set that has several."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from statistics import median
+
 from objectives.cider import check_cider
 from objectives.metrics import METRICS, guess_metric
 from workers.data.sample import DataTask, SplitData
@@ -10,7 +12,7 @@ from workers.data.sample import DataTask, SplitData
 def pick_metric(data: SplitData, asked: str | None) -> str:
     """The name of the metric. Raises ValueError, in one line, where the one asked for does not fit the data."""
     name = asked or guess_metric(
-        [len(sample.answers) for sample in data.samples],
+        [median(len(sample.answers) for sample in data.samples)],  # a few rows with fewer don't change what it is
         captions=data.task is DataTask.CAPTIONS,
         choices=data.task is DataTask.CHOICES,
     )

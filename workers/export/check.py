@@ -79,8 +79,8 @@ def refer(
     with apply_plan(loaded.model, plan, inputs):
         for first, last in batches(samples):
             chosen = samples[first:last]
-            prompts = [loaded.asker.prompt(sample.question) for sample in chosen]
-            encoded = reload.encode(loaded.processor, prompts, [sample.image for sample in chosen], loaded.device)
+            prompts = [loaded.asker.prompt(sample.question, len(sample.images)) for sample in chosen]
+            encoded = reload.encode(loaded.processor, prompts, [sample.images for sample in chosen], loaded.device)
             said, new = reload.speak(loaded.model, encoded, loaded.pad_token)
             ids.append(encoded["input_ids"].cpu())
             logits.append(said.cpu())
@@ -144,14 +144,15 @@ def _probe(
 def _write_probe(work: Path, probe: dict[str, Any], samples: Sequence[Sample], asker: Asker) -> None:
     from PIL import Image
 
-    files: dict[str, str] = {}
+    files: dict[str, list[str]] = {}
     listed = []
     for sample in samples:
         if sample.image_id not in files:
-            files[sample.image_id] = f"{len(files)}.png"
-            image = sample.image if isinstance(sample.image, Image.Image) else Image.fromarray(sample.image)
-            image.save(work / files[sample.image_id])
-        listed.append({"image": files[sample.image_id], "prompt": asker.prompt(sample.question)})
+            files[sample.image_id] = [f"{len(files)}-{number}.png" for number in range(len(sample.images))]
+            for image, name in zip(sample.images, files[sample.image_id], strict=True):
+                (image if isinstance(image, Image.Image) else Image.fromarray(image)).save(work / name)
+        prompt = asker.prompt(sample.question, len(sample.images))
+        listed.append({"images": files[sample.image_id], "prompt": prompt})
     (work / "probe.json").write_text(json.dumps({**probe, "samples": listed}))
 
 

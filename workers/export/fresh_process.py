@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Sequence
 from inspect import signature
 from pathlib import Path
 from statistics import median
@@ -30,16 +31,17 @@ REPEATS = 9
 OWN = {"workers", "search", "spaces", "objectives"}
 
 
-def encode(processor: Any, prompts: list[Any], images: list[Any], device: Any) -> dict[str, Tensor]:
-    """Left-padded model inputs of prompts: conversations whose first part is the image, or texts."""
+def encode(processor: Any, prompts: list[Any], images: Sequence[Sequence[Any]], device: Any) -> dict[str, Tensor]:
+    """Left-padded model inputs of prompts about images: conversations that begin with them, or texts."""
     options = {"padding": True, "padding_side": "left"}
     if isinstance(prompts[0], str):
-        made = processor(images=images, text=prompts, return_tensors="pt", **options)
+        made = processor(images=[image for (image,) in images], text=prompts, return_tensors="pt", **options)
         return {name: value.to(device) for name, value in made.items() if name != "labels"}
     filled = []
-    for (turn,), image in zip(prompts, images, strict=True):
-        picture, *rest = turn["content"]
-        filled.append([{**turn, "content": [{**picture, "image": image}, *rest]}])
+    for (turn,), pictures in zip(prompts, images, strict=True):
+        places, rest = turn["content"][: len(pictures)], turn["content"][len(pictures) :]
+        parts = [{**place, "image": image} for place, image in zip(places, pictures, strict=True)]
+        filled.append([{**turn, "content": [*parts, *rest]}])
     inputs = processor.apply_chat_template(
         filled,
         add_generation_prompt=True,
@@ -132,7 +134,7 @@ class Probe:
         from PIL import Image
 
         chosen = self.asked["samples"][first:last]
-        images = [Image.open(self.work / sample["image"]) for sample in chosen]
+        images = [[Image.open(self.work / name) for name in sample["images"]] for sample in chosen]
         return encode(processor, [sample["prompt"] for sample in chosen], images, self.asked["device"])
 
 

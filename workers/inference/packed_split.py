@@ -137,6 +137,8 @@ class PackedSplit:
 def pack_split(loaded: LoadedModel, samples: Sequence[Sample]) -> PackedSplit:
     """Tokenizes the samples and encodes every distinct image once. Raises Unpackable."""
     _check_packable(loaded)
+    if any(len(sample.images) > 1 for sample in samples):
+        raise Unpackable("a question is about several images")
     first_of_image: dict[str, Sample] = {}
     for sample in samples:
         first_of_image.setdefault(sample.image_id, sample)

@@ -39,7 +39,8 @@ class PlainBatch:
     answers: Tensor | None = None
     """(B, A) token ids, end-of-sequence included, padded with IGNORED on the right."""
     recording: Recording | None = None
-    """What the vision part returned for this very batch; None where it is kept per image."""
+    """What the vision part returned for this very batch; None where it is kept per image. Batches with questions about
+    several images have one: how a model joins these is its own."""
 
     @property
     def targets(self) -> Tensor:
@@ -144,7 +145,7 @@ class PlainSplit:
         inputs = on_device(loaded.asker.inputs(*_asked(samples)), loaded.device, loaded.model.dtype)
         if not loaded.replay.modules:
             return PlainBatch(inputs, images, answers)
-        if not loaded.replay.per_image:
+        if not loaded.replay.per_image or any(len(sample.images) > 1 for sample in samples):
             return PlainBatch(sketch(inputs), images, answers, loaded.replay.record(inputs))
         for image, sample in zip(images, samples, strict=True):
             if image not in self._recorded:
@@ -185,7 +186,7 @@ def _greedy(loaded: LoadedModel, tokens: int) -> dict[str, Any]:
 
 
 def _asked(samples: Sequence[Sample]) -> tuple[list[str], list[Any]]:
-    return [sample.question for sample in samples], [sample.image for sample in samples]
+    return [sample.question for sample in samples], [sample.images for sample in samples]
 
 
 def _up_to_end(ids: list[int], end_tokens: Sequence[int]) -> list[int]:

@@ -76,12 +76,13 @@ def read_workload(source: ModelSource, samples: Sequence[Sample]) -> Workload:
     asker, end = Asker(processor, form), processor.tokenizer.eos_token_id
     counter = _VisionCounter(_model(source))
     step = -(-len(samples) // MOST_SAMPLES)
-    counted = [counter.count(asker.inputs([each.question], [each.image])) for each in islice(samples, 0, None, step)]
+    counted = [counter.count(asker.inputs([each.question], [each.images])) for each in islice(samples, 0, None, step)]
     visual, text, vision, mapping, cross = (fmean(column) for column in zip(*counted, strict=True))
     return Workload(
         visual_tokens=visual,
         text_tokens=text,
         generated_tokens=fmean(len(asker.answer_ids(target(sample), end)) for sample in samples),
+        images=fmean(len(sample.images) for sample in samples),
         cross_tokens=cross,
         vision_flops=vision,
         projector_flops=mapping,

@@ -13,7 +13,7 @@ import torch
 
 from workers.models.assistant_turn import AssistantTurn, Conversation, find_turn
 from workers.models.model_files import checkpoint
-from workers.models.prompts import PROBE_QUESTION, PromptForm, conversation
+from workers.models.prompts import PROBE_QUESTION, PromptForm, check_one_image, conversation
 from workers.requests import ModelSource
 
 VIDEO = "video_processor"
@@ -29,9 +29,12 @@ class Asker:
     form: PromptForm | None
     """The prompt of a family without a chat template; None where the processor's template is applied."""
 
-    def prompt(self, question: str) -> Conversation | str:
-        """What the processor is asked beside the image: a conversation for its template, or a text."""
-        return conversation(question) if self.form is None else self.form.given.format(question=question)
+    def prompt(self, question: str, images: int = 1) -> Conversation | str:
+        """What the processor is asked beside the images: a conversation for its template, or a text."""
+        if self.form is None:
+            return conversation(question, *[None] * images)
+        check_one_image(images)
+        return self.form.given.format(question=question)
 
     @cached_property
     def turn(self) -> AssistantTurn:
@@ -59,15 +62,16 @@ class Asker:
     def inputs(self, questions: Sequence[str], images: Sequence[Any]) -> dict[str, Any]:
         """A batch padded on the left, as the processor makes it: `input_ids`, `attention_mask`, pixels and the like.
 
-        One image a question; (B, T) ids.
+        `images` are one per question, or a tuple where a question is about several; (B, T) ids.
         """
+        shown = [each if isinstance(each, tuple) else (each,) for each in images]
         padding = {"padding": True, "padding_side": "left"}
         if self.form is not None:
-            texts = [self.prompt(question) for question in questions]
-            made = self.processor(images=list(images), text=texts, return_tensors="pt", **padding)
+            texts = [self.prompt(question, len(each)) for question, each in zip(questions, shown, strict=True)]
+            made = self.processor(images=[image for (image,) in shown], text=texts, return_tensors="pt", **padding)
         else:
             made = self.processor.apply_chat_template(
-                [conversation(*each) for each in zip(questions, images, strict=True)],
+                [conversation(question, *each) for question, each in zip(questions, shown, strict=True)],
                 add_generation_prompt=True,
                 tokenize=True,
                 return_dict=True,

@@ -56,10 +56,22 @@ def prompt_form(model_type: str, name: str) -> PromptForm:
     return PROMPT_FORMS[model_type]
 
 
-def conversation(question: str, image: Any = None) -> Conversation:
-    """One user turn: the image, then the question. `image` is the picture itself where a processor shall read it."""
-    picture = {"type": "image"} if image is None else {"type": "image", "image": image}
-    return [{"role": "user", "content": [picture, {"type": "text", "text": question}]}]
+def conversation(question: str, *images: Any) -> Conversation:
+    """Return one user turn: the images, then the question.
+
+    `images` are the pictures themselves where a processor shall read them, or None for each; none given is one None.
+    """
+    parts = [{"type": "image"} if image is None else {"type": "image", "image": image} for image in images or (None,)]
+    return [{"role": "user", "content": [*parts, {"type": "text", "text": question}]}]
+
+
+def check_one_image(images: int) -> None:
+    """Raise ValueError where a prompt without a chat template is to be about several images."""
+    if images > 1:
+        raise ValueError(
+            f"a model without a chat template is asked about one image, got a question about {images}: take a model "
+            "with a template, or one image by --image-column"
+        )
 
 
 def target(sample: Sample) -> str:
@@ -90,15 +102,16 @@ class Prompter:
     def _render(self, messages: Conversation, generation_prompt: bool) -> str:
         return self.template.render(messages=messages, add_generation_prompt=generation_prompt, **self.special_tokens)
 
-    def text(self, question: str) -> str:
-        """The prompt up to the first generated token."""
+    def text(self, question: str, images: int = 1) -> str:
+        """Return the prompt up to the first generated token, about so many images."""
         if self.form is not None:
+            check_one_image(images)
             return self.form.read.format(question=question)
-        return self._render(conversation(question), True)
+        return self._render(conversation(question, *[None] * images), True)
 
-    def prompt_ids(self, question: str) -> list[int]:
+    def prompt_ids(self, question: str, images: int = 1) -> list[int]:
         """Token ids of the prompt; special tokens are added unless the template has begun with one."""
-        text = self.text(question)
+        text = self.text(question, images)
         bos = self.special_tokens.get("bos_token")
         return self.tokenizer.encode(text, add_special_tokens=not (bos and text.startswith(bos))).ids
 
