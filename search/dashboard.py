@@ -5,10 +5,12 @@ from typing import Annotated
 
 import typer
 
+from search.command_line import Command
+
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
-@app.command()
+@app.command(cls=Command)
 def dashboard(
     out: Annotated[Path, typer.Option(help="Folder of the run.")],
     storage: Annotated[str | None, typer.Option(help="Database URL, where it is not in the folder.")] = None,

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from search.command_line import Command
+
 if TYPE_CHECKING:
     from search.analysis.select_trials import Selected
     from search.storage.results import Results
@@ -12,7 +14,7 @@ if TYPE_CHECKING:
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
-@app.command()
+@app.command(cls=Command)
 def export(
     out: Annotated[Path, typer.Option(help="Folder of the run.")],
     to: Annotated[Path, typer.Option(help="Folder to write; must be new.")],
@@ -30,7 +32,9 @@ def export(
     front: Annotated[bool, typer.Option("--front", help="The whole front, one folder each.")] = False,
     form: Annotated[str, typer.Option("--format", help="auto, transformers, remote-code or nemotron-nas.")] = "auto",
     dtype: Annotated[str, typer.Option(help="auto (the search's), float32, bfloat16 or float16.")] = "auto",
-    questions: Annotated[int | None, typer.Option(min=1, help="Test questions the export must answer. [all]")] = None,
+    questions: Annotated[
+        int | None, typer.Option(min=1, help="Test questions the export must answer. Default: all.")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a folder that is there already.")] = False,
     push_to_hub: Annotated[str | None, typer.Option(help="Upload the finished folder to this hub repository.")] = None,
     private: Annotated[bool, typer.Option("--private", help="Make that repository a private one.")] = False,

@@ -6,18 +6,20 @@ from typing import Annotated
 
 import typer
 
+from search.command_line import Command
+
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
-@app.command()
+@app.command(cls=Command)
 def report(
     out: Annotated[Path, typer.Option(help="Folder of the run.")],
     storage: Annotated[str | None, typer.Option(help="Database URL, where it is not in the folder.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
-    picture: Annotated[Path | None, typer.Option(help="File of the picture. [<out>/front.png]")] = None,
-    request: Annotated[
-        int | None, typer.Option(help="Print the request of this trial for `python -m workers`.")
+    picture: Annotated[
+        Path | None, typer.Option(help="File of the picture. Default: front.png in the folder of the run.")
     ] = None,
+    request: Annotated[int | None, typer.Option(help="Print the request of this trial for python -m workers.")] = None,
 ) -> None:
     """Show what a run has found so far."""
     from search.analysis.rank_flips import rank_flips

@@ -1,10 +1,11 @@
 """The settings of a search: typed, checked at the door, from a YAML file and the command line."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from objectives.metrics import METRICS
 from search.strategies import STRATEGIES
@@ -33,68 +34,123 @@ FREE_TO_CHANGE = frozenset(
 )
 
 
+PANELS = {
+    "Search": ("budget", "space", "strategy", "rungs", "keep_fraction", "minimize", "prunings", "warm_start", "seed",
+               "final_seeds", "metric"),
+    "Model": ("model",),
+    "Data": ("dataset",),
+    "Limits": ("max_flops", "min_accuracy", "focus", "time_limit"),
+    "Tuning": ("tuning",),
+    "Running": ("out", "storage", "workers", "threads", "ray_address", "gpus_per_trial", "patience", "callbacks"),
+}  # fmt: skip
+"""Groups of options in `search.run --help` -> the settings in them."""
+
+
 class SettingsError(ValueError):
     """A setting that can't be used: one line that states the rule, the value got and the way out."""
 
 
-class Settings(BaseModel):
-    """Everything that decides what a search does. Stored with the run."""
+def _listed(value: Any) -> Any:
+    """Return the parts of a text with commas; anything else as it is."""
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+
+def parse_rungs(text: Any) -> Any:
+    """Return rungs from `steps:questions,...`, such as `0:256,10:512,50:all`; what is no text as it is.
+
+    Raises:
+        SettingsError: where a part has another form.
+    """
+    if not isinstance(text, str):
+        return text
+    rungs = []
+    for part in text.split(","):
+        steps, colon, questions = part.strip().partition(":")
+        if not (colon and steps.isdigit() and (questions == "all" or (questions.isdigit() and int(questions)))):
+            raise SettingsError(f"a rung is `steps:questions` such as 20:512 or 80:all, got {part.strip()!r}")
+        rungs.append(Rung(tuning_steps=int(steps), questions=None if questions == "all" else int(questions)))
+    return tuple(rungs)
+
+
+def parse_focus(text: Any) -> Any:
+    """Return a range of FLOPs ratios from `LOW:HIGH`, such as `0.4:0.7`; what is no text as it is.
+
+    Raises:
+        SettingsError: it has another form.
+    """
+    if not isinstance(text, str):
+        return text
+    try:
+        low, high = (float(part) for part in text.split(":"))
+    except ValueError:
+        raise SettingsError(f"--focus must be LOW:HIGH such as 0.4:0.7, got {text!r}") from None
+    return low, high
+
+
+Listed = BeforeValidator(_listed)
+
+
+class Settings(BaseModel):
+    """Everything that decides what a search does. Stored with the run; every field is an option of `search.run`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     budget: int = Field(200, ge=1)
-    """Trials, baselines and sensitivity scan included. One row of the study is one unit, for ever."""
+    """Number of trials, baselines and sensitivity scan included."""
     space: Annotated[str, known("space", SPACES)] = "layers"
-    """What may be chosen per block: `interval`, `blocks`, `layers`, `scoped` or `full`."""
+    """What may be chosen per block; the spaces are listed below."""
     strategy: Annotated[str, known("strategy", STRATEGIES)] = "guided"
-    """Who proposes plans: see `search.strategies`."""
+    """What proposes plans; the strategies are listed below."""
+    rungs: Annotated[tuple[Rung, ...], BeforeValidator(parse_rungs)] = Field(
+        (
+            Rung(tuning_steps=0, questions=256),
+            Rung(tuning_steps=10, questions=512),
+            Rung(tuning_steps=50, questions=None),
+        ),
+        json_schema_extra={"shown": "0:256,10:512,50:all"},
+    )
+    """Fidelities of a trial as steps:questions, cheapest first. Only a trial that ends the last can enter the front."""
+    keep_fraction: float = Field(1 / 3, gt=0, le=1, json_schema_extra={"shown": "1/3"})
+    """Share of the trials at a rung that go on to the next; the first Pareto front always does."""
+    minimize: Literal["flops", "sparse_flops"] = "flops"
+    """Cost to minimize beside accuracy. Sparse FLOPs leave out weights that are zero, which needs sparse kernels."""
+    prunings: Annotated[tuple[str, ...] | None, Listed] = None
+    """Prunings that space full may apply to blocks, such as ffn50,h50,w50/ffn."""
+    warm_start: tuple[str, ...] = ()
+    """Plans to try first: folders or database URLs of runs, files of EvoPress or LLM-Drop; may be repeated."""
+    seed: int = Field(0, ge=0, lt=2**63)
+    """Seed of everything that is drawn at random."""
+    final_seeds: int = Field(3, ge=1)
+    """Seeds of tuning that the final front is tested with: the search's own, then the numbers after it."""
+    metric: Annotated[str | None, known("metric", METRICS)] = None
+    """exact_match, strict_match, vqa, anls, cider, choice or loss. By default the one usual for the data."""
+    max_flops: float | None = Field(None, gt=0, le=1)
+    """Largest share of the dense model's FLOPs, for example 0.6."""
+    min_accuracy: float | None = Field(None, ge=0, le=1)
+    """Accuracy on the search split below which a plan does not count, for example 0.9."""
+    focus: Annotated[tuple[float, float] | None, BeforeValidator(parse_focus)] = None
+    """Range of FLOPs that the search works on most, for example 0.4:0.7."""
+    time_limit: float = Field(1800.0, gt=0)
+    """Seconds that one trial may take before it is failed."""
     model: ModelSource = ModelSource()
     dataset: DataSource = DataSource()
-    metric: Annotated[str | None, known("metric", METRICS)] = None
-    """None is the one usual for the data; `Problem.resolve` says which."""
-    prunings: tuple[str, ...] | None = None
-    """What space `full` may prune blocks by (`spaces.pruning_forms`); None is its own choice."""
-    minimize: Literal["flops", "sparse_flops"] = "flops"
-    """The cost beside accuracy. Sparse FLOPs leave out weights that are zero: real with sparse kernels only."""
-    warm_start: tuple[str, ...] = ()
-    """Plans to try first: folders or database URLs of runs, files of EvoPress or LLM-Drop."""
-    max_flops: float | None = Field(None, gt=0, le=1)
-    """Upper limit on FLOPs as a share of the dense model's."""
-    min_accuracy: float | None = Field(None, ge=0, le=1)
-    """Accuracy on the search split below which a plan does not count. Known only once it is measured, so a wish for the
-    strategy and a constraint on the result."""
-    focus: tuple[float, float] | None = None
-    """Range of FLOPs ratios that effort goes to; what lies outside still counts."""
-    rungs: tuple[Rung, ...] = (
-        Rung(tuning_steps=0, questions=256),
-        Rung(tuning_steps=10, questions=512),
-        Rung(tuning_steps=50, questions=None),
-    )
-    """Fidelities of a trial, cheapest first; only a trial that ends the last one can enter the front."""
-    keep_fraction: float = Field(1 / 3, gt=0, le=1)
-    """Share of the trials at a rung that may go on to the next (the first Pareto front always may)."""
     tuning: TuningRecipe = TuningRecipe()
-    seed: int = Field(0, ge=0)
-    final_seeds: int = Field(3, ge=1)
-    """Seeds of tuning that the final front is tested with: the search's own, then the numbers after it. Only where the
-    last rung tunes."""
+    out: Path | None = None
+    """Folder of the run. By default runs/MODEL-SPACE-STRATEGY-sSEED."""
+    storage: str | None = None
+    """Database URL. By default an SQLite file in the run's folder."""
+    workers: int = Field(1, ge=1)
+    """Workers: 1 runs trials in this process, more run them on Ray."""
     threads: int | None = Field(None, ge=1)
-    """CPU threads of one worker; None shares the cores of the machine among the workers."""
-    time_limit: float = Field(1800.0, gt=0)
-    """Seconds one trial may take before it is failed."""
+    """CPU threads per worker. By default the machine's cores, shared among the workers."""
+    ray_address: str | None = None
+    """Address of a running Ray cluster, auto or ray://HOST:PORT."""
+    gpus_per_trial: float = Field(0.0, ge=0)
+    """GPUs per Ray worker."""
     patience: float = Field(600.0, ge=0)
     """Seconds to wait, with growing pauses, for a database, disk or device that is away before the search stops."""
-    workers: int = Field(1, ge=1)
-    """1 runs trials in this process, more run them on Ray Tune."""
-    ray_address: str | None = None
-    """Address of a running Ray cluster (`auto`, `ray://...`); given, trials run there."""
-    gpus_per_trial: float = Field(0.0, ge=0)
-    callbacks: tuple[Annotated[str, known("callback", CALLBACKS)], ...] = ()
-    """Ray Tune callbacks: `tensorboard`, `wandb`, `mlflow`."""
-    out: Path | None = None
-    """Folder of the run; None is `runs/<model>-<space>-<strategy>-s<seed>`."""
-    storage: str | None = None
-    """Database URL; None is `sqlite:///<out>/search.db`."""
+    callbacks: Annotated[tuple[Annotated[str, known("callback", CALLBACKS)], ...], Listed] = ()
+    """Ray Tune callbacks, separated by commas: tensorboard, wandb, mlflow."""
 
     @model_validator(mode="after")
     def _rungs_grow(self) -> "Settings":
@@ -143,34 +199,6 @@ class Settings(BaseModel):
             "storage": None if self.storage is None else without_password(self.storage),
             "warm_start": [without_password(source) for source in self.warm_start],
         }
-
-
-def parse_rungs(text: str) -> tuple[Rung, ...]:
-    """Rungs from `steps:questions,...`, for example `0:256,10:512,50:all`.
-
-    Raises:
-        SettingsError: where a part has another form.
-    """
-    rungs = []
-    for part in text.split(","):
-        steps, colon, questions = part.strip().partition(":")
-        if not (colon and steps.isdigit() and (questions == "all" or questions.isdigit())):
-            raise SettingsError(f"a rung is `steps:questions` such as 20:512 or 80:all, got {part.strip()!r}")
-        rungs.append(Rung(tuning_steps=int(steps), questions=None if questions == "all" else int(questions)))
-    return tuple(rungs)
-
-
-def parse_focus(text: str) -> tuple[float, float]:
-    """A range of FLOPs ratios from `LOW:HIGH`, for example `0.4:0.7`.
-
-    Raises:
-        SettingsError: it has another form.
-    """
-    try:
-        low, high = (float(part) for part in text.split(":"))
-    except ValueError:
-        raise SettingsError(f"--focus must be LOW:HIGH such as 0.4:0.7, got {text!r}") from None
-    return low, high
 
 
 def load_settings(config: Path | None, given: Mapping[str, Any]) -> Settings:
@@ -242,4 +270,10 @@ def _line(detail: Mapping[str, Any]) -> str:
     rule = detail["msg"].removeprefix("Value error, ")
     if detail["type"] == "value_error":
         return rule
-    return f"{place}: {rule[0].lower()}{rule[1:]}, got {shown(detail['input'])}"
+    return f"{place}: {rule[0].lower()}{rule[1:]}, got {_value(detail['input'])}"
+
+
+def _value(value: Any) -> str:
+    """Return a value as it is shown: numbers of a command line, which are text, without quotes."""
+    is_number = isinstance(value, str) and re.fullmatch(r"[-+]?[\d.]+(e[-+]?\d+)?|inf|nan", value)
+    return str(value) if is_number and len(value) < 40 else shown(value)

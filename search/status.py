@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from search.command_line import Command
+
 if TYPE_CHECKING:
     from search.storage.results import Results
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
-@app.command()
+@app.command(cls=Command)
 def status(
     out: Annotated[Path, typer.Option(help="Folder of the run.")],
     storage: Annotated[str | None, typer.Option(help="Database URL, where it is not in the folder.")] = None,

@@ -135,6 +135,14 @@ SPACES: dict[str, Callable[..., Space]] = {
     "scoped": scoped,
     "full": full,
 }
+ABOUT = {
+    "interval": "one op at every k-th block",
+    "blocks": "keep or skip, per block",
+    "layers": "any op, per block (default)",
+    "scoped": "any op for any group of tokens, per block",
+    "full": "as scoped, and how the weights of a block are pruned",
+}
+"""One line per space."""
 
 
 def load_space(name: str, num_blocks: int, kinds: tuple[BlockKind, ...] = (), **options: Any) -> Space:

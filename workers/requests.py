@@ -47,7 +47,7 @@ Name = Annotated[str, AfterValidator(_is_name)]
 class Value(BaseModel):
     """A frozen record that refuses unknown keys: a typing error in a request must not pass unseen."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants", use_attribute_docstrings=True)
 
 
 class ModelSource(Value):
@@ -56,16 +56,20 @@ class ModelSource(Value):
     name: Name = "embedded"
     """`embedded`, a Hugging Face hub id, or a local folder."""
     revision: str | None = None
+    """Revision of the model on the hub."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "float32"
+    """Type of the weights; auto is that of the checkpoint."""
     attn_implementation: str = "sdpa"
+    """Attention implementation of transformers, sdpa or eager."""
     trust_remote_code: bool = False
+    """Run code that comes with the model."""
     trainable: Annotated[str, AfterValidator(_is_trainable)] = "mapping"
     """What is tuned: `mapping`, the module between vision tower and decoder; `lora` or `lora:r=8,alpha=16`, low-rank
     adapters on its linear layers; or globs over the names of weights outside of the decoder, comma-separated."""
     device: str = "auto"
-    """`auto` takes the first GPU where there is one."""
+    """Device of the model: cpu, cuda, cuda:1, or auto for the first GPU where there is one."""
     masks: str | None = None
-    """Absolute path of a mask file (`python -m workers.pruning`) for blocks that a plan prunes by `{saved}`."""
+    """Mask file, made by `python -m workers.pruning`, for blocks that a plan prunes by {saved}."""
 
 
 class DataSource(Value):
@@ -76,22 +80,28 @@ class DataSource(Value):
     config: str | None = None
     """Configuration (subset) of a data set that has several."""
     revision: str | None = None
+    """Revision of the data set on the hub."""
     image_column: str | None = None
-    """Columns that are None are guessed by type and by usual names (`workers.data.columns`)."""
+    """Column of images, or of their paths. Columns that are not named are found by type and by usual names."""
     question_column: str | None = None
+    """Column of questions; a data set without questions is captioned."""
     answer_column: str | None = None
-    """Answers of questions, captions, or the right one of the choices."""
+    """Column of answers, captions, or the right one of the choices."""
     choices_column: str | None = None
-    """A list of options, or columns of one option each with commas between them."""
+    """Column of the options of a multiple choice, or columns of one option each with commas between them."""
     answer_as: Literal["index", "index1", "letter", "text"] | None = None
     """How the right one of the choices is given: index from 0, index from 1, letter or text; None is read from all
     answers of the column."""
     kind_column: str | None = None
+    """Column of the kind of question, for accuracy per kind."""
     train_split: str | None = None
-    """Splits that are None are guessed by usual names; what isn't there is taken from `train`, by image."""
+    """Split that tunes the mapping module. Splits that are not named are found by usual names, or taken from train."""
     tune_split: str | None = None
+    """Split that decides whether tuning helped."""
     search_split: str | None = None
+    """Split that scores trials."""
     test_split: str | None = None
+    """Split that scores the final front."""
     prompt: str | None = None
     """What the model is asked, {question} and {choices} standing for a row's own; None is as usual for the task."""
     choices_as: Literal["letter", "text"] = "letter"
@@ -103,9 +113,11 @@ class DataSource(Value):
     limit: int | None = Field(None, ge=1)
     """Rows of every split that are used at most: for a first short run."""
     max_train: int = Field(2048, ge=1)
+    """Largest number of rows to tune on."""
     max_tune: int = Field(256, ge=1)
+    """Largest number of rows that decide whether tuning helped."""
     max_eval: int | None = Field(None, ge=1)
-    """Rows of `search` and of `test`; None takes all."""
+    """Largest number of rows to search on, and to test on."""
     max_calibration: int = Field(128, ge=1)
     """Samples of `train`, drawn at random, that pruning is calibrated on; 128 as in Wanda (arXiv 2306.11695)."""
     streaming: bool = False
@@ -135,9 +147,13 @@ class TuningRecipe(Value):
     """Brief training of the mapping module under a plan; everything else is frozen."""
 
     learning_rate: float = Field(2e-3, gt=0)
+    """Peak learning rate of AdamW."""
     weight_decay: float = Field(0.0, ge=0)
+    """Weight decay of AdamW."""
     images_per_step: int = Field(8, ge=1)
+    """Images per tuning step."""
     questions_per_image: int = Field(8, ge=1)
+    """Questions per image and step."""
     kl_weight: float = Field(0.0, ge=0)
     """Weight of KL(dense || plan) on the answer tokens, added to the cross-entropy."""
 

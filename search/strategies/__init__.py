@@ -26,6 +26,22 @@ STRATEGIES = {
     "bandit": "search.strategies.papers.bandit:Bandit",
 }
 
+ABOUT = {
+    "guided": "evolution whose children are ranked by Gaussian processes (default)",
+    "evolution": "a sensitivity scan, then children of the Pareto archive",
+    "random": "uniform samples of the space",
+    "tpe": "Optuna's tree-structured Parzen estimator",
+    "nsga2": "Optuna's NSGA-II",
+    "gp": "Optuna's Gaussian process",
+    "interval-grid": "every k-th block, as in Skipping Computations in Multimodal LLMs",
+    "greedy": "one sub-layer after another, as SLEB and BlockPruner",
+    "one-shot": "ranked once by block influence, as ShortGPT and ShortV",
+    "additive": "additive scores and an integer program, as Puzzle",
+    "evopress": "(1 + lambda) evolution with level switches, as EvoPress",
+    "bandit": "a bandit over operators, as DAS and EAS",
+}
+"""One line per strategy."""
+
 
 def load_strategy(name: str, task: "Task") -> "Strategy":
     """The strategy called `name` for a task.

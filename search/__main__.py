@@ -1,0 +1,42 @@
+"""`python -m search`, or `skipsearch`: lists the commands and runs them."""
+
+from importlib.metadata import PackageNotFoundError, version
+from typing import Annotated
+
+import typer
+
+from search.command_line import Command
+from search.dashboard import dashboard
+from search.export import export
+from search.report import report
+from search.run import EPILOG, run
+from search.status import status
+from workers.__main__ import main as trial
+
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode="markdown")
+app.command(cls=Command, epilog=EPILOG)(run)
+for command in (report, status, export, dashboard):
+    app.command(cls=Command)(command)
+app.command("trial")(trial)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        try:
+            print(version("skipsearch"))
+        except PackageNotFoundError:
+            print("unknown: skipsearch is not installed")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    _version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Search which parts of a multimodal LLM can be skipped, pruned or run in parallel, and export the result."""
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,150 @@
+"""Command-line options made from the fields of `Settings`, and suggestions for options that do not exist."""
+
+import inspect
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+import typer
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from typer.core import TyperCommand
+
+from search.settings import PANELS, Settings
+
+SYNONYMS = {
+    "--trials": "--budget", "--n-trials": "--budget", "--num-trials": "--budget", "--num-samples": "--budget",
+    "--max-trials": "--budget", "--iterations": "--budget", "--output": "--out", "--output-dir": "--out",
+    "--out-dir": "--out", "--run-dir": "--out", "--results-dir": "--out", "--run": "--out", "--db": "--storage",
+    "--database": "--storage", "--storage-url": "--storage", "--model-name-or-path": "--model",
+    "--model-path": "--model", "--model-name": "--model", "--pretrained": "--model", "--base-model": "--model",
+    "--data": "--dataset", "--dataset-name": "--dataset", "--task": "--dataset", "--sampler": "--strategy",
+    "--algorithm": "--strategy", "--search-space": "--space", "--flops": "--max-flops", "--target-flops": "--max-flops",
+    "--random-seed": "--seed", "--torch-dtype": "--dtype", "--precision": "--dtype", "--n-jobs": "--workers",
+    "--num-workers": "--workers", "--jobs": "--workers", "--address": "--ray-address", "--timeout": "--time-limit",
+    "--num-threads": "--threads", "--output-path": "--to", "--save-to": "--to", "--trial-id": "--trial",
+    "--attn": "--attn-implementation", "--warmstart": "--warm-start",
+}  # fmt: skip
+"""Options of other tools -> ours."""
+_FLAGS = {"model.name": "--model", "dataset.name": "--dataset"}
+_PREFIXED = ("dataset.config", "dataset.revision")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One field of `Settings` or of a record in it."""
+
+    path: str
+    """Name, dotted for a field of a record: `model.revision`."""
+    panel: str
+    field: FieldInfo
+
+    @property
+    def flag(self) -> str:
+        """Return the option's name."""
+        group, _, name = self.path.rpartition(".")
+        prefix = f"{group}-" if self.path in _PREFIXED or group == "tuning" else ""
+        return _FLAGS.get(self.path, f"--{prefix}{name}").replace("_", "-")
+
+    @property
+    def parameter(self) -> inspect.Parameter:
+        """Return the option as a parameter of a typer command; None where it is not given."""
+        kind = self._type
+        option = typer.Option(
+            self.flag,
+            help=self._help,
+            rich_help_panel=self.panel,
+            show_default=False,
+            metavar=None if kind is bool else _metavar(self.field.annotation),
+        )
+        annotation = Annotated[list[str] | None, option] if kind is list else Annotated[kind | None, option]
+        name = self.path.replace(".", "__")
+        return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+
+    @property
+    def _type(self) -> type:
+        if self.field.annotation is bool:
+            return bool
+        return list if self.path == "warm_start" else str
+
+    @property
+    def _help(self) -> str:
+        """Return the first sentence of the field's docstring, and its default."""
+        extra, default = self.field.json_schema_extra, self.field.get_default(call_default_factory=True)
+        shown = extra["shown"] if isinstance(extra, dict) else default
+        text = _first_sentence(self.field.description or "")
+        return text if default is None or default is False or default == () else f"{text} Default: {shown}."
+
+
+def settings_of(model: type[BaseModel] = Settings, prefix: str = "", panel: str = "") -> Iterator[Setting]:
+    """Yield every field that can be set, in the order of the panels."""
+    for name, field in model.model_fields.items():
+        place = panel or next(title for title, names in PANELS.items() if name in names)
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from settings_of(field.annotation, f"{name}.", place)
+        else:
+            yield Setting(f"{prefix}{name}", place, field)
+
+
+def with_settings(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command one option per setting; it receives those that were given as `given`, by their path."""
+    parameters = inspect.signature(command, eval_str=True).parameters.values()
+    own = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in parameters if p.name != "given"]
+    settings = sorted(settings_of(), key=lambda setting: list(PANELS).index(setting.panel))
+
+    def wrapped(**values: Any) -> None:
+        given = {s.path: values.pop(s.parameter.name) for s in settings}
+        command(given={path: value for path, value in given.items() if value not in (None, [])}, **values)
+
+    wrapped.__doc__, wrapped.__name__ = command.__doc__, command.__name__
+    wrapped.__signature__ = inspect.Signature([s.parameter for s in settings] + own)  # type: ignore[attr-defined]
+    return wrapped
+
+
+class Command(TyperCommand):
+    """A command that suggests an option for one that does not exist."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the words of a command line.
+
+        Raises:
+            UsageError: with the option that was probably meant.
+        """
+        known = [name for parameter in self.params for name in getattr(parameter, "opts", ())]
+        for word in args:
+            if word == "--":
+                break
+            name = word.partition("=")[0]
+            if name.startswith("--") and name not in known and name not in ("--help", "--version"):
+                raise typer.BadParameter(f"no such option: {name[:60]}{suggestion(name, known)}")
+        return super().parse_args(ctx, args)
+
+
+def suggestion(name: str, known: list[str]) -> str:
+    """Return `; did you mean ...?` for an unknown option, nothing where no known one is like it."""
+    plain = re.sub(r"[_-]+", "-", name.lower().lstrip("-"))
+    meant = SYNONYMS.get(f"--{plain}")
+    if meant not in known:
+        meant = next(iter(get_close_matches(f"--{plain}", known, n=1, cutoff=0.6)), None)
+    return f"; did you mean {meant}?" if meant else ""
+
+
+def _first_sentence(text: str) -> str:
+    return re.split(r"(?<=\.)\s", " ".join(text.replace("`", "").split()), maxsplit=1)[0]
+
+
+def _metavar(annotation: Any) -> str:
+    """Return how the value of an option is described: its choices, or its kind."""
+    if get_origin(annotation) in (Union, UnionType):
+        annotation = next(each for each in get_args(annotation) if each is not type(None))
+    if get_origin(annotation) is Annotated:
+        annotation = get_args(annotation)[0]
+    if get_origin(annotation) is Literal:
+        return "|".join(get_args(annotation))
+    if get_origin(annotation) is tuple:
+        return "LIST"
+    return {int: "INTEGER", float: "NUMBER", Path: "PATH"}.get(annotation, "TEXT")
