@@ -51,7 +51,7 @@ class RememberingWorker(Worker):
         first, *others = request.rungs
         gates = request.seed if first.importance else None  # drawn by the seed, where they are measured
         rungs = (first.model_copy(update={"margins": True}), *others)
-        known = self._known.setdefault((request.parsed_plan.digest, gates), [])
+        known = self._known.setdefault((request.plan.digest, gates), [])
         yield from known[request.first_rung :]
         if (missing := len(known)) < len(rungs):
             update = {"rungs": rungs, "seed": gates or 0, "first_rung": missing}

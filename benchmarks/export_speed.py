@@ -22,7 +22,7 @@ PLANS = "b...b...b...,.b.b.b.b.b.b,bbb.bbb.bbb.,fafafafafafa,pppppppppppp,.b.bv.
 
 def measure(plan: Plan, folder: Path, threads: int) -> dict[str, float]:
     """Speed-up over the dense model per case, and the shares of FLOPs and parameters that are left."""
-    trial = TrialRequest(plan=json.loads(plan.to_json()), rungs=(Rung(split="test"),), threads=threads)
+    trial = TrialRequest(plan=plan, rungs=(Rung(split="test"),), threads=threads)
     export({".": ExportRequest(trial=trial, questions=64)}, folder, say=lambda _: None)
     record = json.loads((folder / "plan.json").read_text())
     ratios = {case: each["dense"] / each["exported"] for case, each in record["measured"]["seconds"].items()}

@@ -91,7 +91,7 @@ def describe_workload(source: ModelSource, samples: Sequence[Sample]) -> Workloa
 
 def check_fit(shape: ModelShape, request: TrialRequest) -> None:
     """Raises ValueError where a request doesn't fit a model of this shape, or its rungs don't follow each other."""
-    plan = request.parsed_plan
+    plan = request.plan
     if len(plan) != shape.num_blocks:
         raise PlanError(
             f"a plan must have as many blocks as the model, {shape.num_blocks}, got {len(plan)} in '{plan}': "

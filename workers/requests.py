@@ -4,16 +4,17 @@ Both are frozen values that round-trip through JSON, so that any trial can be pr
 hand (`python -m workers request.json`) with the numbers it had in the search.
 """
 
-from collections.abc import Collection
+import json
+from collections.abc import Collection, Mapping
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, model_validator
 
 from objectives.metrics import METRICS
-from objectives.workload import Workload
+from objectives.workload import Workload, WorkloadError
 from spaces.names import shown, unknown
-from spaces.plan import Plan
+from spaces.plan import Plan, PlanError
 from workers.lora_options import parse_lora
 
 Split = Literal["train", "tune", "search", "test"]
@@ -42,6 +43,37 @@ def _is_name(name: str) -> str:
 
 
 Name = Annotated[str, AfterValidator(_is_name)]
+
+
+def _read_plan(value: object) -> Plan:
+    if isinstance(value, Plan):
+        return value
+    if not isinstance(value, Mapping):
+        raise PlanError(f"the plan of a request must be a JSON object, got {type(value).__name__}: use Plan.to_json")
+    return Plan.from_json(value)
+
+
+def _write_plan(plan: Plan) -> Any:
+    return json.loads(plan.to_json())
+
+
+def _read_workload(value: object) -> Workload:
+    if isinstance(value, Workload):
+        return value
+    if not isinstance(value, Mapping):
+        raise WorkloadError(f"a workload must be a JSON object of token counts, got {type(value).__name__}")
+    return Workload.from_dict(value)
+
+
+def _write_workload(workload: Workload) -> dict[str, float]:
+    """Return the fields as floats: stored requests have always held `16.0`, never `16`."""
+    return {name: float(value) for name, value in workload.to_dict().items()}
+
+
+PlanValue = Annotated[Plan, PlainValidator(_read_plan), PlainSerializer(_write_plan)]
+"""A plan that is written as its JSON object (`Plan.to_json`)."""
+WorkloadValue = Annotated[Workload, PlainValidator(_read_workload), PlainSerializer(_write_workload)]
+"""A workload that is written as a JSON object of its token counts."""
 
 
 class Value(BaseModel):
@@ -179,12 +211,12 @@ class TrialRequest(Value):
     run: str | None = None
     """Id of the run that the trial belongs to; stored mapping modules carry it."""
     number: int | None = None
-    plan: dict[str, Any]
+    plan: PlanValue
     model: ModelSource = ModelSource()
     data: DataSource = DataSource()
     metric: Annotated[str | None, known("metric", METRICS)] = None
     """None is the one usual for the data (`workers.data.pick_metric`)."""
-    workload: dict[str, float] | None = None
+    workload: WorkloadValue | None = None
     """Token counts the FLOPs are stated for; None takes the means of the search split."""
     tuning: TuningRecipe = TuningRecipe()
     rungs: tuple[Rung, ...] = Field((Rung(),), min_length=1)
@@ -202,19 +234,6 @@ class TrialRequest(Value):
     artifacts: str | None = None
     """Absolute folder where the tuned mapping module is stored; None stores nothing."""
 
-    @field_validator("plan")
-    @classmethod
-    def _plan_is_one(cls, value: dict[str, Any]) -> dict[str, Any]:
-        Plan.from_json(value)
-        return value
-
-    @field_validator("workload")
-    @classmethod
-    def _workload_is_one(cls, value: dict[str, float] | None) -> dict[str, float] | None:
-        if value is not None:
-            Workload.from_dict(value)
-        return value
-
     @model_validator(mode="after")
     def _stored_or_tuned(self) -> "TrialRequest":
         if self.mapping_module and any(rung.tuning_steps for rung in self.rungs):
@@ -231,11 +250,6 @@ class TrialRequest(Value):
     def num_reports(self) -> int:
         """Rungs that are evaluated."""
         return len(self.rungs) - self.first_rung
-
-    @property
-    def parsed_plan(self) -> Plan:
-        """The plan as a value."""
-        return Plan.from_json(self.plan)
 
 
 class RungReport(Value):

@@ -37,7 +37,7 @@ def climb(session: Session, request: TrialRequest, seconds_to_load: float = 0.0)
             session.read_mapping_module(Path(request.mapping_module), request)
         with watchdog:
             trial = RunningTrial(session, request)
-        with apply_plan(session.loaded.model, request.parsed_plan, session.pruning_inputs):
+        with apply_plan(session.loaded.model, request.plan, session.pruning_inputs):
             for number, rung in list(enumerate(request.rungs))[request.first_rung :]:
                 with watchdog:
                     report = trial.run(number, rung, {"load": seconds_to_load})
@@ -53,7 +53,7 @@ class RunningTrial:
     def __init__(self, session: Session, request: TrialRequest) -> None:
         self.session, self.request = session, request
         self.metric = session.metric(request)
-        self.costs = costs(session.shape, request.parsed_plan, session.workload(request)).as_dict()
+        self.costs = costs(session.shape, request.plan, session.workload(request)).as_dict()
         self.tuned: State | None = None
         self.accuracy_at: dict[int, float] = {}
         """Accuracy on the tune split after so many tuning steps."""
@@ -132,7 +132,7 @@ class RunningTrial:
         """Writes the mapping module into the artifacts folder; the file's name, None where no folder is given."""
         if self.request.artifacts is None:
             return None
-        number, digest = self.request.number, self.request.parsed_plan.digest
+        number, digest = self.request.number, self.request.plan.digest
         name = f"trial-{number:06d}" if number is not None else f"plan-{digest[:12]}"
         folder = Path(self.request.artifacts)
         folder.mkdir(exist_ok=True)

@@ -67,7 +67,7 @@ class Session:
     def workload(self, request: TrialRequest) -> Workload:
         """The workload of the request, or the means of the search split."""
         if request.workload is not None:
-            return Workload.from_dict(request.workload)
+            return request.workload
         if self._workload is None:
             self._workload = describe_workload(self.model_source, self._samples("search"))
         return self._workload

@@ -46,7 +46,7 @@ class Worker:
             if request.rungs[-1].tuning_steps:
                 session.split("tune")
                 session.lessons(request.tuning, request.seed)
-            if request.parsed_plan.is_calibrated:
+            if request.plan.is_calibrated:
                 session.calibrate()
         return session
 
@@ -107,7 +107,7 @@ class TrialRun:
 
     def report(self) -> TrialReport:
         """The trial so far: PRUNED as long as rungs are left."""
-        plan, done = self.request.parsed_plan, self.request.first_rung + len(self._reports)
+        plan, done = self.request.plan, self.request.first_rung + len(self._reports)
         state, reason = TrialState.COMPLETE, None
         if self._failure is not None:
             state, reason = TrialState.FAILED, self._failure

@@ -136,7 +136,7 @@ def measure(landscape: Landscape) -> Truth:
 
     session = Session(ModelSource(name=landscape.model), DataSource())
     dense = Plan.dense(session.shape.num_blocks)
-    workload = session.workload(TrialRequest(plan=json.loads(dense.to_json())))
+    workload = session.workload(TrialRequest(plan=dense))
     plans = [landscape.whole(plan, len(dense)) for plan in landscape.searched.enumerate()]
     counted = {split: count(session, landscape, split, landscape.questions) for split in SPLITS}
     return Truth(

@@ -47,7 +47,7 @@ def request_of(landscape: Landscape, plan: Plan) -> TrialRequest:
     """One plan at every rung, and as it is after the last one on the test split."""
     test = landscape.rungs[-1].model_copy(update={"split": "test"})
     return TrialRequest(
-        plan=json.loads(plan.to_json()),
+        plan=plan,
         model=ModelSource(name=landscape.model),
         rungs=(*landscape.rungs, test),
         threads=1,
@@ -60,16 +60,16 @@ def _climbed(requests: Sequence[TrialRequest], processes: int, partial: Path) ->
     if partial.exists():
         lines = partial.read_text().splitlines()
         known = {plan: [RungReport(**report) for report in own] for plan, own in map(json.loads, lines)}
-    missing = [request for request in requests if str(request.parsed_plan) not in known]
+    missing = [request for request in requests if str(request.plan) not in known]
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool, partial.open("a") as file:
         for number, (request, own) in enumerate(zip(missing, pool.map(climb, missing), strict=True), start=1):
-            plan = str(request.parsed_plan)
+            plan = str(request.plan)
             known[plan] = own
             file.write(json.dumps([plan, [report.model_dump(mode="json") for report in own]]) + "\n")
             if number % 16 == 0:
                 file.flush()
                 print(f"{number} of {len(missing)}", flush=True)
-    return [known[str(request.parsed_plan)] for request in requests]
+    return [known[str(request.plan)] for request in requests]
 
 
 def climb(request: TrialRequest) -> list[RungReport]:

@@ -1,6 +1,5 @@
 """What an export is asked: a trial as it was searched, with its tuned mapping module, and what its folder says."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +42,7 @@ def _trial_request(results: Results, chosen: Selected, out: Path) -> TrialReques
         raise ValueError("a run must have a trial before one of its plans is exported, got none: let the search go on")
     request = dict(stored.trial.request)
     request |= {
-        "plan": json.loads(chosen.plan.to_json()),
+        "plan": chosen.plan,
         "rungs": (Rung(split="test"),),
         "first_rung": 0,
         "mapping_module": None,
@@ -67,7 +66,7 @@ def _record(results: Results, chosen: Selected, tuned: bool) -> dict[str, Any]:
     """What plan.json says about the trial and its run."""
     records = results.records()
     settings = results.run.settings
-    dense = next((record for record in records if set(record.trial.plan) == {"."} and record.on("search")), None)
+    dense = next((record for record in records if record.plan.is_dense and record.on("search")), None)
     return {
         "run": results.run.name,
         "trial": chosen.record.trial.number if chosen.record else None,

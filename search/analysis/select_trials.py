@@ -105,7 +105,7 @@ def _min_accuracy(records: Sequence[TrialRecord], limit: float) -> list[Selected
 
 
 def _min_retention(records: Sequence[TrialRecord], share: float) -> list[Selected]:
-    dense = next((record for record in records if Plan.parse(record.trial.plan).is_dense), None)
+    dense = next((record for record in records if record.plan.is_dense), None)
     if dense is None:
         raise SelectionError("--min-retention needs the dense model's trial, the run has none: use --min-accuracy")
     limit = share * _accuracy(dense)
@@ -158,7 +158,7 @@ def _cheapest_first(record: TrialRecord) -> tuple[float, float, int]:
 
 
 def _selected(record: TrialRecord, why: str) -> Selected:
-    return Selected(Plan.from_json(record.trial.request["plan"]), record, why)
+    return Selected(record.plan, record, why)
 
 
 def _describe(record: TrialRecord) -> str:

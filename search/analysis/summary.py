@@ -17,7 +17,7 @@ def summarize(results: Results) -> dict[str, Any]:
     records = results.records()
     settings = results.run.settings
     full = [record for record in records if record.trial.state == "complete" and record.on("search")]
-    dense = next((r for r in full if set(r.trial.plan) == {"."}), None)
+    dense = next((r for r in full if r.plan.is_dense), None)
     allowed = [r for r in full if _within(r, settings)]
     points = [_point(record) for record in allowed]
     return {

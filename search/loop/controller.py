@@ -151,7 +151,7 @@ class Controller:
         self.history.measured(job.number, report)
         record = self.history.record(job.number)
         last = report.rung + 1 >= len(job.request.rungs)
-        if last or job.request.parsed_plan.is_dense or record.resumes is not None:
+        if last or job.request.plan.is_dense or record.resumes is not None:
             return True
         mine = (report.accuracy, record.flops_ratio)
         return goes_on(peers, mine, MAXIMIZE, self._settings.keep_fraction)

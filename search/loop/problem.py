@@ -1,6 +1,5 @@
 """What is searched, known before torch is imported: model shape, workload, space, limits, costs of any plan."""
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -113,11 +112,11 @@ class Problem:
         return TrialRequest(
             run=self.run,
             number=number,
-            plan=json.loads(plan.to_json()),
+            plan=plan,
             model=settings.model,
             data=settings.dataset,
             metric=settings.metric,
-            workload=self.workload.to_dict(),
+            workload=self.workload,
             tuning=settings.tuning,
             rungs=settings.rungs,
             seed=settings.seed,

@@ -84,7 +84,7 @@ def _read_run(results: Results) -> list[Plan]:
     for rank in range(ranks.max() + 1):
         front = np.flatnonzero(ranks == rank)
         order += _spread(front[np.argsort(points[front, 1])].tolist())
-    return [Plan.parse(records[row].trial.plan) for row in order]
+    return [records[row].plan for row in order]
 
 
 def _spread(rows: list[int]) -> list[int]:

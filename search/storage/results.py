@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from sqlalchemy import Engine, delete, inspect, select, update
@@ -12,6 +13,7 @@ from sqlalchemy.orm import Session
 from search.storage.database_url import StorageError, open_engine, shown
 from search.storage.schema import bring_up_to_date
 from search.storage.tables import Artifact, Event, Run, RungResult, Trial, now, transaction
+from spaces.plan import Plan
 from workers.requests import RungReport, TrialRequest
 
 #: Kind of artifact: the tuned projector of a trial.
@@ -25,6 +27,11 @@ class TrialRecord:
     trial: Trial
     rungs: tuple[RungResult, ...]
     mapping_module: str | None
+
+    @cached_property
+    def plan(self) -> Plan:
+        """The plan of the trial."""
+        return Plan.parse(self.trial.plan)
 
     def on(self, split: str) -> list[RungResult]:
         """The rungs measured on a split, cheapest first."""
@@ -104,7 +111,7 @@ class Results:
 
     def start_trial(self, number: int, request: TrialRequest, origin: str, attempt: int) -> None:
         """Notes that a trial runs; a row that is there already (a resumed one) gets its new attempt."""
-        plan = request.parsed_plan
+        plan = request.plan
         values = {"request": request.model_dump(mode="json"), "state": "running", "attempt": attempt}
         with transaction(self._engine) as session:
             if number in self._ids:

@@ -77,7 +77,7 @@ def test_compute_is_that_of_full_trials_of_the_dense_plan(tmp_path: Path, monkey
     settings = settings_in(tmp_path / "run", budget=24, strategy="random", keep_fraction=1)
     worker = PretendWorker()
     found = search(settings, worker)  # type: ignore[arg-type]
-    plans = [request.parsed_plan for request in worker.requests[:24]]  # the final front follows
+    plans = [request.plan for request in worker.requests[:24]]  # the final front follows
     assert plans.count(PROBED) == 2 and found.full == 23
     ratios = [problem_of(settings).ratio(plan) for plan in set(plans)]
     assert found.computes == pytest.approx((sum(ratios),)), "a full trial costs its FLOPs, in one go or in two"

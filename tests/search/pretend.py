@@ -81,7 +81,7 @@ class PretendWorker:
 
     def rungs(self, request: TrialRequest) -> Iterator[RungReport]:
         self.requests.append(request)
-        plan = request.parsed_plan
+        plan = request.plan
         for index, rung in list(enumerate(request.rungs))[request.first_rung :]:
             if self.seconds:
                 time.sleep(self.seconds)

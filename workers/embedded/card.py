@@ -6,7 +6,6 @@ Every number comes from the code that a search trial runs. Takes some ten minute
 from __future__ import annotations
 
 import argparse
-import json
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -65,7 +64,7 @@ class Card:
     def run(self, plan: Plan, split: Split) -> TrialReport:
         """One trial: evaluated on all of `split`, tuned, evaluated again."""
         rungs = (Rung(split=split), Rung(split=split, tuning_steps=self.steps))
-        request = TrialRequest(plan=json.loads(plan.to_json()), tuning=self.recipe, rungs=rungs, threads=1)
+        request = TrialRequest(plan=plan, tuning=self.recipe, rungs=rungs, threads=1)
         report = run_trial(self.worker, request, go_on=lambda _: True)
         if len(report.rungs) < len(rungs):
             raise RuntimeError(f"trial {plan} must end, got {report.state}: {report.reason}")

@@ -23,7 +23,7 @@ def record_of(
     folder: Path, request: ExportRequest, route: Route, workload: Workload, reference: Reference, checked: Checked
 ) -> dict[str, Any]:
     """Everything about one export. The same request gives the same record: no time of day, no path of a machine."""
-    plan = request.trial.parsed_plan
+    plan = request.trial.plan
     shape = describe_model(request.trial.model)
     return {
         "schema": SCHEMA,

@@ -59,8 +59,8 @@ def export(requests: Mapping[str, ExportRequest], folder: Path, force: bool = Fa
     shape = describe_model(source)
     for request in requests.values():
         check_fit(shape, request.trial)
-        export_route(request.trial.parsed_plan, facts, request.form)
-    room = sum(parameter_bytes(shape, request.trial.parsed_plan) for request in requests.values())
+        export_route(request.trial.plan, facts, request.form)
+    room = sum(parameter_bytes(shape, request.trial.plan) for request in requests.values())
     with replacing(folder, force, room) as partial:
         exporter = Exporter(Session(source, first.trial.data), say)
         for name, request in requests.items():
@@ -132,7 +132,7 @@ class Exporter:
         torch.set_num_threads(request.trial.threads or before)
         self.session.make_dense()
         try:
-            if request.trial.parsed_plan.is_calibrated:
+            if request.trial.plan.is_calibrated:
                 self.session.calibrate()
             if request.trial.mapping_module:
                 self.session.read_mapping_module(Path(request.trial.mapping_module), request.trial)
@@ -143,7 +143,7 @@ class Exporter:
 
     def _write(self, request: ExportRequest, place: Path) -> None:
         loaded, prepared = self.session.loaded, self.session.split("test")
-        plan = request.trial.parsed_plan
+        plan = request.trial.plan
         route = export_route(plan, facts_of(loaded.model), request.form)
         self.say(f"{plan}: {len(route.layers)} layers, {route.badge}")
         for note in route.notes:

@@ -352,7 +352,7 @@ def test_signals_are_measured_once_where_the_strategy_reads_them(tmp_path: Path)
         assert {request.rungs[0].margins for request in searched} == {reads}
         assert not any(rung.margins for request in worker.requests for rung in request.rungs[1:])
         profiled = [request for request in worker.requests if any(rung.importance for rung in request.rungs)]
-        assert [request.parsed_plan.is_dense for request in profiled] == [True] * reads, "of the dense model, once"
+        assert [request.plan.is_dense for request in profiled] == [True] * reads, "of the dense model, once"
         with open_run(settings, problem_of(settings)) as controller:
             trials = controller.history.observations()
             seen = {trial.number: trial.margins for trial in trials}

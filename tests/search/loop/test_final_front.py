@@ -54,7 +54,7 @@ class Seeded(PretendWorker):
             yield self._drawn(request, report) if testing else self._with_module(request, report)
 
     def _drawn(self, request: TrialRequest, report: RungReport) -> RungReport:
-        rng = np.random.default_rng([int(request.parsed_plan.digest[:8], 16), request.seed])
+        rng = np.random.default_rng([int(request.plan.digest[:8], 16), request.seed])
         scores = tuple((rng.random(40) < rng.uniform(0.3, 0.9)).astype(float).tolist())
         accuracy, latency = float(np.mean(scores)), {"prefill_median": 0.1} if request.rungs[0].latency else None
         return report.model_copy(update={"scores": scores, "accuracy": accuracy, "latency": latency})

@@ -54,7 +54,7 @@ def strategy(monkeypatch: pytest.MonkeyPatch) -> list[SecondThoughts]:
 
 
 def requests_of(worker: PretendWorker) -> list[TrialRequest]:
-    return [request for request in worker.requests if request.parsed_plan == POOR]
+    return [request for request in worker.requests if request.plan == POOR]
 
 
 def test_it_goes_on_from_the_rung_it_was_stopped_at(tmp_path: Path, strategy: list[SecondThoughts]) -> None:
@@ -121,7 +121,7 @@ def test_a_search_that_takes_trials_up_again_keeps_its_promises(tmp_path: Path) 
 
         def rungs(self, request: TrialRequest):  # type: ignore[no-untyped-def]
             for report in super().rungs(request):
-                lost = 0.1 * int(request.parsed_plan.digest[:2], 16) / 255 * (report.rung == 0)
+                lost = 0.1 * int(request.plan.digest[:2], 16) / 255 * (report.rung == 0)
                 yield report.model_copy(update={"accuracy": report.accuracy - lost})
 
     with open_run(settings, problem_of(settings)) as controller:
