@@ -135,7 +135,7 @@ class RunningTrial:
         number, digest = self.request.number, self.request.plan.digest
         name = f"trial-{number:06d}" if number is not None else f"plan-{digest[:12]}"
         folder = Path(self.request.artifacts)
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         state = {key: tensor.contiguous() for key, tensor in copy_state(self.session.loaded.weights).items()}
         file, partial = folder / f"{name}.safetensors", folder / f".{name}.partial"
         partial.write_bytes(save(state, metadata=labels(self.request)))
