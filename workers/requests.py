@@ -252,6 +252,18 @@ class TrialRequest(Value):
         return len(self.rungs) - self.first_rung
 
 
+class AskedQuestion(Value):
+    """A question of a split and the answers that are accepted."""
+
+    id: str
+    """Split and place in it, counted from 0: `search-17`."""
+    image: str
+    """Id of the image."""
+    kind: str
+    question: str
+    accepted: tuple[str, ...]
+
+
 class RungReport(Value):
     """What one rung measured."""
 
@@ -263,6 +275,10 @@ class RungReport(Value):
     accuracy_by_kind: dict[str, float]
     scores: tuple[float, ...]
     """Score of every question in the order of the split: paired comparisons need them."""
+    answers: tuple[str, ...] = ()
+    """What the model answered to every question; of a metric that reads likelihoods, the answer that was judged."""
+    asked: tuple[AskedQuestion, ...] | None = None
+    """The questions, where the plan is the dense one: all others answer the same."""
     tuning_steps: int
     tuned: bool
     """Whether the tuned mapping module was kept (it was better than the dense one on the tune split)."""

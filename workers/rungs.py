@@ -19,7 +19,7 @@ from workers.evaluation.margins import answer_margins
 from workers.inference.finite import NonFinite
 from workers.models.stored_module import labels
 from workers.models.trainable import State, copy_state, put_state
-from workers.requests import Importance, Rung, RungReport, TrialRequest
+from workers.requests import AskedQuestion, Importance, Rung, RungReport, Split, TrialRequest
 from workers.session import Session
 from workers.tuning import Tuning
 from workers.watchdog import Watchdog
@@ -86,6 +86,8 @@ class RunningTrial:
             accuracy=result.accuracy,
             accuracy_by_kind=result.accuracy_by_kind,
             scores=result.scores,
+            answers=result.answers,
+            asked=self._asked(rung.split, len(result.scores)) if self.request.parsed_plan.is_dense else None,
             tuning_steps=rung.tuning_steps,
             tuned=tuned,
             tune_accuracy=tune_accuracy,
@@ -95,6 +97,20 @@ class RunningTrial:
             importance=importance,
             latency=latency,
             artifact=self._store() if tuned and last else None,
+        )
+
+    def _asked(self, split: Split, questions: int) -> tuple[AskedQuestion, ...]:
+        """The first questions of a split, without their images."""
+        samples = self.session.split(split).samples[:questions]
+        return tuple(
+            AskedQuestion(
+                id=f"{split}-{index}",
+                image=sample.image_id,
+                kind=sample.kind,
+                question=sample.question,
+                accepted=sample.answers,
+            )
+            for index, sample in enumerate(samples)
         )
 
     def _importance(self, rung: Rung, questions: int) -> Importance | None:

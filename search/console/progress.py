@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 
+from objectives.sentences import sentence_note
 from search.console.eta import FinalPace, TrialPace
 from search.loop.controller import Controller
 from search.loop.job import Job, Phase
@@ -71,9 +72,17 @@ class Progress:
         if job.phase is Phase.SEARCH and report.rung == 0:
             self._loads[job.key] = report.seconds.get("load", 0.0)
             self._trials.first_rung(self._seconds(job) - self._loads[job.key])
+            self._tell_of_sentences(job, report)
         if self._bar and job.phase is Phase.SEARCH:
             text = f"trial {job.number} rung {report.rung} accuracy {report.accuracy:.3f}"
             self._bar.update(self._task, description=text)
+
+    def _tell_of_sentences(self, job: Job, report: RungReport) -> None:
+        """Print, once the dense model has answered, that it wraps its answers in sentences, where it does."""
+        accepted = [question.accepted for question in report.asked or ()]
+        note = sentence_note(job.request.metric or "", report.answers, accepted, report.scores) if accepted else None
+        if note:
+            self._console.print(note, style="red", markup=False, soft_wrap=True)
 
     def ended(self, job: Job, report: TrialReport) -> None:
         """A job is over."""

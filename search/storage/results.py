@@ -10,6 +10,7 @@ from sqlalchemy import Engine, delete, inspect, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from search.storage.answers import KeptAnswers, keep_answers, read_answers
 from search.storage.database_url import StorageError, open_engine, shown
 from search.storage.schema import bring_up_to_date
 from search.storage.tables import Artifact, Event, Run, RungResult, Trial, now, transaction
@@ -135,6 +136,7 @@ class Results:
         with transaction(self._engine) as session:
             session.execute(delete(RungResult).filter_by(**key))
             session.add(RungResult(**key, flops_ratio=flops_ratio, **_rung_columns(report, seed)))
+            keep_answers(session, trial_id, report)
             if report.artifact:
                 session.execute(delete(Artifact).filter_by(trial_id=trial_id, kind=MAPPING_MODULE))
                 session.add(Artifact(trial_id=trial_id, kind=MAPPING_MODULE, path=report.artifact))
@@ -171,6 +173,10 @@ class Results:
                 if artifact.kind == MAPPING_MODULE
             }
         return [TrialRecord(t, tuple(rungs.get(t.id, ())), artifacts.get(t.id)) for t in trials]
+
+    def answers(self, number: int) -> dict[tuple[str, int], KeptAnswers]:
+        """Return what a trial answered at its last rung and on the test split, by split and rung."""
+        return read_answers(self._engine, self._ids[number])
 
     def events(self, limit: int) -> Sequence[Event]:
         """The latest events, newest first."""

@@ -101,6 +101,22 @@ class RungResult(Table):
     created: Mapped[datetime] = mapped_column(default=now)
 
 
+class Answers(Table):
+    """What a trial answered at its last rung, or on the test split: `search/storage/answers.py`."""
+
+    __tablename__ = "answers"
+    __table_args__ = (UniqueConstraint("trial_id", "rung", "split"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    trial_id: Mapped[int] = mapped_column(ForeignKey("trial.id"), index=True)
+    rung: Mapped[int]
+    """As in `rung_result`, whose scores belong to the answers."""
+    split: Mapped[str] = mapped_column(String(16))
+    answers: Mapped[bytes]
+    """Compressed JSON, in the order of the split."""
+    asked: Mapped[bytes | None]
+    """Compressed JSON of the questions, where the plan is the dense one: all others answered the same."""
+
+
 class Artifact(Table):
     """A file that belongs to a trial."""
 

@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from objectives.flops import costs
+from objectives.metrics import scores
 from objectives.workload import Workload
 from spaces.plan import Plan, PlanError
 from workers import rungs as climbing
@@ -319,3 +320,20 @@ class TestWatchdog:
         thread.start()
         thread.join()
         assert len(caught) == 1
+
+
+@pytest.mark.parametrize("plan", ["....", "a..p"])
+def test_a_rung_reports_what_was_answered_and_the_dense_plan_what_was_asked(worker, make, plan):
+    report = run_trial(worker, make(plan), always)
+    samples = worker.session.split("search").samples
+    for rung in report.rungs:
+        accepted = [sample.answers for sample in samples[: rung.questions]]
+        assert len(rung.answers) == rung.questions
+        assert tuple(scores("exact_match", rung.answers, accepted)) == rung.scores
+        if plan != "....":
+            assert rung.asked is None
+            continue
+        assert [each.id for each in rung.asked] == [f"search-{index}" for index in range(rung.questions)]
+        assert [each.accepted for each in rung.asked] == accepted
+        assert [each.question for each in rung.asked] == [sample.question for sample in samples[: rung.questions]]
+    assert TrialReport.model_validate_json(report.model_dump_json()) == report

@@ -1,0 +1,109 @@
+"""Samples of what a plan and the dense model answered: as a table on the terminal, and as lines of JSON."""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from objectives.metrics import METRICS
+from objectives.sentences import sentence_note
+from search.analysis.samples import answered_questions, most_telling
+from search.analysis.select_trials import select
+from search.storage.results import Results, TrialRecord
+
+LONGEST = 160
+"""Characters of a question or an answer that are shown."""
+
+
+def samples_table(results: Results, records: Sequence[TrialRecord], count: int, number: int | None) -> Group:
+    """Return a title and a table of `count` questions, most telling first, of a trial, or of the knee of the front.
+
+    Raises:
+        ValueError: there is no such trial, or the run kept no answers.
+    """
+    record = _chosen(records, number)
+    answered = list(answered_questions(results, _dense(records), record))
+    shown = most_telling(answered, count) if answered else []
+    split = f" on the {shown[0].split} split" if shown else ""
+    title = f"What trial {record.trial.number} ({record.trial.plan}) answered{split}, its losses first"
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for name in ("id", "question", "accepted", "dense", "this plan"):
+        table.add_column(name, overflow="fold")
+    for each in shown:
+        table.add_row(
+            Text(each.question_id),
+            _text(each.question),
+            _text(" | ".join(dict.fromkeys(each.accepted))),
+            _text(each.dense_answer, each.dense_score),
+            _text(each.answer, each.score),
+        )
+    return Group(Text(title), table)
+
+
+def write_samples(results: Results, records: Sequence[TrialRecord], number: int | None, file: Path) -> int:
+    """Write every question that a trial answered, or the front and the dense model, as JSON lines; return how many.
+
+    Raises:
+        ValueError: there is no such trial, the run kept no answers, or the file can't be written.
+    """
+    dense = _dense(records)
+    chosen = [record for each in select(records, 0, "front") if (record := each.record)] if number is None else []
+    wanted = {record.trial.number: record for record in ([dense, *chosen] if chosen else [_chosen(records, number)])}
+    try:
+        with file.open("w", encoding="utf-8") as lines:
+            return sum(lines.write(line) > 0 for line in _lines(results, dense, list(wanted.values())))
+    except OSError as error:
+        raise ValueError(f"--samples-to must be a file that can be written, got {file} ({error.strerror})") from None
+
+
+def dense_note(results: Results, records: Sequence[TrialRecord]) -> str | None:
+    """Return a line that tells of a dense model that answers in sentences; None where it doesn't."""
+    dense = next((record for record in records if _is_dense(record) and record.on("search")), None)
+    kept = results.answers(dense.trial.number) if dense else {}
+    found = next((kept[key] for key in sorted(kept) if key[0] == "search"), None)
+    if dense is None or found is None:
+        return None
+    accepted = [question.accepted for question in found.asked]
+    return sentence_note(results.run.settings["metric"], found.answers, accepted, dense.on("search")[-1].scores)
+
+
+def metric_line(metric: str | None) -> str | None:
+    """Return what accuracy means in a run; None where its metric is not known."""
+    return f"Accuracy by {metric}: 1 where {METRICS[metric].meaning}." if metric in METRICS else None
+
+
+def _lines(results: Results, dense: TrialRecord, records: Sequence[TrialRecord]) -> Iterator[str]:
+    for record in records:
+        for each in answered_questions(results, dense, record):
+            yield json.dumps(each.as_dict(), ensure_ascii=False) + "\n"
+
+
+def _chosen(records: Sequence[TrialRecord], number: int | None) -> TrialRecord:
+    if number is None:
+        (knee,) = select(records, 0, "knee")
+        assert knee.record is not None
+        return knee.record
+    found = next((record for record in records if record.trial.number == number), None)
+    if found is None:
+        raise ValueError(f"--trial must be the number of a trial, got {number}: there are {len(records)}")
+    return found
+
+
+def _dense(records: Sequence[TrialRecord]) -> TrialRecord:
+    found = next((record for record in records if _is_dense(record)), None)
+    if found is None:
+        raise ValueError("samples are compared with the dense model, which the run has not tried: let the search go on")
+    return found
+
+
+def _is_dense(record: TrialRecord) -> bool:
+    return set(record.trial.plan) == {"."}
+
+
+def _text(text: str, score: float | None = None) -> Text:
+    shown = text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+    return Text(shown, style="" if score is None or score > 0 else "red")

@@ -1,0 +1,51 @@
+"""What models answered, as the database keeps it: compressed, one row per trial, and on the test split per seed."""
+
+import json
+import zlib
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Engine, delete, select
+from sqlalchemy.orm import Session
+
+from search.storage.tables import Answers
+from workers.requests import AskedQuestion, RungReport
+
+
+@dataclass(frozen=True)
+class KeptAnswers:
+    """The answers of one rung, in the order of the split."""
+
+    answers: tuple[str, ...]
+    asked: tuple[AskedQuestion, ...]
+    """The questions, where the plan was the dense one; else empty."""
+
+
+def keep_answers(session: Session, trial_id: int, report: RungReport) -> None:
+    """Store the answers of a rung. On the search split they replace those of the trial's earlier rungs."""
+    if not report.answers:
+        return
+    key = {"trial_id": trial_id, "split": report.split, **({"rung": report.rung} if report.split == "test" else {})}
+    session.execute(delete(Answers).filter_by(**key))
+    asked = None if report.asked is None else _packed([question.model_dump(mode="json") for question in report.asked])
+    row = {**key, "rung": report.rung, "answers": _packed(report.answers), "asked": asked}
+    session.add(Answers(**row))
+
+
+def read_answers(engine: Engine, trial_id: int) -> dict[tuple[str, int], KeptAnswers]:
+    """Return the answers of a trial by split and rung; on the test split the rung is the seed's place."""
+    with Session(engine) as session:
+        rows = session.scalars(select(Answers).where(Answers.trial_id == trial_id)).all()
+    return {(row.split, row.rung): _kept(row) for row in rows}
+
+
+def _kept(row: Answers) -> KeptAnswers:
+    asked = json.loads(zlib.decompress(row.asked)) if row.asked else []
+    return KeptAnswers(
+        answers=tuple(json.loads(zlib.decompress(row.answers))),
+        asked=tuple(AskedQuestion.model_validate(question) for question in asked),
+    )
+
+
+def _packed(value: Any) -> bytes:
+    return zlib.compress(json.dumps(value, ensure_ascii=False).encode())
