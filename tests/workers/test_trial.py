@@ -162,7 +162,7 @@ class TestTuning:
 
     def test_the_tuned_module_is_kept_where_it_is_better(self, worker, make, judged, tmp_path):
         saw_dense = judged(0.4, 0.3, 0.5)
-        folder = tmp_path / "new" / "artifacts"
+        folder = tmp_path / "artifacts"
         _, first, last = run_trial(worker, make(number=12, artifacts=str(folder)), always).rungs
         assert (first.tuned, first.tune_accuracy, first.artifact) == (False, (0.4, 0.3), None)
         assert (last.tuned, last.tune_accuracy, last.artifact) == (True, (0.4, 0.5), "trial-000012.safetensors")
