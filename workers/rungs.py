@@ -87,7 +87,7 @@ class RunningTrial:
             accuracy_by_kind=result.accuracy_by_kind,
             scores=result.scores,
             answers=result.answers,
-            asked=self._asked(rung.split, len(result.scores)) if self.request.parsed_plan.is_dense else None,
+            asked=self._asked(rung.split, len(result.scores)) if self.request.plan.is_dense else None,
             tuning_steps=rung.tuning_steps,
             tuned=tuned,
             tune_accuracy=tune_accuracy,

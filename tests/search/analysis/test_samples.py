@@ -28,7 +28,7 @@ class Talking(PretendWorker):
     """Says "yes" where it scores, else what names its plan, rung and seed."""
 
     def rungs(self, request: TrialRequest) -> Iterator[RungReport]:
-        plan = request.parsed_plan
+        plan = request.plan
         for report in super().rungs(request):
             wrong = f"no, {plan} at {report.rung} with {request.seed}"
             asked = [
