@@ -220,6 +220,12 @@ def _image_columns(source: DataSource, features: Mapping[str, Any]) -> str:
     return JOINED.join(families[first])
 
 
+def image_column(features: Mapping[str, Any]) -> str | None:
+    """Return the first column of images by type, else by name; None where there is none."""
+    typed = (name for name, feature in features.items() if holds_images(feature))
+    return next(typed, None) or next((name for name in NAMES["image"] if name in features), None)
+
+
 def _families(names: Iterable[str]) -> dict[str, list[str]]:
     """Columns by name without its number, each in the order of their numbers."""
     found: dict[str, list[str]] = {}

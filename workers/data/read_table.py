@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from spaces.names import shortened, shown
 from workers.data.answers import is_blank, text_of
-from workers.data.columns import Columns, cell, find_columns, holds_images
+from workers.data.columns import JOINED, Columns, cell, find_columns, image_column
 from workers.data.conversations import TAKEN, conversation_column, questions_of
 from workers.data.image_files import Unreadable
 from workers.data.images import decoded
@@ -59,7 +59,7 @@ class _Rows:
         features = dict(table.features or dict.fromkeys(next(iter(table), {})))
         self.each = source.turns == "each"
         self.conversation = None if source.question_column or "question" in features else conversation_column(features)
-        self.image = next((name for name, feature in features.items() if holds_images(feature)), "image")
+        self.image = image_column(features) or "image"
         if self.conversation is not None:
             features = {**dict.fromkeys((self.image, *TAKEN[:2])), **features}
         self.columns = find_columns(source, features)
@@ -155,7 +155,7 @@ class _Reader:
         if not is_blank(given):
             return text_of(given)
         if isinstance(files, Unreadable):
-            return _digest(repr([row.get(name) for name in self.columns.names["image"].split(", ")]).encode())
+            return _digest(repr([row.get(name) for name in self.columns.names["image"].split(JOINED)]).encode())
         return _id(files)
 
     def _sample(self, row: Mapping[str, Any], files: list[bytes] | Unreadable) -> Sample:
