@@ -45,7 +45,7 @@ def history_of(wanted: Task, count: int, rng: np.random.Generator) -> list[Obser
         right = float((margins > 0).mean())
         accuracies = _climb(right, wanted.flops_ratio(plan), climbed, wanted.keep_fraction)
         full = len(accuracies) == len(LIFT)
-        state = "complete" if full else "pruned"
+        state = "complete" if full else "stopped"
         told = tuple(margins.tolist())
         trials.append(Observation(len(trials), plan, "", state, wanted.flops_ratio(plan), accuracies, full, told))
         while len(plans) <= len(trials):

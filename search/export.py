@@ -141,8 +141,10 @@ def _only(rule: dict[str, Any]) -> tuple[str, Any]:
 
 def _choose(results: "Results", rule: str, value: Any) -> "list[Selected]":
     from search.analysis.select_trials import select
+    from search.analysis.summary import limits_of
 
-    return select(results.records(), results.run.origin["num_blocks"], rule, value)
+    records = results.records()
+    return select(records, results.run.origin["num_blocks"], rule, value, limits_of(results.run, records))
 
 
 def _title(chosen: "Selected") -> str:

@@ -31,7 +31,7 @@ def report(
     """Show what a run has found so far."""
     from search.analysis.rank_flips import rank_flips
     from search.analysis.summary import summarize
-    from search.console.front_table import front_table
+    from search.console.front_table import front_table, hypervolumes
     from search.console.samples import dense_note, metric_line, samples_table, write_samples
     from search.console.terminal import console, one_line_errors
     from search.storage.find_run import open_results
@@ -65,7 +65,7 @@ def report(
                 printer.print(line, soft_wrap=True)
             if (note := dense_note(results, records)) is not None:
                 printer.print(note, style="red", markup=False, soft_wrap=True)
-            printer.print(f"Hypervolume {summary['hypervolume']:.4f}. Picture: {file}", soft_wrap=True)
+            printer.print(f"{hypervolumes(summary)}. Picture: {file}", soft_wrap=True)
 
 
 if __name__ == "__main__":

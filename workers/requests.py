@@ -302,7 +302,8 @@ class TrialState(StrEnum):
     """How a trial ended."""
 
     COMPLETE = "complete"
-    PRUNED = "pruned"
+    STOPPED = "stopped"
+    """It did not earn its next rung, or was a probe."""
     FAILED = "failed"
 
 

@@ -102,17 +102,17 @@ class TrialRun:
         return self._reports[-1]
 
     def close(self) -> None:
-        """Restores the model; a trial that has rungs left is PRUNED from here on."""
+        """Restores the model; a trial that has rungs left is STOPPED from here on."""
         self._rungs.close()
 
     def report(self) -> TrialReport:
-        """The trial so far: PRUNED as long as rungs are left."""
+        """The trial so far: STOPPED as long as rungs are left."""
         plan, done = self.request.plan, self.request.first_rung + len(self._reports)
         state, reason = TrialState.COMPLETE, None
         if self._failure is not None:
             state, reason = TrialState.FAILED, self._failure
         elif not self.ended:
-            state, reason = TrialState.PRUNED, f"stopped after {done} of {len(self.request.rungs)} rungs"
+            state, reason = TrialState.STOPPED, f"stopped after {done} of {len(self.request.rungs)} rungs"
         return TrialReport(
             number=self.request.number,
             plan=str(plan),

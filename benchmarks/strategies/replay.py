@@ -155,7 +155,7 @@ class Climb:
             number=number,
             plan=proposal.plan,
             origin=proposal.origin,
-            state="complete" if full else "pruned",
+            state="complete" if full else "stopped",
             flops_ratio=cost,
             accuracies=tuple(accuracies),
             # As in a search, only what is read: a table that grows measures it.

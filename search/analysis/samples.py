@@ -45,13 +45,13 @@ def answered_questions(results: Results, dense: TrialRecord, record: TrialRecord
     for kept, owner in ((said, record), (reference, dense)):
         if not kept:
             raise StorageError(NONE_KEPT.format(owner.trial.number))
-    for split, rung in sorted(said):
+    for split, seed in sorted(said):
         # With other seeds than the search's own the dense model is tested only where tuning changes it.
-        places = ((split, rung), *sorted(reference))
+        places = ((split, seed), *sorted(reference))
         place = next((known for known in places if known in reference and known[0] == split), None)
-        measured, beside = _measured(record, split, rung), _measured(dense, *place) if place else None
+        measured, beside = _measured(record, split, seed), _measured(dense, *place) if place else None
         if place is not None and measured is not None and beside is not None:
-            yield from _paired(record, said[split, rung], measured, reference[place], beside)
+            yield from _paired(record, said[split, seed], measured, reference[place], beside)
 
 
 def most_telling(answered: Sequence[AnsweredQuestion], count: int) -> list[AnsweredQuestion]:
@@ -65,8 +65,9 @@ def most_telling(answered: Sequence[AnsweredQuestion], count: int) -> list[Answe
     return sorted(shown, key=lambda each: (each.score - each.dense_score, each.score))[:count]
 
 
-def _measured(record: TrialRecord, split: str, rung: int) -> RungResult | None:
-    return next((each for each in record.on(split) if each.rung == rung), None)
+def _measured(record: TrialRecord, split: str, seed: int) -> RungResult | None:
+    """Return the last rung on a split with a seed, whose answers are kept."""
+    return next((each for each in reversed(record.on(split)) if each.seed == seed), None)
 
 
 def _paired(
@@ -78,7 +79,7 @@ def _paired(
             trial=record.trial.number,
             plan=record.trial.plan,
             split=measured.split,
-            seed=measured.metrics.get("seed", record.seed),
+            seed=measured.seed,
             question_id=asked.id,
             image=asked.image,
             kind=asked.kind,

@@ -9,9 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from search.analysis.summary import pareto_front
+from objectives.front import FrontLimits, front, within
+from search.analysis.summary import point_of
 from search.storage.results import TrialRecord
 from spaces.plan import Plan
+
+Records = Sequence[TrialRecord]
+NO_LIMITS = FrontLimits()
 
 
 class SelectionError(ValueError):
@@ -28,33 +32,46 @@ class Selected:
     why: str
 
 
-def select(records: Sequence[TrialRecord], num_blocks: int, rule: str, value: Any = None) -> list[Selected]:
-    """The trials that a rule chooses, cheapest first.
+def select(
+    records: Records, num_blocks: int, rule: str, value: Any = None, limits: FrontLimits = NO_LIMITS
+) -> list[Selected]:
+    """Return the trials that a rule chooses, cheapest first.
+
+    A rule chooses among the finished trials within the limits of the search. A trial or plan that is named is taken
+    whatever it keeps.
 
     Args:
         records: all trials of a run.
         num_blocks: blocks of the model, which a plan given as text must have.
         rule: one of `RULES`.
         value: what stands behind the option: a number, a text; nothing for `knee` and `front`.
+        limits: what a finished trial of the run must keep to count.
 
     Raises:
         SelectionError: no trial fits; the message names the nearest.
         PlanError: the text of `plan` is no plan.
     """
     if rule == "plan":
-        return [_by_plan(records, num_blocks, value)]
+        return [_by_plan(records, num_blocks, value, limits)]
     if rule == "trial":
-        return [_by_number(records, value)]
+        return [_by_number(records, value, limits)]
     complete = [record for record in records if _is_complete(record)]
     if not complete:
         raise SelectionError(
             f"the run must have a complete trial to choose from, got none of {len(records)}: let the search go on, "
             "or give --plan"
         )
-    return RULES[rule](complete, value)
+    kept = within(complete, point_of, limits)
+    if not kept:
+        nearest = max(complete, key=_best_first)
+        raise SelectionError(
+            f"--{rule.replace('_', '-')} chooses among finished trials of {limits}, got none of {len(complete)}: the "
+            f"most accurate is {_describe(nearest)}; name one with --trial, or search on with other limits"
+        )
+    return RULES[rule](kept, value, complete)
 
 
-def _by_number(records: Sequence[TrialRecord], number: int) -> Selected:
+def _by_number(records: Records, number: int, limits: FrontLimits) -> Selected:
     found = next((record for record in records if record.trial.number == number), None)
     if found is None:
         known = f"0 to {records[-1].trial.number}" if records else "none yet"
@@ -64,11 +81,12 @@ def _by_number(records: Sequence[TrialRecord], number: int) -> Selected:
             f"--trial must be a complete trial, got {number}, which is {found.trial.state}: choose another, or export "
             f"its plan untuned with --plan '{found.trial.plan}'"
         )
-    return _selected(found, f"trial {number} was asked for")
+    return _selected(found, f"trial {number} was named{_beyond(found, limits)}")
 
 
-def _by_plan(records: Sequence[TrialRecord], num_blocks: int, text: str) -> Selected:
-    plan = Plan.from_json(text) if text.lstrip().startswith("{") else Plan.parse(text)
+def _by_plan(records: Records, num_blocks: int, text: str, limits: FrontLimits) -> Selected:
+    # The text form may begin with a brace too, as in {ffn50}.b..; it never has quotation marks.
+    plan = Plan.from_json(text) if '"' in text else Plan.parse(text)
     if len(plan) != num_blocks:
         raise SelectionError(
             f"--plan must have as many blocks as the model, {num_blocks}, got {len(plan)} in '{plan}': "
@@ -76,43 +94,48 @@ def _by_plan(records: Sequence[TrialRecord], num_blocks: int, text: str) -> Sele
         )
     for record in records:
         if record.trial.digest == plan.digest and _is_complete(record):
-            return _selected(record, f"the plan asked for is that of trial {record.trial.number}")
-    return Selected(plan, None, "the plan was asked for; the run has no complete trial of it, so it is not tuned")
+            return _selected(record, f"the named plan is that of trial {record.trial.number}{_beyond(record, limits)}")
+    return Selected(plan, None, "the plan was named; the run has no complete trial of it, so it is not tuned")
 
 
-def _knee(records: Sequence[TrialRecord], _: Any) -> list[Selected]:
+def _beyond(record: TrialRecord, limits: FrontLimits) -> str:
+    """Return what to add to the reason for a trial that does not count in this search."""
+    return "" if limits.keeps(point_of(record)) else f", which is not one of {limits}"
+
+
+def _knee(kept: Records, _: Any, __: Records) -> list[Selected]:
     """The point of the front farthest above the line between its ends, both axes scaled to the front's extent."""
-    front = pareto_front(list(records))
-    points = np.array([[_ratio(record), _accuracy(record)] for record in front])
+    members = front(kept, point_of, NO_LIMITS)
+    points = np.array([[_ratio(record), _accuracy(record)] for record in members])
     extent = np.ptp(points, axis=0)
     scaled = (points - points.min(axis=0)) / np.where(extent > 0, extent, 1)
     best = int(np.argmax(scaled[:, 1] - scaled[:, 0]))
-    return [_selected(front[best], f"the knee of a front of {len(front)}")]
+    return [_selected(members[best], f"the knee of a front of {len(members)}")]
 
 
-def _max_flops(records: Sequence[TrialRecord], limit: float) -> list[Selected]:
-    within = [record for record in records if _ratio(record) <= limit]
-    if not within:
-        nearest = min(records, key=_cheapest_first)
+def _max_flops(kept: Records, limit: float, _: Records) -> list[Selected]:
+    cheap = [record for record in kept if _ratio(record) <= limit]
+    if not cheap:
+        nearest = min(kept, key=_cheapest_first)
         raise SelectionError(
             f"--max-flops must leave at least one complete trial, got {limit:g}: the nearest is {_describe(nearest)}"
         )
-    return [_selected(max(within, key=_best_first), f"the best accuracy at or under {limit:g} of the dense FLOPs")]
+    return [_selected(max(cheap, key=_best_first), f"the best accuracy at or under {limit:g} of the dense FLOPs")]
 
 
-def _min_accuracy(records: Sequence[TrialRecord], limit: float) -> list[Selected]:
-    return [_cheapest_from(records, limit, f"--min-accuracy {limit:g}")]
+def _min_accuracy(kept: Records, limit: float, _: Records) -> list[Selected]:
+    return [_cheapest_from(kept, limit, f"--min-accuracy {limit:g}")]
 
 
-def _min_retention(records: Sequence[TrialRecord], share: float) -> list[Selected]:
-    dense = next((record for record in records if record.plan.is_dense), None)
+def _min_retention(kept: Records, share: float, complete: Records) -> list[Selected]:
+    dense = next((record for record in complete if record.plan.is_dense), None)
     if dense is None:
         raise SelectionError("--min-retention needs the dense model's trial, the run has none: use --min-accuracy")
     limit = share * _accuracy(dense)
-    return [_cheapest_from(records, limit, f"--min-retention {share:g} (accuracy {limit:.4g})")]
+    return [_cheapest_from(kept, limit, f"--min-retention {share:g} (accuracy {limit:.4g})")]
 
 
-def _cheapest_from(records: Sequence[TrialRecord], limit: float, rule: str) -> Selected:
+def _cheapest_from(records: Records, limit: float, rule: str) -> Selected:
     good = [record for record in records if _accuracy(record) >= limit]
     if not good:
         nearest = max(records, key=_best_first)
@@ -120,19 +143,20 @@ def _cheapest_from(records: Sequence[TrialRecord], limit: float, rule: str) -> S
     return _selected(min(good, key=_cheapest_first), f"the fewest FLOPs with {rule}")
 
 
-def _front(records: Sequence[TrialRecord], _: Any) -> list[Selected]:
-    front = pareto_front(list(records))
-    return [_selected(record, f"one of the {len(front)} on the front") for record in front]
+def _front(kept: Records, _: Any, __: Records) -> list[Selected]:
+    members = front(kept, point_of, NO_LIMITS)
+    return [_selected(record, f"one of the {len(members)} on the front") for record in members]
 
 
-RULES: dict[str, Callable[[Sequence[TrialRecord], Any], list[Selected]]] = {
+RULES: dict[str, Callable[[Records, Any, Records], list[Selected]]] = {
     "knee": _knee,
     "max_flops": _max_flops,
     "min_accuracy": _min_accuracy,
     "min_retention": _min_retention,
     "front": _front,
 }
-"""Rules that choose among the complete trials; `trial` and `plan` name theirs."""
+"""Rules that choose among the complete trials within the limits, given these, the value of the option, and all complete
+trials; `trial` and `plan` name theirs."""
 
 
 def _is_complete(record: TrialRecord) -> bool:

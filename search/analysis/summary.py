@@ -1,15 +1,16 @@
 """What a run has found, as plain data: read from the results tables alone, without torch or Optuna."""
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
+from objectives.front import FrontLimits, Point, front, within
 from objectives.hypervolume import hypervolume
-from objectives.objectives import MAXIMIZE, REFERENCE
-from objectives.pareto import non_dominated
+from objectives.objectives import MAXIMIZE, OBJECTIVES, REFERENCE
 from search.analysis.rank_flips import rank_flips
 from search.analysis.scores_on_test import describe_test
 from search.storage.results import Results, TrialRecord
-from search.storage.tables import RungResult
+from search.storage.tables import Run, RungResult
 
 
 def summarize(results: Results) -> dict[str, Any]:
@@ -18,16 +19,14 @@ def summarize(results: Results) -> dict[str, Any]:
     settings = results.run.settings
     full = [record for record in records if record.trial.state == "complete" and record.on("search")]
     dense = next((r for r in full if r.plan.is_dense), None)
-    allowed = [r for r in full if _within(r, settings)]
-    points = [_point(record) for record in allowed]
+    limits = limits_of(results.run, records)
     return {
         "run": results.run.name,
         "counts": {"trials": len(records), **Counter(record.trial.state for record in records)},
         "budget": settings["budget"],
         "finished": results.run.finished is not None,
-        "hypervolume": hypervolume(points, REFERENCE, MAXIMIZE),
-        "reference": dict(zip(("accuracy", "flops_ratio"), REFERENCE, strict=True)),
-        "front": [describe_trial(record, dense) for record in pareto_front(allowed)],
+        **_hypervolumes(full, limits),
+        "front": [describe_trial(record, dense) for record in front(full, point_of, limits)],
         "dense": describe_trial(dense, dense) if dense else None,
         "rank_flips": [flips.as_dict() for flips in rank_flips(records)],
         "settings": settings,
@@ -35,13 +34,27 @@ def summarize(results: Results) -> dict[str, Any]:
     }
 
 
-def pareto_front(records: list[TrialRecord]) -> list[TrialRecord]:
-    """The complete trials that no other dominates on the search split, cheapest first."""
-    if not records:
-        return []
-    mask = non_dominated([_point(record) for record in records], MAXIMIZE)
-    chosen = [record for record, keep in zip(records, mask, strict=True) if keep]
-    return sorted(chosen, key=lambda record: _point(record)[1])
+def limits_of(run: Run, records: Sequence[TrialRecord]) -> FrontLimits:
+    """Return what a finished trial of a run must keep to be on its front."""
+    return FrontLimits.of(run.settings)
+
+
+def point_of(record: TrialRecord) -> Point:
+    """Return (accuracy, FLOPs ratio) of a trial at the highest rung it has finished."""
+    last = record.on("search")[-1]
+    return last.accuracy, last.flops_ratio
+
+
+def _hypervolumes(full: Sequence[TrialRecord], limits: FrontLimits) -> dict[str, Any]:
+    """The volume that the search maximizes, and that of all finished trials above accuracy 0, which compares runs."""
+    kept = [point_of(record) for record in within(full, point_of, limits)]
+    reference = (limits.floor or REFERENCE[0], REFERENCE[1])
+    return {
+        "hypervolume": hypervolume([point_of(record) for record in full], REFERENCE, MAXIMIZE),
+        "reference": dict(zip(OBJECTIVES, REFERENCE, strict=True)),
+        "hypervolume_above_floor": hypervolume(kept, reference, MAXIMIZE),
+        "reference_above_floor": dict(zip(OBJECTIVES, reference, strict=True)),
+    }
 
 
 def describe_trial(record: TrialRecord, dense: TrialRecord | None) -> dict[str, Any]:
@@ -58,16 +71,16 @@ def describe_trial(record: TrialRecord, dense: TrialRecord | None) -> dict[str, 
         "depth": last.costs["depth"],
         "parameter_bytes": last.costs["parameter_bytes"],
         "kv_bytes_per_token": last.costs["kv_bytes_per_token"],
-        "rungs": [_describe_rung(rung, record.seed) for rung in record.rungs],
+        "rungs": [_describe_rung(rung) for rung in record.rungs],
         "test": describe_test(record, dense),
     }
 
 
-def _describe_rung(rung: RungResult, seed: int) -> dict[str, Any]:
+def _describe_rung(rung: RungResult) -> dict[str, Any]:
     return {
         "rung": rung.rung,
         "split": rung.split,
-        "seed": rung.metrics.get("seed", seed),
+        "seed": rung.seed,
         "accuracy": rung.accuracy,
         "accuracy_by_kind": rung.metrics["accuracy_by_kind"],
         "questions": rung.questions,
@@ -75,14 +88,3 @@ def _describe_rung(rung: RungResult, seed: int) -> dict[str, Any]:
         "tuned": rung.metrics["tuned"],
         "latency": rung.metrics["latency"],
     }
-
-
-def _point(record: TrialRecord) -> tuple[float, float]:
-    last = record.on("search")[-1]
-    return last.accuracy, last.flops_ratio
-
-
-def _within(record: TrialRecord, settings: dict[str, Any]) -> bool:
-    accuracy, flops_ratio = _point(record)
-    most, least = settings["max_flops"], settings.get("min_accuracy")  # runs made before it was one lack the second
-    return (most is None or flops_ratio <= most) and (least is None or accuracy >= least)

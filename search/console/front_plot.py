@@ -14,7 +14,7 @@ def draw_front(records: list[TrialRecord], summary: dict[str, Any], file: Path) 
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(figsize=(7.2, 4.6), layout="constrained")
-    for state, color, label in (("pruned", "#b8bec9", "stopped early"), ("complete", "#5b8def", "finished")):
+    for state, color, label in (("stopped", "#b8bec9", "stopped early"), ("complete", "#5b8def", "finished")):
         rungs = [r.on("search")[-1] for r in records if r.trial.state == state and r.on("search")]
         if rungs:
             x, y = [rung.flops_ratio for rung in rungs], [rung.accuracy for rung in rungs]
@@ -32,7 +32,7 @@ def draw_front(records: list[TrialRecord], summary: dict[str, Any], file: Path) 
         axes.axhline(dense, color="#444", linewidth=0.8, linestyle=":", label=f"dense ({dense:.3f})")
     axes.set_xlabel("FLOPs, share of the dense model")
     axes.set_ylabel("accuracy on the search split")
-    axes.set_title(f"{summary['run']}: hypervolume {summary['hypervolume']:.3f}", loc="left", fontsize=10)
+    axes.set_title(f"{summary['run']}: hypervolume {summary['hypervolume_above_floor']:.3f}", loc="left", fontsize=10)
     axes.grid(alpha=0.25)
     axes.legend(frameon=False, fontsize=8, loc="best")
     figure.savefig(file, dpi=150)

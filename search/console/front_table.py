@@ -69,6 +69,15 @@ _WIDE_ONLY = ("FLOPs", "found by")
 WIDE = 110
 
 
+def hypervolumes(summary: dict[str, Any]) -> str:
+    """Return one line with the hypervolume that the search maximizes and the one that compares runs."""
+    accuracy = summary["reference_above_floor"]["accuracy"]
+    return (
+        f"Hypervolume {summary['hypervolume_above_floor']:.4f} within the limits above accuracy {accuracy:.3g} "
+        f"({summary['hypervolume']:.4f} of all finished trials above accuracy 0)"
+    )
+
+
 def print_front(settings: Settings, is_finished: bool) -> None:
     """The end of a search: the front, where everything is, and what to do next."""
     from search.console.front_plot import draw_front
@@ -82,8 +91,8 @@ def print_front(settings: Settings, is_finished: bool) -> None:
     out.print()
     out.print(front_table(summary, out.width) if summary["front"] else "No trial has finished its last rung yet.")
     counts = summary["counts"]
-    states = ", ".join(f"{counts.get(state, 0)} {state}" for state in ("complete", "pruned", "failed", "running"))
-    out.print(f"{counts['trials']} of {summary['budget']} trials: {states}. Hypervolume {summary['hypervolume']:.4f}.")
+    states = ", ".join(f"{counts.get(state, 0)} {state}" for state in ("complete", "stopped", "failed", "running"))
+    out.print(f"{counts['trials']} of {summary['budget']} trials: {states}. {hypervolumes(summary)}.")
     for flips in rank_flips(records):
         if flips.misleads:
             out.print(str(flips), style="yellow", soft_wrap=True)

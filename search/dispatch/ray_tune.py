@@ -158,7 +158,7 @@ class Dispatcher:
         job, _ = self._live.pop(tune_id)
         report = self._reports.pop(tune_id)
         if report.state is TrialState.COMPLETE and len(report.rungs) < job.request.num_reports:
-            report = report.model_copy(update={"state": TrialState.PRUNED})
+            report = report.model_copy(update={"state": TrialState.STOPPED})
         self._controller.done(job, report)
         self._progress.ended(job, report)
 

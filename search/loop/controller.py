@@ -172,7 +172,7 @@ class Controller:
         if not all(math.isfinite(rung.accuracy) for rung in report.rungs):
             state, reason = TrialState.FAILED, f"accuracy must be finite, got {report.rungs[-1].accuracy}"
         if state is TrialState.COMPLETE and self.history.record(job.number).probe:
-            state, reason = TrialState.PRUNED, "a probe: it ends after the cheapest rung"
+            state, reason = TrialState.STOPPED, "a probe: it ends after the cheapest rung"
         self._results.end_trial(job.number, state, reason, report.origin)
         self._end(job.number, state, reason)
 
@@ -214,10 +214,10 @@ class Controller:
         if state is TrialState.COMPLETE:
             assert observation.point is not None
             accuracy, plan = observation.point[0], observation.plan
-            violations = {**self._problem.violations(plan), **self._problem.falls_short(accuracy)}
+            violations = {**self._problem.violations(plan), **self.history.limits.shortfall(accuracy)}
             self._study.complete(number, observation.point, violations)
-        elif state is TrialState.PRUNED:
-            self._study.prune(number)
+        elif state is TrialState.STOPPED:
+            self._study.stop(number)
         else:
             self._study.fail(number, reason or "unknown")
 
@@ -234,7 +234,7 @@ class Controller:
 
     def summary(self) -> dict[str, int]:
         """Number of trials per state."""
-        counts = {"complete": 0, "pruned": 0, "failed": 0, "running": 0}
+        counts = {"complete": 0, "stopped": 0, "failed": 0, "running": 0}
         for state in self.history.states():
             counts[state] += 1
         return counts

@@ -88,9 +88,8 @@ class FinalTest:
         return request.model_copy(update=update)
 
     def measured(self, job: Job, report: RungReport) -> None:
-        """Stores a result. Its place among the rungs is the seed, counted from the search's own."""
+        """Store a result under the seed of its tuning."""
         seed = job.request.seed
-        report = report.model_copy(update={"rung": seed - self._own})
         self._results.add_rung(job.number, report, self._history.record(job.number).flops_ratio, seed)
         self._history.set_tested(job.number, seed)
 

@@ -3,10 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-import numpy as np
-
-from objectives.objectives import MAXIMIZE
-from objectives.pareto import non_dominated
+from objectives.front import FrontLimits, Point, front
 from search.loop.problem import Problem
 from search.settings import Settings
 from search.storage.results import Results, TrialRecord
@@ -185,15 +182,17 @@ class History:
 
     def front(self) -> list[Observation]:
         """The Pareto front of the complete trials that keep the limits, cheapest first."""
-        full = [o for o in self.observations() if o.full and self._keeps_limits(o)]
-        if not full:
-            return []
-        mask = non_dominated(np.asarray([o.point for o in full], dtype=float), MAXIMIZE)
-        return sorted((o for o, keep in zip(full, mask, strict=True) if keep), key=lambda o: o.flops_ratio)
+        return front((o for o in self.observations() if o.full), _point, self.limits)
 
-    def _keeps_limits(self, observation: Observation) -> bool:
-        short = self._problem.falls_short(observation.accuracies[-1])
-        return self._problem.feasible(observation.plan) and all(value <= 0 for value in short.values())
+    @property
+    def limits(self) -> FrontLimits:
+        """What a finished trial must keep to be on the front."""
+        return self._problem.front_limits()
+
+
+def _point(observation: Observation) -> Point:
+    assert observation.point is not None, "a trial that finished its last rung has an accuracy"
+    return observation.point
 
 
 def _importances(stored: TrialRecord) -> Iterator[Importance]:

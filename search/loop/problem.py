@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Any, get_args
 
 from objectives.flops import Costs, costs, flops
+from objectives.front import FrontLimits
 from objectives.sparsity import kept_weights, zero_flops
 from objectives.workload import Workload
 from search.loop.warm_start import warm_start
@@ -101,10 +102,9 @@ class Problem:
         low, high = self.settings.focus or (0.0, 1.0)
         return Focus(self.settings.min_accuracy or 0.0, low, high)
 
-    def falls_short(self, accuracy: float) -> dict[str, float]:
-        """Per limit on what is measured how far a trial breaks it; at most 0 where it is kept."""
-        least = self.settings.min_accuracy
-        return {} if least is None else {"--min-accuracy": least - accuracy}
+    def front_limits(self, floor: float | None = None) -> FrontLimits:
+        """Return what a finished trial must keep to be on the front, where this floor was measured."""
+        return FrontLimits(self.settings.max_flops, self.settings.min_accuracy, floor)
 
     def request(self, number: int | None, plan: Plan) -> TrialRequest:
         """The request that runs a plan with the search's settings."""

@@ -21,11 +21,11 @@ class KeptAnswers:
     """The questions, where the plan was the dense one; else empty."""
 
 
-def keep_answers(session: Session, trial_id: int, report: RungReport) -> None:
+def keep_answers(session: Session, trial_id: int, report: RungReport, seed: int) -> None:
     """Store the answers of a rung. On the search split they replace those of the trial's earlier rungs."""
     if not report.answers:
         return
-    key = {"trial_id": trial_id, "split": report.split, **({"rung": report.rung} if report.split == "test" else {})}
+    key = {"trial_id": trial_id, "split": report.split, "seed": seed}
     session.execute(delete(Answers).filter_by(**key))
     asked = None if report.asked is None else _packed([question.model_dump(mode="json") for question in report.asked])
     row = {**key, "rung": report.rung, "answers": _packed(report.answers), "asked": asked}
@@ -33,10 +33,10 @@ def keep_answers(session: Session, trial_id: int, report: RungReport) -> None:
 
 
 def read_answers(engine: Engine, trial_id: int) -> dict[tuple[str, int], KeptAnswers]:
-    """Return the answers of a trial by split and rung; on the test split the rung is the seed's place."""
+    """Return the answers of a trial by split and seed of the tuning."""
     with Session(engine) as session:
         rows = session.scalars(select(Answers).where(Answers.trial_id == trial_id)).all()
-    return {(row.split, row.rung): _kept(row) for row in rows}
+    return {(row.split, row.seed): _kept(row) for row in rows}
 
 
 def _kept(row: Answers) -> KeptAnswers:

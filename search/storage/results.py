@@ -1,7 +1,8 @@
 """Reads and writes the results tables of one run."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -46,8 +47,7 @@ class TrialRecord:
     @property
     def tests(self) -> dict[int, RungResult]:
         """What was measured on the test split, by the seed of the tuning; that of the search comes first."""
-        # Runs that knew one seed only did not say which.
-        return {test.metrics.get("seed", self.seed): test for test in self.on("test")}
+        return {test.seed: test for test in self.on("test")}
 
 
 class Results:
@@ -55,6 +55,7 @@ class Results:
 
     def __init__(self, engine: Engine, run: Run) -> None:
         self._engine = engine
+        self._records: list[TrialRecord] | None = None
         self.run = run
         with Session(engine) as session:
             rows = session.execute(select(Trial.number, Trial.id).where(Trial.run_id == run.id))
@@ -105,16 +106,22 @@ class Results:
         """The connections to the database."""
         return self._engine
 
+    @contextmanager
+    def _write(self) -> Iterator[Session]:
+        self._records = None
+        with transaction(self._engine) as session:
+            yield session
+
     def update_settings(self, settings: dict[str, Any]) -> None:
         """Stores settings that changed on resume (budget, workers)."""
-        with transaction(self._engine) as session:
+        with self._write() as session:
             self.run = session.merge(Run(id=self.run.id, settings=settings, finished=None))
 
     def start_trial(self, number: int, request: TrialRequest, origin: str, attempt: int) -> None:
         """Notes that a trial runs; a row that is there already (a resumed one) gets its new attempt."""
         plan = request.plan
         values = {"request": request.model_dump(mode="json"), "state": "running", "attempt": attempt}
-        with transaction(self._engine) as session:
+        with self._write() as session:
             if number in self._ids:
                 session.execute(update(Trial).where(Trial.id == self._ids[number]).values(**values))
                 return
@@ -132,11 +139,11 @@ class Results:
         """
         trial_id = self._ids[number]
         seed = self.run.settings["seed"] if seed is None else seed
-        key = {"trial_id": trial_id, "rung": report.rung, "split": report.split}
-        with transaction(self._engine) as session:
+        key = {"trial_id": trial_id, "rung": report.rung, "split": report.split, "seed": seed}
+        with self._write() as session:
             session.execute(delete(RungResult).filter_by(**key))
-            session.add(RungResult(**key, flops_ratio=flops_ratio, **_rung_columns(report, seed)))
-            keep_answers(session, trial_id, report)
+            session.add(RungResult(**key, flops_ratio=flops_ratio, **_rung_columns(report)))
+            keep_answers(session, trial_id, report, seed)
             if report.artifact:
                 session.execute(delete(Artifact).filter_by(trial_id=trial_id, kind=MAPPING_MODULE))
                 session.add(Artifact(trial_id=trial_id, kind=MAPPING_MODULE, path=report.artifact))
@@ -144,27 +151,32 @@ class Results:
     def end_trial(self, number: int, state: str, reason: str | None, worker: dict[str, Any] | None) -> None:
         """Stores how a trial ended and on what worker."""
         values = {"state": state, "reason": reason, "finished": now(), **({"worker": worker} if worker else {})}
-        with transaction(self._engine) as session:
+        with self._write() as session:
             session.execute(update(Trial).where(Trial.id == self._ids[number]).values(**values))
 
     def finish(self) -> None:
         """Notes that the whole search is done."""
-        with transaction(self._engine) as session:
+        with self._write() as session:
             session.merge(Run(id=self.run.id, finished=now()))
 
     def event(self, kind: str, message: str, number: int | None = None) -> None:
         """Stores something worth knowing later."""
-        with transaction(self._engine) as session:
+        with self._write() as session:
             session.add(Event(run_id=self.run.id, kind=kind, message=message, trial_number=number))
 
     def records(self) -> list[TrialRecord]:
-        """All trials with their rungs, by number."""
+        """Return all trials with their rungs, by number; read once, and again after this object has written."""
+        if self._records is None:
+            self._records = self._read()
+        return self._records
+
+    def _read(self) -> list[TrialRecord]:
         with Session(self._engine, expire_on_commit=False) as session:
             trials = session.scalars(select(Trial).where(Trial.run_id == self.run.id).order_by(Trial.number)).all()
             ids = select(Trial.id).where(Trial.run_id == self.run.id)
             rungs: dict[int, list[RungResult]] = {}
             for rung in session.scalars(
-                select(RungResult).where(RungResult.trial_id.in_(ids)).order_by(RungResult.rung)
+                select(RungResult).where(RungResult.trial_id.in_(ids)).order_by(RungResult.rung, RungResult.seed)
             ):
                 rungs.setdefault(rung.trial_id, []).append(rung)
             artifacts = {
@@ -189,7 +201,7 @@ class Results:
         self._engine.dispose()
 
 
-def _rung_columns(report: RungReport, seed: int) -> dict[str, Any]:
+def _rung_columns(report: RungReport) -> dict[str, Any]:
     kept = {"accuracy_by_kind", "tuned", "tune_accuracy", "margins", "importance", "latency", "seconds"}
     return {
         "accuracy": report.accuracy,
@@ -198,7 +210,7 @@ def _rung_columns(report: RungReport, seed: int) -> dict[str, Any]:
         "tuning_steps": report.tuning_steps,
         "costs": report.costs,
         "scores": list(report.scores),
-        "metrics": {"seed": seed, **report.model_dump(mode="json", include=kept)},
+        "metrics": report.model_dump(mode="json", include=kept),
     }
 
 

@@ -31,7 +31,7 @@ class Row:
     number: int
     plan: Plan
     state: str
-    """`running`, `complete`, `pruned` or `failed`."""
+    """`running`, `complete`, `stopped` or `failed`."""
     values: tuple[float, ...] | None
     attributes: Mapping[str, Any]
 
@@ -40,7 +40,7 @@ _STATES = {
     TrialState.RUNNING: "running",
     TrialState.WAITING: "running",
     TrialState.COMPLETE: "complete",
-    TrialState.PRUNED: "pruned",
+    TrialState.PRUNED: "stopped",
     TrialState.FAIL: "failed",
 }
 
@@ -124,7 +124,7 @@ class SearchStudy:
             self._storage.set_trial_system_attr(self._ids[number], key, value)
         self._end(number, TrialState.COMPLETE, values)
 
-    def prune(self, number: int) -> None:
+    def stop(self, number: int) -> None:
         """Ends a row that did not earn its next rung; its values stay attributes."""
         self._end(number, TrialState.PRUNED, None)
 

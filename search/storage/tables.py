@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import JSON, Engine, Float, ForeignKey, Index, String, Text, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, Engine, Float, ForeignKey, Index, String, Text, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 
@@ -82,11 +82,13 @@ class RungResult(Table):
     """What one rung of one trial measured on one split."""
 
     __tablename__ = "rung_result"
-    __table_args__ = (UniqueConstraint("trial_id", "rung", "split"),)
+    __table_args__ = (UniqueConstraint("trial_id", "rung", "split", "seed"),)
     id: Mapped[int] = mapped_column(primary_key=True)
     trial_id: Mapped[int] = mapped_column(ForeignKey("trial.id"), index=True)
     rung: Mapped[int]
-    """On the split `test` the seed of the tuning, counted from the search's own: one row a seed."""
+    """Place of the rung in the trial's request, from 0."""
+    seed: Mapped[int] = mapped_column(BigInteger)
+    """Seed of the tuning: on the split `search` the search's own, on `test` one row per seed."""
     split: Mapped[str] = mapped_column(String(16))
     accuracy: Mapped[float]
     flops: Mapped[float]
@@ -94,7 +96,7 @@ class RungResult(Table):
     questions: Mapped[int]
     tuning_steps: Mapped[int]
     metrics: Mapped[dict[str, Any]]
-    """Seed, accuracy per kind, tune accuracy before and after, latency, seconds."""
+    """Accuracy per kind, tune accuracy before and after, latency, seconds."""
     costs: Mapped[dict[str, Any]]
     scores: Mapped[list[float]]
     """Score of every question, in the order of the split: paired comparisons need them."""
@@ -105,11 +107,13 @@ class Answers(Table):
     """What a trial answered at its last rung, or on the test split: `search/storage/answers.py`."""
 
     __tablename__ = "answers"
-    __table_args__ = (UniqueConstraint("trial_id", "rung", "split"),)
+    __table_args__ = (UniqueConstraint("trial_id", "split", "seed"),)
     id: Mapped[int] = mapped_column(primary_key=True)
     trial_id: Mapped[int] = mapped_column(ForeignKey("trial.id"), index=True)
     rung: Mapped[int]
     """As in `rung_result`, whose scores belong to the answers."""
+    seed: Mapped[int] = mapped_column(BigInteger)
+    """As in `rung_result`."""
     split: Mapped[str] = mapped_column(String(16))
     answers: Mapped[bytes]
     """Compressed JSON, in the order of the split."""

@@ -73,7 +73,7 @@ class Observation:
     plan: Plan
     origin: str
     state: str
-    """`running`, `complete`, `pruned` or `failed`."""
+    """`running`, `complete`, `stopped` or `failed`."""
     flops_ratio: float
     accuracies: tuple[float, ...] = ()
     """Accuracy at every rung it has finished, cheapest first."""

@@ -66,7 +66,7 @@ class SecondThoughts:
         tried = [trial for trial in history if trial.plan == PROBED]
         if not tried:
             return Proposal(PROBED, "probe", probe=True)
-        if tried[0].state == "pruned":
+        if tried[0].state == "stopped":
             return Proposal(PROBED, "goes on", resumes=tried[0].number)
         return Proposal(self.space.sample(rng), "random")
 

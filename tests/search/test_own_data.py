@@ -72,7 +72,7 @@ def test_a_search(tmp_path: Path, model: Path, name: str) -> None:
     done = run("search.run", *arguments, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     report = json.loads(run("search.report", "--out", "run", "--json", cwd=tmp_path).stdout)
-    assert report["counts"]["trials"] == report["counts"]["complete"] + report["counts"].get("pruned", 0) == 3
+    assert report["counts"]["trials"] == report["counts"]["complete"] + report["counts"].get("stopped", 0) == 3
     assert report["settings"]["metric"] == metric, "what was guessed is stored"
     assert report["origin"]["data"]["task"] == task
     for trial in report["front"]:

@@ -42,6 +42,6 @@ def test_a_stopped_run_goes_on_with_every_trial_once(tmp_path: Path, how: signal
     report = json.loads(run("search.report", "--out", "run", "--json", cwd=tmp_path).stdout)
     counts = report["counts"]
     assert counts["trials"] == 14
-    assert counts.get("complete", 0) + counts.get("pruned", 0) == 14, "a dead controller fails no trial"
+    assert counts.get("complete", 0) + counts.get("stopped", 0) == 14, "a dead controller fails no trial"
     events = json.loads(run("search.status", "--out", "run", "--json", cwd=tmp_path).stdout)["events"]
     assert any(event["kind"] == "resume" for event in events)

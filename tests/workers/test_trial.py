@@ -82,7 +82,7 @@ class TestRungs:
         assert [rung.rung for rung in later.rungs] == list(range(first, 3))
         assert later.state is TrialState.COMPLETE
         stopped = run_trial(worker, make(first_rung=1), lambda rung: False)
-        assert (stopped.state, stopped.reason) == (TrialState.PRUNED, "stopped after 2 of 3 rungs")
+        assert (stopped.state, stopped.reason) == (TrialState.STOPPED, "stopped after 2 of 3 rungs")
         untouched(worker)
 
     def test_a_first_rung_must_be_there(self, make):
@@ -111,7 +111,7 @@ class TestRungs:
     def test_go_on_sees_every_rung_and_can_stop(self, worker, make):
         seen = []
         report = run_trial(worker, make(), lambda rung: seen.append(rung.rung) or rung.rung < 1)
-        assert (report.state, seen) == (TrialState.PRUNED, [0, 1])
+        assert (report.state, seen) == (TrialState.STOPPED, [0, 1])
         assert report.reason == "stopped after 2 of 3 rungs"
         untouched(worker)
         report = run_trial(worker, make(), lambda rung: rung.rung < 2)
@@ -124,9 +124,9 @@ class TestRungs:
 
     def test_rung_by_rung(self, worker, make):
         run = TrialRun(worker, make())
-        assert (run.report().state, run.report().rungs, run.ended) == (TrialState.PRUNED, (), False)
+        assert (run.report().state, run.report().rungs, run.ended) == (TrialState.STOPPED, (), False)
         assert run.next().rung == 0
-        assert (run.report().state, len(run.report().rungs)) == (TrialState.PRUNED, 1)
+        assert (run.report().state, len(run.report().rungs)) == (TrialState.STOPPED, 1)
         assert (run.next().rung, run.next().rung, run.next(), run.ended) == (1, 2, None, True)
         untouched(worker)
         assert numbers(run.report()) == numbers(run_trial(worker, make(), always))

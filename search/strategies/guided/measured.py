@@ -151,7 +151,7 @@ class Reader:
             num_changed=about[:, 1],
             feasible=about[:, 0].astype(bool),
             full=np.array([trial.full for trial in trials], dtype=bool),
-            stopped=np.array([trial.state == "pruned" for trial in trials], dtype=bool),
+            stopped=np.array([trial.state == "stopped" for trial in trials], dtype=bool),
             numbers=np.array([trial.number for trial in trials], dtype=int),
         )
 

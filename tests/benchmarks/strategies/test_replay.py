@@ -133,7 +133,7 @@ class Resuming:
         self.space = task.space
 
     def ask(self, history, rng) -> Proposal:  # type: ignore[no-untyped-def]
-        stopped = [trial for trial in history if trial.state == "pruned"]
+        stopped = [trial for trial in history if trial.state == "stopped"]
         if len(history) > 20 and stopped and not any(trial.origin == "again" for trial in history):
             return Proposal(stopped[0].plan, "again", resumes=stopped[0].number)
         return Proposal(self.space.sample(rng), "sample")

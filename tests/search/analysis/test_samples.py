@@ -51,11 +51,11 @@ def test_every_trial_keeps_the_answers_of_its_last_rung_and_of_every_test(
     settings, records = run
     results = open_results(settings.run_folder, None)
     dense = next(record for record in records if set(record.trial.plan) == {"."})
-    assert {record.trial.state for record in records} == {"complete", "pruned"}
+    assert {record.trial.state for record in records} == {"complete", "stopped"}
     for record in records:
         last = record.on("search")[-1]
         kept = results.answers(record.trial.number)
-        assert set(kept) == {("search", last.rung), *(("test", test.rung) for test in record.on("test"))}
+        assert set(kept) == {("search", last.seed), *(("test", test.seed) for test in record.on("test"))}
         answered = list(answered_questions(results, dense, record))
         on_search = [each for each in answered if each.split == "search"]
         assert [each.score for each in on_search] == last.scores
@@ -95,7 +95,7 @@ def test_the_report_shows_and_writes_them(run: tuple[Settings, list[TrialRecord]
     for record in records:
         for test in record.on("test"):
             mine = [each for each in lines if (each["trial"], each["seed"], each["split"]) == (
-                record.trial.number, test.metrics["seed"], "test")]  # fmt: skip
+                record.trial.number, test.seed, "test")]  # fmt: skip
             assert [each["score"] for each in mine] == test.scores
     missing = runner.invoke(app, ["--out", folder, "--samples", "2", "--trial", "99"])
     assert missing.exit_code == 2 and "--trial must be the number of a trial, got 99" in missing.output

@@ -29,7 +29,7 @@ RECORDS = [
     record(3, ".bbb", 0.20, 0.3),
     record(4, "...a", 0.70, 0.7),
     record(5, "...f", 0.86, 0.6),
-    record(6, "bbbb", 0.95, 0.1, state="pruned"),
+    record(6, "bbbb", 0.95, 0.1, state="stopped"),
     record(7, "a...", 0.95, 0.1, state="failed"),
 ]
 
@@ -78,7 +78,7 @@ def test_reasons_are_told() -> None:
     ("rule", "value", "told"),
     [
         ("trial", 99, "got 99: there are 0 to 7"),
-        ("trial", 6, "pruned"),
+        ("trial", 6, "stopped"),
         ("trial", 7, "--plan 'a...'"),
         ("max_flops", 0.2, "the nearest is trial 3 with 0.3"),
         ("min_accuracy", 0.94, "the nearest is trial 0 with 1 of the dense FLOPs and accuracy 0.9"),

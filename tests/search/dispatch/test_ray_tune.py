@@ -75,9 +75,9 @@ def test_a_search_on_two_workers(tmp_path: Path) -> None:
     records = search(settings, PretendActor)
     assert [record.trial.number for record in records] == list(range(40))
     assert len({record.trial.digest for record in records}) == 40
-    assert {record.trial.state for record in records} <= {"complete", "pruned"}
+    assert {record.trial.state for record in records} <= {"complete", "stopped"}
     assert any(record.trial.state == "complete" for record in records)
-    stopped = [r for r in records if r.trial.state == "pruned" and len(r.on("search")) < 3]
+    stopped = [r for r in records if r.trial.state == "stopped" and len(r.on("search")) < 3]
     assert stopped, "successive halving stops trials on Ray as well"
     assert all(trial.state.is_finished() for trial in study_of(settings).trials)
     assert any(record.tests for record in records), "the final front is tested on the workers too"

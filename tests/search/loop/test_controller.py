@@ -87,12 +87,12 @@ def test_one_row_is_one_unit_of_the_budget(tmp_path: Path, strategy: str) -> Non
     records = search(settings)
     assert [record.trial.number for record in records] == list(range(60))
     assert len({(r.trial.digest, r.trial.request["first_rung"]) for r in records}) == 60, "nothing is measured twice"
-    assert {record.trial.state for record in records} == {"complete", "pruned"}
+    assert {record.trial.state for record in records} == {"complete", "stopped"}
     trials = study_of(settings).trials
     assert [trial.number for trial in trials] == list(range(60))
     for trial, record in zip(trials, records, strict=True):
         assert trial.user_attrs["plan"] == record.trial.plan
-        assert trial.state.name.lower() == record.trial.state
+        assert trial.state.name == {"complete": "COMPLETE", "stopped": "PRUNED"}[record.trial.state]
         if record.trial.state == "complete":
             last = record.on("search")[2]
             assert trial.values == [last.accuracy, last.flops_ratio]
@@ -122,7 +122,7 @@ def test_only_full_trials_enter_the_front(tmp_path: Path) -> None:
         better = [p for n, p in points.items() if n in full and p[0] >= points[number][0] and p[1] <= points[number][1]]
         assert (number in front) == all(p == points[number] for p in better)
     assert {r.trial.number for r in records if r.on("test")} == front | {0}
-    assert all(r.trial.state == "pruned" for r in records if r.trial.origin.startswith("scan"))
+    assert all(r.trial.state == "stopped" for r in records if r.trial.origin.startswith("scan"))
 
 
 def test_plans_below_the_accuracy_asked_for_are_measured_and_do_not_count(tmp_path: Path) -> None:
@@ -194,7 +194,7 @@ def test_a_search_cut_off_at_any_trial_goes_on_as_if_nothing_had_happened(tmp_pa
     cut = search(settings)
     assert len(cut) == 30
     assert len({(record.trial.digest, record.trial.request["first_rung"]) for record in cut}) == 30
-    assert all(record.trial.state in ("complete", "pruned") for record in cut)
+    assert all(record.trial.state in ("complete", "stopped") for record in cut)
     if strategy in ("random", "evolution", "guided"):
         assert [record.trial.plan for record in cut] == [record.trial.plan for record in whole]
         assert [record.trial.state for record in cut] == [record.trial.state for record in whole]
@@ -308,7 +308,7 @@ def test_objectives_are_named_in_the_study(tmp_path: Path) -> None:
     notes = [get_note(optuna.trial.Trial(study, trial._trial_id)) for trial in study.trials]
     for trial, note in zip(study.trials, notes, strict=True):
         assert f"`{trial.user_attrs['plan']}`" in note
-        assert f"{trial.values[0]:.3f}" in note if trial.values else "pruned" in note
+        assert f"{trial.values[0]:.3f}" in note if trial.values else "stopped" in note
 
 
 @pytest.mark.parametrize("minimize", ["flops", "sparse_flops"])

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 from rich.console import Console
-from sqlalchemy import text
 
 from objectives.intervals import bootstrap_interval, paired_interval
 from search.analysis.export_request import request_of
@@ -22,7 +21,6 @@ from search.loop.controller import MAX_LOSSES
 from search.loop.open_run import open_run
 from search.loop.problem import Problem
 from search.settings import Settings
-from search.storage.database_url import open_engine
 from search.storage.find_run import open_results
 from search.storage.results import TrialRecord
 from tests.search.loop.test_controller import Stop, drive, records_of, search, study_of
@@ -110,7 +108,7 @@ def test_the_front_as_it_is_stored_then_tuned_anew_one_seed_after_another(tmp_pa
         request, stored = by_request[number, seed], records[number].tests[seed]
         (report,) = Seeded().rungs(request)
         assert (stored.accuracy, tuple(stored.scores)) == (report.accuracy, report.scores)
-        assert (stored.metrics["seed"], stored.tuning_steps) == (seed, 0 if seed == 4 else 10)
+        assert (stored.seed, stored.tuning_steps) == (seed, 0 if seed == 4 else 10)
 
 
 @pytest.mark.parametrize("when", ["while it runs", "once it is stored"])
@@ -337,15 +335,8 @@ def test_a_seed_whose_worker_dies_too_often_is_given_up_alone(tmp_path: Path) ->
     assert set(worker.answered) == wanted - gone
 
 
-def test_a_run_from_before_there_were_seeds_gets_those_that_are_missing(tmp_path: Path) -> None:
-    settings = settings_in(tmp_path / "run", seed=4, final_seeds=1, **SMALL)
-    before = search(settings, Seeded())
-    engine = open_engine(settings.storage_url)
-    with engine.begin() as connection:
-        connection.execute(text("UPDATE rung_result SET metrics = json_remove(metrics, '$.seed')"))
-        connection.execute(text("UPDATE run SET settings = json_remove(settings, '$.final_seeds')"))
-    engine.dispose()
-    assert stored_tests(records_of(settings)) == stored_tests(before)
+def test_more_final_seeds_later_add_those_that_are_missing(tmp_path: Path) -> None:
+    before = search(settings_in(tmp_path / "run", seed=4, final_seeds=1, **SMALL), Seeded())
     worker = Seeded()
     after = search(settings_in(tmp_path / "run", seed=4, final_seeds=2, **SMALL), worker)
     assert {request.seed for request in worker.requests} == {5}

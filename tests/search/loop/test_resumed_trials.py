@@ -36,7 +36,7 @@ class SecondThoughts:
         poor = [trial for trial in history if trial.plan == POOR]
         if not poor:
             return Proposal(POOR, "poor")
-        if poor[0].state == "pruned" and history[-1].plan != POOR:
+        if poor[0].state == "stopped" and history[-1].plan != POOR:
             return Proposal(POOR, f"goes on with {poor[0].number}", resumes=poor[0].number)
         return Proposal(self.space.sample(rng), "random")
 
@@ -61,7 +61,7 @@ def test_it_goes_on_from_the_rung_it_was_stopped_at(tmp_path: Path, strategy: li
     settings, worker = settings_in(tmp_path / "run", budget=16), PretendWorker()
     records = search(settings, worker)
     stopped, resumed = (record for record in records if record.trial.plan == str(POOR))
-    assert (stopped.trial.state, resumed.trial.state) == ("pruned", "complete")
+    assert (stopped.trial.state, resumed.trial.state) == ("stopped", "complete")
     assert [rung.rung for rung in stopped.on("search")] == [0]
     assert [rung.rung for rung in resumed.on("search")] == [1, 2]
     assert [request.first_rung for request in requests_of(worker)] == [0, 1]

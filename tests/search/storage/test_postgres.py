@@ -102,7 +102,7 @@ def test_a_killed_search_goes_on_with_every_trial_once(tmp_path: Path, server: s
         run("search.report", "--out", "run", "--storage", server, "--json", cwd=tmp_path / "here").stdout
     )
     counts = report["counts"]
-    assert counts["trials"] == counts.get("complete", 0) + counts.get("pruned", 0) == 4
+    assert counts["trials"] == counts.get("complete", 0) + counts.get("stopped", 0) == 4
     assert all(trial["test"]["accuracy"] is not None for trial in report["front"])
     status = json.loads(
         run("search.status", "--out", "run", "--storage", server, "--json", cwd=tmp_path / "here").stdout

@@ -101,7 +101,7 @@ def climbed(plans: list[Plan], full: int) -> list[Observation]:
     for number, plan in enumerate(plans):
         low = 0.7 * additive_accuracy(plan)
         rungs = (low, low + mends_ffn(plan)) if number < full else (low,)
-        state = "complete" if number < full else "pruned"
+        state = "complete" if number < full else "stopped"
         trials.append(Observation(number, plan, "", state, flops_ratio(plan), rungs, number < full))
     return trials
 

@@ -186,7 +186,7 @@ def test_the_trials_nearest_to_the_front_come_first_with_what_their_rungs_lack()
     plans = [Plan.parse(text) for text in ("...", "..b", ".b.", "b..")]
     seen = [(0.5, 0.6, 0.65), (0.4, 0.44), (0.3,), (0.6,)]
     trials = [
-        Observation(number, plan, "", "pruned", 1.0, accuracies)
+        Observation(number, plan, "", "stopped", 1.0, accuracies)
         for number, (plan, accuracies) in enumerate(zip(plans, seen, strict=True))
     ]
     # At equal cost by what is to be expected of the last rung: 0.65, 0.44 + 0.05, 0.3 + 0.07 + 0.05, 0.6 + 0.07 + 0.05.
