@@ -1,12 +1,19 @@
-"""The README's file tree says what the modules say of themselves; `python -m tests.test_readme` writes it anew."""
+"""Documents agree with the code: the file tree, links, and the README's example.
+
+`python -m tests.test_docs` writes the tree.
+"""
 
 import ast
 import re
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
+ARCHITECTURE = ROOT / "docs" / "architecture.md"
 MARKER = "<!-- tree -->\n"
+DOCUMENTS = (README, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md")))
 PACKAGES = {
     "spaces": "what can be chosen: standard library and numpy only",
     "objectives": "what plans are judged by: standard library and numpy only",
@@ -32,11 +39,6 @@ PACKAGES = {
     "benchmarks/truth": "measured tables of small spaces",
     "benchmarks/strategies": "strategies replayed on those tables",
 }
-REST = {
-    "tests/": "mirrors the packages; `tests/workers/reference.py` is the forward written by hand from the table above",
-    "examples/search.yaml": "settings as a file",
-    "docs/": "data sets, model families, strategies side by side, the embedded model, a dated log of what was tried",
-}
 WIDTH = 28
 
 
@@ -57,12 +59,17 @@ def tree() -> str:
         for module in sorted((ROOT / package).glob("*.py")):
             if module.name != "__init__.py":
                 lines.append(f"  {module.name:{WIDTH - 2}}{first_line(module)}")
-    lines += [f"{name:{WIDTH}}{about}" for name, about in REST.items()]
     return "```\n" + "\n".join(lines) + "\n```\n"
 
 
 def test_the_tree_is_what_the_modules_say() -> None:
-    assert MARKER + tree() in README.read_text(encoding="utf-8"), "run python -m tests.test_readme"
+    assert MARKER + tree() in ARCHITECTURE.read_text(encoding="utf-8"), "run python -m tests.test_docs"
+
+
+def test_every_package_is_in_the_tree() -> None:
+    roots = ("spaces", "objectives", "workers", "search", "benchmarks")
+    packages = {str(file.parent.relative_to(ROOT)) for root in roots for file in (ROOT / root).rglob("__init__.py")}
+    assert {name for name in packages if "migrations" not in name} == set(PACKAGES)
 
 
 def test_every_module_says_what_it_is_for() -> None:
@@ -73,11 +80,34 @@ def test_every_module_says_what_it_is_for() -> None:
     assert not cut, "the first line of a docstring is a sentence of its own"
 
 
-def test_links_lead_somewhere() -> None:
-    links = re.findall(r"\]\(([^)#]+)", README.read_text(encoding="utf-8"))
-    assert not [link for link in links if "://" not in link and not (ROOT / link).exists()]
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_lead_somewhere(document: Path) -> None:
+    links = re.findall(r"\]\(([^)#]+)", document.read_text(encoding="utf-8"))
+    assert not [link for link in links if "://" not in link and not (document.parent / link).exists()]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_files_that_are_named_are_there(document: Path) -> None:
+    """But for the log of experiments, which names files of its day."""
+    if document.name == "experiments.md":
+        return
+    named = re.findall(
+        r"`((?:spaces|objectives|workers|search|benchmarks|tests|docs|examples)/[\w/.-]+)`", document.read_text()
+    )
+    assert not [name for name in named if not (ROOT / name).exists()]
+
+
+def test_the_readme_is_short_and_its_example_runs() -> None:
+    text = README.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 150
+    (example,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    exec(compile(example, "README.md", "exec"), {})
+
+
+def write_tree() -> None:
+    before, _, after = ARCHITECTURE.read_text(encoding="utf-8").partition(MARKER)
+    ARCHITECTURE.write_text(before + MARKER + tree() + after.split("```\n", 2)[2], encoding="utf-8")
 
 
 if __name__ == "__main__":
-    before, _, after = README.read_text(encoding="utf-8").partition(MARKER)
-    README.write_text(before + MARKER + tree() + after.split("```\n", 2)[2], encoding="utf-8")
+    write_tree()
