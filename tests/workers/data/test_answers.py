@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from objectives.metrics import scores
 from tests.workers.data.small_sets import png, read_search, save_rows, search_samples
 from workers.data.answers import accepted, text_of
 
@@ -94,6 +95,13 @@ def test_accepted_answers(value, answers):
 def test_a_person_who_left_a_blank_counts():
     """VQA accuracy leaves out one of ten people at a time, not of nine."""
     assert accepted(["yes"] * 2 + ["no"] * 7 + [""]) == ("no",) * 7 + ("yes",) * 2 + ("",)
+
+
+@pytest.mark.parametrize(("metric", "score"), [("vqa", 0.3), ("exact_match", 0.0), ("anls", 0.0)])
+def test_a_blank_of_one_person_makes_no_empty_answer_right(metric, score):
+    """One of ten people is worth 0.3 by VQA accuracy: (1 * 0 + 9 * 1/3) / 10."""
+    people = accepted(["yes"] * 2 + ["no"] * 7 + [""])
+    assert scores(metric, [""], [people]) == pytest.approx([score])
 
 
 @pytest.mark.parametrize("value", [b"red", {"de": "rot"}, [[[[[[[[[["deep"]]]]]]]]]], "\ud800", [{"x": 1}]])

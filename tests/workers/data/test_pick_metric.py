@@ -36,3 +36,12 @@ def test_cider_needs_a_corpus(tmp_path):
     data = split(tmp_path, captions(4))
     with pytest.raises(ValueError, match="at least 2 samples to compare, got 1"):
         pick_metric(SplitData(data.samples[:1], data.task), None)
+
+
+@pytest.mark.parametrize("blanks", [1, 5, 200])
+def test_blank_answers_do_not_change_the_usual_metric(tmp_path, blanks):
+    """Two hundred questions with ten people's answers each, some of them blank."""
+    rows = ten(100)
+    for number in range(blanks):
+        rows[number]["answers"] = [*rows[number]["answers"][:9], ""]
+    assert pick_metric(split(tmp_path, rows), None) == "vqa"
