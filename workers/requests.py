@@ -155,7 +155,7 @@ class DataSource(Value):
     streaming: bool = False
     """Read no more of the data set than the limits ask for."""
     max_unreadable: float = Field(0.01, ge=0, le=1)
-    """Share of a split's rows whose image may be unreadable: these are skipped and counted."""
+    """Share of a split's rows that may be left out: without a readable image, or refused by the model."""
 
     @model_validator(mode="after")
     def _streams_end(self) -> "DataSource":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,9 +10,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from objectives.workload import Workload
-from workers.data.load_split import load_samples, load_split
+from workers.askable import askable_split
 from workers.data.pick_metric import pick_metric
-from workers.data.sample import Sample
+from workers.data.sample import Sample, SplitData
 from workers.describe import describe_model, describe_workload
 from workers.fingerprints import fingerprint
 from workers.inference.prepare import Prepared, prepare
@@ -74,11 +74,11 @@ class Session:
 
     def metric(self, request: TrialRequest) -> str:
         """The metric of the request, or the one usual for the data. Raises ValueError where it does not fit them."""
-        return pick_metric(load_split(self.data_source, "search"), request.metric)
+        return pick_metric(self._read("search"), request.metric)
 
     def skipped_images(self) -> dict[str, int]:
-        """Rows of every split in use that were left out because their image could not be read."""
-        return {name: load_split(self.data_source, name).skipped for name in self._splits}
+        """Return the rows of every split in use that were left out."""
+        return {name: self._read(name).skipped for name in self._splits}
 
     def make_dense(self) -> None:
         """Puts the mapping module back as it was loaded."""
@@ -100,5 +100,8 @@ class Session:
                 "run's own artifacts folder"
             ) from None
 
-    def _samples(self, name: Split) -> list[Sample]:
-        return load_samples(self.data_source, name)
+    def _samples(self, name: Split) -> Sequence[Sample]:
+        return self._read(name).samples
+
+    def _read(self, name: Split) -> SplitData:
+        return askable_split(self.model_source, self.data_source, name)

@@ -68,7 +68,7 @@ def _workload(problem: Problem) -> str:
 def _rows(problem: Problem) -> str:
     skipped = problem.data["skipped"]
     return ", ".join(
-        f"{split} {rows}" + (f" ({skipped[split]} without a readable image left out)" if skipped[split] else "")
+        f"{split} {rows}" + (f" ({skipped[split]} that can't be asked left out)" if skipped[split] else "")
         for split, rows in problem.data["rows"].items()
     )
 

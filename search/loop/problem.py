@@ -17,6 +17,7 @@ from spaces.constraints import Limit, check_reachable, is_feasible
 from spaces.plan import Plan
 from spaces.shape import ModelShape
 from spaces.spaces import Space, load_space
+from workers.askable import askable_split
 from workers.data.load_split import load_split
 from workers.data.pick_metric import pick_metric
 from workers.data.sample import SplitData
@@ -53,14 +54,17 @@ class Problem:
         """
         shape = describe_model(settings.model)
         # All of them: a test split that can't be read must not end a search of hours.
-        splits = {split: load_split(settings.dataset, split) for split in get_args(Split)}
+        splits = {split: askable_split(settings.model, settings.dataset, split) for split in get_args(Split)}
         settings = settings.model_copy(update={"metric": pick_metric(splits["search"], settings.metric)})
         samples = splits["search"].samples
         workload = describe_workload(settings.model, samples)
         space = load_space(settings.space, shape.num_blocks, shape.kinds, **_options(settings))
         for level in space.choices(0):
             kept_weights(shape, level, 0)  # a saved mask without its file is told now
-        marks = {"model": fingerprint_model(settings.model), "data set": fingerprint_samples(samples)}
+        marks = {
+            "model": fingerprint_model(settings.model),
+            "data set": fingerprint_samples(load_split(settings.dataset, "search").samples),
+        }
         data = _describe_data(splits, settings.metric)
         problem = cls(settings, shape, workload, space, marks, data=data)
         if settings.max_flops is not None:

@@ -120,7 +120,7 @@ def test_broken_images_are_counted_and_refused_above_the_share(tmp_path: Path, m
     assert "1 of 6 rows of 'test'" in refused.stderr
     allowed = run("search.run", *arguments, "--max-unreadable", "0.2", cwd=tmp_path)
     assert allowed.returncode == 0
-    assert "test 6 (1 without a readable image left out)" in " ".join(allowed.stdout.split())
+    assert "test 6 (1 that can't be asked left out)" in " ".join(allowed.stdout.split())
     assert "1 of 6 rows of 'test'" in allowed.stderr
 
 

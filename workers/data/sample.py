@@ -54,7 +54,7 @@ class SplitData:
     columns: Mapping[str, str] = field(default_factory=dict)
     """What a sample needs -> the column it was read from; empty where the data set has no columns."""
     skipped: int = 0
-    """Rows left out because their image could not be read."""
+    """Rows left out because their image could not be read, or because the model can't be asked them."""
 
     @property
     def rows(self) -> int:

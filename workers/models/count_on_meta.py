@@ -25,7 +25,7 @@ from workers.data.sample import Sample
 from workers.models.decoder_row import decoder_row
 from workers.models.families import MAPPINGS, decoder_sizes
 from workers.models.load_model import check_takes_images, reading
-from workers.models.meta_model import Weightless, weightless_model
+from workers.models.meta_model import Weightless, read_auto_config, weightless_model
 from workers.models.model_files import read_config
 from workers.models.processor import Asker, load_processor
 from workers.models.prompts import prompt_form, target
@@ -68,12 +68,18 @@ def read_shape(source: ModelSource, bytes_per_parameter: Mapping[str, int], stor
     )
 
 
-def read_workload(source: ModelSource, samples: Sequence[Sample]) -> Workload:
-    """The means of `samples`, of at most `MOST_SAMPLES` of them, as the model's own processor makes them."""
+def read_asker(source: ModelSource) -> tuple[Asker, Any]:
+    """Return a model's processor, ready to be asked, and the config of its decoder. Raises ValueError, in one line."""
     processor = reading(source, lambda: load_processor(source))
     has_template = getattr(processor, "chat_template", None) is not None
     form = None if has_template else prompt_form(str(read_config(source).get("model_type")), source.name)
-    asker, end = Asker(processor, form), processor.tokenizer.eos_token_id
+    return Asker(processor, form), reading(source, lambda: read_auto_config(source)).get_text_config()
+
+
+def read_workload(source: ModelSource, samples: Sequence[Sample]) -> Workload:
+    """The means of `samples`, of at most `MOST_SAMPLES` of them, as the model's own processor makes them."""
+    asker, _ = read_asker(source)
+    end = asker.processor.tokenizer.eos_token_id
     counter = _VisionCounter(_model(source))
     step = -(-len(samples) // MOST_SAMPLES)
     counted = [counter.count(asker.inputs([each.question], [each.images])) for each in islice(samples, 0, None, step)]

@@ -21,13 +21,20 @@ _INDEXED = (torch.ops.aten.index, torch.ops.aten.index_put, torch.ops.aten.index
 
 def weightless_model(source: ModelSource) -> nn.Module:
     """The model of a source as its config describes it, with eager attention, its weights on torch's `meta` device."""
-    from transformers import AutoConfig, AutoModelForImageTextToText
+    from transformers import AutoModelForImageTextToText
 
-    options = {"trust_remote_code": source.trust_remote_code}
-    config = AutoConfig.from_pretrained(checkpoint(source), revision=source.revision, **options)
+    config, options = read_auto_config(source), {"trust_remote_code": source.trust_remote_code}
     with META:
         model = AutoModelForImageTextToText.from_config(config, attn_implementation="eager", **options)
     return model.eval().requires_grad_(False)  # type: ignore[no-any-return]
+
+
+def read_auto_config(source: ModelSource) -> Any:
+    """Return the config of a source as transformers fills it in."""
+    from transformers import AutoConfig
+
+    options = {"revision": source.revision, "trust_remote_code": source.trust_remote_code}
+    return AutoConfig.from_pretrained(checkpoint(source), **options)
 
 
 class Weightless(TorchDispatchMode):

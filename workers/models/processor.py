@@ -48,6 +48,12 @@ class Asker:
     def _render(self, messages: Conversation, generation_prompt: bool) -> str:
         return self.processor.apply_chat_template(messages, add_generation_prompt=generation_prompt)  # type: ignore[no-any-return]
 
+    def text(self, question: str, images: int = 1) -> str:
+        """Return a prompt as text, each of so many images being one placeholder."""
+        if self.form is not None:
+            return self.form.read.format(question=question)
+        return self._render(conversation(question, *[None] * images), True)
+
     def encode(self, text: str) -> list[int]:
         """Return the token ids of a text, none added."""
         return self.processor.tokenizer(text, add_special_tokens=False).input_ids  # type: ignore[no-any-return]

@@ -1,0 +1,50 @@
+"""Rows that a model can't be asked are found before a search, named, and counted."""
+
+from dataclasses import replace
+
+import pytest
+
+from tests.workers.hub import hub_samples, save_hub
+from workers.askable import askable_split
+from workers.data.sample import SplitData
+from workers.requests import DataSource, ModelSource
+
+
+@pytest.fixture(params=["llava", "idefics3"])
+def model(request, tmp_path):
+    """One that rows describe, and one that is asked through its processor."""
+    return ModelSource(name=save_hub(tmp_path / "model", request.param))
+
+
+def split_of(monkeypatch, samples):
+    monkeypatch.setattr("workers.askable.load_split", lambda data, split: SplitData(tuple(samples)))
+    askable_split.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"question": "what is <image> the color ?"}, "<image> in its text stands for an image"),
+        ({"answers": ("red", " ")}, "one of its answers or options is blank"),
+        ({"choices": ("red", "")}, "one of its answers or options is blank"),
+        ({"question": "what " * 200}, "and the model has 128 positions"),
+    ],
+)
+def test_a_row_that_cannot_be_asked(monkeypatch, model, change, reason):
+    samples = hub_samples("search")
+    split_of(monkeypatch, [*samples[:3], replace(samples[3], **change), *samples[4:]])
+    data = DataSource(name="rows", max_unreadable=0.1)
+    found = askable_split(model, data, "search")
+    assert found.samples == (*samples[:3], *samples[4:])
+    assert (found.skipped, found.rows) == (1, len(samples))
+    askable_split.cache_clear()
+    with pytest.raises(ValueError, match="1 of 18 rows of 'search'") as caught:
+        askable_split(model, data.model_copy(update={"max_unreadable": 0.01}), "search")
+    assert "row 3, " in str(caught.value) and reason in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_can_be_asked_is_left_as_it_is(monkeypatch, model):
+    samples = hub_samples("search")
+    split_of(monkeypatch, samples)
+    assert askable_split(model, DataSource(name="rows"), "search").samples == tuple(samples)
