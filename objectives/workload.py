@@ -55,9 +55,12 @@ class Workload:
         return max(self.generated_tokens - 1, 0)
 
     def to_dict(self) -> dict[str, float]:
-        """The fields by name, ready for JSON; without those of models that are counted or have cross-attention."""
-        optional = ("cross_tokens", "vision_flops", "projector_flops")
-        return {name: value for name, value in asdict(self).items() if name not in optional or value}
+        """Return the fields by name, ready for JSON; those that are as in a model without them are left out.
+
+        Counted FLOPs of 0 stay: they differ from FLOPs that are not counted.
+        """
+        absent = {"cross_tokens": 0, "vision_flops": None, "projector_flops": None}
+        return {name: value for name, value in asdict(self).items() if name not in absent or value != absent[name]}
 
     @classmethod
     def from_dict(cls, source: Mapping[str, Any]) -> "Workload":

@@ -76,3 +76,9 @@ def test_missing_field_is_refused():
     with pytest.raises(WorkloadError) as caught:
         Workload.from_dict({"visual_tokens": 16, "text_tokens": 9})
     assert "got none for generated_tokens: add it" in str(caught.value)
+
+
+def test_counted_flops_of_zero_are_kept():
+    workload = Workload(visual_tokens=4, text_tokens=3, generated_tokens=2, vision_flops=0, projector_flops=0)
+    assert workload.to_dict()["projector_flops"] == 0
+    assert Workload.from_dict(workload.to_dict()) == workload

@@ -17,13 +17,14 @@ from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
+from transformers.cache_utils import DynamicCache, DynamicLayer, LinearAttentionCacheLayerMixin
 
 from spaces.kinds import BlockKind
 from spaces.plan import PlanError
 from workers.blocks.mute import silent, silent_all
 
 CACHE_ARGUMENT = "past_key_values"
-"""Keyword under which blocks and attentions receive the KV cache in transformers 5."""
+"""Keyword under which a model and its decoder receive the KV cache in transformers 5."""
 CROSS_ARGUMENT = "cross_attention_states"
 """Keyword under which the decoder, its blocks and their cross-attention receive image features (Mllama)."""
 _IMAGE_TOKENS = ("image_token_id", "image_token_index", "video_token_id", "video_token_index")
@@ -72,7 +73,7 @@ def anatomy_of(model: nn.Module) -> Anatomy:
     """
     if model not in _FOUND:
         path, blocks = find_blocks(model)
-        decoder = model.get_submodule(path.rpartition(".")[0])
+        decoder = decoder_of(model)
         calls = _calls(decoder, blocks, model.config.get_text_config().hidden_size)
         know(model, [_parts(f"{path}.{index}", block, calls[index]) for index, block in enumerate(blocks)])
     return _FOUND[model]
@@ -80,9 +81,12 @@ def anatomy_of(model: nn.Module) -> Anatomy:
 
 def know(model: nn.Module, parts: Sequence[Parts]) -> None:
     """Takes the parts of a model's blocks as given: `anatomy_of` probes no more."""
-    path, blocks = find_blocks(model)
-    decoder = model.get_submodule(path.rpartition(".")[0])
-    _FOUND[model] = Anatomy(decoder, blocks, tuple(parts), image_tokens_of(model.config))
+    _FOUND[model] = Anatomy(decoder_of(model), find_blocks(model)[1], tuple(parts), image_tokens_of(model.config))
+
+
+def decoder_of(model: nn.Module) -> nn.Module:
+    """Return the module that runs the decoder blocks; the model may be without weights."""
+    return model.get_submodule(find_blocks(model)[0].rpartition(".")[0])
 
 
 def image_tokens_of(config: Any) -> frozenset[int]:
@@ -93,6 +97,7 @@ def image_tokens_of(config: Any) -> frozenset[int]:
 
 def find_blocks(model: nn.Module) -> tuple[str, nn.ModuleList]:
     """Path and list of the decoder blocks. Raises PlanError where there is none, or more than one."""
+    _refuse_hybrid(model.config.get_text_config())
     depth = model.config.get_text_config().num_hidden_layers
     found = [
         (path, module)
@@ -108,6 +113,28 @@ def find_blocks(model: nn.Module) -> tuple[str, nn.ModuleList]:
             "take a model with a decoder of such blocks"
         )
     return found[0]
+
+
+def _refuse_hybrid(text: Any) -> None:
+    """Raise PlanError for a decoder with blocks that keep no keys and values of their own: its cache shows it."""
+    try:
+        layers = DynamicCache(config=text).layers
+    except KeyError as kind:
+        reason = f"layers of the kind {kind}"
+    else:
+        other = {type(layer).__name__ for layer in layers if not _keeps_keys(layer)}
+        shared = getattr(text, "num_kv_shared_layers", None) or 0
+        reason = f"layers that cache as {min(other)}" if other else f"{shared} blocks that share keys and values"
+        if not other and not shared:
+            return
+    raise PlanError(
+        f"every decoder block must have self-attention with keys and values of its own, got a hybrid decoder, "
+        f"{text.model_type}, with {reason}: take a model whose blocks all have attention"
+    )
+
+
+def _keeps_keys(layer: Any) -> bool:
+    return isinstance(layer, DynamicLayer) and not isinstance(layer, LinearAttentionCacheLayerMixin)
 
 
 def _attentions(block: nn.Module, index: int) -> list[nn.Module]:
@@ -151,6 +178,12 @@ def _calls(decoder: nn.Module, blocks: nn.ModuleList, width: int) -> list[_Call]
 
 def _takes_features(module: nn.Module) -> bool:
     return CROSS_ARGUMENT in signature(module.forward).parameters
+
+
+def cache_argument(module: nn.Module) -> str:
+    """Return the keyword under which a block or an attention receives the KV cache: the parameter of type `Cache`."""
+    typed = signature(module.forward).parameters.values()
+    return next((each.name for each in typed if "Cache" in str(each.annotation)), CACHE_ARGUMENT)
 
 
 def attention_of(block: nn.Module) -> nn.Module:

@@ -5,7 +5,7 @@ Legend: B sequences, T rows of the pass; x is the input of the block.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from inspect import signature
 from typing import Any
 
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from spaces.plan import Block, Op, Scope, Variant
-from workers.blocks.anatomy import CACHE_ARGUMENT, CROSS_ARGUMENT, Parts
+from workers.blocks.anatomy import CROSS_ARGUMENT, Parts, cache_argument
 from workers.blocks.mute import mute
 from workers.blocks.part_attention import attend, attend_across, attend_among, keys_and_values, put
 from workers.blocks.token_groups import Watch
@@ -31,9 +31,13 @@ def _skip_attention(parts: Parts, block: Block, watch: Watch) -> Iterator[Patch]
     if block.scope is not Scope.ALL:
         yield parts.attention, (_cross_in_part if parts.is_cross else _attention_in_part)(parts, block, watch)
         return
+    cached = cache_argument(parts.attention)
 
     def forward(hidden_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, None]:
-        (_hold_cache if parts.is_cross else _grow_cache)(kwargs, parts.attention, hidden_states)
+        if not parts.is_cross:
+            _grow_cache(kwargs.get(cached), parts.attention, hidden_states)
+        elif kwargs.get(CROSS_ARGUMENT) is not None:
+            _hold_cache(kwargs.get(cached), parts.attention, hidden_states)
         return _nothing(hidden_states), None
 
     yield parts.attention, forward
@@ -53,10 +57,11 @@ def _skip_block(parts: Parts, block: Block, watch: Watch) -> Iterator[Patch]:
         yield from _skip_attention(parts, block, watch)
         yield from _skip_ffn(parts, block, watch)
         return
+    cached = cache_argument(parts.block)
 
     def forward(hidden_states: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         if not parts.is_cross:
-            _grow_cache(kwargs, parts.attention, hidden_states)
+            _grow_cache(kwargs.get(cached), parts.attention, hidden_states)
         return hidden_states
 
     yield parts.block, forward
@@ -119,20 +124,20 @@ BLOCK_OPS: dict[Op, Callable[[Parts, Block, Watch], Iterator[Patch]]] = {
 def _attention_in_part(parts: Parts, block: Block, watch: Watch) -> Forward:
     """Attention of the rows outside of the scope; keys and values of all rows that are attended to."""
     attention, before = parts.attention, parts.attention.forward
-    names = list(signature(before).parameters)[1:]
+    names, cached = list(signature(before).parameters)[1:], cache_argument(attention)
 
     def stored(hidden: Tensor, arguments: dict[str, Any]) -> tuple[Tensor, Any]:
-        rows, cache = watch.rows(block.scope), arguments.get(CACHE_ARGUMENT)
+        rows, cache = watch.rows(block.scope), arguments.get(cached)
         if rows.all_run:
             return before(hidden_states=hidden, **arguments)
         if rows.none_run and cache is None:
             return _nothing(hidden), None
-        made = keys_and_values(attention, before, hidden, arguments, CACHE_ARGUMENT)
+        made = keys_and_values(attention, before, hidden, arguments, cached)
         if cache is not None:
             made = cache.update(*made, attention.layer_idx)
         if rows.none_run:
             return _nothing(hidden), None
-        return attend(attention, before, hidden, arguments, CACHE_ARGUMENT, rows, made), None
+        return attend(attention, before, hidden, arguments, cached, rows, made), None
 
     def forgotten(hidden: Tensor, arguments: dict[str, Any]) -> tuple[Tensor, Any]:
         rows = watch.rows(block.scope)
@@ -141,14 +146,14 @@ def _attention_in_part(parts: Parts, block: Block, watch: Watch) -> Forward:
                 f"under '{block.name}' a prompt must be read in one pass, as its keys and values are not kept, "
                 f"got rows of it after {watch.past} cached tokens: leave prefill_chunk_size out, start an empty cache"
             )
-        _grow_cache(arguments, attention, hidden)
+        _grow_cache(arguments.get(cached), attention, hidden)
         if rows.none_run:
             return _nothing(hidden), None
         if rows.all_run:
             mask = arguments.get("attention_mask")
             mask = None if mask is None else mask[..., : hidden.shape[1]]
-            return before(hidden_states=hidden, **{**arguments, "attention_mask": mask, CACHE_ARGUMENT: None})
-        return attend_among(before, hidden, arguments, CACHE_ARGUMENT, rows), None
+            return before(hidden_states=hidden, **{**arguments, "attention_mask": mask, cached: None})
+        return attend_among(before, hidden, arguments, cached, rows), None
 
     def forward(hidden_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Any]:
         arguments = {**dict(zip(names, args, strict=False)), **kwargs}
@@ -162,16 +167,16 @@ def _cross_in_part(parts: Parts, block: Block, watch: Watch) -> Forward:
 
     The first pass makes keys and values of the image features for all passes, also where only later rows attend.
     """
-    attention, before = parts.attention, parts.attention.forward
+    attention, before, cached = parts.attention, parts.attention.forward, cache_argument(parts.attention)
 
     def forward(hidden_states: Tensor, **kwargs: Any) -> tuple[Tensor, Any]:
-        rows, cache = watch.rows(block.scope), kwargs.get(CACHE_ARGUMENT)
+        rows, cache = watch.rows(block.scope), kwargs.get(cached)
         if rows.all_run:
             return before(hidden_states=hidden_states, **kwargs)
         if not rows.none_run:
             return attend_across(before, hidden_states, kwargs, rows), None
         if block.caches and cache is not None and kwargs.get(CROSS_ARGUMENT) is not None:
-            made = keys_and_values(attention, before, hidden_states, kwargs, CACHE_ARGUMENT)
+            made = keys_and_values(attention, before, hidden_states, kwargs, cached)
             cache.update(*made, attention.layer_idx)
         return _nothing(hidden_states), None
 
@@ -190,9 +195,9 @@ def _ffn_in_part(module: nn.Module, extras: int, block: Block, watch: Watch) -> 
             return muted(hidden_states)
         gathered = hidden_states.reshape(-1, hidden_states.shape[-1])[rows.flat]
         made = before(gathered[None])
-        if extras:
-            return put(made[0][0], rows, hidden_states), *made[1:]
-        return put(made[0], rows, hidden_states)
+        values, others = (made[0], made[1:]) if extras else (made, ())
+        whole = put(values.reshape(-1, values.shape[-1]), rows, hidden_states)  # some modules return (rows, width)
+        return (whole, *others) if extras else whole
 
     return forward
 
@@ -218,19 +223,17 @@ def _nothing(hidden_states: Tensor) -> Tensor:
     return hidden_states.new_zeros(()).expand_as(hidden_states)
 
 
-def _grow_cache(arguments: Mapping[str, Any], attention: nn.Module, hidden_states: Tensor) -> None:
+def _grow_cache(cache: Any, attention: nn.Module, hidden_states: Tensor) -> None:
     """Makes the layer's cache as long as if attention had stored its keys and values."""
-    cache = arguments.get(CACHE_ARGUMENT)
     if cache is not None:
         batch, num_new, _ = hidden_states.shape
         placeholder = hidden_states.new_zeros(batch, 1, num_new, 1)
         cache.update(placeholder, placeholder, attention.layer_idx)
 
 
-def _hold_cache(arguments: Mapping[str, Any], attention: nn.Module, hidden_states: Tensor) -> None:
+def _hold_cache(cache: Any, attention: nn.Module, hidden_states: Tensor) -> None:
     """Puts one number where keys and values of image features would be: a decoder that finds nothing there leaves the
     whole block out, its FFN with it."""
-    cache = arguments.get(CACHE_ARGUMENT)
-    if cache is not None and arguments.get(CROSS_ARGUMENT) is not None:
+    if cache is not None:
         placeholder = hidden_states.new_zeros(len(hidden_states), 1, 1, 1)
         cache.update(placeholder, placeholder, attention.layer_idx)

@@ -20,11 +20,12 @@ from transformers import DynamicCache
 from objectives.workload import Workload
 from spaces.kinds import BlockKind
 from spaces.shape import ModelShape
-from workers.blocks.anatomy import CROSS_ARGUMENT, attention_of, find_blocks, image_tokens_of, is_cross
+from workers.blocks.anatomy import CROSS_ARGUMENT, attention_of, decoder_of, find_blocks, image_tokens_of, is_cross
 from workers.data.sample import Sample
 from workers.models.decoder_row import decoder_row
-from workers.models.families import MAPPINGS, decoder_sizes
+from workers.models.families import decoder_sizes
 from workers.models.load_model import check_takes_images, reading
+from workers.models.mapping_module import NoMapping, find_mapping
 from workers.models.meta_model import Weightless, read_auto_config, weightless_model
 from workers.models.model_files import read_config
 from workers.models.processor import Asker, load_processor
@@ -134,6 +135,7 @@ class _VisionCounter:
         self._model = model
         self._image_tokens = torch.tensor(sorted(image_tokens_of(model.config)))
         self._known: dict[Hashable, tuple[int, int, int]] = {}
+        self._mapping: list[nn.Module] | None = None
 
     def count(self, inputs: Mapping[str, Any]) -> tuple[int, int, int, int, int]:
         """Of one sequence: visual tokens, other tokens, FLOPs of the vision tower, FLOPs of the mapping module, and
@@ -147,7 +149,7 @@ class _VisionCounter:
 
     def _run(self, inputs: Mapping[str, Any]) -> tuple[int, int, int]:
         counter = FlopCounterMode(display=False)
-        noted = _noted(self._model, counter)
+        noted = _noted(self._model, counter, self._mapping_modules(inputs))
         features = 0
         with torch.no_grad(), Weightless(), counter, noted as mapping:
             try:
@@ -155,6 +157,11 @@ class _VisionCounter:
             except _Reached as end:
                 features = end.features
         return counter.get_total_flops() - sum(mapping), sum(mapping), features
+
+    def _mapping_modules(self, inputs: Mapping[str, Any]) -> list[nn.Module]:
+        if self._mapping is None:
+            self._mapping = mapping_modules(self._model, inputs)
+        return self._mapping
 
 
 def _sizes(value: Any) -> Hashable:
@@ -165,10 +172,8 @@ def _sizes(value: Any) -> Hashable:
 
 
 @contextmanager
-def _noted(model: nn.Module, counter: FlopCounterMode) -> Iterator[list[int]]:
+def _noted(model: nn.Module, counter: FlopCounterMode, mapping: Sequence[nn.Module]) -> Iterator[list[int]]:
     """Stops the model before its decoder; collects what is counted inside of the mapping modules."""
-    path = find_blocks(model)[0]
-    decoder = model.get_submodule(path.rpartition(".")[0])
     spent: list[int] = []
 
     def begin(*_: Any) -> None:
@@ -182,20 +187,23 @@ def _noted(model: nn.Module, counter: FlopCounterMode) -> Iterator[list[int]]:
         raise _Reached(0 if features is None else features.shape[:-1].numel())  # (tiles, patches, width)
 
     with ExitStack() as hooks:
-        for module in mapping_modules(model, decoder):
+        for module in mapping:
             hooks.callback(module.register_forward_pre_hook(begin).remove)
             hooks.callback(module.register_forward_hook(end).remove)
-        hooks.callback(decoder.register_forward_pre_hook(stop, with_kwargs=True).remove)
+        hooks.callback(decoder_of(model).register_forward_pre_hook(stop, with_kwargs=True).remove)
         yield spent
 
 
-def mapping_modules(model: nn.Module, decoder: nn.Module) -> list[nn.Module]:
-    """The modules outside of the decoder that bear the name of a mapping module, none inside of another."""
-    inside = {id(part) for part in decoder.modules()}
-    found: dict[str, nn.Module] = {}
-    for path, module in model.named_modules():
-        name = next((name for name in reversed(path.split(".")) if not name.isdigit()), "")
-        is_part = any(path.startswith(f"{outer}.") for outer in found) or isinstance(module, nn.ModuleList)
-        if name in MAPPINGS and id(module) not in inside and not is_part:
-            found[path] = module
-    return list(found.values())
+def mapping_modules(model: nn.Module, inputs: Mapping[str, Any]) -> list[nn.Module]:
+    """Return the modules of a model without weights that tuning would train, found by `find_mapping`.
+
+    A list of modules, which is never called itself, stands for its items. Empty where no weight stands between vision
+    tower and decoder: all FLOPs before the decoder are then the vision tower's.
+    """
+    try:
+        with Weightless():
+            paths = find_mapping(model, inputs)
+    except NoMapping:
+        return []
+    found = [model.get_submodule(path) for path in paths]
+    return [part for each in found for part in (each if isinstance(each, nn.ModuleList) else [each])]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from workers.blocks.anatomy import anatomy_of
+from workers.blocks.anatomy import decoder_of
 
 
 def decoder_inputs(model: nn.Module, inputs: Mapping[str, Any]) -> list[Tensor]:
@@ -21,7 +21,7 @@ def decoder_inputs(model: nn.Module, inputs: Mapping[str, Any]) -> list[Tensor]:
         given.extend(leaf for leaf in leaves if isinstance(leaf, Tensor) and leaf.is_floating_point())
         raise _Entered
 
-    handle = anatomy_of(model).decoder.register_forward_pre_hook(stop, with_kwargs=True)
+    handle = decoder_of(model).register_forward_pre_hook(stop, with_kwargs=True)
     try:
         model(**inputs)
     except _Entered:

@@ -117,19 +117,6 @@ DECODERS: dict[str, DecoderFamily] = {
 }
 """`model_type` of the text config -> its row."""
 
-MAPPINGS = frozenset(
-    {
-        "multi_modal_projector",
-        "connector",
-        "language_projection",
-        "merger",
-        "deepstack_merger_list",
-        "modality_projection",
-        "image_to_text_projection",
-    }
-)
-"""What families call the mapping module between vision tower and decoder."""
-
 VISION_TOWERS: dict[str, VisionFamily] = {
     "clip_vision_model": VisionFamily(
         has_class_token=True,

@@ -18,16 +18,20 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map
 
-from workers.blocks.anatomy import anatomy_of
+from workers.blocks.anatomy import decoder_of
 from workers.models.decoder_inputs import decoder_inputs, weighted_sum
 
 Inputs = Mapping[str, Any]
 
 
+class NoMapping(ValueError):
+    """No weight stands between vision tower and decoder."""
+
+
 def find_mapping(model: nn.Module, inputs: Inputs) -> tuple[str, ...]:
     """Paths of the modules that map what the vision tower sees to what the decoder reads, in the model's order.
 
-    `inputs` are those of a question about an image. Leaves every `requires_grad` as it was. Raises ValueError where
+    `inputs` are those of a question about an image. Leaves every `requires_grad` as it was. Raises NoMapping where
     no weight with a gradient stands between tower and decoder.
     """
     weights = vision_weights(model)
@@ -38,7 +42,7 @@ def find_mapping(model: nn.Module, inputs: Inputs) -> tuple[str, ...]:
         if modules:
             return modules
         if not stacks:
-            raise ValueError(
+            raise NoMapping(
                 f"a model must have weights between its vision tower and its decoder, got {type(model).__name__} "
                 "without any that its answers depend on: name what to train with --trainable PATTERN"
             )
@@ -47,7 +51,7 @@ def find_mapping(model: nn.Module, inputs: Inputs) -> tuple[str, ...]:
 
 def vision_weights(model: nn.Module) -> dict[str, nn.Parameter]:
     """All parameters outside of the decoder, the LM head and the token embeddings, by name."""
-    text = (anatomy_of(model).decoder, model.get_output_embeddings(), model.get_input_embeddings())
+    text = (decoder_of(model), model.get_output_embeddings(), model.get_input_embeddings())
     taken = {id(weight) for part in text if part is not None for weight in part.parameters()}
     return {name: weight for name, weight in model.named_parameters() if id(weight) not in taken}
 
@@ -73,7 +77,7 @@ def matching_weights(model: nn.Module, patterns: str) -> dict[str, nn.Parameter]
 
 def _stacks(model: nn.Module, inputs: Inputs) -> list[nn.Module]:
     """The lists of residual blocks outside of the decoder, in the order they run."""
-    decoder = anatomy_of(model).decoder
+    decoder = decoder_of(model)
     candidates = {
         block: module
         for module in _outside(model, decoder)
@@ -119,7 +123,12 @@ def reached_weights(
             return set()
         gradients = torch.autograd.grad(total, list(weights.values()), allow_unused=True)
     found = zip(weights, gradients, strict=True)
-    return {name for name, gradient in found if gradient is not None and bool(gradient.any())}
+    return {name for name, gradient in found if gradient is not None and _is_felt(gradient)}
+
+
+def _is_felt(gradient: Tensor) -> bool:
+    """Return True for a gradient that is not 0 everywhere; without weights, for one that there is."""
+    return gradient.is_meta or bool(gradient.any())
 
 
 def _constant(output: Any) -> Any:
@@ -145,7 +154,7 @@ def _modules_of(model: nn.Module, reached: set[str], stacks: Sequence[nn.Module]
 
     A module inside a tower counts only where none stands outside: a norm or neck at its end belongs to the tower.
     """
-    decoder = anatomy_of(model).decoder
+    decoder = decoder_of(model)
     towers = [module for module in model.modules() if _holds(module, stacks) and not _holds(module, [decoder])]
     inside = {id(part) for tower in towers for part in tower.modules()}
     outer: list[str] = []

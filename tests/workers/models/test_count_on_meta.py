@@ -6,6 +6,8 @@ from functools import cache
 import pytest
 import torch
 from hypothesis import example, given, settings
+from torch.nn import ModuleList
+from transformers import AutoConfig, AutoModelForImageTextToText
 
 from objectives.flops import flops
 from objectives.memory import parameter_bytes
@@ -14,13 +16,14 @@ from spaces.plan import Plan
 from tests.spaces.drawn import fitted, plans
 from tests.workers.hub import ALL_KINDS, KINDS, hub_samples, save_hub
 from tests.workers.whole import NEW_TOKENS, Case, case_of, counted_flops, first_sample
-from tests.workers.zoo import NUM_BLOCKS
+from tests.workers.zoo import NUM_BLOCKS, TEXT
 from workers.blocks.anatomy import anatomy_of, find_blocks
 from workers.describe import describe_model, describe_workload
 from workers.models.count_on_meta import MOST_SAMPLES, mapping_modules
 from workers.models.families import DECODERS
 from workers.models.load_model import load_model
 from workers.models.mapping_module import find_mapping
+from workers.models.meta_model import weightless_model
 from workers.models.processor import Asker
 from workers.requests import ModelSource
 
@@ -97,13 +100,36 @@ def isinstance_norm(module):
     return "Norm" in type(module).__name__
 
 
-@COUNTED
-def test_mapping_modules_by_name_are_those_found_by_function(sources, family):
-    model = case_of(family).model
-    by_name = mapping_modules(model, anatomy_of(model).decoder)
-    by_function = find_mapping(model, case_of(family).asker.inputs([SAMPLES[0].question], [SAMPLES[0].image]))
-    paths = {path for path, module in model.named_modules() if any(module is each for each in by_name)}
-    assert {path.split(".0")[0] for path in paths} == {path.split(".0")[0] for path in by_function}
+@EACH
+def test_mapping_modules_without_weights_are_those_with_weights(sources, family):
+    model, inputs = case_of(family).model, case_of(family).asker.inputs([SAMPLES[0].question], [SAMPLES[0].image])
+    empty = weightless_model(sources(family))
+    names = {id(module): path for path, module in empty.named_modules()}
+    found = {names[id(module)] for module in mapping_modules(empty, inputs)}
+    assert found == set(parts_of(model, find_mapping(model, inputs)))
+
+
+def parts_of(model, paths):
+    """Paths of modules, of a list's items in place of the list."""
+    for path in paths:
+        module = model.get_submodule(path)
+        yield from (f"{path}.{i}" for i in range(len(module))) if isinstance(module, ModuleList) else [path]
+
+
+@pytest.mark.parametrize(
+    ("family", "vision"), [("deepseek_vl", {}), ("janus", {"projection_dim": TEXT["hidden_size"]})]
+)
+def test_aligners_are_found_without_weights(family, vision):
+    """Their mapping module has a name of its own, `aligner`."""
+    text = {**TEXT, "model_type": "llama"}
+    config = AutoConfig.for_model(family, text_config=text, vision_config=vision, image_token_id=60)
+    with torch.device("meta"):
+        model = AutoModelForImageTextToText.from_config(config, attn_implementation="eager").eval()
+    size = config.vision_config.image_size
+    patches = (size // config.vision_config.patch_size) ** 2
+    inputs = {"input_ids": torch.tensor([[1, *[60] * patches, 5]]), "pixel_values": torch.zeros(1, 3, size, size)}
+    names = {module: path for path, module in model.named_modules()}
+    assert [names[each] for each in mapping_modules(model, inputs)] == ["model.aligner"]
 
 
 def test_images_of_other_shapes_cost_something_else_and_means_are_over_questions(sources):
