@@ -22,6 +22,7 @@ from spaces.kinds import BlockKind
 from spaces.shape import ModelShape
 from workers.blocks.anatomy import CROSS_ARGUMENT, attention_of, decoder_of, find_blocks, image_tokens_of, is_cross
 from workers.data.sample import Sample
+from workers.models.check_flops import check_flops
 from workers.models.decoder_row import decoder_row
 from workers.models.families import decoder_sizes
 from workers.models.load_model import check_takes_images, reading
@@ -39,7 +40,8 @@ MOST_SAMPLES = 128
 def read_shape(source: ModelSource, bytes_per_parameter: Mapping[str, int], stored: int | None) -> ModelShape:
     """The shape of a model from its config and its modules. `stored`: parameters in its weight files, where known.
 
-    Raises ValueError, in one line, for a model that transformers can't build from its config or that takes no images.
+    Raises ValueError, in one line, for a model that transformers can't build from its config, that takes
+    no images, or whose FLOPs have no closed form.
     """
     model = _model(source)
     text = model.config.get_text_config()
@@ -57,7 +59,7 @@ def read_shape(source: ModelSource, bytes_per_parameter: Mapping[str, int], stor
         for block, cache in zip(blocks, caches, strict=True)
     )
     dtype = str(model.config.dtype or "float32") if source.dtype == "auto" else source.dtype
-    return ModelShape(
+    shape = ModelShape(
         **decoder_sizes(row, text.to_dict()),
         vision=None,
         projector=(),
@@ -67,6 +69,8 @@ def read_shape(source: ModelSource, bytes_per_parameter: Mapping[str, int], stor
         kinds=kinds,
         tie_embeddings=model.get_output_embeddings().weight is model.get_input_embeddings().weight,
     )
+    check_flops(model, shape)
+    return shape
 
 
 def read_asker(source: ModelSource) -> tuple[Asker, Any]:

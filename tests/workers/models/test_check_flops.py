@@ -1,0 +1,25 @@
+"""Decoders whose blocks have no closed form are refused; ordinary ones are taken."""
+
+from dataclasses import replace
+
+import pytest
+
+from tests.workers.hub import ALL_KINDS, save_hub
+from workers.describe import describe_model
+from workers.models.check_flops import check_flops
+from workers.models.meta_model import weightless_model
+from workers.requests import ModelSource
+
+
+@pytest.mark.parametrize("family", [family for family in ALL_KINDS if family != "llava"])
+def test_families_of_the_table_are_taken(family, tmp_path):
+    assert describe_model(ModelSource(name=save_hub(tmp_path, family))).num_blocks == 4
+
+
+@pytest.mark.parametrize("change", [{"head_size": 16}, {"ffn_size": 47}, {"gated_ffn": False}, {"num_kv_heads": 4}])
+def test_a_shape_that_is_not_the_models_is_refused(change, tmp_path):
+    source = ModelSource(name=save_hub(tmp_path, "qwen2_vl"))
+    shape = describe_model(source)
+    check_flops(weightless_model(source), shape)
+    with pytest.raises(ValueError, match=r"in closed form must be those that torch counts, got [+-]\d+\.\d%"):
+        check_flops(weightless_model(source), replace(shape, **change))

@@ -1,0 +1,114 @@
+"""Compares the closed form of a decoder with torch's counter on the decoder without weights.
+
+Blocks whose heads differ in size, attention with projections of its own, or a part that runs on fewer rows have the
+same config keys as ordinary ones, so that their number of weights alone does not show that the closed form is wrong.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from objectives.flops import flops
+from objectives.workload import Workload
+from spaces.plan import Plan
+from spaces.shape import ModelShape
+from workers.blocks.anatomy import CROSS_ARGUMENT, decoder_of, find_blocks, is_cross
+from workers.blocks.mute import mute
+from workers.blocks.patch import patched
+from workers.models.meta_model import META, Weightless
+
+NUM_ROWS = 7
+"""Tokens of the prompt that is counted."""
+
+
+def check_flops(model: nn.Module, shape: ModelShape) -> None:
+    """Raise ValueError where the FLOPs of the dense prefill in closed form are not what torch's counter sees.
+
+    Args:
+        model: without weights, under eager attention.
+        shape: what was read of it.
+    """
+    name = model.config.get_text_config().model_type
+    counted, wanted = _counted(model, name), _closed_form(shape, has_cross=any(map(is_cross, find_blocks(model)[1])))
+    if counted != wanted:
+        raise ValueError(
+            f"FLOPs of a decoder in closed form must be those that torch counts, got {wanted / counted - 1:+.1%} for "
+            f"the text decoder {name!r}: its blocks are no ordinary ones, take another model"
+        )
+
+
+def _closed_form(shape: ModelShape, has_cross: bool) -> float:
+    workload = Workload(
+        visual_tokens=0,
+        text_tokens=NUM_ROWS,
+        generated_tokens=1,
+        cross_tokens=NUM_ROWS if has_cross else 0,
+        vision_flops=0,
+        projector_flops=0,
+    )
+    return flops(shape, Plan.dense(shape.num_blocks), workload).prefill
+
+
+def _counted(model: nn.Module, name: str) -> float:
+    """Return the FLOPs of the blocks on a prompt; those of experts, whose choice needs weights, are active ones."""
+    decoder, blocks = decoder_of(model), find_blocks(model)[1]
+    text = model.config.get_text_config()
+    experts = [_experts(block) for block in blocks]
+    if any(len(each) > 1 for each in experts):
+        raise ValueError(
+            f"a decoder block must have one kind of experts, got {max(map(len, experts))} in text decoder {name!r}: "
+            "which of them a row runs can't be read off its config, take another model"
+        )
+    muted = [module for each in experts for module in each]
+    active = sum(2 * NUM_ROWS * text.num_experts_per_tok * _weights_per_expert(module) for module in muted)
+    with ExitStack() as stack:
+        stack.enter_context(patched([(module, "forward", mute(module)) for module in muted]))
+        counter = stack.enter_context(FlopCounterMode(display=False))
+        spent = _note(blocks, counter, stack)
+        _run(decoder, text, name, any(map(is_cross, blocks)))
+    return sum(spent) + active
+
+
+def _note(blocks: nn.ModuleList, counter: FlopCounterMode, stack: ExitStack) -> list[int]:
+    """Collect what is counted inside of each block."""
+    spent: list[int] = []
+
+    def begin(*_: Any) -> None:
+        spent.append(-counter.get_total_flops())
+
+    def end(*_: Any) -> None:
+        spent[-1] += counter.get_total_flops()
+
+    for block in blocks:
+        stack.callback(block.register_forward_pre_hook(begin).remove)
+        stack.callback(block.register_forward_hook(end).remove)
+    return spent
+
+
+def _run(decoder: nn.Module, text: Any, name: str, has_cross: bool) -> None:
+    rows = torch.empty(1, NUM_ROWS, text.hidden_size, device=META)
+    features: dict[str, Tensor] = {CROSS_ARGUMENT: rows} if has_cross else {}
+    mask = torch.ones(1, NUM_ROWS, dtype=torch.long)
+    try:
+        with torch.no_grad(), Weightless():
+            decoder(inputs_embeds=rows, attention_mask=mask, use_cache=False, **features)
+    except Exception as error:  # whatever a model raises that needs values where there are shapes alone
+        why = " ".join(str(error).split())[:200]
+        raise ValueError(
+            f"a decoder must run without weights to have its FLOPs counted, got {type(error).__name__} ({why}) in the "
+            f"text decoder {name!r}: take another model"
+        ) from error
+
+
+def _experts(block: nn.Module) -> list[nn.Module]:
+    """Return the modules of a block that hold the weights of all experts in one tensor."""
+    return [module for module in block.modules() if any(each.ndim == 3 for each in module.parameters(recurse=False))]
+
+
+def _weights_per_expert(module: nn.Module) -> int:
+    return sum(weight.numel() // len(weight) for weight in module.parameters(recurse=False) if weight.ndim == 3)
