@@ -37,8 +37,8 @@ def check_flops(model: nn.Module, shape: ModelShape) -> None:
     counted, wanted = _counted(model, name), _closed_form(shape, has_cross=any(map(is_cross, find_blocks(model)[1])))
     if counted != wanted:
         raise ValueError(
-            f"FLOPs of a decoder in closed form must be those that torch counts, got {wanted / counted - 1:+.1%} for "
-            f"the text decoder {name!r}: its blocks are no ordinary ones, take another model"
+            f"FLOPs of a decoder in closed form must be those that torch counts, got {wanted:.0f} for {counted:.0f} "
+            f"counted in the text decoder {name!r}: its blocks are no ordinary ones, take another model"
         )
 
 
@@ -56,7 +56,7 @@ def _closed_form(shape: ModelShape, has_cross: bool) -> float:
 
 def _counted(model: nn.Module, name: str) -> float:
     """Return the FLOPs of the blocks on a prompt; those of experts, whose choice needs weights, are active ones."""
-    decoder, blocks = decoder_of(model), find_blocks(model)[1]
+    blocks = find_blocks(model)[1]
     text = model.config.get_text_config()
     experts = [_experts(block) for block in blocks]
     if any(len(each) > 1 for each in experts):
@@ -67,10 +67,9 @@ def _counted(model: nn.Module, name: str) -> float:
     muted = [module for each in experts for module in each]
     active = sum(2 * NUM_ROWS * text.num_experts_per_tok * _weights_per_expert(module) for module in muted)
     with ExitStack() as stack:
-        stack.enter_context(patched([(module, "forward", mute(module)) for module in muted]))
         counter = stack.enter_context(FlopCounterMode(display=False))
         spent = _note(blocks, counter, stack)
-        _run(decoder, text, name, any(map(is_cross, blocks)))
+        run_decoder(model)
     return sum(spent) + active
 
 
@@ -90,18 +89,25 @@ def _note(blocks: nn.ModuleList, counter: FlopCounterMode, stack: ExitStack) -> 
     return spent
 
 
-def _run(decoder: nn.Module, text: Any, name: str, has_cross: bool) -> None:
+def run_decoder(model: nn.Module) -> None:
+    """Run the decoder of a model without weights on a prompt, its experts silent, as their choice needs weights.
+
+    Raises ValueError where something else needs values.
+    """
+    blocks, text = find_blocks(model)[1], model.config.get_text_config()
+    has_cross = any(map(is_cross, blocks))
+    experts = [(module, "forward", mute(module)) for block in blocks for module in _experts(block)]
     rows = torch.empty(1, NUM_ROWS, text.hidden_size, device=META)
     features: dict[str, Tensor] = {CROSS_ARGUMENT: rows} if has_cross else {}
     mask = torch.ones(1, NUM_ROWS, dtype=torch.long)
     try:
-        with torch.no_grad(), Weightless():
-            decoder(inputs_embeds=rows, attention_mask=mask, use_cache=False, **features)
+        with torch.no_grad(), Weightless(), patched(experts):
+            decoder_of(model)(inputs_embeds=rows, attention_mask=mask, use_cache=False, **features)
     except Exception as error:  # whatever a model raises that needs values where there are shapes alone
         why = " ".join(str(error).split())[:200]
         raise ValueError(
             f"a decoder must run without weights to have its FLOPs counted, got {type(error).__name__} ({why}) in the "
-            f"text decoder {name!r}: take another model"
+            f"text decoder {text.model_type!r}: take another model"
         ) from error
 
 

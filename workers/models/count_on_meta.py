@@ -23,6 +23,7 @@ from spaces.shape import ModelShape
 from workers.blocks.anatomy import CROSS_ARGUMENT, attention_of, decoder_of, find_blocks, image_tokens_of, is_cross
 from workers.data.sample import Sample
 from workers.models.check_flops import check_flops
+from workers.models.check_norms import check_norms
 from workers.models.decoder_row import decoder_row
 from workers.models.families import decoder_sizes
 from workers.models.load_model import check_takes_images, reading
@@ -44,6 +45,12 @@ def read_shape(source: ModelSource, bytes_per_parameter: Mapping[str, int], stor
     no images, or whose FLOPs have no closed form.
     """
     model = _model(source)
+    dtype = str(model.config.dtype or "float32") if source.dtype == "auto" else source.dtype
+    return shape_without_weights(model, bytes_per_parameter[dtype.removeprefix("torch.")], stored)
+
+
+def shape_without_weights(model: Any, bytes_per_parameter: int, stored: int | None) -> ModelShape:
+    """Return the shape of a model without weights. Raises ValueError for a decoder that no plan or closed form fits."""
     text = model.config.get_text_config()
     blocks = find_blocks(model)[1]
     row = decoder_row(text, blocks[0])
@@ -58,17 +65,17 @@ def read_shape(source: ModelSource, bytes_per_parameter: Mapping[str, int], stor
         )
         for block, cache in zip(blocks, caches, strict=True)
     )
-    dtype = str(model.config.dtype or "float32") if source.dtype == "auto" else source.dtype
     shape = ModelShape(
         **decoder_sizes(row, text.to_dict()),
         vision=None,
         projector=(),
         visual_tokens_per_image=None,
-        bytes_per_parameter=bytes_per_parameter[dtype.removeprefix("torch.")],
+        bytes_per_parameter=bytes_per_parameter,
         num_parameters=stored or sum(weight.numel() for weight in model.parameters()),
         kinds=kinds,
         tie_embeddings=model.get_output_embeddings().weight is model.get_input_embeddings().weight,
     )
+    check_norms(model)
     check_flops(model, shape)
     return shape
 

@@ -3,10 +3,14 @@
 from dataclasses import replace
 
 import pytest
+import torch
+from transformers import AutoConfig, AutoModelForImageTextToText
 
 from tests.workers.hub import ALL_KINDS, save_hub
+from tests.workers.zoo import TEXT, VISION
 from workers.describe import describe_model
 from workers.models.check_flops import check_flops
+from workers.models.count_on_meta import shape_without_weights
 from workers.models.meta_model import weightless_model
 from workers.requests import ModelSource
 
@@ -21,5 +25,17 @@ def test_a_shape_that_is_not_the_models_is_refused(change, tmp_path):
     source = ModelSource(name=save_hub(tmp_path, "qwen2_vl"))
     shape = describe_model(source)
     check_flops(weightless_model(source), shape)
-    with pytest.raises(ValueError, match=r"in closed form must be those that torch counts, got [+-]\d+\.\d%"):
+    with pytest.raises(ValueError, match=r"in closed form must be those that torch counts, got \d+ for \d+ counted"):
         check_flops(weightless_model(source), replace(shape, **change))
+
+
+@pytest.mark.parametrize(("text", "why"), [("olmo2", "pre-norm"), ("diffllama", "counted"), ("lfm2", "hybrid")])
+def test_decoders_that_a_run_refuses_or_counts_wrongly_are_refused_without_weights(text, why):
+    """Norms behind the sub-layers; attention with two scores per head; convolutions."""
+    layers = {"layer_types": ["conv", "full_attention"] * 2} if text == "lfm2" else {}
+    config = AutoConfig.for_model("llava", text_config={**TEXT, "model_type": text, **layers}, vision_config=VISION)
+    with torch.device("meta"):
+        model = AutoModelForImageTextToText.from_config(config, attn_implementation="eager").eval()
+    with pytest.raises(ValueError, match=why) as refusal:
+        shape_without_weights(model, 4, None)
+    assert "\n" not in str(refusal.value)
