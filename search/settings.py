@@ -46,6 +46,10 @@ PANELS = {
 """Groups of options in `search.run --help` -> the settings in them."""
 
 
+MOST_THREADS = 1024
+"""Largest number of CPU threads per worker."""
+
+
 class SettingsError(ValueError):
     """A setting that can't be used: one line that states the rule, the value got and the way out."""
 
@@ -130,7 +134,7 @@ class Settings(BaseModel):
     """Accuracy on the search split below which a plan does not count, for example 0.9."""
     focus: Annotated[tuple[float, float] | None, BeforeValidator(parse_focus)] = None
     """Range of FLOPs that the search works on most, for example 0.4:0.7."""
-    time_limit: float = Field(1800.0, gt=0)
+    time_limit: float = Field(1800.0, gt=0, allow_inf_nan=False)
     """Seconds that one trial may take before it is failed."""
     model: ModelSource = ModelSource()
     dataset: DataSource = DataSource()
@@ -141,13 +145,13 @@ class Settings(BaseModel):
     """Database URL. By default an SQLite file in the run's folder."""
     workers: int = Field(1, ge=1)
     """Workers: 1 runs trials in this process, more run them on Ray."""
-    threads: int | None = Field(None, ge=1)
+    threads: int | None = Field(None, ge=1, le=MOST_THREADS)
     """CPU threads per worker. By default the machine's cores, shared among the workers."""
     ray_address: str | None = None
     """Address of a running Ray cluster, auto or ray://HOST:PORT."""
-    gpus_per_trial: float = Field(0.0, ge=0)
+    gpus_per_trial: float = Field(0.0, ge=0, allow_inf_nan=False)
     """GPUs per Ray worker."""
-    patience: float = Field(600.0, ge=0)
+    patience: float = Field(600.0, ge=0, allow_inf_nan=False)
     """Seconds to wait, with growing pauses, for a database, disk or device that is away before the search stops."""
     callbacks: Annotated[tuple[Annotated[str, known("callback", CALLBACKS)], ...], Listed] = ()
     """Ray Tune callbacks, separated by commas: tensorboard, wandb, mlflow."""
@@ -159,6 +163,15 @@ class Settings(BaseModel):
             raise ValueError(f"rungs must have tuning steps that do not fall, got {steps}")
         if any(rung.split != "search" for rung in self.rungs):
             raise ValueError("every rung of a search scores on the split 'search'; 'test' is for the final front")
+        return self
+
+    @model_validator(mode="after")
+    def _gpus_are_of_ray(self) -> "Settings":
+        if self.gpus_per_trial and not self.on_ray:
+            raise ValueError(
+                f"--gpus-per-trial is of a Ray worker, got {self.gpus_per_trial:g} without Ray: leave it out, or give "
+                "--workers above 1 or --ray-address"
+            )
         return self
 
     @model_validator(mode="after")

@@ -1,6 +1,7 @@
 """Runs a search to its end: opens the run, dispatches its jobs, and waits while database, disk or device is away."""
 
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,8 +23,8 @@ from spaces.plan import Plan
 if TYPE_CHECKING:
     from workers.trial import Worker
 
-INTERRUPTED, TERMINATED, TRY_AGAIN = 130, 143, 75
-"""Exit codes: Ctrl-C; SIGTERM or SIGHUP; the surroundings failed for longer than the patience (EX_TEMPFAIL)."""
+GIVEN_UP, INTERRUPTED, TERMINATED, TRY_AGAIN = 1, 130, 143, 75
+"""Exit codes: no trial can succeed; Ctrl-C; SIGTERM or SIGHUP; something was away for too long (EX_TEMPFAIL)."""
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 """Seconds between tries while something is away; a pause is twice the one before it."""
 
@@ -99,9 +100,13 @@ class WholeSearch:
                 controller.interrupted()
                 print_front(self._settings, controller.finished)
                 return TERMINATED if isinstance(stop, Terminated) else INTERRUPTED
+            if controller.given_up is not None:
+                controller.interrupted(controller.given_up)
+                print(f"error: {controller.given_up}: mend that, then run the command again", file=sys.stderr)
+                return GIVEN_UP
             controller.close()
             print_front(self._settings, controller.finished)
-            return 0
+            return 0 if controller.summary()["complete"] else GIVEN_UP
 
     def _dispatch(self, controller: Controller) -> None:
         with Progress(controller, self._settings.budget, ended=self._patience.progressed) as progress:

@@ -5,6 +5,7 @@ rung, `done` or `lost` at the end. It never waits and never runs a model.
 """
 
 import math
+import re
 from collections.abc import Collection
 from typing import Any
 
@@ -27,6 +28,8 @@ from workers.surroundings import SurroundingsError
 MAX_LOSSES = 3
 #: Likewise for a trial during which the whole run died. Far more: the trial is rarely to blame for that.
 MAX_ATTEMPTS = 10
+MOST_ALIKE = 5
+"""Trials in a row that may fail for one reason before the search ends."""
 
 
 class Controller:
@@ -51,6 +54,9 @@ class Controller:
         self._losses: dict[tuple[int, Phase, int], int] = {}
         self._running: set[int] = set()
         self._again = again
+        self._failures: list[str] = []
+        self.given_up = self._dense_failure()
+        """Why the search can't succeed, None as long as it may."""
         self._exhausted = False
         if self._adopted:
             results.event("resume", f"took over the running trials {self._adopted}")
@@ -59,6 +65,8 @@ class Controller:
 
     def next(self) -> Job | None:
         """The next job, or None where nothing can start now (see `finished`)."""
+        if self.given_up is not None:
+            return None
         while self._adopted:
             if job := self._adopt(self._adopted.pop(0)):
                 return job
@@ -73,6 +81,8 @@ class Controller:
     @property
     def finished(self) -> bool:
         """Whether every job is done."""
+        if self.given_up is not None:
+            return not self._running
         spent = self._exhausted or len(self.history) >= self._settings.budget
         return spent and not (self._adopted or self._running or self.final.left)
 
@@ -209,6 +219,7 @@ class Controller:
     def _end(self, number: int, state: TrialState, reason: str | None) -> None:
         """Ends the row of the study: the last write of a trial, so that a crash before it repeats nothing."""
         self.history.ended(number, state, reason)
+        self.given_up = self.given_up or self._dense_failure() or self._same_failures(state, reason)
         observation = self.history.observation(number)
         self._study.note(number, trial_note(observation, reason, self._problem.costs(observation.plan)))
         if state is TrialState.COMPLETE:
@@ -221,11 +232,29 @@ class Controller:
         else:
             self._study.fail(number, reason or "unknown")
 
+    def _dense_failure(self) -> str | None:
+        """Return why the dense plan could not be measured, which no other plan can be compared without."""
+        reasons = (r.reason for r in self.history.failed() if r.plan.is_dense and not r.accuracies)
+        return next((f"the dense model failed: {reason}" for reason in reasons), None)
+
+    def _same_failures(self, state: TrialState, reason: str | None) -> str | None:
+        """Return the reason of the last trials where all of them failed for the same one, whatever numbers it names."""
+        if state is not TrialState.FAILED or reason is None:
+            self._failures.clear()
+            return None
+        plain = re.sub(r"\d+", "#", reason)
+        if plain not in self._failures:
+            self._failures.clear()
+        self._failures.append(plain)
+        if len(self._failures) < MOST_ALIKE:
+            return None
+        return f"{MOST_ALIKE} trials in a row failed alike: {reason}"
+
     # -- the end --------------------------------------------------------------------------------------------
 
-    def interrupted(self) -> None:
+    def interrupted(self, why: str = "stopped by the user") -> None:
         """Notes that the user stopped the search; running trials stay so and are taken over by the next start."""
-        self._results.event("interrupted", "stopped by the user")
+        self._results.event("interrupted", why)
 
     def close(self) -> None:
         """Notes that the search is done."""

@@ -118,6 +118,10 @@ class History:
         """Of every trial, also of those that another one went on with: each is a unit of the budget."""
         return [record.state for record in self._records.values()]
 
+    def failed(self) -> list[Record]:
+        """Return the trials that failed."""
+        return [record for record in self._records.values() if record.state == "failed"]
+
     def running(self) -> list[int]:
         """Numbers of the trials that nobody has ended."""
         return [number for number, record in self._records.items() if record.state == "running"]

@@ -21,6 +21,7 @@ from search.storage.run_id import new_run_id, read_run_id, write_run_id
 from search.storage.schema import bring_up_to_date
 from search.storage.study import SearchStudy
 from search.strategies import load_strategy
+from workers.requests import TrialState
 from workers.software import commit, versions
 
 
@@ -50,7 +51,9 @@ def open_run(
         with ExitStack() as stack:
             if database is not None:  # SQLite has one writer, whatever runs its file holds
                 epoch, scope = _hold(stack, engine, database_scope(database), say)
-            uid = _run_of(folder, engine) or _new_run(settings, problem, folder, url)
+            uid = _run_of(folder, engine)
+            if uid is None or _can_start_anew(settings, problem, url, uid):
+                uid = _new_run(settings, problem, folder, url)
             if database is None:
                 epoch, scope = _hold(stack, engine, uid, say)
             problem = replace(problem, run=uid)
@@ -150,8 +153,27 @@ def _check_storage(url: str) -> Path | None:
     return file
 
 
+def _can_start_anew(settings: Settings, problem: Problem, url: str, uid: str) -> bool:
+    """Return True if the run in a folder measured nothing, and was of another command or failed at the dense plan."""
+    results = Results.open(url, uid)
+    try:
+        records = results.records()
+        if any(record.rungs for record in records):
+            return False
+        _check_same_search(settings, problem, results)
+    except SettingsError:
+        return True
+    finally:
+        results.close()
+    return any(record.plan.is_dense and record.trial.state == TrialState.FAILED for record in records)
+
+
 def _check_same_search(settings: Settings, problem: Problem, results: Results) -> None:
-    """A run is taken up only with the settings that gave its numbers their meaning."""
+    """Check that a run is taken up with the settings that gave its numbers their meaning.
+
+    Raises:
+        SettingsError: where settings, model or data are others.
+    """
     stored = Settings.model_validate(results.run.settings).identity()
     mine = settings.identity()
     changed = sorted(name for name in mine if mine[name] != stored.get(name))
@@ -162,7 +184,7 @@ def _check_same_search(settings: Settings, problem: Problem, results: Results) -
         )
     before = results.run.origin["fingerprints"]
     for name, mark in problem.fingerprints.items():
-        if before.get(name) != mark:
+        if before.get(name, mark) != mark:  # versions before 0.2 kept no mark of the splits beside search
             raise SettingsError(
                 f"the {name} changed since {settings.run_folder} was started (fingerprint {before.get(name)} then, "
                 f"{mark} now): its numbers can't be compared, take another --out"

@@ -23,6 +23,7 @@ from workers.data.pick_metric import pick_metric
 from workers.data.sample import SplitData
 from workers.describe import describe_model, describe_workload
 from workers.fingerprints import fingerprint_model, fingerprint_samples
+from workers.models.device import check_device
 from workers.requests import Split, TrialRequest
 
 
@@ -52,6 +53,8 @@ class Problem:
         Raises:
             ValueError: one clear line, before anything is created.
         """
+        if not settings.on_ray:
+            check_device(settings.model.device)
         shape = describe_model(settings.model)
         # All of them: a test split that can't be read must not end a search of hours.
         splits = {split: askable_split(settings.model, settings.dataset, split) for split in get_args(Split)}
@@ -64,6 +67,11 @@ class Problem:
         marks = {
             "model": fingerprint_model(settings.model),
             "data set": fingerprint_samples(load_split(settings.dataset, "search").samples),
+        }
+        marks |= {
+            f"{split} split": fingerprint_samples(load_split(settings.dataset, split).samples)
+            for split in get_args(Split)
+            if split != "search"
         }
         data = _describe_data(splits, settings.metric)
         problem = cls(settings, shape, workload, space, marks, data=data)

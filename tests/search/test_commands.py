@@ -136,6 +136,12 @@ BAD = [
     (["--dataset", "no-images"], "image"),
     (["--dataset", "no-images", "--image-column", "pictures"], "unknown image column"),
     (["--streaming"], "--max-eval"),
+    (["--device", "cuda"], "--device cuda needs a GPU"),
+    (["--device", "c u d a"], "--device must be auto, cpu, cuda or cuda:N, got 'c u d a'"),
+    (["--model", "embeded"], "did you mean 'embedded'?"),
+    (["--dataset", "embeded"], "did you mean 'embedded'?"),
+    (["--gpus-per-trial", "1"], "--gpus-per-trial is of a Ray worker, got 1 without Ray"),
+    (["--time-limit", "inf", "--dry-run"], "time_limit: input should be a finite number, got inf"),
 ]
 
 

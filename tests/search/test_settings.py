@@ -48,6 +48,10 @@ def test_rungs_are_read() -> None:
         ({"dataset.streaming": True}, "streaming must have an end, got no max_eval"),
         ({"min_accuracy": 90}, "min_accuracy: input should be less than or equal to 1, got 90"),
         ({"focus": [0.7, 0.4]}, "focus must be a range LOW:HIGH of FLOPs ratios within 0:1, got (0.7, 0.4)"),
+        ({"time_limit": "inf"}, "time_limit: input should be a finite number, got inf"),
+        ({"threads": "1000000000"}, "threads: input should be less than or equal to 1024, got 1000000000"),
+        ({"seed": 2**64}, "seed: input should be less than 9223372036854775808"),
+        ({"gpus_per_trial": 0.5}, "--gpus-per-trial is of a Ray worker, got 0.5 without Ray"),
         ({"rungs": [{"split": "test"}]}, "'test' is for the final front"),
     ],
 )

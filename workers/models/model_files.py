@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from spaces.names import nearest
 from workers.requests import ModelSource
 
 EMBEDDED = Path(__file__).parents[1] / "embedded" / "checkpoint"
@@ -25,6 +26,8 @@ def locate(source: ModelSource, file: str) -> Path | None:
         raise ValueError(
             f"the embedded model must be in {folder}, which is missing: run python -m workers.embedded.recipe"
         )
+    if hint := nearest(source.name, ["embedded"]):  # no reason to wait for a hub
+        raise _not_found(source, f"there is no such folder{hint}")
     return _fetch(source, file)
 
 

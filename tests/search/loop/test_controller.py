@@ -32,6 +32,7 @@ from tests.search.pretend import (
     true_accuracy,
 )
 from workers.requests import RungReport, TrialRequest
+from workers.trial import run_trial
 from workers.watchdog import Watchdog
 
 STRATEGIES = ("random", "tpe", "nsga2", "evolution", "guided")
@@ -238,6 +239,10 @@ def test_a_trial_whose_end_was_half_written_is_ended_without_running_it_again(tm
 def test_a_job_whose_worker_dies_too_often_is_failed(tmp_path: Path) -> None:
     settings = settings_in(tmp_path / "run", strategy="random", budget=4)
     with open_run(settings, problem_of(settings)) as controller:
+        dense = controller.next()
+        assert dense is not None
+        report = run_trial(PretendWorker(), dense.request, lambda rung: controller.rung(dense, rung))  # type: ignore[arg-type]
+        controller.done(dense, report)
         job = controller.next()
         assert job is not None
         for _ in range(MAX_LOSSES - 1):
@@ -245,7 +250,7 @@ def test_a_job_whose_worker_dies_too_often_is_failed(tmp_path: Path) -> None:
         assert controller.lost(job, "killed") is None
         assert controller.history.observation(job.number).state == "failed"
         assert not controller.finished
-    assert "killed" in str(records_of(settings)[0].trial.reason)
+    assert "killed" in str(records_of(settings)[job.number].trial.reason)
 
 
 def test_limits_are_kept_by_every_trial_that_can_enter_the_front(tmp_path: Path) -> None:

@@ -1,0 +1,33 @@
+"""Checks the name of a device before torch is imported."""
+
+from __future__ import annotations
+
+import ctypes
+import re
+from pathlib import Path
+
+
+def check_device(name: str) -> None:
+    """Check that a worker on this machine can use a device.
+
+    Args:
+        name: `auto`, `cpu`, `cuda`, `cuda:N`, or what torch calls another kind of device.
+
+    Raises:
+        ValueError: for a name of another form, and for CUDA where the machine has no driver of it.
+    """
+    if not re.fullmatch(r"auto|[a-z]+(:\d+)?", name):
+        raise ValueError(f"--device must be auto, cpu, cuda or cuda:N, got {name[:60]!r}: leave it out for auto")
+    if name.startswith("cuda") and not _has_gpu():
+        raise ValueError(f"--device {name} needs a GPU and its driver, which this machine lacks: use auto or cpu")
+
+
+def _has_gpu() -> bool:
+    """Return True if a driver of NVIDIA's or AMD's devices, which torch both calls CUDA, is loaded."""
+    if Path("/dev/kfd").exists():
+        return True
+    try:
+        ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return False
+    return True
