@@ -65,7 +65,7 @@ def flops(shape: ModelShape, plan: Plan, workload: Workload) -> Ledger:
     if len(plan) != shape.num_blocks:
         raise PlanError(
             f"a plan must have as many blocks as the model, {shape.num_blocks}, got {len(plan)} in '{plan}': "
-            "write one character a block"
+            "write one character per block"
         )
     batch, kinds = workload.batch, Counter(zip(plan.blocks, shape.block_kinds, strict=True))
     prefill: float = 0

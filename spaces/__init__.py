@@ -1,1 +1,1 @@
-"""What can be chosen: plans, model shapes, search spaces, limits, hand-made patterns."""
+"""Plans, model shapes, search spaces, limits on plans, and hand-made plans."""

@@ -1,4 +1,4 @@
-"""What can be done to one block of a language model: the op, the tokens it applies to, and how weights are pruned."""
+"""The modification of one decoder block: its op, the tokens the op applies to, and the pruning of its weights."""
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -11,11 +11,12 @@ from spaces.scope import Group, Scope
 
 
 class Op(StrEnum):
-    """What one block computes. SA is self-attention, N1 and N2 are the norms before SA and FFN.
+    """The computation of one block. SA is self-attention; N1 and N2 are the norms before SA and FFN.
 
-    In a block with cross-attention to image features, CA, the gates that the model has stay in place:
-    h = x + gate1 CA(N1 x); y = h + gate2 FFN(N2 h). There, keep, skip_ffn and skip_block mean the same, and skip_cross
-    stands in place of skip_attn; the other ops are for self-attention blocks.
+    A block with cross-attention to image features, CA, keeps the gates of the model:
+    h = x + gate1 CA(N1 x); y = h + gate2 FFN(N2 h). For such a block, keep, skip_ffn and skip_block have the same
+    meaning
+    and skip_cross replaces skip_attn. The other ops apply to self-attention blocks only.
     """
 
     KEEP = "keep"
@@ -29,30 +30,30 @@ class Op(StrEnum):
     PARALLEL = "parallel"
     """y = x + SA(N1 x) + FFN(N2 x)"""
     SKIP_CROSS = "skip_cross"
-    """y = x + gate2 FFN(N2 x); keys and values of the image features are not made"""
+    """y = x + gate2 FFN(N2 x); the keys and values of the image features are not computed"""
     PAIR = "pair"
     """The first of two blocks that both read x: y = x + D(x) + D'(x), where D(x) = block(x) - x"""
     PAIRED = "paired"
-    """The second block of a pair; scope and variant stand at the first."""
+    """The second block of a pair; the scope and the variant are stored in the first."""
 
     @property
     def char(self) -> str:
-        """The op's character in the text form of a plan; of a pair that of the sum."""
+        """Return the op's character in the text form of a plan; for a pair, that of the sum."""
         return _CHARS[self]
 
     @property
     def runs_attention(self) -> bool:
-        """Whether self-attention, or cross-attention in a block of that kind, is executed for tokens in scope."""
+        """Return True if self-attention, or cross-attention in a block of that kind, runs for the tokens in scope."""
         return self not in (Op.SKIP_ATTN, Op.SKIP_BLOCK, Op.SKIP_CROSS)
 
     @property
     def runs_ffn(self) -> bool:
-        """Whether the FFN is executed for tokens in scope."""
+        """Return True if the FFN runs for the tokens in scope."""
         return self not in (Op.SKIP_FFN, Op.SKIP_BLOCK)
 
 
 class Variant(StrEnum):
-    """How a pair joins the deltas of its two blocks."""
+    """The way in which a pair combines the deltas of its two blocks."""
 
     SUM = "sum"
     MEAN = "mean"
@@ -60,7 +61,7 @@ class Variant(StrEnum):
 
 
 SINGLE_OPS = (Op.KEEP, Op.SKIP_ATTN, Op.SKIP_FFN, Op.SKIP_BLOCK, Op.PARALLEL)
-"""The ops of one self-attention block by itself."""
+"""The ops of one self-attention block on its own."""
 CROSS_OPS = (Op.KEEP, Op.SKIP_CROSS, Op.SKIP_FFN, Op.SKIP_BLOCK)
 """The ops of a block with cross-attention."""
 _CHARS = {
@@ -77,10 +78,14 @@ _OP_OF_NAME = {str(op): op for op in Op}
 
 
 def as_op(value: object, where: str = "") -> Op:
-    """Turns an op or its name into an `Op`. `where` is put into the error, e.g. ` at block 3`.
+    """Return an op, or the name of one, as an `Op`.
+
+    Args:
+        value: an `Op` or its name.
+        where: added to the error message, such as ` at block 3`.
 
     Raises:
-        PlanError: `value` names no op.
+        PlanError: `value` is not the name of an op.
     """
     if isinstance(value, str) and value in _OP_OF_NAME:
         return _OP_OF_NAME[value]
@@ -88,14 +93,30 @@ def as_op(value: object, where: str = "") -> Op:
 
 
 def as_scope(value: object, where: str = "") -> Scope:
-    """Turns a scope or its name into a `Scope`. Raises PlanError where `value` names none."""
+    """Return a scope, or the name of one, as a `Scope`.
+
+    Args:
+        value: a `Scope` or its name.
+        where: added to the error message, such as ` at block 3`.
+
+    Raises:
+        PlanError: `value` is not the name of a scope.
+    """
     if isinstance(value, str) and value in list(Scope):
         return Scope(value)
     raise PlanError(f"unknown scope {value!r}{where}{nearest(value, Scope)}: a scope is one of {', '.join(Scope)}")
 
 
 def as_variant(value: object, where: str = "") -> Variant:
-    """Turns a variant of a pair or its name into a `Variant`. Raises PlanError where `value` names none."""
+    """Return a variant of a pair, or the name of one, as a `Variant`.
+
+    Args:
+        value: a `Variant` or its name.
+        where: added to the error message, such as ` at block 3`.
+
+    Raises:
+        PlanError: `value` is not the name of a variant.
+    """
     if isinstance(value, str) and value in list(Variant):
         return Variant(value)
     known = ", ".join(Variant)
@@ -104,13 +125,13 @@ def as_variant(value: object, where: str = "") -> Variant:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """What is done to one block of the language model, for which tokens, and what of its weights is left."""
+    """The modification of one decoder block: an op, the tokens it applies to, and a pruning of the weights."""
 
     op: Op = Op.KEEP
     scope: Scope = Scope.ALL
     variant: Variant = Variant.SUM
     pruning: Pruning | None = None
-    """Of this block's weights, for all tokens; each block of a pair has its own."""
+    """The pruning of this block's weights, which applies to all tokens. Each block of a pair has its own."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.op, Op):
@@ -134,9 +155,14 @@ class Block:
 
     @classmethod
     def named(cls, name: object, where: str = "") -> "Block":
-        """The block of a name: `OP`, `OP:SCOPE`, for a pair also `pair:SCOPE:mean`; `{PRUNING}` may follow.
+        """Return the block with a name: `OP`, `OP:SCOPE` or, for a pair, `pair:SCOPE:mean`; `{PRUNING}` may follow.
 
-        Raises PlanError.
+        Args:
+            name: a name, an `Op`, or a `Block`, which is returned unchanged.
+            where: added to the error message, such as ` at block 3`.
+
+        Raises:
+            PlanError: an unknown op, scope, variant or pruning, or a combination that is not valid.
         """
         if isinstance(name, Block):
             return name
@@ -154,7 +180,7 @@ class Block:
 
     @property
     def name(self) -> str:
-        """The op, the scope where it is not `all` or a variant follows, the variant of a mean pair, the pruning."""
+        """Return the name of the block, as read by `Block.named`, with defaults left out."""
         name = str(self.op)
         if self.scope is not Scope.ALL or self.variant is not Variant.SUM:
             name += f":{self.scope}"
@@ -164,44 +190,49 @@ class Block:
 
     @property
     def pruning_mark(self) -> str:
-        """The pruning in braces; empty where there is none."""
+        """Return the text of the pruning in braces, or an empty string without one."""
         return f"{{{text_of_pruning(self.pruning)}}}" if self.pruning else ""
 
     @property
     def is_kept(self) -> bool:
-        """Whether nothing is done to the block."""
+        """Return True if the block is not modified."""
         return self.op is Op.KEEP and self.pruning is None
 
     @property
     def has_attention(self) -> bool:
-        """Whether self-attention is executed for some tokens at least."""
+        """Return True if self-attention runs for at least one group of tokens."""
         return any(self.runs_attention(group) for group in Group)
 
     @property
     def has_ffn(self) -> bool:
-        """Whether the FFN is executed for some tokens at least."""
+        """Return True if the FFN runs for at least one group of tokens."""
         return any(self.runs_ffn(group) for group in Group)
 
     def part_of(self, pruning: Pruning) -> Pruning | None:
-        """What of a pruning concerns the block: what it prunes of the attention or FFN that runs."""
+        """Return the part of a pruning that concerns the sub-layers this block runs, or None."""
         return pruning.within(self.has_attention, self.has_ffn)
 
     def pruned(self, pruning: Pruning | None) -> "Block":
-        """This block with another pruning. Raises PlanError where it prunes what the block doesn't run."""
+        """Return this block with another pruning.
+
+        Raises:
+            PlanError: it prunes a sub-layer that the block does not run.
+        """
         return replace(self, pruning=pruning)
 
     def runs_attention(self, group: Group) -> bool:
-        """Whether self-attention is executed for the tokens of a group."""
+        """Return True if self-attention runs for the tokens of a group."""
         return self.op.runs_attention or group not in self.scope.groups
 
     def runs_ffn(self, group: Group) -> bool:
-        """Whether the FFN is executed for the tokens of a group."""
+        """Return True if the FFN runs for the tokens of a group."""
         return self.op.runs_ffn or group not in self.scope.groups
 
     @property
     def caches(self) -> bool:
-        """Whether the keys and values of the prompt are kept: only generated tokens can attend to them later."""
+        """Return True if the keys and values of the prompt are kept, because generated tokens attend to them later."""
         return self.runs_attention(Group.GENERATED)
 
 
 SINGLE_BLOCKS = {op: Block(op) for op in (*SINGLE_OPS, Op.SKIP_CROSS)}
+"""Op -> the block with that op, for all tokens, without pruning."""

@@ -1,4 +1,4 @@
-"""Limits on plans, known before anything runs: how far a plan is off, what can be reached, how to repair."""
+"""Limits on plans, checked before anything runs: violation of a plan, reachability, and repair."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -10,7 +10,7 @@ from spaces.plan import Plan
 from spaces.spaces import Space
 
 _ENUMERABLE = 5_000
-"""Spaces up to this size are searched one plan after another, in a fraction of a second."""
+"""Largest number of plans of a space that is searched by enumeration."""
 
 Measure = Callable[[Plan], float]
 
@@ -34,21 +34,23 @@ class Limit:
             )
 
     def violation(self, plan: Plan) -> float:
-        """How far the plan is above the bound; at most 0 means that the limit is kept."""
+        """Return by how much the plan exceeds the bound, in units of the measure; at most 0 if the limit holds."""
         return self.measure(plan) - self.bound
 
 
 def is_feasible(plan: Plan, limits: Sequence[Limit]) -> bool:
-    """Whether the plan keeps every limit."""
+    """Return True if the plan satisfies every limit."""
     return all(limit.violation(plan) <= 0 for limit in limits)
 
 
 def smallest(space: Space, measure: Measure) -> Plan:
-    """The plan with the smallest measure; of several, the first found.
+    """Return the plan with the smallest measure; of several, the first found.
 
-    Exact for a space of at most 5,000 plans. In a larger one the best neighbor is followed down, from every block's
-    best level at once where the space has that plan, which is exact for a measure that adds up over the blocks, as
-    FLOPs do.
+    Exact for a space of at most 5,000 plans. In a larger space, descend through the best neighbors, starting from
+    the plan
+    in which every block has its best level, or from the dense plan if the space lacks that plan. This is exact for
+    a measure
+    that is a sum over the blocks, such as FLOPs.
     """
     if space.size <= _ENUMERABLE:
         return min(space.enumerate(), key=measure)
@@ -59,7 +61,7 @@ def smallest(space: Space, measure: Measure) -> Plan:
 
 
 def _best_of_each_block(space: Space, measure: Measure) -> Plan:
-    """Every block at the level that is best for it alone; the dense plan where the space has no such plan."""
+    """Return the plan in which every block has its best level, or the dense plan if the space lacks that plan."""
     dense = Plan.dense(space.num_blocks)
     best = {index: (measure(dense), block) for index, block in enumerate(dense.blocks)}
     for plan in space.neighbors(dense):
@@ -72,10 +74,10 @@ def _best_of_each_block(space: Space, measure: Measure) -> Plan:
 
 
 def check_reachable(space: Space, limits: Sequence[Limit]) -> None:
-    """Refuses, before any compute, limits that no plan of the space can keep.
+    """Check, before any expensive work, that each limit can be satisfied by some plan of the space.
 
     Raises:
-        UnreachableError: one limit by itself is out of reach; says what is nearest.
+        UnreachableError: no plan satisfies one of the limits. The message names the nearest reachable value.
     """
     for limit in limits:
         plan = smallest(space, limit.measure)
@@ -88,14 +90,22 @@ def check_reachable(space: Space, limits: Sequence[Limit]) -> None:
 
 
 def repair(plan: Plan, space: Space, limits: Sequence[Limit], rng: np.random.Generator) -> Plan | None:
-    """A plan of the space that keeps all limits, as few steps from `plan` as a greedy walk finds.
+    """Return a plan of the space that satisfies all limits, in as few steps from `plan` as a greedy walk finds.
 
-    Each step takes the neighbor that comes nearest to keeping the limits; of several that keep them, a random
-    one. With one limit on a measure that adds up over independent blocks, no nearer plan keeps it.
+    Each step takes the neighbor with the smallest violation of the limits; of several that satisfy them, a random
+    one. With
+    one limit on a measure that is a sum over independent blocks, no nearer plan satisfies it.
+
+    Args:
+        plan: the plan to start from.
+        space: the space of the result.
+        limits: the limits to satisfy.
+        rng: chooses among equally good neighbors.
 
     Returns:
-        The plan itself where it keeps the limits. None where none was found: the walk ended outside of them
-        and, in a space of at most 5,000 plans, no plan keeps them.
+        The plan itself if it satisfies the limits. None if no plan was found: the walk ended without one and, in a
+            space
+        of at most 5,000 plans, no plan satisfies the limits.
     """
     seen = plan
     for _ in range(2 * space.num_blocks):
@@ -109,12 +119,12 @@ def repair(plan: Plan, space: Space, limits: Sequence[Limit], rng: np.random.Gen
 
 
 def distance(first: Plan, second: Plan) -> int:
-    """The number of blocks in which two plans of the same depth differ."""
+    """Return the number of blocks in which two plans of the same depth differ."""
     return sum(a != b for a, b in zip(first.blocks, second.blocks, strict=True))
 
 
 def _best_step(plan: Plan, space: Space, limits: Sequence[Limit], rng: np.random.Generator) -> Plan | None:
-    """The neighbor with the smallest excess, a random one of equals; None where none beats the plan."""
+    """Return the neighbor with the smallest excess, a random one of equals, or None if none improves on the plan."""
     near = list(space.neighbors(plan))
     excess = np.array([_excess(other, limits) for other in near])
     if not excess.min() < _excess(plan, limits):
@@ -124,7 +134,7 @@ def _best_step(plan: Plan, space: Space, limits: Sequence[Limit], rng: np.random
 
 
 def _excess(plan: Plan, limits: Sequence[Limit]) -> float:
-    """The sum over the limits of how far the plan is above them, relative to the bound where there is one."""
+    """Return the sum of the violations of the limits, each relative to its bound, or absolute for a bound of 0."""
     return sum(max(limit.violation(plan), 0.0) / (abs(limit.bound) or 1.0) for limit in limits)
 
 

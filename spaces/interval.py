@@ -1,8 +1,8 @@
 """The interval space of "Skipping Computations in Multimodal LLMs" (arXiv 2410.09454).
 
-One op (with its scope), an interval, a start and an end: block i is changed when start < i < end and i is a
-multiple of the interval. Many settings give the same plan; here each plan is counted once. The changed blocks are one
-block, or a run of two or more consecutive multiples of one interval.
+A plan of this space has one op (with its scope), an interval, a start and an end: block i is changed if
+start < i < end and i is a multiple of the interval. Many settings give the same plan; each plan is counted once here.
+The changed blocks are one block, or a run of two or more consecutive multiples of one interval.
 """
 
 from collections.abc import Iterator
@@ -25,11 +25,12 @@ class Run(NamedTuple):
 
     @property
     def blocks(self) -> range:
+        """Return the indices of the changed blocks."""
         return range(self.first, self.last + 1, self.interval)
 
 
 def run_of(interval: int, start: int, end: int, num_blocks: int) -> Run | None:
-    """The blocks i with start < i < end that are multiples of the interval; None where there are none."""
+    """Return the run of blocks i with start < i < end that are multiples of the interval, or None if there are none."""
     multiples = [i for i in range(0, num_blocks, interval) if start < i < end]
     if not multiples:
         return None
@@ -37,7 +38,7 @@ def run_of(interval: int, start: int, end: int, num_blocks: int) -> Run | None:
 
 
 class IntervalSpace:
-    """All plans the interval rule can give with one of `levels`, the dense plan among them."""
+    """All plans that the interval rule gives with one of `levels`, including the dense plan."""
 
     def __init__(self, name: str, num_blocks: int, levels: tuple[Block, ...]) -> None:
         check_definition(name, num_blocks, levels)
@@ -47,7 +48,7 @@ class IntervalSpace:
         self._levels = levels
 
     def within(self, kinds: tuple[BlockKind, ...]) -> "IntervalSpace":
-        """The space of those levels that blocks of all these kinds can have."""
+        """Return the space of the levels that blocks of all these kinds can have."""
         levels = tuple(level for level in self._levels if all(kind.fitted(level) == level for kind in kinds))
         space = IntervalSpace(self.name, self.num_blocks, levels)
         space.kinds = kinds
@@ -101,7 +102,7 @@ class IntervalSpace:
         return self._plan(self._random_level(rng), runs[rng.integers(len(runs))])
 
     def neighbors(self, plan: Plan) -> Iterator[Plan]:
-        """Another op, a changed block more or less at an end, the run moved on, the next interval."""
+        """Yield the plans with another op, a longer or shorter run, a shifted run, or the next interval."""
         self.check(plan)
         level, run = self._setting(plan)
         if level is None or run is None:
@@ -118,7 +119,7 @@ class IntervalSpace:
         return near[rng.integers(len(near))]
 
     def crossover(self, first: Plan, second: Plan, rng: np.random.Generator) -> Plan:
-        """Takes op, interval, start and end each from one of the two; the dense plan has none to take."""
+        """Return a plan whose op, interval, start and end each come from one parent; one parent if either is dense."""
         self.check(first)
         self.check(second)
         settings = [self._setting(first), self._setting(second)]
@@ -166,7 +167,7 @@ class IntervalSpace:
 
 
 def _run(changed: list[int]) -> Run | None:
-    """The run that these blocks form, in ascending order; None where they form none."""
+    """Return the run that these block indices, in ascending order, form, or None."""
     if len(changed) == 1:
         return Run(1, changed[0], changed[0])
     run = Run(changed[1] - changed[0], changed[0], changed[-1])

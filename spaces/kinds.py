@@ -1,4 +1,4 @@
-"""Kinds of decoder blocks: what of a block differs from block to block, and which ops it can't have."""
+"""Kinds of decoder blocks: the properties that differ from block to block, and the ops each kind excludes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -10,24 +10,25 @@ from spaces.pruning import FULL, Linears, Pruning
 
 @dataclass(frozen=True, kw_only=True)
 class BlockKind:
-    """What of one decoder block differs from block to block."""
+    """The properties of one decoder block that differ from block to block."""
 
     window: int | None = None
-    """Tokens that its sliding window attends to, the token itself included; None: all before it."""
+    """Tokens that its sliding window attends to, including the token itself; None: all preceding tokens."""
     is_parallel: bool = False
-    """Whether the family itself feeds attention and FFN with the same input."""
+    """True if the model itself feeds attention and FFN with the same input."""
     is_cross: bool = False
-    """Whether its attention is to image features, not to tokens."""
+    """True if its attention is to image features instead of tokens."""
     active_ffn_weights: int | None = None
-    """Weights that one row is multiplied with where its FFN is a mixture of experts: those of the experts active for
-    the row, of the router and of shared experts."""
+    """Weights multiplied with each row by a mixture of experts: active experts, router, shared experts; None: no
+    mixture.
+    """
     attention_parameters: int | None = None
-    """Parameters of its attention and the norms around it as counted; None: no biases, one RMSNorm."""
+    """Counted parameters of its attention and the norms around it; None: no biases, one RMSNorm."""
     ffn_parameters: int | None = None
-    """Parameters of its FFN and the norms around it as counted; None: no biases, one RMSNorm."""
+    """Counted parameters of its FFN and the norms around it; None: no biases, one RMSNorm."""
 
     def refusal(self, op: Op) -> str | None:
-        """Why a block of this kind can't have an op; None where it can."""
+        """Return the reason why a block of this kind cannot have an op, or None if it can."""
         if self.is_cross and op in SINGLE_OPS and op not in CROSS_OPS:
             return "it attends to image features; take skip_cross, skip_ffn or skip_block"
         if self.is_cross and op in (Op.PAIR, Op.PAIRED):
@@ -39,14 +40,14 @@ class BlockKind:
         return None
 
     def fitted(self, block: Block) -> Block | None:
-        """The block, skip_attn and skip_cross standing for each other; None where this kind of block can't have it."""
+        """Return the block with skip_attn or skip_cross as this kind requires, or None if it cannot have the block."""
         stand_in = {Op.SKIP_ATTN: Op.SKIP_CROSS} if self.is_cross else {Op.SKIP_CROSS: Op.SKIP_ATTN}
         if block.op in stand_in:
             block = replace(block, op=stand_in[block.op])
         return None if self.refusal(block.op) or not self._can_be(block.pruning) else block
 
     def _can_be(self, pruning: Pruning | None) -> bool:
-        """Experts are not pruned, and no attention to image features, whose keys and values are of no tokens."""
+        """Return True if the pruning applies to this kind: experts and cross-attention are not pruned."""
         if pruning is None:
             return True
         of_attention = pruning.head_width < FULL or pruning.sparsifies(Linears.ATTENTION)
@@ -54,11 +55,20 @@ class BlockKind:
 
 
 PLAIN = BlockKind()
+"""A self-attention block without a window, with a dense FFN."""
 
 
 def fitted(plan: Plan, kinds: Sequence[BlockKind]) -> Plan:
-    """The plan with skip_attn and skip_cross as the blocks have them, and blocks kept that can't have their op, both of
-    a pair. No kinds: all blocks are plain."""
+    """Return the plan as blocks of these kinds can have it.
+
+    skip_attn and skip_cross replace each other as needed. Blocks that cannot have their op are kept, as are both
+    blocks of
+    a pair.
+
+    Args:
+        plan: the plan to fit.
+        kinds: the kind of every block; empty: all blocks are plain, and the plan is returned unchanged.
+    """
     if not kinds:
         return plan
     fits = [kind.fitted(block) for kind, block in zip(kinds, plan.blocks, strict=True)]
@@ -69,7 +79,7 @@ def fitted(plan: Plan, kinds: Sequence[BlockKind]) -> Plan:
 
 
 def left_out(kinds: Sequence[BlockKind]) -> list[str]:
-    """What the blocks of a model can't have, one line a reason, for people."""
+    """Return the ops that blocks of a model cannot have, one line per reason, for people."""
     places: dict[str, dict[Op, list[int]]] = {}
     for index, kind in enumerate(kinds):
         for op in (*SINGLE_OPS, Op.PAIR):

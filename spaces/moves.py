@@ -1,4 +1,4 @@
-"""What all spaces share: the checks at their door and the choice of ops for changed blocks."""
+"""Code shared by the spaces: checks of their arguments, and the choice of levels for changed blocks."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,11 @@ from spaces.plan import Plan
 
 
 def check_definition(name: str, num_blocks: int, levels: Sequence[Block]) -> None:
-    """Raises ValueError for a space without blocks or without an op to choose."""
+    """Check the definition of a space.
+
+    Raises:
+        ValueError: it has no block, or no level other than keep.
+    """
     if num_blocks < 1:
         raise ValueError(f"space '{name}' must have at least one block, got {num_blocks}: give the depth of the model")
     if not levels:
@@ -19,19 +23,23 @@ def check_definition(name: str, num_blocks: int, levels: Sequence[Block]) -> Non
 
 
 def check_depth(name: str, num_blocks: int, plan: Plan) -> None:
-    """Raises PlanError unless the plan has this many blocks."""
+    """Check that the plan has `num_blocks` blocks.
+
+    Raises:
+        PlanError: it has another number of blocks.
+    """
     if len(plan) != num_blocks:
         raise PlanError(
             f"a plan of space '{name}' must have {num_blocks} blocks, got {len(plan)} in '{plan}': "
-            "write one character a block"
+            "write one character per block"
         )
 
 
 def pick_levels(levels: Sequence[Block], count: int, rng: np.random.Generator) -> list[Block]:
-    """`count` random levels out of a random non-empty subset of `levels`.
+    """Return `count` levels drawn at random from a random non-empty subset of `levels`.
 
-    Were every level drawn from all of them, plans with many changed blocks would all cost about the same; plans
-    of one or two kinds of levels reach the ends of the range.
+    If every level were drawn from all of them, plans with many changed blocks would all have about the same cost. Plans
+    with one or two kinds of levels reach the ends of the range.
     """
     kinds = rng.permutation(len(levels))[: rng.integers(1, len(levels) + 1)]
     return [levels[kinds[k]] for k in rng.integers(len(kinds), size=count)]

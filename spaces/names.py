@@ -1,23 +1,23 @@
-"""One way to refuse an unknown name, and to show a value that is refused."""
+"""The error for an unknown name, and short forms of values for error messages."""
 
 import difflib
 from collections.abc import Iterable
 from reprlib import Repr
 
 MOST_SHOWN = 80
-"""Characters of a value that an error shows at most."""
+"""Largest number of characters of a value in an error message."""
 _REPR = Repr()
 _REPR.maxlevel, _REPR.maxstring, _REPR.maxother = 4, MOST_SHOWN, MOST_SHOWN
 
 
 def unknown(kind: str, got: object, known: Iterable[str], hint: str | None = None) -> ValueError:
-    """The error to raise for a name that is not known, in one line, with the nearest known names.
+    """Return the error to raise for an unknown name, in one line, with the nearest known names.
 
     Args:
-        kind: what was named, in the singular (`space`, `metric`, ...).
+        kind: the kind of thing named, in the singular (`space`, `metric`, ...).
         got: the name as the user gave it.
-        known: every name that would have been accepted.
-        hint: an extra way out, put at the end.
+        known: every accepted name.
+        hint: an additional way out, appended to the message.
     """
     names = list(known)
     message = f"unknown {kind} {shown(got)}{nearest(got, names)}: known are {shortened(', '.join(names), 500)}"
@@ -25,7 +25,7 @@ def unknown(kind: str, got: object, known: Iterable[str], hint: str | None = Non
 
 
 def nearest(got: object, known: Iterable[str]) -> str:
-    """A piece of a message, such as ` (did you mean 'keep'?)`; empty where nothing known looks alike."""
+    """Return a suggestion such as ` (did you mean 'keep'?)`, or an empty string if no known name is similar."""
     if len(str(got)) > MOST_SHOWN:
         return ""  # comparing long texts takes minutes
     near = difflib.get_close_matches(str(got).lower(), [str(name) for name in known], n=1)
@@ -33,15 +33,15 @@ def nearest(got: object, known: Iterable[str]) -> str:
 
 
 def shown(value: object) -> str:
-    """Return the repr of a value in one short line; what is cut out is replaced by `...`.
+    """Return the repr of a value in one short line, with cut parts replaced by `...`.
 
-    Takes no longer for a value that is nested a thousand times or has a million characters.
+    The time does not grow with the nesting or the length of the value.
     """
     return shortened(_REPR.repr(value), MOST_SHOWN)
 
 
 def shortened(text: str, most: int = MOST_SHOWN) -> str:
-    """Return a text as one line of at most `most` characters, its middle replaced by `...` where it is longer."""
+    """Return a text as one line of at most `most` characters; the middle of a longer text is replaced by `...`."""
     if len(text) > most:
         text = f"{text[: most - most // 3 - 3]}...{text[len(text) - most // 3 :]}"
     return " ".join(text.split("\n"))

@@ -1,16 +1,16 @@
-"""Hand-made plans by name: the dense plan, intervals, the first blocks only, and what papers skip for image tokens.
+"""Hand-made plans by name: the dense plan, intervals, the first blocks only, and published patterns for image tokens.
 
-Names, with op, scope and start left out where they are skip_block, all and 0:
+Names; op, scope and start may be left out if they are skip_block, all and 0:
     dense                             nothing is changed
-    interval-K[:OP[:SCOPE]][@START]   block i has OP when START < i < last block and i is a multiple of K
+    interval-K[:OP[:SCOPE]][@START]   block i has OP if START < i < last block and i is a multiple of K
     first-K[:OP[:SCOPE]]              the first K blocks are kept, the others have OP
     shortv[-K]                        ShortV: K blocks (19 of 32) skipped for image tokens, in its published order
-    vskip[-K]                         V-Skip: attention skipped for image tokens in the last K blocks (half of them)
-    oplevel[-K]                       operator-level skipping for image tokens in the last K blocks (half of them)
-    {PRUNING}                         every block is pruned alike, such as {ffn50} or {w50}
+    vskip[-K]                         V-Skip: attention skipped for image tokens in the last K blocks (50 %)
+    oplevel[-K]                       operator-level skipping for image tokens in the last K blocks (50 %)
+    {PRUNING}                         every block is pruned in the same way, such as {ffn50} or {w50}
 
-Only ShortV's layers are published as a list. V-Skip and operator-level skipping choose layers per task; here they are
-starts for a search: the ops of the papers at the depth where image tokens matter least.
+Only ShortV's layers are published as a list. V-Skip and operator-level skipping choose layers per task. The patterns
+here are starting points for a search: the ops of the papers at the depth where image tokens matter least.
 """
 
 import re
@@ -36,15 +36,16 @@ _FORMS = (
 )
 
 _SHORTV_LAYERS = (31, 29, 30, 28, 0, 26, 27, 25, 24, 22, 23, 21, 2, 3, 20, 18, 17, 12, 19)
-"""Layers of LLaVA-1.5-7B that matter least for image tokens, least first (ShortV, arXiv 2504.00502)."""
+"""Layers of LLaVA-1.5-7B by importance for image tokens, least important first (ShortV, arXiv 2504.00502)."""
 _SHORTV_DEPTH = 32
+"""Number of layers of LLaVA-1.5-7B."""
 
 
 def pattern(name: str, num_blocks: int) -> Plan:
-    """The plan of that name for a model of `num_blocks` blocks.
+    """Return the plan with a pattern's name for a model of `num_blocks` blocks.
 
     Raises:
-        ValueError: no such name, an unknown op or scope, an interval of 0, a start or a k beyond the model.
+        ValueError: an unknown name, op or scope, an interval of 0, or a start or a K outside of the model.
     """
     if name == "dense":
         return Plan.dense(num_blocks)
@@ -68,11 +69,11 @@ def pattern(name: str, num_blocks: int) -> Plan:
 
 
 def pattern_names(num_blocks: int) -> list[str]:
-    """The names of the patterns to compare a search with, dense first, then roughly from mild to severe.
+    """Return the names of the patterns to compare a search with, dense first, then roughly from mild to severe.
 
-    Intervals 4, 3, 2 over the whole model and over its later half, with every op, for all tokens and for image
-    tokens; the first three, two and one quarters of the blocks; the patterns of the papers for image tokens; every
-    block pruned.
+    Intervals 4, 3 and 2 over the whole model and over its last 50 %, with every op, for all tokens and for image
+    tokens;
+    the first three, two and one quarters of the blocks; published patterns for image tokens; every block pruned.
     """
     names = ["dense"]
     for k in (4, 3, 2):
@@ -89,7 +90,7 @@ def pattern_names(num_blocks: int) -> list[str]:
 
 
 def baselines(space: Space) -> dict[str, Plan]:
-    """Every hand-made plan that lies in the space, by name, dense first; of equal plans only the first."""
+    """Return name -> plan for every hand-made plan in the space, dense first; of equal plans only the first."""
     found: dict[str, Plan] = {}
     for name in pattern_names(space.num_blocks):
         try:
@@ -102,7 +103,7 @@ def baselines(space: Space) -> dict[str, Plan]:
 
 
 def _visual(name: str, parts: re.Match[str], num_blocks: int) -> Plan:
-    """The pattern of a paper, with its own share of the blocks unless a number is given."""
+    """Return a published pattern for image tokens, with its published share of the blocks unless a number is given."""
     order, default, op_at = _PAPERS[parts["kind"]]
     ranked = order(num_blocks)
     k = int(parts["k"]) if parts["k"] else min(round(default * num_blocks), len(ranked))
@@ -112,7 +113,7 @@ def _visual(name: str, parts: re.Match[str], num_blocks: int) -> Plan:
 
 
 def _shortv_order(num_blocks: int) -> list[int]:
-    """Blocks in the order of the published layers at the same relative depth; those without one are left out."""
+    """Return the blocks in the published order of the layers at the same relative depth, leaving out unlisted ones."""
     rank = {layer: place for place, layer in enumerate(_SHORTV_LAYERS)}
     ranks = {}
     for i in range(num_blocks):
@@ -128,7 +129,7 @@ def _last_first(num_blocks: int) -> list[int]:
 
 
 def _graded(depth: float) -> Op:
-    """From the last block down: the whole block in the last third, then the attention, then the FFN."""
+    """Return the op at a relative distance from the last block: first skip_block, then skip_attn, then skip_ffn."""
     return (Op.SKIP_BLOCK, Op.SKIP_ATTN, Op.SKIP_FFN)[min(int(3 * depth), 2)]
 
 

@@ -1,4 +1,4 @@
-"""The plan: one immutable value that says what of a language model runs, block by block."""
+"""The plan: one immutable value that gives the modification of every block of a language model."""
 
 import hashlib
 import json
@@ -17,7 +17,7 @@ __all__ = ["Block", "Group", "Op", "Plan", "PlanError", "Scope", "Variant"]
 
 @dataclass(frozen=True)
 class Plan:
-    """What is done to every block of a language model, from the first block to the last.
+    """The modification of every block of a language model, from the first block to the last.
 
     Immutable and hashable. `str(plan)`, `plan.to_json()` and the value itself round-trip exactly.
     """
@@ -33,82 +33,91 @@ class Plan:
 
     @classmethod
     def of(cls, blocks: Iterable[Block | Op | str]) -> "Plan":
-        """The plan with these blocks, ops or names (`skip_attn`, `skip_attn:visual`), first block first.
+        """Return the plan with these blocks, ops or names (`skip_attn`, `skip_attn:visual`), first block first.
 
         Raises:
-            PlanError: an unknown name, or half a pair.
+            PlanError: an unknown name, or an incomplete pair.
         """
         return cls(tuple(_block(block, f" at block {i}") for i, block in enumerate(blocks)))
 
     @classmethod
     def dense(cls, num_blocks: int) -> "Plan":
-        """The plan that changes nothing. Raises PlanError unless `num_blocks` is at least 1."""
+        """Return the plan that changes nothing.
+
+        Raises:
+            PlanError: `num_blocks` is less than 1.
+        """
         return cls((SINGLE_BLOCKS[Op.KEEP],) * num_blocks)
 
     @classmethod
     def parse(cls, text: str) -> "Plan":
-        """The plan of a text such as `..ab.fp`, `.av.bg()` or `{w50}..b.` (`spaces.plan_text`); space around it is
-        ignored.
+        """Return the plan of a text such as `..ab.fp`, `.av.bg()` or `{w50}..b.` (`spaces.plan_text`).
+
+        Leading and trailing whitespace is ignored.
 
         Raises:
-            PlanError: the text is empty, or holds something that is no op, pair, scope mark or pruning.
+            PlanError: the text is empty, or part of it is not an op, pair, scope mark or pruning.
         """
         return cls(blocks_of_text(text))
 
     @classmethod
     def from_json(cls, source: str | Mapping[str, Any]) -> "Plan":
-        """The plan of a JSON text, or of the mapping such a text decodes to.
+        """Return the plan of a JSON text, or of the decoded mapping.
 
         Raises:
-            PlanError: no JSON, another schema version, an unknown key, op or type.
+            PlanError: invalid JSON, another schema version, or an unknown key, op or type.
         """
         return cls(blocks_of(source))
 
     def to_json(self) -> str:
-        """The canonical JSON: fixed key order, no spaces. Fields at their default are left out."""
+        """Return the canonical JSON: fixed key order, no spaces, default values left out."""
         return json.dumps(plan_fields(self.blocks), separators=(",", ":"))
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of the canonical JSON in hexadecimal: the identity of the plan everywhere."""
+        """Return the SHA-256 of the canonical JSON in hexadecimal, which identifies the plan everywhere."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()
 
     @cached_property
     def ops(self) -> tuple[Op, ...]:
-        """The op of every block, first block first."""
+        """Return the op of every block, first block first."""
         return tuple(block.op for block in self.blocks)
 
     @property
     def is_dense(self) -> bool:
-        """Whether nothing is changed."""
+        """Return True if nothing is changed."""
         return self.num_changed == 0
 
     @property
     def num_changed(self) -> int:
-        """The number of blocks that are not kept as they are."""
+        """Return the number of modified blocks."""
         return sum(not block.is_kept for block in self.blocks)
 
     @property
     def is_calibrated(self) -> bool:
-        """Whether a block is pruned by what calibration samples make of the model."""
+        """Return True if the pruning of at least one block needs calibration samples."""
         return any(block.pruning is not None and block.pruning.is_calibrated for block in self.blocks)
 
     @property
     def num_attention(self) -> int:
-        """The number of blocks whose self-attention runs, for some tokens at least."""
+        """Return the number of blocks whose self-attention runs for at least one group of tokens."""
         return sum(block.has_attention for block in self.blocks)
 
     @property
     def num_ffn(self) -> int:
-        """The number of blocks whose FFN runs, for some tokens at least."""
+        """Return the number of blocks whose FFN runs for at least one group of tokens."""
         return sum(block.has_ffn for block in self.blocks)
 
     def counts(self) -> dict[str, int]:
-        """How many blocks have each op, by op name; every op is listed."""
+        """Return op name -> number of blocks with that op, for every op."""
         return {str(op): self.ops.count(op) for op in Op}
 
     def replace(self, index: int, block: Block | Op | str) -> "Plan":
-        """This plan with another block, op or name at block `index` (from 0). Raises PlanError if there is none."""
+        """Return this plan with another block, op or name at block `index` (from 0).
+
+        Raises:
+            PlanError: no such block, or the result is not a plan.
+        """
         if not 0 <= index < len(self.blocks):
             raise PlanError(f"block {index} is not in this plan: it has blocks 0 to {len(self.blocks) - 1}")
         changed = _block(block, f" for block {index}")
@@ -122,7 +131,7 @@ class Plan:
 
 
 def _block(value: Block | Op | str, where: str) -> Block:
-    """Plans are made by the thousand: blocks without a scope are looked up."""
+    """Return the block of a value, from a table if it has no scope, as plans are created by the thousand."""
     found = SINGLE_BLOCKS.get(value) if isinstance(value, str) else None  # type: ignore[call-overload]
     return found or Block.named(value, where)
 

@@ -1,4 +1,4 @@
-"""The JSON form of a plan: writes a block, reads a plan, and says in one line what is wrong with one."""
+"""The JSON form of a plan: encode a block, decode a plan, and report an invalid one in one line."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -10,16 +10,17 @@ from spaces.pruning_forms import pruning_fields, pruning_of_fields
 from spaces.scope import Scope
 
 SCHEMA = 1
+"""Version of the JSON form."""
 _PLAN_KEYS = ("schema", "blocks", "pruning")
 _BLOCK_KEYS = ("op", "scope", "variant", "pruning")
 _EXAMPLE = '{"schema": 1, "blocks": [{"op": "keep"}, {"op": "skip_attn"}], "pruning": null}'
 
 
 def blocks_of(source: str | Mapping[str, Any]) -> tuple[Block, ...]:
-    """The blocks of a plan given as JSON text or as the mapping it decodes to.
+    """Return the blocks of a plan given as JSON text or as the decoded mapping.
 
     Raises:
-        PlanError: no JSON, another schema version, an unknown key, op or type.
+        PlanError: invalid JSON, another schema version, or an unknown key, op or type.
     """
     plan = _decoded(source) if isinstance(source, str) else source
     if not isinstance(plan, Mapping):
@@ -36,14 +37,14 @@ def blocks_of(source: str | Mapping[str, Any]) -> tuple[Block, ...]:
 
 
 def plan_fields(blocks: Sequence[Block]) -> dict[str, Any]:
-    """The JSON object of a plan: a pruning that all blocks have as far as they can stands once, at the plan."""
+    """Return the JSON object of a plan, with a pruning common to all blocks stored once, at the plan."""
     whole = gathered(blocks)
     fields = [_block_fields(block if whole is None else block.pruned(None)) for block in blocks]
     return {"schema": SCHEMA, "blocks": fields, "pruning": pruning_fields(whole) if whole else None}
 
 
 def _block_fields(block: Block) -> dict[str, Any]:
-    """The JSON object of one block; what is at its default is left out, so that digests stay."""
+    """Return the JSON object of one block, without default values, so that digests stay the same."""
     fields: dict[str, Any] = {"op": str(block.op)}
     if block.scope is not Scope.ALL:
         fields["scope"] = str(block.scope)

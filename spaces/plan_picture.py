@@ -2,7 +2,7 @@
 
 from spaces.plan import Op, Plan
 
-#: The upper half of a cell is attention, the lower half the FFN; in every monospaced font, unlike colored squares.
+#: The upper part of a cell is attention, the lower part the FFN. Unlike colored squares, in every monospaced font.
 _CELLS = {
     Op.KEEP: "█",
     Op.SKIP_ATTN: "▄",
@@ -18,6 +18,8 @@ LEGEND = "`█` whole block, `▀` attention only, `▄` FFN only, `░` skipped
 
 
 def plan_picture(plan: Plan) -> str:
-    """One cell a block, from the first to the last, with the scope's mark where it is not for all tokens, and how its
-    weights are pruned."""
+    """Return one cell per block, first block first.
+
+    The mark of a scope other than `all` and the pruning follow the cell.
+    """
     return "".join(_CELLS[block.op] + block.scope.mark + block.pruning_mark for block in plan.blocks)

@@ -1,4 +1,4 @@
-"""One pruning for a whole plan: how it is told from, and spread over, the blocks."""
+"""One pruning for a whole plan: derived from its blocks, and applied to them."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from spaces.pruning_forms import text_of_pruning
 
 
 def gathered(blocks: Sequence[Block]) -> Pruning | None:
-    """The pruning that says of every block how it is pruned, so that it can be written once for the whole plan."""
+    """Return the pruning that describes every block of the plan, so that it can be written once, or None."""
     for pruning in dict.fromkeys(block.pruning for block in blocks):
         if pruning is not None and all(block.pruning == block.part_of(pruning) for block in blocks):
             return pruning
@@ -16,9 +16,10 @@ def gathered(blocks: Sequence[Block]) -> Pruning | None:
 
 
 def spread(pruning: Pruning, blocks: Sequence[Block]) -> tuple[Block, ...]:
-    """The blocks, each pruned as far as it runs what is pruned.
+    """Return the blocks, each with the part of the pruning that concerns the sub-layers it runs.
 
-    Raises PlanError where a block is pruned already, and where no block runs what is pruned.
+    Raises:
+        PlanError: a block is pruned already, or no block runs a pruned sub-layer.
     """
     if any(block.pruning is not None for block in blocks):
         raise PlanError("a pruning must be given for the whole plan or for single blocks, got both: remove one")

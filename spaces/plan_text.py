@@ -1,13 +1,13 @@
-"""The text form of a plan: one character a block.
+"""The text form of a plan: one character per block.
 
-After it stands a scope mark where the op is not for all tokens, then how the block's weights are pruned, in braces
-(`spaces.pruning_forms`); in front of all blocks they hold for the whole plan.
+The character may be followed by a scope mark, if the op is not for all tokens, and by a pruning of the block's weights
+in braces (`spaces.pruning_forms`). A pruning before the first block applies to the whole plan.
 
     . keep   a skip_attn   f skip_ffn   b skip_block   p parallel   c skip_cross   () a pair (sum)   [] a pair (mean)
     v visual tokens   t every token of the prompt   g generated tokens
 
-`.av.bg()t` is keep, skip_attn for visual tokens, keep, skip_block for generated tokens, and a pair for the prompt;
-`.av{ffn50}.` halves the FFN of its second block too; `{w50}..b.` prunes all weights that run.
+`.av.bg()t` is keep, skip_attn for visual tokens, keep, skip_block for generated tokens, and a pair for the prompt.
+`.av{ffn50}.` also keeps 50 % of the FFN channels of its second block. `{w50}..b.` prunes all weights that run.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,11 +22,13 @@ _OP_OF_CHAR = {op.char: op for op in SINGLE_BLOCKS}
 _BRACKETS = {"(": (")", Variant.SUM), "[": ("]", Variant.MEAN)}
 _CLOSING = {variant: (opening, closing) for opening, (closing, variant) in _BRACKETS.items()}
 LEGEND = ", ".join([*(f"{op.char} {op}" for op in SINGLE_BLOCKS), "() pair", "[] pair of mean"])
+"""The characters of the ops, for error messages."""
 MARKS = ", ".join(f"{mark} {scope}" for mark, scope in SCOPE_OF_MARK.items())
+"""The scope marks, for error messages."""
 
 
 def text_of(blocks: Sequence[Block]) -> str:
-    """The text of blocks in which every pair is whole."""
+    """Return the text of a sequence of blocks in which every pair is complete."""
     whole = gathered(blocks)
     text = "" if whole is None else f"{{{text_of_pruning(whole)}}}"
     opened = blocks[0]
@@ -41,15 +43,15 @@ def text_of(blocks: Sequence[Block]) -> str:
 
 
 def blocks_of_text(text: str) -> tuple[Block, ...]:
-    """The blocks of a text; space around it is ignored.
+    """Return the blocks of a text. Leading and trailing whitespace is ignored.
 
     Raises:
-        PlanError: empty, an unknown character, a pair that is not closed, a scope mark or a pruning where none may be.
+        PlanError: an empty text, an unknown character, a pair that is not closed, or a misplaced scope mark or pruning.
     """
     chars = text.strip()
     whole, start = _pruning(chars, 0, f"before the blocks of {chars!r}")
     if start == len(chars):
-        raise PlanError(f"a plan text must hold one character a block, got {text!r}: {LEGEND}")
+        raise PlanError(f"a plan text must hold one character per block, got {text!r}: {LEGEND}")
     blocks = tuple(_blocks(chars, start))
     return blocks if whole is None else spread(whole, blocks)
 
@@ -72,7 +74,7 @@ def _blocks(chars: str, place: int) -> Iterator[Block]:
 
 
 def _pair(chars: str, place: int, where: str) -> tuple[Block, Block, int]:
-    """The two blocks of a pair that opens at `place`, and the place after it."""
+    """Return the two blocks of a pair that opens at `place`, and the place after it."""
     closing, variant = _BRACKETS[chars[place]]
     of_first, end = _pruning(chars, place + 1, where)
     if chars[end : end + 1] != closing:
@@ -95,7 +97,7 @@ def _op(char: str, where: str) -> Op:
 
 
 def _scope(chars: str, place: int, op: Op, where: str) -> tuple[Scope, int]:
-    """The scope whose mark stands at `place`, `all` where none does, and the place after it."""
+    """Return the scope whose mark is at `place`, or `all` without one, and the place after it."""
     scope = SCOPE_OF_MARK.get(chars[place : place + 1], Scope.ALL)
     if scope is not Scope.ALL and op is Op.KEEP:
         raise PlanError(f"a kept block must have no scope mark, got {chars[place]!r} {where}: remove it")
@@ -103,7 +105,7 @@ def _scope(chars: str, place: int, op: Op, where: str) -> tuple[Scope, int]:
 
 
 def _pruning(chars: str, place: int, where: str) -> tuple[Pruning | None, int]:
-    """The pruning whose brace opens at `place`, None where none does, and the place after it."""
+    """Return the pruning whose brace opens at `place`, or None without one, and the place after it."""
     if chars[place : place + 1] != "{":
         return None, place
     end = chars.find("}", place)

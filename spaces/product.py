@@ -1,7 +1,7 @@
 """Spaces in which every block has its level (op, scope, pruning) independently of the others, and pairs of blocks.
 
-A plan is drawn, changed and mixed as one choice a block, read from the first block on. A block whose choice is a pair
-takes the next block with it, whose own choice then doesn't count; in the choices of a plan it reads `keep`.
+A plan is sampled, changed and combined as one choice per block, read from the first block on. A block whose choice is a
+pair includes the next block, whose own choice is then ignored and reads `keep` in the choices of a plan.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,13 +14,14 @@ from spaces.moves import check_definition, check_depth, pick_levels
 from spaces.plan import Plan
 
 _MAX_MOVES = 3
+"""Largest number of moves of one mutation."""
 _KEEP, _PAIRED = SINGLE_BLOCKS[Op.KEEP], Block(Op.PAIRED)
 
 
 class ProductSpace:
     """All plans of `num_blocks` blocks in which every block is kept or has one of `levels` that its kind can have.
 
-    No kinds: all blocks are plain ones.
+    Without `kinds`, all blocks are plain.
     """
 
     def __init__(
@@ -39,7 +40,7 @@ class ProductSpace:
         check_definition(name, num_blocks, [level for choices in self._choices for level in choices[1:]])
 
     def within(self, kinds: tuple[BlockKind, ...]) -> "ProductSpace":
-        """What of the space blocks of these kinds can have."""
+        """Return the part of the space that blocks of these kinds can have."""
         return ProductSpace(self.name, self.num_blocks, self._levels, kinds)
 
     @property
@@ -80,7 +81,7 @@ class ProductSpace:
         return self._plan(levels)
 
     def neighbors(self, plan: Plan) -> Iterator[Plan]:
-        """Every plan that differs in the choice of one block."""
+        """Yield every plan that differs in the choice of one block."""
         self.check(plan)
         choices = choices_of(plan)
         for i, old in enumerate(choices):
@@ -91,9 +92,11 @@ class ProductSpace:
                     yield plan_of([*choices[:i], level, *choices[i + 1 :]])
 
     def mutate(self, plan: Plan, rng: np.random.Generator) -> Plan:
-        """One to three moves, few more often than many, each a level switch or another level for one block.
+        """Return a plan one to three moves away, with few moves more likely than many.
 
-        A level switch (EvoPress, arXiv 2410.14649) exchanges the levels of two blocks, so that the cost stays.
+        A move is a level switch or another level for one block. A level switch (EvoPress, arXiv 2410.14649)
+        exchanges the levels
+        of two blocks and keeps the cost.
         """
         self.check(plan)
         choices = list(choices_of(plan))
@@ -108,7 +111,9 @@ class ProductSpace:
         return changed
 
     def crossover(self, first: Plan, second: Plan, rng: np.random.Generator) -> Plan:
-        """Takes a run of blocks, or in half of the cases any blocks, from `second`, the rest from `first`."""
+        """Return a plan with a run of blocks (or, with probability 0.5, random blocks) of `second`, the rest of
+        `first`.
+        """
         self.check(first)
         self.check(second)
         if rng.random() < 0.5:
@@ -120,7 +125,7 @@ class ProductSpace:
         return self._plan([b if take else a for a, b, take in both])
 
     def _plan(self, choices: list[Block]) -> Plan:
-        """The plan of these choices; a level that a block can't have, such as a pair the last one, is not taken."""
+        """Return the plan of these choices, with keep for levels that a block cannot have, such as a pair at the end."""
         return plan_of([self._fit(i, level) for i, level in enumerate(choices)])
 
     def _fit(self, index: int, level: Block) -> Block:
@@ -128,7 +133,7 @@ class ProductSpace:
         return fit if fit is not None and fit in self._choices[index] else _KEEP
 
     def _rest(self, start: int) -> Iterator[tuple[Block, ...]]:
-        """Every way to fill the blocks from `start` on."""
+        """Yield every way to fill the blocks from `start` on."""
         if start == self.num_blocks:
             yield ()
             return
@@ -138,7 +143,7 @@ class ProductSpace:
                 yield (*head, *rest)
 
     def _change_one(self, choices: list[Block], rng: np.random.Generator) -> None:
-        """Another level for one block whose choice counts."""
+        """Give another level to one block whose choice is not ignored."""
         blocks = self._plan(choices).blocks
         counting = [i for i, block in enumerate(blocks) if block != _PAIRED and len(self.choices(i)) > 1]
         i = counting[rng.integers(len(counting))]
@@ -147,19 +152,19 @@ class ProductSpace:
 
 
 def _levels_of(levels: tuple[Block, ...], kind: BlockKind, after: BlockKind | None) -> list[Block]:
-    """The levels that a block of a kind can have before another one, or at the end."""
+    """Return the levels that a block of a kind can have before a block of kind `after`, or at the end (None)."""
     can_pair = after is not None and after.refusal(Op.PAIRED) is None
     fits = [kind.fitted(level) for level in levels if level.op is not Op.PAIR or can_pair]
     return list(dict.fromkeys(fit for fit in fits if fit is not None))
 
 
 def choices_of(plan: Plan) -> tuple[Block, ...]:
-    """One choice a block: the plan's blocks, the second ones of pairs, unless they are pruned, as `keep`."""
+    """Return one choice per block: the plan's blocks, with the second blocks of pairs, unless pruned, as `keep`."""
     return tuple(_KEEP if block == _PAIRED else block for block in plan.blocks)
 
 
 def plan_of(choices: Sequence[Block]) -> Plan:
-    """The plan that these choices make; the last one must be no pair."""
+    """Return the plan that these choices make; the last one must not be a pair."""
     blocks = list(choices)
     for i in range(len(blocks)):
         if blocks[i].op is Op.PAIR:
@@ -168,7 +173,7 @@ def plan_of(choices: Sequence[Block]) -> Plan:
 
 
 def _switch(choices: list[Block], rng: np.random.Generator) -> bool:
-    """Exchanges the levels of two random blocks with different ones; False where all blocks have the same."""
+    """Exchange the levels of two random blocks with different levels; return False if all blocks have the same."""
     i = rng.integers(len(choices))
     others = [j for j, level in enumerate(choices) if level != choices[i]]
     if not others:

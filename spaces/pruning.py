@@ -1,7 +1,7 @@
-"""What is left of a block's weights: single weights that become zero, FFN channels and heads that are cut out.
+"""Pruning of a block's weights: sparsity, which zeroes single weights, and width, which removes FFN channels and heads.
 
-Sparsity (a method) leaves every matrix as large as it is and saves nothing without sparse kernels. Width makes the
-matrices, and where heads go also the KV cache, really smaller. A block may have both: it is narrowed first.
+Sparsity (a method) leaves every matrix at its size and saves nothing without sparse kernels. Width makes the matrices
+smaller and, if heads are removed, also the KV cache. A block may have both: it is narrowed first.
 """
 
 from dataclasses import dataclass
@@ -11,21 +11,23 @@ from typing import Any, NamedTuple
 from spaces.errors import PlanError
 
 FULL = 100
+"""All weights, in percent."""
 
 
 class Method(StrEnum):
-    """How the weights that become zero are chosen; those with the lowest scores within one row of a matrix."""
+    """The choice of the weights that become zero: those with the lowest scores within one row of a matrix."""
 
     MAGNITUDE = "magnitude"
     """|weight|"""
     WANDA = "wanda"
     """|weight| * norm of its input feature over calibration tokens (Sun et al. 2023, arXiv 2306.11695)."""
     SAVED = "saved"
-    """The mask file that goes with the model says it, such as masks of several tasks intersected."""
+    """The weights given by the mask file stored with the model, such as the intersection of the masks of several tasks.
+    """
 
 
 class Linears(StrEnum):
-    """Which linear layers of a block have weights that become zero."""
+    """The linear layers of a block in which weights become zero."""
 
     ALL = "all"
     ATTENTION = "attn"
@@ -33,7 +35,7 @@ class Linears(StrEnum):
 
 
 class Calibration(StrEnum):
-    """The tokens of the calibration samples that count; padding never does."""
+    """The tokens of the calibration samples that count. Padding never counts."""
 
     WHOLE = "whole"
     TEXT = "text"
@@ -42,7 +44,7 @@ class Calibration(StrEnum):
 
 
 class Pattern(NamedTuple):
-    """n:m sparsity: `kept` of every `group` consecutive weights of a row stay; of a shorter last group as many."""
+    """n:m sparsity: `kept` of every `group` consecutive weights of a row stay, also of a shorter last group."""
 
     kept: int
     group: int
@@ -53,18 +55,18 @@ class Pattern(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Pruning:
-    """How a block's weights are pruned. Shares are in whole percent."""
+    """The pruning of a block's weights. Shares are in whole percent."""
 
     method: Method | None = None
     """None: no weight becomes zero."""
     percent: int | None = None
-    """Weights of every row that become zero, rounded down; for magnitude and wanda, where there is no pattern."""
+    """Percentage of every row that becomes zero, rounded down; for magnitude and wanda without a pattern."""
     pattern: Pattern | None = None
     linears: Linears = Linears.ALL
     ffn_width: int = FULL
-    """FFN channels that stay."""
+    """Percentage of the FFN channels that stay."""
     head_width: int = FULL
-    """Head groups that stay; a group is a key-value head with the query heads that share it."""
+    """Percentage of the head groups that stay; a group is a key-value head with the query heads that share it."""
     calibration: Calibration = Calibration.WHOLE
 
     def __post_init__(self) -> None:
@@ -88,25 +90,25 @@ class Pruning:
 
     @property
     def narrows(self) -> bool:
-        """Whether channels or heads are cut out."""
+        """Return True if channels or heads are removed."""
         return min(self.ffn_width, self.head_width) < FULL
 
     @property
     def is_mask(self) -> bool:
-        """Whether all it does is to choose weights that become zero, by their scores."""
+        """Return True if it only zeroes weights chosen by their scores."""
         return self.method in (Method.MAGNITUDE, Method.WANDA) and not self.narrows
 
     @property
     def is_calibrated(self) -> bool:
-        """Whether it is chosen by what calibration samples make of the model."""
+        """Return True if it needs calibration samples."""
         return self.method is Method.WANDA or self.narrows
 
     def sparsifies(self, half: Linears) -> bool:
-        """Whether the attention's, or the FFN's, linear layers have weights that become zero."""
+        """Return True if weights of the attention's, or of the FFN's, linear layers become zero."""
         return self.method is not None and self.linears in (Linears.ALL, half)
 
     def kept_weights(self, columns: int) -> int:
-        """Weights of a row of so many columns that stay under magnitude or wanda."""
+        """Return the number of weights of a row with `columns` columns that stay under magnitude or wanda."""
         if self.pattern is None:
             assert self.percent is not None, "a saved mask has its own counts"
             return columns - columns * self.percent // FULL
@@ -114,15 +116,15 @@ class Pruning:
         return groups * self.pattern.kept + min(rest, self.pattern.kept)
 
     def kept_channels(self, num_channels: int) -> int:
-        """FFN channels that stay, at least one."""
+        """Return the number of FFN channels that stay, at least one."""
         return _kept(num_channels, self.ffn_width)
 
     def kept_groups(self, num_groups: int) -> int:
-        """Head groups that stay, at least one."""
+        """Return the number of head groups that stay, at least one."""
         return _kept(num_groups, self.head_width)
 
     def within(self, attention: bool, ffn: bool) -> "Pruning | None":
-        """What of it concerns a block that runs attention, FFN, or both; None where nothing does."""
+        """Return the part that concerns a block that runs attention, FFN or both, or None if there is none."""
         runs = {Linears.ALL: attention or ffn, Linears.ATTENTION: attention, Linears.FFN: ffn}
         method = self.method if runs[self.linears] else None
         ffn_width, head_width = self.ffn_width if ffn else FULL, self.head_width if attention else FULL
@@ -141,7 +143,7 @@ class Pruning:
 
 
 def _kept(count: int, percent: int) -> int:
-    """Rounded to the nearest, halves up."""
+    """Return `percent` of a count, at least 1, rounded to the nearest, up at .5."""
     return max(1, (count * percent + FULL // 2) // FULL)
 
 
@@ -164,7 +166,7 @@ def _check_types(pruning: Pruning) -> None:
 
 
 def _check_amount(pruning: Pruning) -> None:
-    """Magnitude and wanda say how much becomes zero, in one way; a saved mask knows it itself."""
+    """Check that magnitude and wanda have exactly one of percent and pattern, and any other method neither."""
     given = [value for value in (pruning.percent, pruning.pattern) if value is not None]
     if len(given) != (pruning.method in (Method.MAGNITUDE, Method.WANDA)):
         raise PlanError(

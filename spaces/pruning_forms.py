@@ -1,11 +1,11 @@
-"""How a pruning is written: between braces in the text of a plan, as an object in its JSON.
+"""The text of a pruning, in braces in the text of a plan, and its object in JSON.
 
     w50 wanda, 50 % become zero   w2:4 wanda, 2 of 4 stay   m50 m2:4 magnitude   saved the model's mask file
     ffn75 75 % of the FFN channels stay   h50 50 % of the head groups stay
     then, each after a slash: attn or ffn the linears of the method   text or image the calibration tokens
 
-`{w50/ffn/image}`, `{w2:4}`, `{ffn75,h50}`. Before the first block it is for all blocks, as far as they run what it
-prunes; after a block for that block.
+Examples: `{w50/ffn/image}`, `{w2:4}`, `{ffn75,h50}`. Before the first block, a pruning applies to all blocks that run
+what it prunes; after a block, to that block.
 """
 
 import re
@@ -17,6 +17,7 @@ from spaces.names import nearest
 from spaces.pruning import FULL, Calibration, Linears, Method, Pattern, Pruning
 
 EXAMPLES = "{w50}, {m2:4/ffn}, {saved}, {ffn75,h50/image}"
+"""Texts of prunings, for error messages."""
 _CHARS = {Method.MAGNITUDE: "m", Method.WANDA: "w"}
 _PARTS = {
     "method": re.compile(
@@ -29,7 +30,7 @@ _KEYS = tuple(Pruning.__dataclass_fields__)
 
 
 def text_of_pruning(pruning: Pruning) -> str:
-    """What stands between the braces."""
+    """Return the text of a pruning, without the braces."""
     parts = []
     if pruning.method is Method.SAVED:
         parts.append("saved")
@@ -43,7 +44,11 @@ def text_of_pruning(pruning: Pruning) -> str:
 
 
 def pruning_of_text(text: str) -> Pruning:
-    """The pruning of what stands between braces. Raises PlanError, in one line without a place."""
+    """Return the pruning of a text without braces.
+
+    Raises:
+        PlanError: an unknown or repeated part or mark, or an invalid pruning.
+    """
     head, *marks = text.split("/")
     fields: dict[str, Any] = {}
     for part in head.split(","):
@@ -61,14 +66,22 @@ def pruning_of_text(text: str) -> Pruning:
 
 
 def pruning_fields(pruning: Pruning) -> dict[str, Any]:
-    """The JSON object of a pruning; what is at its default is left out."""
+    """Return the JSON object of a pruning, without default values."""
     fields = {name: getattr(pruning, name) for name in _KEYS}
     shown = {name: value for name, value in fields.items() if value != Pruning.__dataclass_fields__[name].default}
     return {name: value if isinstance(value, int) else str(value) for name, value in shown.items()}
 
 
 def pruning_of_fields(source: Any, where: str) -> Pruning:
-    """The pruning of a JSON object. `where` is put into the error, e.g. ` at block 3`. Raises PlanError."""
+    """Return the pruning of a JSON object.
+
+    Args:
+        source: the decoded object.
+        where: added to the error message, such as ` at block 3`.
+
+    Raises:
+        PlanError: an unknown key or value, or an invalid pruning.
+    """
     if not isinstance(source, Mapping):
         raise PlanError(
             f'a pruning must be an object{where}, got {source!r}: write {{"method": "wanda", "percent": 50}}'

@@ -1,13 +1,13 @@
-"""Which tokens an op applies to."""
+"""The tokens that an op applies to."""
 
 from enum import StrEnum
 
 
 class Group(StrEnum):
-    """The kinds of tokens a language model reads; every token is of exactly one."""
+    """The kinds of tokens that a language model reads; every token is of exactly one."""
 
     TEXT = "text"
-    """Tokens of the prompt that are no image tokens."""
+    """Tokens of the prompt that are not image tokens."""
     VISUAL = "visual"
     """Image-token positions of the prompt."""
     GENERATED = "generated"
@@ -15,7 +15,7 @@ class Group(StrEnum):
 
 
 class Scope(StrEnum):
-    """The tokens an op applies to; all others run the block as usual."""
+    """The tokens that an op applies to; all others run the block unchanged."""
 
     ALL = "all"
     VISUAL = "visual"
@@ -26,12 +26,12 @@ class Scope(StrEnum):
 
     @property
     def mark(self) -> str:
-        """The character after an op in the text form of a plan; empty for `all`."""
+        """Return the character after an op in the text form of a plan; empty for `all`."""
         return _MARKS[self]
 
     @property
     def groups(self) -> frozenset[Group]:
-        """The token groups the scope covers."""
+        """Return the token groups that the scope covers."""
         return _GROUPS[self]
 
 

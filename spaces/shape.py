@@ -1,4 +1,4 @@
-"""The shape of a vision-language model: the numbers that FLOPs and memory follow from."""
+"""The shape of a vision-language model: the numbers that determine FLOPs and memory."""
 
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
@@ -9,7 +9,7 @@ from spaces.pruning import Pruning
 
 
 class ShapeError(ValueError):
-    """A model shape with a size that can't be. The message is one line for the user."""
+    """A model shape has an impossible size. The message is one line for the user."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,22 +39,22 @@ class VisionShape:
 
     @property
     def num_patches(self) -> int:
-        """Patches of one image; pixels beyond the last whole patch are not looked at."""
+        """Return the number of patches per image; pixels beyond the last whole patch are ignored."""
         return (self.image_size // self.patch_size) ** 2
 
     @property
     def num_positions(self) -> int:
-        """Rows of the tower for one image: the patches and the class token."""
+        """Return the number of rows of the tower per image: the patches and the class token."""
         return self.num_patches + self.has_class_token
 
     @property
     def num_layers_run(self) -> int:
-        """Layers executed for one image: all of them, as transformers picks the feature layer afterwards."""
+        """Return the number of layers executed per image: all, as transformers selects the feature layer afterwards."""
         return self.num_layers
 
 
 class Weights(NamedTuple):
-    """Weights of the linear layers of one block that are not zero, by what the layers make."""
+    """Numbers of nonzero weights of the linear layers of one block, by the output of the layers."""
 
     query_and_output: int
     key_and_value: int
@@ -63,35 +63,35 @@ class Weights(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class ModelShape:
-    """The shape of a decoder with a vision tower and a projector in front of it."""
+    """The shape of a decoder with a vision tower and a projector before it."""
 
     num_blocks: int
-    """Decoder blocks, which is the number of blocks a plan must have."""
+    """Number of decoder blocks, which is also the number of blocks of a plan."""
     hidden_size: int
     num_heads: int
     num_kv_heads: int
-    """Heads of the keys and values; fewer than `num_heads` in grouped-query attention."""
+    """Number of key-value heads; fewer than `num_heads` in grouped-query attention."""
     head_size: int
     ffn_size: int
     gated_ffn: bool
-    """Whether the FFN has three linear layers (gate, up, down) instead of two."""
+    """True if the FFN has three linear layers (gate, up, down) instead of two."""
     vocab_size: int
     vision: VisionShape | None
-    """None: a tower without a closed form, whose FLOPs are counted and travel with the workload."""
+    """None: a tower without a closed form, whose counted FLOPs are stored with the workload."""
     projector: tuple[tuple[int, int], ...]
     """(inputs, outputs) of every linear layer of the projector, each applied to every visual token."""
     visual_tokens_per_image: int | None
-    """None: it depends on the image."""
+    """None: depends on the image."""
     bytes_per_parameter: int
     """Bytes of one weight and of one cached key or value, such as 2 for float16."""
     num_parameters: int | None = None
-    """Parameters of the whole model as counted; None: the closed form of `objectives.memory`."""
+    """Counted parameters of the whole model; None: the closed form of `objectives.memory`."""
     kinds: tuple[BlockKind, ...] = ()
     """The kind of every block; empty: all are plain."""
     tie_embeddings: bool = False
-    """Whether the LM head shares its weights with the token embedding."""
+    """True if the LM head shares its weights with the token embedding."""
     saved_weights: tuple[Weights, ...] | None = None
-    """What the mask file that goes with the model leaves of every block; None: there is none."""
+    """Weights per block that the model's mask file keeps; None: no mask file."""
 
     def __post_init__(self) -> None:
         _check_positive(self)
@@ -118,11 +118,11 @@ class ModelShape:
 
     @property
     def block_kinds(self) -> tuple[BlockKind, ...]:
-        """The kind of every block."""
+        """Return the kind of every block."""
         return self.kinds or (PLAIN,) * self.num_blocks
 
     def narrowed(self, pruning: Pruning | None) -> "ModelShape":
-        """The shape of a model whose blocks are all as narrow as this pruning makes one."""
+        """Return the shape of a model whose blocks all have the width of this pruning."""
         return self if pruning is None or not pruning.narrows else _narrowed(self, pruning)
 
 

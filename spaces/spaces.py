@@ -1,4 +1,4 @@
-"""What a search space must offer, and the spaces by name."""
+"""The interface of a search space, and the spaces by name."""
 
 from collections.abc import Callable, Iterable, Iterator
 from inspect import signature
@@ -17,12 +17,13 @@ from spaces.pruning_forms import pruning_of_text
 from spaces.scope import Scope
 
 PRUNINGS = ("ffn75", "ffn50", "ffn25", "h50", "w50", "w2:4")
-"""What the space `full` may prune a block by unless told otherwise (`spaces.pruning_forms`)."""
+"""Default prunings of a block in the space `full` (`spaces.pruning_forms`)."""
 NON_KEEP = tuple(op for op in SINGLE_OPS if op is not Op.KEEP)
+"""Ops of a single self-attention block other than keep."""
 
 
 class Space(Protocol):
-    """A finite set of plans of one depth that holds the dense plan and at least one other."""
+    """A finite set of plans of one depth that contains the dense plan and at least one other."""
 
     @property
     def name(self) -> str: ...
@@ -32,66 +33,70 @@ class Space(Protocol):
 
     @property
     def kinds(self) -> tuple[BlockKind, ...]:
-        """The kinds of the model's blocks, whose ops alone the space offers; empty: all are plain."""
+        """Return the kinds of the model's blocks, whose ops alone the space offers; empty: all are plain."""
         ...
 
     @property
     def size(self) -> int:
-        """The number of distinct plans, exactly."""
+        """Return the exact number of distinct plans."""
         ...
 
     def within(self, kinds: tuple[BlockKind, ...]) -> "Space":
-        """What of the space a model with blocks of these kinds can have."""
+        """Return the part of the space that a model with blocks of these kinds can have."""
         ...
 
     def choices(self, index: int) -> tuple[Block, ...]:
-        """Every op, with its scope, that block `index` has in some plan of the space; `keep` first.
+        """Return every level that block `index` has in some plan of the space, `keep` first.
 
         The second block of a pair has no choice of its own: `spaces.product.choices_of` reads `keep` there.
         """
         ...
 
     def check(self, plan: Plan) -> None:
-        """Raises PlanError, with the reason, for a plan that is not in the space."""
+        """Check that a plan is in the space.
+
+        Raises:
+            PlanError: it is not; the message gives the reason.
+        """
         ...
 
     def __contains__(self, plan: object) -> bool: ...
 
     def enumerate(self) -> Iterator[Plan]:
-        """Every plan exactly once, always in the same order, the dense plan first."""
+        """Yield every plan exactly once, always in the same order, the dense plan first."""
         ...
 
     def sample(self, rng: np.random.Generator) -> Plan:
-        """A random plan; the number of changed blocks is uniform, so the whole range of FLOPs is covered."""
+        """Return a random plan; the number of changed blocks is uniform, to cover the whole range of FLOPs."""
         ...
 
     def neighbors(self, plan: Plan) -> Iterator[Plan]:
-        """Every plan of the space that is one elementary step away, each exactly once."""
+        """Yield every plan of the space that is one elementary step away, each exactly once."""
         ...
 
     def mutate(self, plan: Plan, rng: np.random.Generator) -> Plan:
-        """A random plan of the space near `plan` and different from it."""
+        """Return a random plan of the space near `plan` and different from it."""
         ...
 
     def crossover(self, first: Plan, second: Plan, rng: np.random.Generator) -> Plan:
-        """A plan of the space that takes after both; it may equal one of them."""
+        """Return a plan of the space that combines both parents; it may equal one of them."""
         ...
 
 
 def blocks(num_blocks: int, ops: Iterable[Op | str] = (Op.SKIP_BLOCK,)) -> Space:
-    """Every block is kept or skipped."""
+    """Return the space in which every block is kept or has one of `ops`, by default skip_block."""
     return ProductSpace("blocks", num_blocks, _levels(ops))
 
 
 def layers(num_blocks: int, ops: Iterable[Op | str] = NON_KEEP) -> Space:
-    """Every block is kept, or changed by an op of its own."""
+    """Return the space in which every block is kept or has its own op."""
     return ProductSpace("layers", num_blocks, _levels(ops))
 
 
 def interval(
     num_blocks: int, ops: Iterable[Op | str] = NON_KEEP, scopes: Iterable[Scope | str] = (Scope.ALL,)
 ) -> Space:
-    """One op at every k-th block of a range of blocks (arXiv 2410.09454)."""
+    """Return the space with one op at every k-th block of a range of blocks (arXiv 2410.09454)."""
     return IntervalSpace("interval", num_blocks, _levels(ops, scopes))
 
 
@@ -101,7 +106,17 @@ def scoped(
     scopes: Iterable[Scope | str] = tuple(Scope),
     pairs: bool = False,
 ) -> Space:
-    """Every block is kept, or changed by an op of its own for tokens of its own; with `pairs` also two as one."""
+    """Return the space in which every block is kept or has its own op and scope.
+
+    Args:
+        num_blocks: decoder blocks of the model.
+        ops: ops to choose from; keep is always included.
+        scopes: scopes to choose from.
+        pairs: True to offer pairs of adjacent blocks as well.
+
+    Raises:
+        PlanError: an unknown op or scope, or a pair among `ops`.
+    """
     levels = _levels(ops, scopes)
     if pairs:
         chosen = _in_order(scopes)
@@ -116,9 +131,19 @@ def full(
     prunings: Iterable[Pruning | str] = PRUNINGS,
     pairs: bool = False,
 ) -> Space:
-    """Every block has an op, tokens and a pruning of its own, what it runs being pruned; with `pairs` also two as one.
+    """Return the space in which every block has its own op, scope and pruning of the sub-layers it runs.
 
-    Unstructured sparsity saves none of the FLOPs that a search minimizes: leave it out, or minimize `sparse_flops`.
+    Unstructured sparsity does not reduce the `flops` objective: leave it out, or minimize `sparse_flops`.
+
+    Args:
+        num_blocks: decoder blocks of the model.
+        ops: ops to choose from; keep is always included.
+        scopes: scopes to choose from.
+        prunings: prunings to choose from, or their texts; unpruned is always included.
+        pairs: True to offer pairs of adjacent blocks as well, unpruned.
+
+    Raises:
+        PlanError: an unknown op, scope or pruning, or a pair among `ops`.
     """
     unpruned, pruned = scoped(num_blocks, ops, scopes, pairs).choices(0), [as_pruning(each) for each in prunings]
     levels = dict.fromkeys(unpruned)
@@ -135,6 +160,7 @@ SPACES: dict[str, Callable[..., Space]] = {
     "scoped": scoped,
     "full": full,
 }
+"""Name -> function that returns the space for a number of blocks."""
 ABOUT = {
     "interval": "one op at every k-th block",
     "blocks": "keep or skip, per block",
@@ -146,13 +172,13 @@ ABOUT = {
 
 
 def load_space(name: str, num_blocks: int, kinds: tuple[BlockKind, ...] = (), **options: Any) -> Space:
-    """The space of that name for a model of `num_blocks` blocks.
+    """Return the space with a name for a model of `num_blocks` blocks.
 
     Args:
         name: a key of `SPACES`.
         num_blocks: decoder blocks of the model.
-        kinds: theirs, where they are not all plain: what a block can't have is left out.
-        options: those of the space's function above, such as `ops`: the ops other than `keep` that may be chosen.
+        kinds: the kind of every block, to leave out what a block cannot have; empty: all are plain.
+        options: keyword arguments of the space's function above, such as `ops`, the selectable ops other than `keep`.
 
     Raises:
         ValueError: an unknown space, option, op or scope, no op to choose, or no block.
@@ -168,7 +194,7 @@ def load_space(name: str, num_blocks: int, kinds: tuple[BlockKind, ...] = (), **
 
 
 def _levels(ops: Iterable[Op | str], scopes: Iterable[Scope | str] = (Scope.ALL,)) -> tuple[Block, ...]:
-    """Each op with each scope, in the order of `Op` and `Scope`; without `keep`, which every space has."""
+    """Return each op with each scope, in the order of `Op` and `Scope`, without `keep`, which every space has."""
     chosen = {as_op(op, " for a space") for op in ops}
     if pair := chosen & {Op.PAIR, Op.PAIRED}:
         raise PlanError(f"a pair takes two blocks and is no op of a block, got {min(pair)}: use scoped with pairs=True")
@@ -176,7 +202,11 @@ def _levels(ops: Iterable[Op | str], scopes: Iterable[Scope | str] = (Scope.ALL,
 
 
 def as_pruning(value: Pruning | str) -> Pruning:
-    """A pruning, or what its text says, with or without braces. Raises PlanError for another text."""
+    """Return a pruning, or the pruning of a text with or without braces.
+
+    Raises:
+        PlanError: the text is not a pruning.
+    """
     return value if isinstance(value, Pruning) else pruning_of_text(value.removeprefix("{").removesuffix("}"))
 
 

@@ -90,7 +90,7 @@ def _by_plan(records: Records, num_blocks: int, text: str, limits: FrontLimits) 
     if len(plan) != num_blocks:
         raise SelectionError(
             f"--plan must have as many blocks as the model, {num_blocks}, got {len(plan)} in '{plan}': "
-            "write one character a block"
+            "write one character per block"
         )
     for record in records:
         if record.trial.digest == plan.digest and _is_complete(record):

@@ -281,7 +281,7 @@ def test_costs_as_dict_is_flat():
 
 
 def test_plan_of_another_depth_is_refused():
-    message = "a plan must have as many blocks as the model, 2, got 3 in '..b': write one character a block"
+    message = "a plan must have as many blocks as the model, 2, got 3 in '..b': write one character per block"
     with pytest.raises(PlanError) as caught:
         flops(TINY, Plan.parse("..b"), workload())
     assert str(caught.value) == message

@@ -167,7 +167,7 @@ def test_space_around_a_text_is_ignored():
             lambda: Plan.parse(". ."),
             f"unknown op ' ' at block 1 (counted from 0) of '. .': an op is one of {LEGEND}",
         ),
-        (lambda: Plan.parse(" "), f"a plan text must hold one character a block, got ' ': {LEGEND}"),
+        (lambda: Plan.parse(" "), f"a plan text must hold one character per block, got ' ': {LEGEND}"),
         (lambda: Plan.of([]), "a plan must have at least one block, got none: use Plan.dense(num_blocks)"),
         (lambda: Plan.dense(0), "a plan must have at least one block, got none: use Plan.dense(num_blocks)"),
         (

@@ -117,7 +117,7 @@ def test_widths_by_hand(count, percent, kept):
         (lambda: Plan.parse(".{w50"), "a pruning must be closed by }, got '{w50' at block 0 (counted from 0)"),
         (lambda: Plan.parse(".{w50}{w50}"), "a pruning must follow a block, once, got '{' at block 1"),
         (lambda: Plan.parse(".}"), "a pruning must follow a block, once, got '}' at block 1 (counted from 0) of '.}'"),
-        (lambda: Plan.parse("{w50}"), "a plan text must hold one character a block, got '{w50}'"),
+        (lambda: Plan.parse("{w50}"), "a plan text must hold one character per block, got '{w50}'"),
         (lambda: Plan.parse(".{x50}"), "unknown pruning 'x50' in {x50}: write one such as {w50}, {m2:4/ffn}, {saved}"),
         (lambda: Plan.parse(".{}"), "unknown pruning '' in {}"),
         (lambda: Plan.parse(".{w50/fnn}"), "must be attn, ffn, text or image, got 'fnn' in {w50/fnn}"),

@@ -377,11 +377,11 @@ def test_choices_start_with_keep_and_hold_every_op_used(name):
         (lambda: load_space("layers", 4, ops=["skip"]), "unknown op 'skip' for a space"),
         (
             lambda: load_space("layers", 4).check(Plan.dense(3)),
-            "a plan of space 'layers' must have 4 blocks, got 3 in '...': write one character a block",
+            "a plan of space 'layers' must have 4 blocks, got 3 in '...': write one character per block",
         ),
         (
             lambda: load_space("interval", 4).check(Plan.dense(3)),
-            "a plan of space 'interval' must have 4 blocks, got 3 in '...': write one character a block",
+            "a plan of space 'interval' must have 4 blocks, got 3 in '...': write one character per block",
         ),
         (
             lambda: load_space("blocks", 4).check(Plan.parse("b.p.")),
