@@ -1,1 +1,1 @@
-"""What plans are judged by: FLOPs and memory in closed form, answer metrics, Pareto fronts, hypervolume."""
+"""Objectives of plans: FLOPs and memory in closed form, answer metrics, Pareto fronts, hypervolume."""

@@ -1,15 +1,22 @@
-"""ANLS: how nearly an answer is written as it should be (Biten et al. 2019, arXiv 1905.13648, section 3.2; DocVQA)."""
+"""ANLS: similarity of an answer to the accepted ones by edit distance.
+
+Biten et al. 2019, arXiv 1905.13648, section 3.2; also the metric of DocVQA.
+"""
 
 from collections.abc import Sequence
 
 THRESHOLD = 0.5
-"""From this share of edits on an answer is another one, not a misread one."""
+"""Edits per character from which an answer scores 0, as another answer instead of a misspelled one."""
 
 
 def anls(prediction: str, answers: Sequence[str]) -> float:
-    """1 - edits / length of the longer text, for the nearest answer; 0 where that is not above the threshold.
+    """Return 1 - edits / length of the longer text for the nearest answer, or 0 at or above the threshold.
 
-    Letter case and extra space don't count. The mean over questions is the metric of the papers.
+    Letter case and extra space are ignored. The metric of the papers (ST-VQA, DocVQA) is the mean over questions.
+
+    Args:
+        prediction: the generated answer.
+        answers: the accepted answers, at least one.
     """
     read = _plain(prediction)
     return max(_similarity(read, _plain(answer)) for answer in answers)
@@ -22,7 +29,7 @@ def _similarity(one: str, other: str) -> float:
 
 
 def edit_distance(one: str, other: str) -> int:
-    """Insertions, deletions and replacements of a letter that turn one text into the other (Levenshtein 1966)."""
+    """Return the Levenshtein distance: insertions, deletions and replacements of single letters (Levenshtein 1966)."""
     above = list(range(len(other) + 1))
     for row, letter in enumerate(one, start=1):
         left = [row]

@@ -1,6 +1,6 @@
-"""CIDEr-D of captions (Vedantam et al. 2015, arXiv 1411.5726) through `pycocoevalcap`, the COCO evaluation's own code.
+"""CIDEr-D of captions (Vedantam et al. 2015, arXiv 1411.5726) through `pycocoevalcap`, the code of the COCO evaluation.
 
-The library is an extra (`skipsearch[captions]`), imported when a caption is scored; it needs no more than numpy.
+The library is an extra (`skipsearch[captions]`), imported when a caption is scored. It depends on numpy only.
 """
 
 import re
@@ -12,21 +12,29 @@ SCALE = 10.0
 
 
 def check_cider() -> None:
-    """Raises ValueError where the library is missing."""
+    """Check that `pycocoevalcap` is installed.
+
+    Raises:
+        ValueError: it is not.
+    """
     if find_spec("pycocoevalcap") is None:
         raise ValueError("the metric cider needs pycocoevalcap, which is missing: pip install 'skipsearch[captions]'")
 
 
 def cider(captions: Sequence[str], references: Sequence[Sequence[str]]) -> list[float]:
-    """CIDEr-D / 10 of every caption, from 0 to 1.
+    """Return CIDEr-D / 10 of every caption, from 0 to 1.
 
-    A caption of the literature's 1.2 ("120") is 0.12 here. Words are lower-cased and stripped of punctuation by a
-    regular expression, where the COCO server runs the Java tokenizer of the Penn Treebank: expect its numbers to
-    differ in the third digit.
+    A score of 1.2 ("120") in the literature is 0.12 here. Words are lower-cased and stripped of punctuation by a
+    regular expression, while the COCO server runs the Java tokenizer of the Penn Treebank: expect its scores to differ
+    in the third digit.
 
     Args:
-        captions: of the first images.
-        references: of all images of the corpus, two at least: rare words weigh more, and that is counted here.
+        captions: one caption per image, for the first images of the corpus.
+        references: reference captions per image, for all images of the corpus, at least two: rare words have more
+            weight, and their frequency is counted over the corpus.
+
+    Raises:
+        ValueError: `pycocoevalcap` is not installed.
     """
     check_cider()
     from pycocoevalcap.cider.cider_scorer import CiderScorer
@@ -35,11 +43,11 @@ def cider(captions: Sequence[str], references: Sequence[Sequence[str]]) -> list[
     scorer = CiderScorer(n=4, sigma=6.0)
     for text, given in zip(asked, references, strict=True):
         scorer += (words(text), [words(each) for each in given])
-    scorer.ctest = scorer.ctest[: len(captions)]  # it scores no more than these
+    scorer.ctest = scorer.ctest[: len(captions)]  # score these only
     scorer.compute_doc_freq()
     return [min(float(score) / SCALE, 1.0) for score in scorer.compute_cider()]
 
 
 def words(text: str) -> str:
-    """The words of a text, lower-cased, with single spaces between."""
+    """Return the words of a text, lower-cased and separated by single spaces."""
     return " ".join(re.findall(r"\w+(?:'\w+)?", text.lower()))

@@ -1,8 +1,8 @@
-"""Whether an answer is one of those accepted: by the rule of the evaluation harnesses, or letter for letter.
+"""Exact match of an answer with the accepted ones, by the rule of the evaluation harnesses or letter by letter.
 
 The tasks of lmms-eval and lm-evaluation-harness for GQA and VQA ignore letter case, punctuation and articles
-(`ignore_case`, `ignore_punctuation`; the official VQA evaluation drops articles). Here only punctuation around the
-answer is ignored: within it, as in "3.5" or "12:30", it is part of the answer. Signs, units and lone quotes
+(`ignore_case`, `ignore_punctuation`; the official VQA evaluation removes articles). Here, only punctuation around the
+answer is ignored: inside, as in "3.5" or "12:30", it is part of the answer. Signs, units and single quotes
 ("-5", "50%", "5'") stay too.
 """
 
@@ -16,20 +16,20 @@ _ARTICLES = frozenset(("a", "an", "the"))
 def exact_match(prediction: str, answers: Sequence[str]) -> float:
     """Return 1 if the prediction is one of the answers, else 0.
 
-    Letter case, extra space, punctuation around the answer, and articles don't count.
+    Letter case, extra space, punctuation around the answer, and articles are ignored.
     """
     return float(essential(prediction) in {essential(answer) for answer in answers})
 
 
 def strict_match(prediction: str, answers: Sequence[str]) -> float:
-    """Return 1 if the prediction is one of the answers, else 0; only letter case and extra space don't count."""
+    """Return 1 if the prediction is one of the answers, else 0, ignoring only letter case and extra space."""
     return float(_folded(prediction) in {_folded(answer) for answer in answers})
 
 
 def essential(text: str) -> str:
     """Return a text in lower case, without punctuation around it and without articles.
 
-    A text of marks alone stays as it is, and so does an article at the end, which is a letter there: "A", "vitamin a".
+    A text of punctuation only is kept. An article at the end is kept as a letter: "A", "vitamin a".
     """
     before, left = "", _folded(text)
     while left != before:
@@ -47,7 +47,7 @@ def _without_articles(text: str) -> str:
 
 
 def _unwrapped(text: str) -> str:
-    """One layer of marks less, on either side; quotes, brackets and emphasis where they enclose the text."""
+    """Return the text without one layer of punctuation at either side, or of enclosing quotes, brackets or emphasis."""
     if len(text) > 1 and _PAIRS.get(text[0]) == text[-1]:
         return text[1:-1].strip()
     if text[-1:] in _CLOSING or (text.endswith(")") and "(" not in text):

@@ -1,16 +1,15 @@
-"""FLOPs of a plan in closed form, split by where they are spent.
+"""FLOPs of a plan in closed form, by part of the model.
 
-A multiply-add is two FLOPs. The numbers equal `torch.utils.flop_counter.FlopCounterMode` on the model as
-transformers runs it with eager attention: matrix products and convolutions only, scores over every query-key
-pair whether masked or not, which for a sliding window means all of the prompt's and, when generating, those in the
-cache. Embeddings, norms, activations, rotary positions and softmax are not counted. Vision towers and mapping modules
-without a closed form are counted on the model, and their FLOPs are part of the workload.
+A multiply-add is two FLOPs. The numbers equal `torch.utils.flop_counter.FlopCounterMode` on the model as transformers
+runs it with eager attention: matrix products and convolutions only. Scores are counted for every query-key pair,
+masked or not; with a sliding window, these are all pairs of the prompt and, in generation, those of the cache.
+Embeddings, norms, activations, rotary positions and softmax are not counted. Vision towers and projectors without a
+closed form are counted on the model, and their FLOPs are part of the workload.
 
 A block whose op has a scope runs attention and FFN for the rows outside of it. Keys and values of the prompt are
-counted in full where they are kept for generated tokens, whose attention runs; otherwise with the rows that attend.
-Every workload runs with a KV cache. A block that is narrower, by FFN channels or heads cut out, counts as narrow;
-weights that are zero change nothing here, but in a column of their own (`objectives.sparsity`). A mixture of experts
-counts the experts that are active for a row.
+counted for all rows if generated tokens attend to them later, otherwise for the rows that attend. Every workload runs
+with a KV cache. A block with fewer FFN channels or heads counts at its reduced width. Zeroed weights do not change
+these FLOPs; `objectives.sparsity` counts them. A mixture of experts counts the experts that are active per row.
 """
 
 from collections import Counter
@@ -31,35 +30,40 @@ _PASSES = (PROMPT, (Group.GENERATED,))
 
 @dataclass(frozen=True)
 class Ledger:
-    """FLOPs of one workload by place. Integers where the workload has whole numbers of tokens."""
+    """FLOPs of one workload by part of the model. Integers if the workload has whole numbers of tokens."""
 
     vision: float
     """Vision tower."""
     projector: float
     prefill: float
-    """Decoder blocks on the prompt, which yields the first generated token."""
+    """Decoder blocks on the prompt, which gives the first generated token."""
     decode: float
-    """Decoder blocks on the generated tokens but the last, one at a time with a KV cache."""
+    """Decoder blocks on the generated tokens except the last, one token per step with a KV cache."""
     head: float
-    """LM head, one row a generated token."""
+    """LM head, one row per generated token."""
 
     @property
     def total(self) -> float:
         return self.vision + self.projector + self.prefill + self.decode + self.head
 
     def as_dict(self) -> dict[str, float]:
-        """The places and their total, by name."""
+        """Return part -> FLOPs, with their `total`."""
         places = {name: getattr(self, name) for name in ("vision", "projector", "prefill", "decode", "head")}
         return {**places, "total": self.total}
 
 
 def flops(shape: ModelShape, plan: Plan, workload: Workload) -> Ledger:
-    """FLOPs of running `plan` on a model of this shape.
+    """Return the FLOPs of running `plan` on a model of this shape.
 
-    For means over a data set the formulas, quadratic in the numbers of tokens, are evaluated at the means.
+    For means over a data set, the formulas, which are quadratic in the numbers of tokens, are evaluated at the means.
+
+    Args:
+        shape: the shape of the dense model.
+        plan: one block per decoder block of the model.
+        workload: numbers of tokens, images and requests.
 
     Raises:
-        PlanError: the plan has another number of blocks than the model.
+        PlanError: the plan and the model have different numbers of blocks.
         WorkloadError: the vision tower has no closed form, and the workload has no counted FLOPs of it.
     """
     if len(plan) != shape.num_blocks:
@@ -85,31 +89,36 @@ def flops(shape: ModelShape, plan: Plan, workload: Workload) -> Ledger:
 
 @dataclass(frozen=True)
 class Costs:
-    """What running a plan costs, all in closed form."""
+    """The costs of running a plan, all in closed form."""
 
     ledger: Ledger
     flops: float
     """FLOPs of the whole workload: the total of the ledger."""
     flops_ratio: float
-    """`flops` over those of the dense plan."""
+    """`flops` divided by those of the dense plan."""
     sparse_flops: float
-    """`flops` without the multiply-adds of weights that are zero: what kernels that skip them would leave."""
+    """`flops` without the multiply-adds of zeroed weights, as kernels that skip them would run."""
     depth: int
-    """Sub-layers of the decoder that must run one after another."""
+    """Number of decoder sub-layers that must run one after another."""
     parameter_bytes: int
-    """Bytes of the parameters that are left."""
+    """Bytes of the remaining parameters."""
     kv_bytes_per_token: int
-    """Bytes of cached keys and values for one token of one sequence."""
+    """Bytes of cached keys and values per token and sequence."""
 
     def as_dict(self) -> dict[str, float]:
-        """Flat, ready for JSON; the places of the ledger as `flops_vision` and so on."""
+        """Return the costs as a flat dictionary for JSON, with the parts of the ledger as `flops_vision` and so on."""
         places = {f"flops_{name}": value for name, value in self.ledger.as_dict().items() if name != "total"}
         names = ("flops", "flops_ratio", "sparse_flops", "depth", "parameter_bytes", "kv_bytes_per_token")
         return {name: getattr(self, name) for name in names} | places
 
 
 def costs(shape: ModelShape, plan: Plan, workload: Workload) -> Costs:
-    """All costs of running `plan` on a model of this shape. Raises PlanError for a plan of another depth."""
+    """Return all costs of running `plan` on a model of this shape.
+
+    Raises:
+        PlanError: the plan and the model have different numbers of blocks.
+        WorkloadError: the vision tower has no closed form, and the workload has no counted FLOPs of it.
+    """
     ledger = flops(shape, plan, workload)
     dense = flops(shape, Plan.dense(shape.num_blocks), workload)
     return Costs(
@@ -124,19 +133,20 @@ def costs(shape: ModelShape, plan: Plan, workload: Workload) -> Costs:
 
 
 def depth(plan: Plan) -> int:
-    """Sub-layers that must run one after another, in the prefill or in a decode step, whichever has more.
+    """Return the number of sub-layers that must run one after another, the larger of prefill and decode step.
 
-    Attention and FFN of a parallel block count as one, the two blocks of a pair as one block. A prompt is taken to
-    have both visual and other tokens: a scope that leaves some of a pass's tokens out shortens nothing there.
+    Attention and FFN of a parallel block count as one, the two blocks of a pair as one block. A prompt is assumed to
+    have both visual and other tokens: a scope that excludes some tokens of a pass does not reduce the depth of that
+    pass.
     """
     before = (None, *plan.blocks)
     return max(sum(map(_sublayers, plan.blocks, before, repeat(groups))) for groups in _PASSES)
 
 
 def _sublayers(block: Block, before: Block | None, groups: tuple[Group, ...]) -> int:
-    """Sub-layers that a block after another one adds to the way of the slowest of these tokens."""
+    """Return the number of sub-layers that a block adds to the depth of the slowest of these tokens."""
     if block.op is Op.PAIRED and before is not None and before.scope.groups.issuperset(groups):
-        return 0  # runs beside the first block of the pair
+        return 0  # runs in parallel with the first block of the pair
     attention = any(block.runs_attention(group) for group in groups)
     ffn = any(block.runs_ffn(group) for group in groups)
     if block.op is Op.PARALLEL and block.scope.groups.issuperset(groups):
@@ -145,14 +155,14 @@ def _sublayers(block: Block, before: Block | None, groups: tuple[Group, ...]) ->
 
 
 def _block(shape: ModelShape, block: Block, kind: BlockKind, rows: Rows) -> float:
-    """One block in one kind of pass."""
+    """Return the FLOPs of one block in one kind of pass."""
     narrow = shape.narrowed(block.pruning)
     ffn = _ffn(narrow, rows.ffn) if kind.active_ffn_weights is None else 2 * rows.ffn * kind.active_ffn_weights
     return _attention(narrow, rows.attending, rows.keys, rows.pairs) + ffn
 
 
 def _attention(shape: ModelShape, rows: float, keys: float, pairs: float) -> float:
-    """Attention of one block: `rows` tokens attend, keys and values are made of `keys`, `pairs` scores in all."""
+    """Return the FLOPs of one attention: queries of `rows` tokens, keys and values of `keys` tokens, `pairs` scores."""
     query_and_output = 4 * rows * shape.hidden_size * shape.num_heads * shape.head_size
     key_and_value = 4 * keys * shape.hidden_size * shape.num_kv_heads * shape.head_size
     scores_and_mix = 4 * shape.num_heads * shape.head_size * pairs
@@ -164,7 +174,7 @@ def _ffn(shape: ModelShape, rows: float) -> float:
 
 
 def _image_parts(shape: ModelShape, workload: Workload) -> tuple[float, float]:
-    """Vision tower and mapping module for the images of one request: as counted, else in closed form."""
+    """Return the FLOPs of the vision tower and the projector per request, as counted or else in closed form."""
     vision, projector = workload.vision_flops, workload.projector_flops
     if shape.vision is None and (vision is None or projector is None):
         raise WorkloadError(
@@ -180,7 +190,7 @@ def _image_parts(shape: ModelShape, workload: Workload) -> tuple[float, float]:
 
 
 def _vision(vision: VisionShape) -> int:
-    """The vision tower on one image: the patch convolution, then attention and FFN over all positions."""
+    """Return the FLOPs of the vision tower per image: patch convolution, attention and FFN over all positions."""
     rows, width = vision.num_positions, vision.hidden_size
     patches = 2 * vision.num_patches * width * vision.num_channels * vision.patch_size**2
     layer = 8 * rows * width * width + 4 * width * rows * rows + 4 * rows * width * vision.ffn_size

@@ -1,4 +1,4 @@
-"""The front of a search: which finished trials count within the limits, and which of these none dominates."""
+"""The front of a search: the finished trials within the limits that no other of them dominates."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping
@@ -10,28 +10,28 @@ from objectives.pareto import non_dominated
 
 T = TypeVar("T")
 Point = tuple[float, float]
-"""(accuracy on the search split, FLOPs over those of the dense model)."""
+"""(accuracy on the search split, FLOPs divided by those of the dense model)."""
 
 
 @dataclass(frozen=True)
 class FrontLimits:
-    """What a finished trial must keep to count."""
+    """The limits that a finished trial must satisfy to count."""
 
     max_flops: float | None = None
     """Largest FLOPs ratio that counts; None sets no limit."""
     min_accuracy: float | None = None
     """Smallest accuracy that counts; None sets no limit."""
     floor: float | None = None
-    """Accuracy that is reached without looking at the picture; only more than that counts. None is not measured."""
+    """Accuracy reached without the image; only a higher one counts. None: not measured."""
 
     @classmethod
     def of(cls, settings: Mapping[str, Any], floor: float | None = None) -> "FrontLimits":
-        """Return the limits of a run from its stored settings and the floor that it measured."""
+        """Return the limits of a run from its stored settings and its measured floor."""
         return cls(settings.get("max_flops"), settings.get("min_accuracy"), floor)
 
     @property
     def least_accuracy(self) -> float:
-        """The smallest accuracy that counts, floor and `min_accuracy` together."""
+        """Return the smallest accuracy that counts, from the floor and `min_accuracy` together."""
         above = 0.0 if self.floor is None else math.nextafter(self.floor, math.inf)
         return max(self.min_accuracy or 0.0, above)
 
@@ -44,7 +44,7 @@ class FrontLimits:
         return " and ".join(text.format(value) for text, value in parts.items() if value is not None) or "no limits"
 
     def shortfall(self, accuracy: float) -> dict[str, float]:
-        """Return by how much an accuracy misses each limit on it that is set; at most 0 where it is kept."""
+        """Return limit -> how far an accuracy is below it; at most 0 if it holds. Empty without a limit on accuracy."""
         if self.min_accuracy is None and self.floor is None:
             return {}
         return {"--min-accuracy": self.least_accuracy - accuracy}
@@ -60,14 +60,14 @@ def within(trials: Iterable[T], point: Callable[[T], Point], limits: FrontLimits
 
     Args:
         trials: finished trials, in any form.
-        point: accuracy and FLOPs ratio of a trial.
-        limits: what a trial must keep.
+        point: returns accuracy and FLOPs ratio of a trial.
+        limits: the limits that a trial must satisfy.
     """
     return [trial for trial in trials if limits.keeps(point(trial))]
 
 
 def front(trials: Iterable[T], point: Callable[[T], Point], limits: FrontLimits) -> list[T]:
-    """Return the trials within the limits that no other of these dominates, the cheapest first.
+    """Return the trials within the limits that no other of them dominates, the cheapest first.
 
     The arguments are those of `within`. Trials with equal points are all kept.
     """

@@ -1,4 +1,4 @@
-"""Hypervolume: how much of the objective space a set of points dominates, up to a reference point."""
+"""Hypervolume: the volume of the objective space that a set of points dominates, up to a reference point."""
 
 from collections.abc import Sequence
 
@@ -9,17 +9,17 @@ from objectives.pareto import Floats, as_maximized
 
 
 def hypervolume(points: ArrayLike, reference: Sequence[float], maximize: Sequence[bool]) -> float:
-    """The exact volume between the reference point and the points, for one to three objectives.
+    """Return the exact volume between the reference point and the points, for one to three objectives.
 
-    Points not better than the reference in every objective, and rows with NaN or infinity, add nothing.
+    Points that are not better than the reference in every objective, and rows with NaN or infinity, add nothing.
 
     Args:
         points: (N, M), M at most 3.
         reference: (M,), a point that is worse than all of interest.
-        maximize: for every objective, whether more is better.
+        maximize: (M,), True for an objective to maximize.
 
     Raises:
-        ValueError: more than three objectives, a reference of another length or not finite.
+        ValueError: more than three objectives, or a reference of another length or with NaN or infinity.
     """
     if not 1 <= len(maximize) <= 3:
         raise ValueError(f"hypervolume needs 1 to 3 objectives, got {len(maximize)}: leave some out")
@@ -33,21 +33,21 @@ def hypervolume(points: ArrayLike, reference: Sequence[float], maximize: Sequenc
 
 
 def _volume(gains: Floats) -> float:
-    """The volume of the union of the boxes from the origin to each row, (N, M), all positive."""
+    """Return the volume of the union of the boxes from the origin to each row, (N, M), all positive."""
     if not len(gains):
         return 0.0
     if gains.shape[1] == 1:
         return float(gains.max())
     if gains.shape[1] == 2:
         return _area(gains)
-    # Slices along the last axis: between two neighboring heights, only boxes that reach the upper one count.
+    # Slice along the last axis: between two neighboring heights, only boxes that reach the upper one count.
     heights = np.unique(gains[:, 2])
     areas = np.array([_area(gains[gains[:, 2] >= height, :2]) for height in heights])
     return float(np.diff(heights, prepend=0.0) @ areas)
 
 
 def _area(gains: Floats) -> float:
-    """The area of the union of the rectangles from the origin to each row, (N, 2), all positive."""
+    """Return the area of the union of the rectangles from the origin to each row, (N, 2), all positive."""
     widths, heights = gains[np.argsort(-gains[:, 0])].T
     steps = -np.diff(widths, append=0.0)
     return float(steps @ np.maximum.accumulate(heights))

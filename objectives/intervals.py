@@ -4,17 +4,20 @@ from collections.abc import Sequence
 
 import numpy as np
 
-#: Resamples drawn; the ends of a 95 % interval then move by about a hundredth of its width.
+#: Number of bootstrap resamples; the ends of a 95 % interval then vary by about 1 % of its width.
 NUM_RESAMPLES = 2000
 
 
 def bootstrap_interval(scores: Sequence[float], level: float = 0.95, seed: int = 0) -> tuple[float, float]:
-    """Percentile bootstrap interval of the mean (Efron 1979).
+    """Return the percentile bootstrap interval of the mean (Efron 1979).
 
     Args:
-        scores: one score a question, or one difference a question for a paired comparison.
+        scores: one score per question, or one difference per question for a paired comparison.
         level: coverage, in (0, 1).
-        seed: seeds the resampling, so that the same scores give the same interval.
+        seed: seed of the resampling; the same scores and seed give the same interval.
+
+    Returns:
+        The lower and the upper end.
 
     Raises:
         ValueError: no scores, or a level outside (0, 1).
@@ -33,10 +36,16 @@ def bootstrap_interval(scores: Sequence[float], level: float = 0.95, seed: int =
 def paired_interval(
     scores: Sequence[float], reference: Sequence[float], level: float = 0.95, seed: int = 0
 ) -> tuple[float, float]:
-    """Interval of the mean difference `scores - reference`, question by question.
+    """Return the bootstrap interval of the mean difference `scores - reference`, paired by question.
+
+    Args:
+        scores: one score per question.
+        reference: one score per question, in the same order.
+        level: coverage, in (0, 1).
+        seed: seed of the resampling.
 
     Raises:
-        ValueError: the two have different lengths.
+        ValueError: the two have different lengths, no scores, or a level outside (0, 1).
     """
     if len(scores) != len(reference):
         raise ValueError(

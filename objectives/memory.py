@@ -1,4 +1,4 @@
-"""Memory of a plan in closed form: parameters that are left and the KV cache."""
+"""Memory of a plan in closed form: remaining parameters and KV cache."""
 
 from objectives.sparsity import whole_weights
 from spaces.kinds import BlockKind
@@ -7,8 +7,11 @@ from spaces.shape import ModelShape, VisionShape
 
 
 def parameter_bytes(shape: ModelShape, plan: Plan) -> int:
-    """Bytes of the parameters that stay when attentions and FFNs that no token runs are removed with their norms, and
-    channels and heads that are cut out with their weights. Weights that are zero stay."""
+    """Return the bytes of the parameters that remain.
+
+    Attentions and FFNs that no token runs are removed with their norms, removed channels and heads with their weights.
+    Zeroed weights stay.
+    """
     removed = 0
     for block, kind in zip(plan.blocks, shape.block_kinds, strict=True):
         removed += _attention(shape, kind) * (not block.has_attention) + _ffn(shape, kind) * (not block.has_ffn)
@@ -17,9 +20,10 @@ def parameter_bytes(shape: ModelShape, plan: Plan) -> int:
 
 
 def kv_bytes_per_token(shape: ModelShape, plan: Plan) -> int:
-    """Bytes of the keys and values of one token of one sequence, in every block where a later token may attend.
+    """Return the bytes of keys and values per token and sequence, over the blocks in which later tokens may attend.
 
-    Cross-attention keeps those of image features, not of tokens. A sliding window stops growing at its size.
+    Cross-attention caches image features instead of tokens and does not count. The cache of a sliding window stops
+    growing at the window's size.
     """
     caching = [
         block for block, kind in zip(plan.blocks, shape.block_kinds, strict=True) if block.caches and not kind.is_cross
@@ -29,7 +33,7 @@ def kv_bytes_per_token(shape: ModelShape, plan: Plan) -> int:
 
 
 def _cut(shape: ModelShape, block: Block) -> int:
-    """Weights that a narrower block lacks."""
+    """Return the number of weights that a narrower block lacks."""
     return sum(whole_weights(shape)) - sum(whole_weights(shape.narrowed(block.pruning)))
 
 
@@ -47,7 +51,10 @@ def _ffn(shape: ModelShape, kind: BlockKind) -> int:
 
 
 def _all(shape: ModelShape) -> int:
-    """The whole dense model; its closed form is that of LLaVA with a CLIP tower and a Llama decoder."""
+    """Return the parameters of the dense model, as counted or by the closed form.
+
+    The closed form is that of LLaVA with a CLIP tower and a Llama decoder.
+    """
     if shape.num_parameters is not None:
         return shape.num_parameters
     assert shape.vision is not None, "a shape without a closed form of its tower has its parameters counted"

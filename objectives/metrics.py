@@ -1,7 +1,7 @@
-"""How good a model's answers are, from 0 to 1, by name: what each metric reads of a model, and its scores.
+"""Answer metrics by name, from 0 to 1: the model output that each one reads, and its scores.
 
-Metrics that read answers score generated text. Metrics that read likelihoods score given answers by how probable
-the model finds them: nothing is generated.
+Metrics of answers score generated text. Metrics of likelihoods score given answers by their probability under the
+model; nothing is generated.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,11 +17,11 @@ from objectives.vqa import normalized
 from spaces.names import unknown
 
 _ENOUGH = 3
-"""So many people with the same answer make it fully right (VQA, Antol et al. 2015)."""
+"""Number of annotators with the same answer that make it fully right (VQA, Antol et al. 2015)."""
 
 
 class Reads(StrEnum):
-    """What a metric reads of a model."""
+    """The model output that a metric reads."""
 
     ANSWERS = "generated answers"
     LIKELIHOODS = "likelihoods of given answers"
@@ -29,25 +29,29 @@ class Reads(StrEnum):
 
 @dataclass(frozen=True)
 class Metric:
-    """One way to score."""
+    """One metric of answers."""
 
     reads: Reads
     meaning: str
-    """What 1 means, in a few words."""
+    """The meaning of a score of 1, in a few words."""
     needs_choices: bool = False
     fewest: int = 1
-    """Questions a split must have at least."""
+    """Smallest number of questions of a split."""
     scores_parts: bool = False
-    """Whether an answer that is right in part scores for that, as a caption does."""
+    """True if a partly right answer has a score above 0, as a caption has."""
 
 
 def vqa(prediction: str, answers: Sequence[str]) -> float:
-    """VQA accuracy: min(people who gave this answer / 3, 1), averaged over all ways to leave one person out.
+    """Return the VQA accuracy: min(matching annotators / 3, 1), averaged over leaving out each annotator once.
 
-    Answers are normalized as in the official evaluation (`objectives.vqa`), here always, there only where people
-    disagree; what would be left of "A" or "?" is not nothing here, so that an empty answer is none of these. With ten
-    answers this is the official average over the subsets of nine. Of fewer than four answers all that are left must
-    agree, and a single answer is an exact match.
+    Answers are normalized as in the official evaluation (`objectives.vqa`): here always, there only if annotators
+    disagree. Normalization never makes an answer such as "A" or "?" empty, so an empty prediction does not match it.
+    With ten answers, the score equals the official average over the subsets of nine. With fewer than four answers, all
+    of the remaining ones must match; a single answer is an exact match.
+
+    Args:
+        prediction: the generated answer.
+        answers: one answer per annotator.
     """
     people = [normalized(answer) for answer in answers]
     matches = people.count(normalized(prediction))
@@ -62,19 +66,27 @@ def vqa(prediction: str, answers: Sequence[str]) -> float:
 
 
 def likeliest(log_likelihoods: Sequence[float], candidates: Sequence[str]) -> str:
-    """The candidate with the highest log-likelihood per character: the answer that `choice` scores.
+    """Return the candidate with the highest log-likelihood per character: the answer that `choice` scores.
 
-    This is `acc_norm` of lm-evaluation-harness (Gao et al. 2024), and its `acc` where candidates are letters. As
-    there, a log-likelihood sums the answer's tokens without an end of sequence, and the first of equals wins.
+    This is `acc_norm` of lm-evaluation-harness (Gao et al. 2024), and its `acc` if candidates are letters. As there, a
+    log-likelihood is the sum over the answer's tokens without an end of sequence, and the first of equals is returned.
+
+    Args:
+        log_likelihoods: one natural logarithm per candidate.
+        candidates: the texts, none of them empty.
     """
     normed = [value / len(text) for value, text in zip(log_likelihoods, candidates, strict=True)]
     return candidates[normed.index(max(normed))]
 
 
 def likelihood(log_probabilities: Sequence[float]) -> float:
-    """exp(-loss): the probability of an answer per token (geometric mean), its end of sequence included.
+    """Return exp(-loss): the probability per token (geometric mean) of an answer, end of sequence included.
 
-    The loss is what tuning minimizes; its exponential is in (0, 1] and higher is better, as the search needs it.
+    The loss is the one that tuning minimizes. Its exponential is in (0, 1], and higher is better, as the search
+    requires.
+
+    Args:
+        log_probabilities: one natural logarithm per token.
     """
     return exp(fmean(log_probabilities))
 
@@ -90,6 +102,7 @@ METRICS: dict[str, Metric] = {
     "choice": Metric(Reads.LIKELIHOODS, "the right choice is the likeliest", needs_choices=True),
     "loss": Metric(Reads.LIKELIHOODS, "every token of the answer is certain; exp(-loss)", scores_parts=True),
 }
+"""Name -> metric."""
 _PER_ANSWER: dict[str, Callable[[str, Sequence[str]], float]] = {
     "exact_match": exact_match,
     "strict_match": strict_match,
@@ -99,15 +112,15 @@ _PER_ANSWER: dict[str, Callable[[str, Sequence[str]], float]] = {
 
 
 def scores(name: str, predictions: Sequence[str], answers: Sequence[Sequence[str]]) -> list[float]:
-    """The score of each generated answer, from 0 to 1.
+    """Return the score of each generated answer, from 0 to 1.
 
     Args:
-        name: a metric that reads answers.
+        name: a metric of answers.
         predictions: answers to the first questions of a split.
-        answers: the accepted answers to all questions of the split: CIDEr weighs words by all of them.
+        answers: the accepted answers to all questions of the split, over which CIDEr weighs words.
 
     Raises:
-        ValueError: an unknown metric, one that reads likelihoods, or a question without an answer to compare with.
+        ValueError: an unknown metric, one of likelihoods, or a question without an accepted answer.
     """
     known = [each for each, metric in METRICS.items() if metric.reads is Reads.ANSWERS]
     if name not in known:
@@ -123,9 +136,14 @@ def scores(name: str, predictions: Sequence[str], answers: Sequence[Sequence[str
 
 
 def guess_metric(num_answers: Sequence[int], captions: bool, choices: bool) -> str:
-    """The metric that is usual for a task: by its kind, and by how many answers its questions have.
+    """Return the usual metric for a task, by its kind and the number of answers per question.
 
-    Ten answers are ten people asked, as in VQA; fewer are as many ways to write the right one.
+    Ten answers per question come from ten annotators, as in VQA; fewer are alternative forms of the right answer.
+
+    Args:
+        num_answers: number of accepted answers per question.
+        captions: True if the answers are captions.
+        choices: True if the questions have choices.
     """
     if choices:
         return "choice"

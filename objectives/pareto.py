@@ -10,10 +10,14 @@ Floats = NDArray[np.float64]
 
 
 def as_maximized(points: ArrayLike, maximize: Sequence[bool]) -> Floats:
-    """The points as a float64 array (N, M) in which more is better in every column.
+    """Return the points as a float64 array, (N, M), in which more is better in every column.
+
+    Args:
+        points: (N, M).
+        maximize: (M,), True for an objective to maximize.
 
     Raises:
-        ValueError: the points are no table with one column an objective.
+        ValueError: the points are not a table with one column per objective.
     """
     table = np.asarray(points, dtype=np.float64)
     if table.size == 0:
@@ -27,17 +31,20 @@ def as_maximized(points: ArrayLike, maximize: Sequence[bool]) -> Floats:
 
 
 def non_dominated(points: ArrayLike, maximize: Sequence[bool]) -> NDArray[np.bool_]:
-    """Which points no other point dominates.
+    """Return a mask of the points that no other point dominates.
 
-    A point dominates another when it is nowhere worse and somewhere better. Equal points don't dominate
-    each other, so all of them are kept. Rows with NaN or infinity are never kept and dominate nothing.
+    A point dominates another if it is nowhere worse and somewhere better. Equal points do not dominate each other, so
+    all of them are kept. Rows with NaN or infinity are never kept and dominate nothing.
 
     Args:
         points: (N, M).
-        maximize: for every objective, whether more is better.
+        maximize: (M,), True for an objective to maximize.
 
     Returns:
         bool, (N,).
+
+    Raises:
+        ValueError: the points are not a table with one column per objective.
     """
     values = as_maximized(points, maximize)
     mask = np.zeros(len(values), dtype=np.bool_)
@@ -47,12 +54,19 @@ def non_dominated(points: ArrayLike, maximize: Sequence[bool]) -> NDArray[np.boo
 
 
 def sort_fronts(points: ArrayLike, maximize: Sequence[bool]) -> NDArray[np.int64]:
-    """The rank of every point: 0 if non-dominated, 1 if so once rank 0 is taken away, and so on.
+    """Return the rank of every point: 0 if non-dominated, 1 if non-dominated without rank 0, and so on.
 
     Rows with NaN or infinity share the last rank, behind every other point.
 
+    Args:
+        points: (N, M).
+        maximize: (M,), True for an objective to maximize.
+
     Returns:
         int64, (N,).
+
+    Raises:
+        ValueError: the points are not a table with one column per objective.
     """
     values = as_maximized(points, maximize)
     finite = np.isfinite(values).all(axis=1)
@@ -63,7 +77,7 @@ def sort_fronts(points: ArrayLike, maximize: Sequence[bool]) -> NDArray[np.int64
 
 
 def _peel(values: Floats) -> NDArray[np.int64]:
-    """Ranks for any number of objectives: fronts are taken away one after another."""
+    """Return the ranks for any number of objectives by removing one front after another."""
     ranks = np.zeros(len(values), dtype=np.int64)
     left, rank = np.arange(len(values)), 0
     while len(left):
@@ -75,10 +89,11 @@ def _peel(values: Floats) -> NDArray[np.int64]:
 
 
 def _sweep(values: Floats) -> NDArray[np.int64]:
-    """Ranks for two objectives in O(N log N) (Jensen 2003): a search sorts all its trials after every rung.
+    """Return the ranks for two objectives in O(N log N) (Jensen 2003): a search sorts all its trials after every rung.
 
-    Points come by falling first objective, so a front dominates a point when its best second objective so far is
-    at least the point's. These bests fall from front to front, which a binary search uses.
+    Points are visited in descending order of the first objective, so a front dominates a point if its best second
+    objective so far is at least that of the point. These bests decrease from front to front, which allows a binary
+    search.
     """
     order = np.lexsort((-values[:, 1], -values[:, 0]))
     bests: list[float] = []  # negated, so that they rise
@@ -95,10 +110,13 @@ def _sweep(values: Floats) -> NDArray[np.int64]:
 
 
 def crowding(points: ArrayLike) -> Floats:
-    """The crowding distance of every point among the points of one front (NSGA-II, Deb et al. 2002).
+    """Return the crowding distance of every point among the points of one front (NSGA-II, Deb et al. 2002).
 
-    The sum over the objectives of the distance between both neighbors over the range; infinite at the ends.
-    Rows with NaN or infinity get 0 and are no one's neighbors.
+    The distance is the sum over the objectives of the distance between both neighbors, divided by the range; infinite
+    at the ends. Rows with NaN or infinity have distance 0 and are ignored as neighbors.
+
+    Args:
+        points: (N, M).
 
     Returns:
         float64, (N,).
@@ -118,7 +136,7 @@ def crowding(points: ArrayLike) -> Floats:
 
 
 def _front(values: Floats, rows: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Those of the rows that none of the rows dominates; every step drops what one of them dominates."""
+    """Return the rows that no other row dominates; every step drops the rows that one of them dominates."""
     checked = 0
     while checked < len(rows):
         point, others = values[rows[checked]], values[rows]
@@ -129,8 +147,11 @@ def _front(values: Floats, rows: NDArray[np.intp]) -> NDArray[np.intp]:
 
 
 def _stairs(values: Floats, rows: NDArray[np.intp]) -> NDArray[np.intp]:
-    """As `_front` for two objectives, in O(N log N): by falling first objective, a point of the front has a better
-    second one than all different points before it."""
+    """Return the rows that no other row dominates for two objectives, in O(N log N).
+
+    In descending order of the first objective, a point of the front has a better second objective than all different
+    points before it.
+    """
     order = rows[np.lexsort((-values[rows, 1], -values[rows, 0]))]
     points = values[order]
     is_new = np.ones(len(points), dtype=np.bool_)

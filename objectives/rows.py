@@ -1,4 +1,4 @@
-"""How many rows the parts of a block are run for, in the prefill and in all decode steps together, for one request."""
+"""Number of rows that the parts of a block run for, per request: in the prefill, and in all decode steps together."""
 
 from dataclasses import dataclass
 
@@ -17,16 +17,17 @@ class Rows:
     attending: float
     """Rows whose attention is computed: queries and outputs."""
     keys: float
-    """Rows whose keys and values are made."""
+    """Rows whose keys and values are computed."""
     pairs: float
     """Scores: query-key pairs."""
     ffn: float
 
 
 def prefill_rows(block: Block, kind: BlockKind, workload: Workload) -> Rows:
-    """The prompt; its keys and values are made in full where generated tokens may attend to them later.
+    """Return the rows of the prefill.
 
-    Cross-attention makes keys and values of the image features once, here, where any row attends to them.
+    Keys and values of the whole prompt are computed if generated tokens attend to them later. Cross-attention computes
+    keys and values of the image features once, here, if any row attends to them.
     """
     tokens = {Group.VISUAL: workload.visual_tokens, Group.TEXT: workload.text_tokens}
     attending = sum(tokens[group] for group in PROMPT if block.runs_attention(group))
@@ -39,9 +40,9 @@ def prefill_rows(block: Block, kind: BlockKind, workload: Workload) -> Rows:
 
 
 def decode_rows(block: Block, kind: BlockKind, workload: Workload) -> Rows:
-    """Step t = 1, 2, ... feeds one token, which attends to the prompt and to t generated tokens.
+    """Return the rows of all decode steps; step t = 1, 2, ... runs one token on the prompt and t generated tokens.
 
-    A sliding cache holds the last `window` of them. (In the prefill all scores are computed and then masked.)
+    A sliding cache holds the last `window` of them. In the prefill, all scores are computed and then masked.
     """
     steps = workload.decode_steps
     attending, ffn = steps * block.runs_attention(Group.GENERATED), steps * block.runs_ffn(Group.GENERATED)
@@ -53,5 +54,5 @@ def decode_rows(block: Block, kind: BlockKind, workload: Workload) -> Rows:
 
 
 def _triangle(n: float) -> float:
-    """1 + 2 + ... + n, and its polynomial for a fractional n."""
+    """Return 1 + 2 + ... + n, or the value of its polynomial for a fractional n."""
     return n * (n + 1) // 2 if isinstance(n, int) else n * (n + 1) / 2

@@ -1,6 +1,6 @@
-"""Finds a model that wraps its answers in sentences: right in what it says, and wrong by every metric of short answers.
+"""Detection of a model that wraps its answers in sentences, which metrics of short answers score as wrong.
 
-"The color is red." scores 0 where "red" is accepted. Such a model is usually mended by its prompt.
+"The color is red." scores 0 if "red" is accepted. Another prompt usually fixes such a model.
 """
 
 from collections.abc import Sequence
@@ -8,15 +8,21 @@ from collections.abc import Sequence
 from objectives.exact import essential
 
 TELLING = 0.2
-"""Share of wrapped answers from which on it is told."""
+"""Share of wrapped answers from which a note is given."""
 MORE_WORDS = 3
-"""An answer of so many words more than the longest accepted one is a sentence, whatever it says."""
+"""Words by which an answer must exceed the longest accepted one to count as a sentence."""
 SHORT_ANSWERS = frozenset(("exact_match", "strict_match", "vqa", "anls"))
-"""Metrics that a sentence scores 0 under."""
+"""Metrics under which a sentence scores 0."""
 
 
 def is_wrapped(answer: str, accepted: Sequence[str], score: float) -> bool:
-    """Return True if an answer is wrong only, or perhaps only, for the words around it."""
+    """Return True if an answer is wrong only, or possibly only, because of the words around it.
+
+    Args:
+        answer: the generated answer.
+        accepted: the accepted answers.
+        score: the score of the answer.
+    """
     if score > 0:
         return False
     words = " ".join(word for part in answer.split() for word in essential(part).split())
@@ -28,7 +34,14 @@ def is_wrapped(answer: str, accepted: Sequence[str], score: float) -> bool:
 def sentence_note(
     metric: str, answers: Sequence[str], accepted: Sequence[Sequence[str]], scores: Sequence[float]
 ) -> str | None:
-    """Return a line that tells of answers wrapped in sentences and the prompt that usually mends it; None for few."""
+    """Return a note on answers wrapped in sentences with the prompt that usually fixes it, or None if they are few.
+
+    Args:
+        metric: the name of the metric.
+        answers: the generated answers to the first questions.
+        accepted: the accepted answers per question.
+        scores: the score of each generated answer.
+    """
     if metric not in SHORT_ANSWERS:
         return None
     wrapped = [

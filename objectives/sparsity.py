@@ -1,6 +1,7 @@
-"""Multiply-adds of weights that are zero, in closed form: what kernels that skip zeros would not compute.
+"""Multiply-adds of pruned weights in closed form: the part that kernels for sparse weights would not compute.
 
-Scores and the mixing of values have no weights and are never saved. Weights that are zero by chance are not known here.
+Scores and the mixing of values have no weights, and none of them is saved. Weights that are zero in the dense model do
+not count.
 """
 
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from spaces.shape import ModelShape, Weights
 
 
 def zero_flops(shape: ModelShape, plan: Plan, workload: Workload) -> float:
-    """FLOPs of a workload that are spent on pruned weights, two a multiply-add.
+    """Return the FLOPs of a workload that are spent on pruned weights, two per multiply-add.
 
     Raises:
         PlanError: a block has a saved mask and the model has no mask file.
@@ -31,7 +32,16 @@ def zero_flops(shape: ModelShape, plan: Plan, workload: Workload) -> float:
 
 
 def kept_weights(shape: ModelShape, block: Block, index: int) -> Weights:
-    """The weights of a block's linear layers that are neither zero nor cut out."""
+    """Return the numbers of weights of a block's linear layers that are neither zeroed nor removed.
+
+    Args:
+        shape: the shape of the dense model.
+        block: the block of the plan.
+        index: its position, from 0.
+
+    Raises:
+        PlanError: the block has a saved mask and the model has no mask file.
+    """
     pruning, all_of_it = block.pruning, whole_weights(shape.narrowed(block.pruning))
     if pruning is None or pruning.method is None:
         return all_of_it
@@ -50,7 +60,7 @@ def kept_weights(shape: ModelShape, block: Block, index: int) -> Weights:
 
 
 def whole_weights(shape: ModelShape) -> Weights:
-    """All weights of one block's linear layers."""
+    """Return the numbers of all weights of one block's linear layers."""
     return _left(shape, lambda columns: columns)
 
 
@@ -60,7 +70,7 @@ def _zeros(shape: ModelShape, block: Block, index: int) -> Weights:
 
 
 def _left(shape: ModelShape, kept_of: Callable[[int], int]) -> Weights:
-    """Rows times what is kept of the columns, for every matrix."""
+    """Return the number of weights of every matrix: rows times the kept columns."""
     queries, keys = shape.num_heads * shape.head_size, shape.num_kv_heads * shape.head_size
     hidden = kept_of(shape.hidden_size)
     return Weights(

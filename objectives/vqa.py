@@ -1,4 +1,4 @@
-"""Normalizes an answer as the official VQA evaluation does (Antol et al. 2015, visualqa.org)."""
+"""Normalization of an answer as in the official VQA evaluation (Antol et al. 2015, visualqa.org)."""
 
 import re
 
@@ -33,7 +33,7 @@ _CONTRACTIONS = {written: word for word in _CONTRACTED.split() for written in _o
 def normalized(answer: str) -> str:
     """Return an answer in lower case, without articles and punctuation, number words as digits, contractions restored.
 
-    An answer of nothing but an article or marks, which the official evaluation makes empty, stays: "A" is a letter.
+    An answer of only an article or punctuation, which the official evaluation makes empty, is kept: "A" is a letter.
     """
     plain = " ".join(answer.split())
     words = [_DIGITS.get(word, word) for word in _without_punctuation(plain).lower().split()]
@@ -42,7 +42,10 @@ def normalized(answer: str) -> str:
 
 
 def _without_punctuation(text: str) -> str:
-    """Removes marks that touch a space, and all of them beside a number like 1,000; others become spaces."""
+    """Remove punctuation next to a space and, in a text with a number such as 1,000, all of it.
+
+    Other punctuation is replaced by spaces.
+    """
     number_with_comma = _COMMA_IN_NUMBER.search(text) is not None
     kept = text
     for mark in _PUNCTUATION:

@@ -1,4 +1,4 @@
-"""What a model is asked to do: the numbers of tokens that FLOPs are counted for."""
+"""The workload of a model: the numbers of tokens that FLOPs are counted for."""
 
 import math
 from collections.abc import Mapping
@@ -8,31 +8,31 @@ from typing import Any
 
 
 class WorkloadError(ValueError):
-    """A workload that can't be. The message is one line for the user."""
+    """A workload has an impossible number. The message is one line for the user."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Workload:
-    """The tokens of one request, or the means over a data set; `batch` such requests run together.
+    """The tokens of one request, or their means over a data set; `batch` such requests run together.
 
-    Means may be fractional. Numbers without a fraction are stored as int, so that FLOPs stay exact integers.
+    Means may be fractional. Numbers without a fraction are stored as int, so that FLOPs are exact integers.
     """
 
     visual_tokens: float
-    """Image tokens of the prompt, those of all its images together."""
+    """Image tokens of the prompt, of all its images together."""
     text_tokens: float
     """All other tokens of the prompt."""
     generated_tokens: float
-    """Tokens generated; the first comes from the prefill, each further one from a decode step."""
+    """Generated tokens; the first comes from the prefill, each further one from a decode step."""
     images: float = 1
     """Images that go through the vision tower."""
     batch: int = 1
     cross_tokens: float = 0
-    """Rows of image features that cross-attention attends to; 0 also where there is no image: its blocks don't run."""
+    """Rows of image features that cross-attention attends to; 0 without an image, as its blocks do not run then."""
     vision_flops: float | None = None
-    """FLOPs of the vision tower for one request's images, where they are counted; None: the shape's closed form."""
+    """Counted FLOPs of the vision tower for the images of one request; None: the shape's closed form."""
     projector_flops: float | None = None
-    """The same for the mapping module."""
+    """Counted FLOPs of the projector for the images of one request; None: the shape's closed form."""
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -46,25 +46,29 @@ class Workload:
 
     @property
     def prompt_tokens(self) -> float:
-        """Rows of the prefill of one request."""
+        """Return the number of rows of the prefill per request."""
         return self.visual_tokens + self.text_tokens
 
     @property
     def decode_steps(self) -> float:
-        """Forward passes after the prefill, each on one token."""
+        """Return the number of forward passes after the prefill, each on one token."""
         return max(self.generated_tokens - 1, 0)
 
     def to_dict(self) -> dict[str, float]:
-        """Return the fields by name, ready for JSON; those that are as in a model without them are left out.
+        """Return the fields by name for JSON, without those that do not apply to the model.
 
-        Counted FLOPs of 0 stay: they differ from FLOPs that are not counted.
+        Counted FLOPs of 0 are kept, as opposed to FLOPs that are not counted.
         """
         absent = {"cross_tokens": 0, "vision_flops": None, "projector_flops": None}
         return {name: value for name, value in asdict(self).items() if name not in absent or value != absent[name]}
 
     @classmethod
     def from_dict(cls, source: Mapping[str, Any]) -> "Workload":
-        """The workload of a mapping of field names to numbers. Raises WorkloadError for a wrong name."""
+        """Return the workload of a mapping of field names to numbers.
+
+        Raises:
+            WorkloadError: an unknown or missing name, or an impossible number.
+        """
         names = [field.name for field in fields(cls)]
         needed = names[:3]
         for key in source:
@@ -77,7 +81,7 @@ class Workload:
 
 
 def _number(name: str, value: object) -> float:
-    """The value, NumPy's scalars included, as an int where it has no fraction, else as a float."""
+    """Return the value, which may be a NumPy scalar, as an int if it has no fraction, else as a float."""
     if isinstance(value, bool) or not isinstance(value, Real):
         raise WorkloadError(f"{name} of a workload must be a number, got {value!r}: give a count or a mean")
     number = float(value)

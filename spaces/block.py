@@ -13,10 +13,9 @@ from spaces.scope import Group, Scope
 class Op(StrEnum):
     """The computation of one block. SA is self-attention; N1 and N2 are the norms before SA and FFN.
 
-    A block with cross-attention to image features, CA, keeps the gates of the model:
-    h = x + gate1 CA(N1 x); y = h + gate2 FFN(N2 h). For such a block, keep, skip_ffn and skip_block have the same
-    meaning
-    and skip_cross replaces skip_attn. The other ops apply to self-attention blocks only.
+    A block with cross-attention to image features, CA, keeps the gates of the model: h = x + gate1 CA(N1 x); y = h +
+    gate2 FFN(N2 h). For such a block, keep, skip_ffn and skip_block have the same meaning and skip_cross replaces
+    skip_attn. The other ops apply to self-attention blocks only.
     """
 
     KEEP = "keep"

@@ -46,11 +46,9 @@ def is_feasible(plan: Plan, limits: Sequence[Limit]) -> bool:
 def smallest(space: Space, measure: Measure) -> Plan:
     """Return the plan with the smallest measure; of several, the first found.
 
-    Exact for a space of at most 5,000 plans. In a larger space, descend through the best neighbors, starting from
-    the plan
-    in which every block has its best level, or from the dense plan if the space lacks that plan. This is exact for
-    a measure
-    that is a sum over the blocks, such as FLOPs.
+    Exact for a space of at most 5,000 plans. In a larger space, descend through the best neighbors, starting from the
+    plan in which every block has its best level, or from the dense plan if the space lacks that plan. This is exact for
+    a measure that is a sum over the blocks, such as FLOPs.
     """
     if space.size <= _ENUMERABLE:
         return min(space.enumerate(), key=measure)
@@ -92,9 +90,8 @@ def check_reachable(space: Space, limits: Sequence[Limit]) -> None:
 def repair(plan: Plan, space: Space, limits: Sequence[Limit], rng: np.random.Generator) -> Plan | None:
     """Return a plan of the space that satisfies all limits, in as few steps from `plan` as a greedy walk finds.
 
-    Each step takes the neighbor with the smallest violation of the limits; of several that satisfy them, a random
-    one. With
-    one limit on a measure that is a sum over independent blocks, no nearer plan satisfies it.
+    Each step takes the neighbor with the smallest violation of the limits; of several that satisfy them, a random one.
+    With one limit on a measure that is a sum over independent blocks, no nearer plan satisfies it.
 
     Args:
         plan: the plan to start from.

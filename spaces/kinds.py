@@ -19,8 +19,9 @@ class BlockKind:
     is_cross: bool = False
     """True if its attention is to image features instead of tokens."""
     active_ffn_weights: int | None = None
-    """Weights multiplied with each row by a mixture of experts: active experts, router, shared experts; None: no
-    mixture.
+    """Weights of a mixture of experts that are multiplied with each row; None: no mixture.
+
+    They include those of the active experts, of the router and of shared experts.
     """
     attention_parameters: int | None = None
     """Counted parameters of its attention and the norms around it; None: no biases, one RMSNorm."""
@@ -61,9 +62,7 @@ PLAIN = BlockKind()
 def fitted(plan: Plan, kinds: Sequence[BlockKind]) -> Plan:
     """Return the plan as blocks of these kinds can have it.
 
-    skip_attn and skip_cross replace each other as needed. Blocks that cannot have their op are kept, as are both
-    blocks of
-    a pair.
+    skip_attn and skip_cross replace each other as needed. A block that cannot have its op is kept; of a pair, both are.
 
     Args:
         plan: the plan to fit.

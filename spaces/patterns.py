@@ -72,8 +72,8 @@ def pattern_names(num_blocks: int) -> list[str]:
     """Return the names of the patterns to compare a search with, dense first, then roughly from mild to severe.
 
     Intervals 4, 3 and 2 over the whole model and over its last 50 %, with every op, for all tokens and for image
-    tokens;
-    the first three, two and one quarters of the blocks; published patterns for image tokens; every block pruned.
+    tokens; the first three, two and one quarters of the blocks; published patterns for image tokens; every block
+    pruned.
     """
     names = ["dense"]
     for k in (4, 3, 2):

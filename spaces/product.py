@@ -94,9 +94,8 @@ class ProductSpace:
     def mutate(self, plan: Plan, rng: np.random.Generator) -> Plan:
         """Return a plan one to three moves away, with few moves more likely than many.
 
-        A move is a level switch or another level for one block. A level switch (EvoPress, arXiv 2410.14649)
-        exchanges the levels
-        of two blocks and keeps the cost.
+        A move is a level switch or another level for one block. A level switch (EvoPress, arXiv 2410.14649) exchanges
+        the levels of two blocks and keeps the cost.
         """
         self.check(plan)
         choices = list(choices_of(plan))
@@ -111,9 +110,7 @@ class ProductSpace:
         return changed
 
     def crossover(self, first: Plan, second: Plan, rng: np.random.Generator) -> Plan:
-        """Return a plan with a run of blocks (or, with probability 0.5, random blocks) of `second`, the rest of
-        `first`.
-        """
+        """Return a plan with a run of blocks, or random blocks with probability 0.5, of `second`; the rest of `first`."""
         self.check(first)
         self.check(second)
         if rng.random() < 0.5:
@@ -125,7 +122,7 @@ class ProductSpace:
         return self._plan([b if take else a for a, b, take in both])
 
     def _plan(self, choices: list[Block]) -> Plan:
-        """Return the plan of these choices, with keep for levels that a block cannot have, such as a pair at the end."""
+        """Return the plan of these choices, with keep for levels that a block cannot have, such as a pair at the last."""
         return plan_of([self._fit(i, level) for i, level in enumerate(choices)])
 
     def _fit(self, index: int, level: Block) -> Block:
