@@ -101,8 +101,7 @@ def repair(plan: Plan, space: Space, limits: Sequence[Limit], rng: np.random.Gen
 
     Returns:
         The plan itself if it satisfies the limits. None if no plan was found: the walk ended without one and, in a
-            space
-        of at most 5,000 plans, no plan satisfies the limits.
+        space of at most 5,000 plans, no plan satisfies the limits.
     """
     seen = plan
     for _ in range(2 * space.num_blocks):

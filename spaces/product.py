@@ -110,7 +110,10 @@ class ProductSpace:
         return changed
 
     def crossover(self, first: Plan, second: Plan, rng: np.random.Generator) -> Plan:
-        """Return a plan with a run of blocks, or random blocks with probability 0.5, of `second`; the rest of `first`."""
+        """Return a plan with some blocks of `second` and the others of `first`.
+
+        The blocks of `second` are a run or, with probability 0.5, a random subset.
+        """
         self.check(first)
         self.check(second)
         if rng.random() < 0.5:
@@ -122,7 +125,7 @@ class ProductSpace:
         return self._plan([b if take else a for a, b, take in both])
 
     def _plan(self, choices: list[Block]) -> Plan:
-        """Return the plan of these choices, with keep for levels that a block cannot have, such as a pair at the last."""
+        """Return the plan of these choices, with keep for levels that a block cannot have, such as a final pair."""
         return plan_of([self._fit(i, level) for i, level in enumerate(choices)])
 
     def _fit(self, index: int, level: Block) -> Block:
