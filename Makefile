@@ -5,6 +5,8 @@ PY := $(VENV)/bin/python
 
 # Two processes, one thread each: numpy's threads would fight over the cores.
 PARALLEL = OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile
+# Few draws of the tests that hypothesis draws for; `make test` runs those once more, with all of them.
+FAST = SKIPSEARCH_TESTS=fast $(PARALLEL) -m 'not slow'
 
 .PHONY: search test install check fast clean
 
@@ -12,8 +14,8 @@ search: install
 	$(PY) -m search.run --budget 200
 
 test: install check
-	$(PARALLEL) -m 'not slow'
-	$(PARALLEL) -m 'slow and not alone'
+	$(FAST)
+	$(PARALLEL) -m '(slow or hypothesis) and not alone'
 	$(PY) -m pytest -m alone
 
 install: $(VENV)/.installed
@@ -32,7 +34,7 @@ check: install
 	$(VENV)/bin/lint-imports
 
 fast: install
-	$(PARALLEL) -m 'not slow'
+	$(FAST) --durations 10
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from objectives.cider import cider, words
+from tests.fast import draws
 
 word = st.sampled_from(["a", "cat", "dog", "red", "sits", "on"])
 caption = st.lists(word, max_size=8).map(" ".join)
@@ -40,7 +41,7 @@ def formula(candidate, references, corpus):
     return total / 4 / len(references)
 
 
-@settings(max_examples=60)
+@settings(max_examples=draws(60))
 @given(corpora)
 def test_equals_the_formula(corpus):
     candidates, references = [text for text, _ in corpus], [refs for _, refs in corpus]

@@ -10,6 +10,7 @@ from objectives.flops import costs, depth, flops
 from objectives.workload import Workload
 from spaces.plan import Op, Plan, PlanError
 from spaces.shape import ModelShape, VisionShape
+from tests.fast import draws
 from tests.objectives.shapes import LLAVA_7B, TINY
 from tests.spaces.drawn import plans
 
@@ -124,7 +125,7 @@ workloads = st.builds(
 
 
 @given(shapes(), st.data(), workloads)
-@settings(max_examples=200)
+@settings(max_examples=draws(200))
 def test_equals_the_slow_count_exactly(shape, data, load):
     plan = data.draw(plans(shape.num_blocks, shape.num_blocks))
     counted = flops(shape, plan, load).as_dict()

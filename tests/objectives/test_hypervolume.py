@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from objectives.hypervolume import hypervolume
 from objectives.pareto import non_dominated
+from tests.fast import draws
 
 coordinates = st.integers(-2, 6)
 
@@ -46,7 +47,7 @@ def test_equals_inclusion_exclusion(drawn):
 
 
 @given(st.integers(1, 3).flatmap(lambda m: st.tuples(tables(m, 30), st.tuples(*[st.integers(-2, 2)] * m))))
-@settings(max_examples=50)
+@settings(max_examples=draws(50))
 def test_equals_counted_cells(drawn):
     points, reference = drawn
     assert hypervolume(points, reference, [True] * len(reference)) == unit_cells(points, reference, 7)

@@ -11,6 +11,7 @@ from objectives.memory import kv_bytes_per_token, parameter_bytes
 from objectives.workload import Workload
 from spaces.plan import Op, Plan, PlanError
 from spaces.shape import Weights
+from tests.fast import draws
 from tests.objectives.shapes import TINY
 from tests.objectives.test_flops import IN_SCOPE, matmul, shapes, slow_block, workload, workloads
 from tests.spaces.drawn import pruned_plans
@@ -56,7 +57,7 @@ def slow_zeros(shape, block, new):
 
 
 @given(shapes(), st.data(), workloads)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=draws(150))
 def test_equals_the_slow_count_exactly(shape, data, load):
     plan = data.draw(pruned_plans(shape.num_blocks, shape.num_blocks))
     if any(block.pruning and block.pruning.method == "saved" for block in plan.blocks):

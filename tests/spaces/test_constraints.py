@@ -18,6 +18,7 @@ from spaces.constraints import (
 )
 from spaces.plan import Op, Plan
 from spaces.spaces import SPACES, load_space
+from tests.fast import draws
 from tests.spaces.drawn import generators, unscoped_plans
 
 COST = {Op.KEEP: 3.0, Op.SKIP_ATTN: 2.0, Op.SKIP_FFN: 1.0, Op.SKIP_BLOCK: 0.0, Op.PARALLEL: 3.0}
@@ -44,7 +45,7 @@ def test_violation_is_what_is_above_the_bound(plan, bound):
 
 
 @given(small_spaces, generators, st.floats(0, 12), st.floats(0, 5))
-@settings(max_examples=60)
+@settings(max_examples=draws(60))
 def test_repair_keeps_all_limits_or_none_can(space, rng, bound, most_changed):
     limits = [Limit("cost", bound, cost), Limit("changed", most_changed, lambda plan: plan.num_changed)]
     feasible = [plan for plan in space.enumerate() if is_feasible(plan, limits)]
@@ -59,7 +60,7 @@ def test_repair_keeps_all_limits_or_none_can(space, rng, bound, most_changed):
 
 
 @given(st.sampled_from(["blocks", "layers"]), generators, st.data())
-@settings(max_examples=60)
+@settings(max_examples=draws(60))
 def test_repair_changes_as_few_blocks_as_possible(name, rng, data):
     space = load_space(name, 4)
     measure = weighted(data.draw(st.lists(st.floats(0.5, 3), min_size=4, max_size=4)))
@@ -106,7 +107,7 @@ def test_repair_goes_up_as_well_as_down():
 
 
 @given(small_spaces, st.data())
-@settings(max_examples=40)
+@settings(max_examples=draws(40))
 def test_smallest_is_the_smallest(space, data):
     weights = data.draw(st.lists(st.floats(0.1, 3), min_size=space.num_blocks, max_size=space.num_blocks))
     measure = weighted(weights)
@@ -119,7 +120,7 @@ def test_smallest_in_a_large_space(name):
 
 
 @given(small_spaces, st.floats(-3, 13))
-@settings(max_examples=40)
+@settings(max_examples=draws(40))
 def test_unreachable_limits_are_refused(space, bound):
     least = min(cost(plan) for plan in space.enumerate())
     assume(not math.isclose(least, bound))

@@ -15,6 +15,7 @@ from spaces.patterns import baselines
 from spaces.plan import Block, Op, Plan, PlanError, Scope, Variant
 from spaces.pruning_forms import pruning_of_text
 from spaces.spaces import PRUNINGS, SPACES, load_space
+from tests.fast import draws
 from tests.spaces.drawn import generators, plans
 
 CHANGES = [op for op in SINGLE_OPS if op is not Op.KEEP]
@@ -143,7 +144,7 @@ def test_samples_mutations_and_crossovers_stay_in_the_space(space, rng):
 
 
 @given(large_spaces(), generators)
-@settings(max_examples=30)
+@settings(max_examples=draws(30))
 def test_neighbors_are_distinct_others_in_the_space(space, rng):
     plan = space.sample(rng)
     near = list(space.neighbors(plan))
@@ -155,7 +156,7 @@ def test_neighbors_are_distinct_others_in_the_space(space, rng):
 
 
 @given(small_spaces())
-@settings(max_examples=25)
+@settings(max_examples=draws(25))
 def test_neighbors_reach_the_whole_space(space):
     reached, edge = {Plan.dense(space.num_blocks)}, [Plan.dense(space.num_blocks)]
     while edge:
@@ -413,7 +414,7 @@ def test_wrong_use_is_refused(act, message):
 
 
 @given(large_spaces())
-@settings(max_examples=20)
+@settings(max_examples=draws(20))
 def test_things_that_are_no_plans_are_in_no_space(space):
     assert "b" * space.num_blocks not in space
     assert Plan.dense(space.num_blocks + 1) not in space

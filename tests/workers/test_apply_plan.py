@@ -8,6 +8,7 @@ from transformers import DynamicCache, StaticCache
 
 from spaces.block import SINGLE_OPS
 from spaces.plan import Group, Op, Plan, PlanError, Scope
+from tests.fast import draws
 from tests.spaces.drawn import plans
 from tests.workers.reference import reference_logits
 from tests.workers.tiny import IMAGE_TOKEN, NUM_BLOCKS, inputs, tiny_model
@@ -94,12 +95,12 @@ class TestOutputs:
     def test_equal_the_independent_reference(self, plan):
         check_reference(plan, inputs(), (1, 3))
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=draws(60))
     @given(plan=ANY, drawn=batches())
     def test_equal_the_reference_for_mixed_plans_and_batches(self, plan, drawn):
         check_reference(plan, *drawn)
 
-    @settings(max_examples=30, deadline=None)
+    @settings(max_examples=draws(30))
     @given(plan=ANY, drawn=batches())
     def test_equal_the_reference_under_the_default_attention(self, plan, drawn):
         check_reference(plan, *drawn, model=SDPA)
@@ -150,7 +151,7 @@ class TestCache:
     def test_logits_equal_those_without_cache(self, plan):
         check_cached(plan)
 
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=draws(40))
     @given(plan=ANY, cut=st.integers(8, 10))
     def test_logits_equal_those_without_cache_for_mixed_plans(self, plan, cut):
         check_cached(plan, cut)

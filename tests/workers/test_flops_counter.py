@@ -10,6 +10,7 @@ from objectives.flops import flops
 from objectives.workload import Workload
 from spaces.block import SINGLE_OPS
 from spaces.plan import Block, Group, Op, Plan, Scope
+from tests.fast import draws
 from tests.spaces.drawn import plans
 from tests.workers.tiny import IMAGE_TOKEN, NUM_BLOCKS, NUM_VISUAL, inputs, tiny_model
 from workers.apply_plan import apply_plan
@@ -58,7 +59,7 @@ def test_closed_form_is_exact_for_every_op_and_scope(plan, generated):
     check(plan, text_tokens=5, generated=generated, batch=1)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=draws(60))
 @given(plans(NUM_BLOCKS, NUM_BLOCKS), st.integers(2, 9), st.integers(1, 5), st.integers(1, 3))
 def test_closed_form_is_exact_for_mixed_plans(plan, text_tokens, generated, batch):
     check(plan, text_tokens, generated, batch)

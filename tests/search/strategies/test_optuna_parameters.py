@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from search.strategies.optuna_parameters import encoding_of
 from spaces.spaces import SPACES, load_space
+from tests.fast import draws
 from tests.spaces.drawn import generators
 
 EACH = [(name, {}) for name in SPACES] + [("scoped", {"pairs": True}), ("interval", {"scopes": ["visual", "prompt"]})]
@@ -13,7 +14,7 @@ EACH = [(name, {}) for name in SPACES] + [("scoped", {"pairs": True}), ("interva
 
 @pytest.mark.parametrize(("name", "options"), EACH)
 @given(num_blocks=st.integers(2, 12), rng=generators)
-@settings(max_examples=30)
+@settings(max_examples=draws(30))
 def test_plans_round_trip(name, options, num_blocks, rng):
     space = load_space(name, num_blocks, **options)
     encoding, plan = encoding_of(space), space.sample(rng)
@@ -22,7 +23,7 @@ def test_plans_round_trip(name, options, num_blocks, rng):
 
 @pytest.mark.parametrize(("name", "options"), EACH)
 @given(data=st.data())
-@settings(max_examples=30)
+@settings(max_examples=draws(30))
 def test_any_parameters_are_a_plan_of_the_space(name, options, data):
     space = load_space(name, 5, **options)
     encoding = encoding_of(space)

@@ -9,12 +9,13 @@ from search.strategies.plan_bits import Coding
 from search.strategies.scan import change, scan
 from spaces.plan import Plan
 from spaces.spaces import SPACES, load_space
+from tests.fast import draws
 from tests.spaces.drawn import generators
 
 
 @pytest.mark.parametrize("name", SPACES)
 @given(num_blocks=st.integers(2, 8), rng=generators)
-@settings(max_examples=20)
+@settings(max_examples=draws(20))
 def test_plans_round_trip_and_differ(name, num_blocks, rng):
     space = load_space(name, num_blocks)
     coding, plans = Coding(space), [space.sample(rng) for _ in range(20)]

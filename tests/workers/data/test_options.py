@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.fast import draws
 from tests.workers.data.small_sets import search_samples
 from workers.data.options import find_reading, option_columns, options_of, place_of
 from workers.requests import DataSource
@@ -139,7 +140,7 @@ TEXTS = st.sampled_from([*"ABCD", *"01234", "cow", "cat", "(a)", "B.", "2.0", "y
 OPTIONS = st.lists(TEXTS, min_size=2, max_size=5, unique_by=str.casefold)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=draws(300))
 @given(
     sets=st.lists(st.tuples(OPTIONS, st.integers(0, 4)), min_size=1, max_size=6),
     kind=st.sampled_from(["index", "index as text", "letter", "(letter)", "text"]),

@@ -17,6 +17,7 @@ from transformers import AutoModelForImageTextToText, LlavaForConditionalGenerat
 from objectives.flops import costs
 from objectives.workload import Workload
 from spaces.plan import Plan
+from tests.fast import draws
 from tests.spaces.drawn import plans
 from tests.workers.tiny import IMAGE_TOKEN, NUM_BLOCKS, NUM_VISUAL, inputs
 from workers.apply_plan import apply_plan
@@ -81,7 +82,7 @@ def test_logits_and_generations_equal_the_in_search_model(loaded, tmp_path, text
     assert len(layers) == (NUM_BLOCKS if route.badge is Badge.REMOTE else len(route.layers))
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=draws(12), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(plan=plans(NUM_BLOCKS, NUM_BLOCKS), remote=st.booleans())
 def test_any_plan(loaded, tmp_path_factory, plan, remote):
     check_equal(loaded, plan, "remote-code" if remote else "auto", tmp_path_factory.mktemp("any"))

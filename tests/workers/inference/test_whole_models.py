@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from spaces.block import CROSS_OPS, SINGLE_OPS
 from spaces.plan import Block, Op, Plan, PlanError, Scope
+from tests.fast import draws
 from tests.spaces.drawn import fitted, plans
 from tests.workers.hub import ALL_KINDS, hub_model
 from tests.workers.whole import Case, case_of, check_outputs, check_restored, generated
@@ -34,7 +35,7 @@ def test_outputs_equal_the_reference_for_every_op_and_scope(family):
 
 
 @EACH
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=draws(5))
 @given(plan=plans(NUM_BLOCKS, NUM_BLOCKS))
 def test_outputs_equal_the_reference_for_mixed_plans(family, plan):
     case = case_of(family)
@@ -137,7 +138,7 @@ def test_bfloat16_stays_near_float32(family):
     ],
     ids=str,
 )
-@settings(max_examples=3, deadline=None)
+@settings(max_examples=draws(3))
 @given(data=st.data())
 def test_odd_sizes(family, text, data):
     like = case_of(family)

@@ -13,6 +13,7 @@ from objectives.flops import flops
 from objectives.memory import parameter_bytes
 from objectives.workload import WorkloadError
 from spaces.plan import Plan
+from tests.fast import draws
 from tests.spaces.drawn import fitted, plans
 from tests.workers.hub import ALL_KINDS, KINDS, hub_samples, save_hub
 from tests.workers.whole import NEW_TOKENS, Case, case_of, counted_flops, first_sample
@@ -47,7 +48,7 @@ def sources(tmp_path_factory):
 
 
 @EACH
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=draws(6))
 @given(plan=plans(NUM_BLOCKS, NUM_BLOCKS))
 @example(plan=Plan.dense(NUM_BLOCKS))
 def test_the_ledger_of_a_question_equals_the_counter(sources, family, plan):

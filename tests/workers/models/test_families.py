@@ -20,6 +20,7 @@ from spaces.block import SINGLE_OPS
 from spaces.kinds import BlockKind
 from spaces.plan import Block, Op, Plan, PlanError, Scope
 from spaces.shape import ModelShape, VisionShape
+from tests.fast import draws
 from tests.spaces.drawn import fitted, plans
 from tests.workers.test_apply_plan import snapshot
 from tests.workers.zoo import FAMILIES, NUM_BLOCKS, OTHERS, TEXT, zoo_model
@@ -156,7 +157,7 @@ def test_outputs_equal_the_reference_with_and_without_cache(model, family):
 
 
 @EACH
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=draws(8))
 @given(plan=plans(NUM_BLOCKS, NUM_BLOCKS), seed=st.integers(0, 99))
 def test_outputs_equal_the_reference_for_mixed_plans(family, plan, seed):
     check(MODELS.setdefault(family, zoo_model(family)), plan, seed)

@@ -12,6 +12,7 @@ from objectives.flops import costs
 from objectives.workload import Workload
 from spaces.plan import Op, Plan, PlanError
 from spaces.pruning import Calibration
+from tests.fast import draws
 from tests.spaces.drawn import pruned_plans
 from tests.workers.pruning.test_masks import brute_force
 from tests.workers.test_apply_plan import cached_logits, logits, positions_of, with_answers
@@ -120,7 +121,7 @@ def test_equals_a_model_with_zeros(text):
     check_zeros(Plan.parse(text), inputs())
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=draws(40))
 @given(pruned_plans(NUM_BLOCKS, NUM_BLOCKS))
 def test_equals_a_model_with_zeros_for_mixed_plans(plan):
     check_zeros(plan, inputs())
@@ -225,7 +226,7 @@ def test_costs_are_exact(text):
     check_counts(Plan.parse(text))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=draws(25))
 @given(pruned_plans(NUM_BLOCKS, NUM_BLOCKS))
 def test_costs_are_exact_for_mixed_plans(plan):
     if not any(block.pruning and block.pruning.method == "saved" for block in plan.blocks):

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spaces.pruning import Method, Pattern, Pruning
+from tests.fast import draws
 from workers.pruning.masks import keep_mask, scores
 
 
@@ -35,7 +36,7 @@ amounts = st.integers(1, 99).map(lambda percent: {"percent": percent}) | st.samp
 ).map(lambda pair: {"pattern": Pattern(*pair)})
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=draws(150))
 @given(st.integers(0, 999), st.integers(1, 5), st.integers(1, 33), amounts, st.booleans(), st.booleans())
 def test_equal_the_brute_force(seed, num_rows, columns, amount, wanda, coarse):
     torch.manual_seed(seed)
