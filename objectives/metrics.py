@@ -135,7 +135,7 @@ def scores(name: str, predictions: Sequence[str], answers: Sequence[Sequence[str
     return [_PER_ANSWER[name](text, given) for text, given in zip(predictions, answers, strict=False)]
 
 
-def guess_metric(num_answers: Sequence[int], captions: bool, choices: bool) -> str:
+def guess_metric(num_answers: Sequence[float], captions: bool, choices: bool) -> str:
     """Return the usual metric for a task, by its kind and the number of answers per question.
 
     Ten answers per question come from ten annotators, as in VQA; fewer are alternative forms of the right answer.

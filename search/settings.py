@@ -275,12 +275,11 @@ def _line(detail: Mapping[str, Any]) -> str:
     """One pydantic error as `setting: rule, got value`, with the nearest name where the setting is unknown."""
     place = ".".join(str(part) for part in detail["loc"])
     if detail["type"] == "extra_forbidden":
-        group = {"model": ModelSource, "dataset": DataSource, "tuning": TuningRecipe}.get(
-            str(detail["loc"][0]), Settings
-        )
+        groups: dict[str, type[BaseModel]] = {"model": ModelSource, "dataset": DataSource, "tuning": TuningRecipe}
+        group = groups.get(str(detail["loc"][0]), Settings)
         prefix = place.rpartition(".")[0]
         return str(unknown("setting", place, [f"{prefix}.{name}".lstrip(".") for name in group.model_fields]))
-    rule = detail["msg"].removeprefix("Value error, ")
+    rule: str = detail["msg"].removeprefix("Value error, ")
     if detail["type"] == "value_error":
         return rule
     return f"{place}: {rule[0].lower()}{rule[1:]}, got {_value(detail['input'])}"

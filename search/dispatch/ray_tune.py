@@ -14,14 +14,14 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 # Read by Ray when it is imported: plain output, no loggers nobody asked for, our own Ctrl-C.
-for _name, _value in {
+for _variable, _value in {
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_GLOBAL_CHECKPOINT_S": "3600",
 }.items():
-    os.environ.setdefault(_name, _value)
+    os.environ.setdefault(_variable, _value)
 
 import ray  # noqa: E402
 from ray import tune  # noqa: E402
@@ -183,7 +183,7 @@ class StudySearcher(Searcher):
         super().__init__()
         self._dispatcher = dispatcher
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+    def suggest(self, trial_id: str) -> Any:
         job = self._dispatcher.attempt(lambda: self._dispatcher.start(trial_id), None)
         if self._dispatcher.failure is not None or (job is None and self._dispatcher.finished):
             return Searcher.FINISHED
@@ -216,7 +216,7 @@ class RungScheduler(FIFOScheduler):
     """Asks after every rung whether the trial has earned the next one (Tune's schedulers take one metric only)."""
 
     def __init__(self, dispatcher: Dispatcher) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # Ray leaves it untyped
         self._dispatcher = dispatcher
 
     def on_trial_result(self, tune_controller: Any, trial: TuneTrial, result: dict[str, Any]) -> str:

@@ -59,7 +59,8 @@ class Owner:
             return False
         try:
             process = psutil.Process(self.pid)
-            return abs(process.create_time() - self.started) > 1 or process.status() == psutil.STATUS_ZOMBIE
+            gone: bool = abs(process.create_time() - self.started) > 1 or process.status() == psutil.STATUS_ZOMBIE
+            return gone
         except psutil.NoSuchProcess:
             return True
 

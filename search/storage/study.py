@@ -151,7 +151,9 @@ class SearchStudy:
     @property
     def engine(self) -> Engine:
         """Optuna's own connections to the database."""
-        return getattr(self._storage, "_backend", self._storage).engine
+        storage: Any = self._storage
+        engine: Engine = getattr(storage, "_backend", storage).engine
+        return engine
 
     def close(self) -> None:
         """Give the database connections back."""

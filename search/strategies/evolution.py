@@ -123,4 +123,5 @@ def _select(archive: Sequence[Observation], rng: np.random.Generator) -> Observa
     """Binary tournament on crowding distance: gaps of the front are searched more."""
     spread = crowding([o.point for o in archive if o.point is not None])
     first, second = rng.integers(len(archive), size=2)
-    return archive[first if spread[first] >= spread[second] else second]
+    selected: Observation = archive[first if spread[first] >= spread[second] else second]
+    return selected

@@ -14,7 +14,10 @@ from spaces.spaces import Space
 class Encoding(Protocol):
     """How the plans of a space become parameters."""
 
-    distributions: Mapping[str, BaseDistribution]
+    @property
+    def distributions(self) -> Mapping[str, BaseDistribution]:
+        """The parameters' names and distributions."""
+        ...
 
     def encode(self, plan: Plan) -> dict[str, Any]:
         """The parameters of a plan of the space."""

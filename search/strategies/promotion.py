@@ -60,4 +60,5 @@ def bar(points: np.ndarray, keep_fraction: float) -> np.ndarray:
     places = math.ceil((len(points) + 1) * keep_fraction)
     ahead = np.concatenate([[0], np.cumsum(np.bincount(ranks))])
     front = points[ranks == np.flatnonzero(ahead < places)[-1]]
-    return front[np.argsort(front[:, 1])]
+    bar: np.ndarray = front[np.argsort(front[:, 1])]
+    return bar

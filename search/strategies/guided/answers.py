@@ -94,8 +94,8 @@ class Answers:
         sure += explained @ self._moves[:-1]
         sure /= deviation[:, None].astype(np.float32)
         np.clip(sure, -FARTHEST, FARTHEST, out=sure)
-        odds = np.exp(np.multiply(sure, -STEEPNESS, out=sure))
-        chance = 1.0 / (1.0 + odds)
+        odds: NDArray[np.float32] = np.exp(np.multiply(sure, -STEEPNESS, out=sure))
+        chance: NDArray[np.float32] = 1.0 / (1.0 + odds)
         near = chance * (1.0 - chance)
         count = chance.shape[1]
         moved = STEEPNESS / count * (near @ self._moves.T).astype(float)
@@ -115,7 +115,8 @@ class Answers:
         up = BOLD * STEEPNESS * self._together
         lifted = 1.0 / (1.0 + odds * np.float32(np.exp(-up)))
         straight = up * near.mean(1, dtype=float)
-        return (lifted.mean(1, dtype=float) - chance.mean(1, dtype=float)) / np.maximum(straight, 1e-9)
+        lift: Floats = (lifted.mean(1, dtype=float) - chance.mean(1, dtype=float)) / np.maximum(straight, 1e-9)
+        return lift
 
     @cached_property
     def _moves(self) -> NDArray[np.float32]:

@@ -142,7 +142,8 @@ class Guided:
 
     def _costs(self, codes: Codes) -> np.ndarray:
         """(N,) FLOPs ratios, as the sum of what every change saves alone."""
-        return self._dense_cost - self._prices[np.arange(codes.shape[1]), codes].sum(1)
+        costs: np.ndarray = self._dense_cost - self._prices[np.arange(codes.shape[1]), codes].sum(1)
+        return costs
 
 
 def _generations(num_tried: int) -> int:

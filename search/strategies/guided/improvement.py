@@ -29,7 +29,8 @@ class Staircase:
 
     def at(self, costs: Floats) -> Floats:
         """(M,) heights at (M,) costs."""
-        return self.heights[np.searchsorted(self.left, costs, side="right") - 1]
+        heights: Floats = self.heights[np.searchsorted(self.left, costs, side="right") - 1]
+        return heights
 
 
 def expected_improvement(stairs: Staircase, costs: Floats, means: Floats, deviations: Floats) -> Floats:
@@ -50,11 +51,13 @@ def expected_improvement(stairs: Staircase, costs: Floats, means: Floats, deviat
     widths = np.maximum(stairs.right[None] - np.maximum(stairs.left[None], starts), 0.0)
     means, deviations = means[:, None], deviations[:, None]
     gains = _expected_above(stairs.heights[None], means, deviations) - _expected_above(1.0, means, deviations)
-    return (widths * gains).sum(1)
+    improvements: Floats = (widths * gains).sum(1)
+    return improvements
 
 
 def _expected_above(height: Floats | float, means: Floats, deviations: Floats) -> Floats:
     """The mean of what normal values have above a height, 0 for those below it."""
     above = (means - height) / deviations
     density = np.exp(-0.5 * above**2) / np.sqrt(2 * np.pi)
-    return deviations * (density + above * ndtr(above))
+    expected: Floats = deviations * (density + above * ndtr(above))
+    return expected

@@ -168,13 +168,16 @@ def _left(trend: Trend | Fall, measured: Measured, place: int, rows: np.ndarray)
     """What a trend leaves of a score of these trials, (N,), or of their margins, (N, Q)."""
     bits = measured.bits[rows]
     if isinstance(trend, Fall):
-        return measured.margins[rows] - trend.mean(bits)
+        residuals: Floats = measured.margins[rows] - trend.mean(bits)
+        return residuals
     left = measured.scores[rows, place] - trend.base(bits)
-    return left - trend.slope * measured.scores[rows, place - 1] if place else left
+    remaining: Floats = left - trend.slope * measured.scores[rows, place - 1] if place else left
+    return remaining
 
 
 def _front(measured: Measured) -> Floats:
     """(K, 2) points of the full trials that keep the limits, once there are enough; before, of all, at the last rung
     of each."""
     full = measured.full if measured.full.sum() >= ENOUGH_FULL else np.ones(len(measured), dtype=bool)
-    return measured.last[measured.feasible & full]
+    front: Floats = measured.last[measured.feasible & full]
+    return front

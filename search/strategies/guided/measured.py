@@ -55,7 +55,8 @@ class Measured:
 
     @property
     def num_scores(self) -> int:
-        return self.scores.shape[1]
+        count: int = self.scores.shape[1]
+        return count
 
     @property
     def last(self) -> Floats:

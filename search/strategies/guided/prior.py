@@ -57,7 +57,8 @@ class Prior:
 def weights_of(tolls: Floats, even: float) -> Floats:
     """(F,) of a surrogate, given (F,) tolls and what all bits have in common, see `Prior`."""
     losses = 1.0 - np.exp(-tolls)
-    return USUAL / len(losses) * (even + losses / max(losses.mean(), 1e-9)) / (1 + even)
+    weights: Floats = USUAL / len(losses) * (even + losses / max(losses.mean(), 1e-9)) / (1 + even)
+    return weights
 
 
 def tolls_beforehand(coding: Coding, importance: Importance | None) -> Floats:
@@ -75,7 +76,8 @@ def tolls_beforehand(coding: Coding, importance: Importance | None) -> Floats:
         wanted = np.array([removed(level) for level in levels]) @ halves[block]
         tolls[block] = 0.0
         tolls[block, : table.shape[1]] = np.linalg.lstsq(table, wanted, rcond=None)[0]
-    return np.maximum(tolls, 0.0).ravel()
+    bounded: Floats = np.maximum(tolls, 0.0).ravel()
+    return bounded
 
 
 def prior_of(
@@ -105,4 +107,7 @@ def _solve(singles: Floats, tolls: Floats, beforehand: Floats) -> Floats:
     expected = singles @ beforehand
     scale = (tolls.sum() + DOUBTED) / (expected.sum() + DOUBTED)
     normal = singles.T @ singles + RIDGE * np.eye(singles.shape[1])
-    return np.maximum(scale * beforehand + np.linalg.solve(normal, singles.T @ (tolls - scale * expected)), 0.0)
+    solved: Floats = np.maximum(
+        scale * beforehand + np.linalg.solve(normal, singles.T @ (tolls - scale * expected)), 0.0
+    )
+    return solved

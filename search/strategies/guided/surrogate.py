@@ -144,6 +144,6 @@ def _distances(first: Real, second: Real, weights: Floats) -> Real:
     """(N, M) sums of the weights of the bits that differ."""
     weights = weights.astype(first.dtype, copy=False)
     weighted = first * weights
-    distances = weighted.sum(1)[:, None] + (second @ weights)[None]
+    distances: Real = weighted.sum(1)[:, None] + (second @ weights)[None]
     distances -= 2 * weighted @ second.T
     return distances

@@ -56,7 +56,8 @@ class Bandit:
         pulled = out @ self._members.T == self._members.sum(1)
         pulls = pulled.sum(0)
         worth = (accuracies - expected) @ pulled / np.maximum(pulls, 1)
-        return worth + BONUS * np.sqrt(math.log(len(measured) + 1) / (pulls + 1))
+        bounds: np.ndarray = worth + BONUS * np.sqrt(math.log(len(measured) + 1) / (pulls + 1))
+        return bounds
 
 
 @lru_cache(maxsize=65536)
