@@ -20,6 +20,7 @@ CALLBACKS = ("tensorboard", "wandb", "mlflow")
 #: What may differ between two starts of the same run. Everything else decides what its numbers mean.
 FREE_TO_CHANGE = frozenset(
     {
+        "allow_blind",
         "budget",
         "final_seeds",
         "workers",
@@ -39,7 +40,7 @@ PANELS = {
                "final_seeds", "metric"),
     "Model": ("model",),
     "Data": ("dataset",),
-    "Limits": ("max_flops", "min_accuracy", "focus", "time_limit"),
+    "Limits": ("max_flops", "min_accuracy", "focus", "allow_blind", "time_limit"),
     "Tuning": ("tuning",),
     "Running": ("out", "storage", "workers", "threads", "ray_address", "gpus_per_trial", "patience", "callbacks"),
 }  # fmt: skip
@@ -134,6 +135,8 @@ class Settings(BaseModel):
     """Accuracy on the search split below which a plan does not count, for example 0.9."""
     focus: Annotated[tuple[float, float] | None, BeforeValidator(parse_focus)] = None
     """Range of FLOPs that the search works on most, for example 0.4:0.7."""
+    allow_blind: bool = False
+    """Search on where the dense model is no better than without the pictures."""
     time_limit: float = Field(1800.0, gt=0, allow_inf_nan=False)
     """Seconds that one trial may take before it is failed."""
     model: ModelSource = ModelSource()

@@ -201,6 +201,8 @@ class Rung(Value):
     """Also measure by how much the right answers are ahead of wrong ones."""
     importance: bool = False
     """Also measure how much every attention and FFN matters for the right answers."""
+    floor: bool = False
+    """Also measure the accuracy that is reached without the pictures, over the whole split."""
     latency: bool = False
     """Also time prefill and decode (after warm-up, device synchronized)."""
 
@@ -264,6 +266,29 @@ class AskedQuestion(Value):
     accepted: tuple[str, ...]
 
 
+class Floor(Value):
+    """Accuracies that are reached without looking at the picture; at least one is known."""
+
+    answer: str | None = None
+    """The best constant answer, or the best constant place among the options ("option 2")."""
+    constant: float | None = None
+    """Accuracy of giving `answer` to every question; None for metrics that score answers right in part."""
+    other_images: float | None = None
+    """Accuracy of the dense model when every question comes with the pictures of another."""
+    note: str | None = None
+    """Why one of the two is not known."""
+
+    @property
+    def accuracy(self) -> float:
+        """The larger of the two."""
+        return max(value for value in (self.constant, self.other_images) if value is not None)
+
+    def __str__(self) -> str:
+        if self.constant is not None and self.constant == self.accuracy:
+            return f"always answering {shown(self.answer)}"
+        return "the dense model shown other pictures"
+
+
 class RungReport(Value):
     """What one rung measured."""
 
@@ -287,9 +312,11 @@ class RungReport(Value):
     costs: dict[str, Any]
     """FLOPs ledger and the columns beside it (`objectives.flops.Costs.as_dict`)."""
     seconds: dict[str, float]
-    """Wall-clock per step: load, tune, evaluate, margins, importance, latency."""
+    """Wall-clock per step: load, tune, evaluate, margins, importance, floor, latency."""
     margins: tuple[float, ...] | None = None
     """By how much the right answer to every question is ahead of the next best, in nats."""
+    floor: Floor | None = None
+    """What is reached without the pictures; None where it was not requested or can't be measured."""
     importance: Importance | None = None
     """How much attention and FFN of every block matter for the right answers under the plan."""
     latency: dict[str, float] | None = None

@@ -13,6 +13,7 @@ from safetensors.torch import save
 from objectives.flops import costs
 from workers.apply_plan import apply_plan
 from workers.evaluation.evaluate import evaluate
+from workers.evaluation.floor import measure_floor
 from workers.evaluation.importance import gate_importance
 from workers.evaluation.latency import time_latency
 from workers.evaluation.margins import answer_margins
@@ -76,6 +77,8 @@ class RunningTrial:
         clock.lap("margins")
         importance = self._importance(rung, len(result.scores))
         clock.lap("importance")
+        floor = measure_floor(loaded, prepared, self.metric) if rung.floor else None
+        clock.lap("floor")
         latency = time_latency(loaded, prepared) if rung.latency else None
         clock.lap("latency")
         last = number == len(self.request.rungs) - 1
@@ -95,6 +98,7 @@ class RunningTrial:
             seconds=clock.seconds,
             margins=margins,
             importance=importance,
+            floor=floor,
             latency=latency,
             artifact=self._store() if tuned and last else None,
         )

@@ -11,6 +11,7 @@ from search.analysis.rank_flips import rank_flips
 from search.analysis.scores_on_test import describe_test
 from search.storage.results import Results, TrialRecord
 from search.storage.tables import Run, RungResult
+from workers.requests import Floor
 
 
 def summarize(results: Results) -> dict[str, Any]:
@@ -27,6 +28,7 @@ def summarize(results: Results) -> dict[str, Any]:
         "finished": results.run.finished is not None,
         **_hypervolumes(full, limits),
         "front": [describe_trial(record, dense) for record in front(full, point_of, limits)],
+        "floor": _describe_floor(floor_of(records)),
         "dense": describe_trial(dense, dense) if dense else None,
         "rank_flips": [flips.as_dict() for flips in rank_flips(records)],
         "settings": settings,
@@ -36,7 +38,13 @@ def summarize(results: Results) -> dict[str, Any]:
 
 def limits_of(run: Run, records: Sequence[TrialRecord]) -> FrontLimits:
     """Return what a finished trial of a run must keep to be on its front."""
-    return FrontLimits.of(run.settings)
+    floor = floor_of(records)
+    return FrontLimits.of(run.settings, None if floor is None else floor.accuracy)
+
+
+def floor_of(records: Sequence[TrialRecord]) -> Floor | None:
+    """Return what is reached without the pictures, None where the run has not measured it."""
+    return next((floor for record in records if (floor := record.floor) is not None), None)
 
 
 def point_of(record: TrialRecord) -> Point:
@@ -55,6 +63,10 @@ def _hypervolumes(full: Sequence[TrialRecord], limits: FrontLimits) -> dict[str,
         "hypervolume_above_floor": hypervolume(kept, reference, MAXIMIZE),
         "reference_above_floor": dict(zip(OBJECTIVES, reference, strict=True)),
     }
+
+
+def _describe_floor(floor: Floor | None) -> dict[str, Any] | None:
+    return None if floor is None else {"accuracy": floor.accuracy, "by": str(floor), **floor.model_dump()}
 
 
 def describe_trial(record: TrialRecord, dense: TrialRecord | None) -> dict[str, Any]:

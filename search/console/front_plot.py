@@ -30,6 +30,9 @@ def draw_front(records: list[TrialRecord], summary: dict[str, Any], file: Path) 
     if summary["dense"]:
         dense = summary["dense"]["accuracy"]
         axes.axhline(dense, color="#444", linewidth=0.8, linestyle=":", label=f"dense ({dense:.3f})")
+    if summary["floor"]:
+        floor = summary["floor"]["accuracy"]
+        axes.axhline(floor, color="#d1495b", linewidth=0.8, linestyle="--", label=f"floor ({floor:.3f})")
     axes.set_xlabel("FLOPs, share of the dense model")
     axes.set_ylabel("accuracy on the search split")
     axes.set_title(f"{summary['run']}: hypervolume {summary['hypervolume_above_floor']:.3f}", loc="left", fontsize=10)

@@ -15,7 +15,7 @@ from search.storage.find_run import open_results
 
 
 def front_table(summary: dict[str, Any], width: int) -> Table:
-    """One row a plan of the front, cheapest first, and the dense model below."""
+    """One row a plan of the front, cheapest first, then the dense model and the floor."""
     table = Table(title=f"Pareto front of {summary['run']}", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     columns = [column for column in _COLUMNS if width >= WIDE or column[0] not in _WIDE_ONLY]
     for name, justify, _ in columns:
@@ -27,6 +27,10 @@ def front_table(summary: dict[str, Any], width: int) -> Table:
     if dense and all(dense["number"] != trial["number"] for trial in summary["front"]):
         table.add_section()
         table.add_row(*(cell(dense) for _, _, cell in columns), style="dim")
+    if (floor := summary["floor"]) is not None:
+        shown_of_floor = {"plan": f"floor: {floor['by']}", "accuracy": f"{floor['accuracy']:.3f}"}
+        table.add_section()
+        table.add_row(*(shown_of_floor.get(name, "") for name, _, _ in columns), style="dim")
     return table
 
 

@@ -10,6 +10,7 @@ from rich.progress import Progress as Bar
 
 from objectives.sentences import sentence_note
 from search.console.eta import FinalPace, TrialPace
+from search.console.samples import examples
 from search.loop.controller import Controller
 from search.loop.job import Job, Phase
 from workers.requests import RungReport, TrialReport
@@ -33,7 +34,7 @@ class Progress:
         self._first = len(controller.history) - len(controller.history.running())
         self._started: dict[tuple[int, Phase, int], float] = {}
         self._loads: dict[tuple[int, Phase, int], float] = {}
-        """What loading the model took in trials that run."""
+        """What loading the model and measuring the floor took in trials that run."""
         self._tests: dict[bool, FinalPace] = {}
         """Pace of the tests that read a stored projector, and of those that tune it anew."""
         self._bar: Bar | None = None
@@ -70,7 +71,7 @@ class Progress:
     def rung(self, job: Job, report: RungReport) -> None:
         """A rung was measured."""
         if job.phase is Phase.SEARCH and report.rung == 0:
-            self._loads[job.key] = report.seconds.get("load", 0.0)
+            self._loads[job.key] = report.seconds.get("load", 0.0) + report.seconds.get("floor", 0.0)
             self._trials.first_rung(self._seconds(job) - self._loads[job.key])
             self._tell_of_sentences(job, report)
         if self._bar and job.phase is Phase.SEARCH:
@@ -84,6 +85,12 @@ class Progress:
         if note:
             self._console.print(note, style="red", markup=False, soft_wrap=True)
 
+    def _tell_of_blindness(self, report: TrialReport) -> None:
+        """Print that the dense model is no better than without the pictures, with examples, where it is."""
+        if (reason := self._controller.history.blindness) is not None:
+            for line in (f"{reason}. It said:", *examples(report.rungs[-1])):
+                self._console.print(line, style="red", markup=False, soft_wrap=True)
+
     def ended(self, job: Job, report: TrialReport) -> None:
         """A job is over."""
         self._ended()
@@ -96,6 +103,8 @@ class Progress:
             line, eta = self._trial(job, report), self._eta()
         else:
             line, eta = self._test(job, report), self._tests_left(job)
+        if job.phase is Phase.SEARCH and job.request.plan.is_dense:
+            self._tell_of_blindness(report)
         self._console.print(f"{line} {seconds:.1f}s {eta}".rstrip(), markup=False)
         if self._bar:
             self._bar.update(self._task, completed=self._num_ended(), eta=eta)

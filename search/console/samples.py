@@ -13,7 +13,10 @@ from objectives.metrics import METRICS
 from objectives.sentences import sentence_note
 from search.analysis.samples import answered_questions, most_telling
 from search.analysis.select_trials import select
+from search.analysis.summary import limits_of
 from search.storage.results import Results, TrialRecord
+from spaces.names import shown
+from workers.requests import RungReport
 
 LONGEST = 160
 """Characters of a question or an answer that are shown."""
@@ -25,15 +28,15 @@ def samples_table(results: Results, records: Sequence[TrialRecord], count: int, 
     Raises:
         ValueError: there is no such trial, or the run kept no answers.
     """
-    record = _chosen(records, number)
+    record = _chosen(results, records, number)
     answered = list(answered_questions(results, _dense(records), record))
-    shown = most_telling(answered, count) if answered else []
-    split = f" on the {shown[0].split} split" if shown else ""
+    telling = most_telling(answered, count) if answered else []
+    split = f" on the {telling[0].split} split" if telling else ""
     title = f"What trial {record.trial.number} ({record.trial.plan}) answered{split}, its losses first"
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for name in ("id", "question", "accepted", "dense", "this plan"):
         table.add_column(name, overflow="fold")
-    for each in shown:
+    for each in telling:
         table.add_row(
             Text(each.question_id),
             _text(each.question),
@@ -51,8 +54,18 @@ def write_samples(results: Results, records: Sequence[TrialRecord], number: int 
         ValueError: there is no such trial, the run kept no answers, or the file can't be written.
     """
     dense = _dense(records)
-    chosen = [record for each in select(records, 0, "front") if (record := each.record)] if number is None else []
-    wanted = {record.trial.number: record for record in ([dense, *chosen] if chosen else [_chosen(records, number)])}
+    chosen = (
+        [
+            record
+            for each in select(records, 0, "front", limits=limits_of(results.run, records))
+            if (record := each.record)
+        ]
+        if number is None
+        else []
+    )
+    wanted = {
+        record.trial.number: record for record in ([dense, *chosen] if chosen else [_chosen(results, records, number)])
+    }
     try:
         with file.open("w", encoding="utf-8") as lines:
             return sum(lines.write(line) > 0 for line in _lines(results, dense, list(wanted.values())))
@@ -71,6 +84,15 @@ def dense_note(results: Results, records: Sequence[TrialRecord]) -> str | None:
     return sentence_note(results.run.settings["metric"], found.answers, accepted, dense.on("search")[-1].scores)
 
 
+def examples(report: RungReport, count: int = 3) -> list[str]:
+    """Return lines with what the model answered to `count` questions of a rung with its questions, wrong ones first."""
+    rows = sorted(zip(report.scores, report.asked or (), report.answers, strict=False), key=lambda row: row[0])
+    return [
+        f"  {shown(asked.question)}: {shown(answer)}, accepted {shown(asked.accepted[0])}"
+        for _, asked, answer in rows[:count]
+    ]
+
+
 def metric_line(metric: str | None) -> str | None:
     """Return what accuracy means in a run; None where its metric is not known."""
     return f"Accuracy by {metric}: 1 where {METRICS[metric].meaning}." if metric in METRICS else None
@@ -82,9 +104,9 @@ def _lines(results: Results, dense: TrialRecord, records: Sequence[TrialRecord])
             yield json.dumps(each.as_dict(), ensure_ascii=False) + "\n"
 
 
-def _chosen(records: Sequence[TrialRecord], number: int | None) -> TrialRecord:
+def _chosen(results: Results, records: Sequence[TrialRecord], number: int | None) -> TrialRecord:
     if number is None:
-        (knee,) = select(records, 0, "knee")
+        (knee,) = select(records, 0, "knee", limits=limits_of(results.run, records))
         assert knee.record is not None
         return knee.record
     found = next((record for record in records if record.trial.number == number), None)
@@ -105,5 +127,5 @@ def _is_dense(record: TrialRecord) -> bool:
 
 
 def _text(text: str, score: float | None = None) -> Text:
-    shown = text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
-    return Text(shown, style="" if score is None or score > 0 else "red")
+    cut = text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+    return Text(cut, style="" if score is None or score > 0 else "red")

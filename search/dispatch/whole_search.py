@@ -104,6 +104,7 @@ class WholeSearch:
                 controller.interrupted(controller.given_up)
                 print(f"error: {controller.given_up}: mend that, then run the command again", file=sys.stderr)
                 return GIVEN_UP
+            controller.check_sight()
             controller.close()
             print_front(self._settings, controller.finished)
             return 0 if controller.summary()["complete"] else GIVEN_UP

@@ -32,6 +32,10 @@ MOST_ALIKE = 5
 """Trials in a row that may fail for one reason before the search ends."""
 
 
+class BlindModelError(ValueError):
+    """The dense model is no better than without the pictures. The message is one line for the user."""
+
+
 class Controller:
     """One search: its state is the study, this object only reads it into memory and moves it on."""
 
@@ -64,9 +68,10 @@ class Controller:
     # -- what to do next ------------------------------------------------------------------------------------
 
     def next(self) -> Job | None:
-        """The next job, or None where nothing can start now (see `finished`)."""
+        """The next job, or None where nothing can start now (see `finished`). Raises BlindModelError."""
         if self.given_up is not None:
             return None
+        self.check_sight()
         while self._adopted:
             if job := self._adopt(self._adopted.pop(0)):
                 return job
@@ -85,6 +90,11 @@ class Controller:
             return not self._running
         spent = self._exhausted or len(self.history) >= self._settings.budget
         return spent and not (self._adopted or self._running or self.final.left)
+
+    def check_sight(self) -> None:
+        """Raise BlindModelError where the dense model is at or under the floor, unless that is allowed."""
+        if not self._settings.allow_blind and (reason := self.history.blindness) is not None:
+            raise BlindModelError(f"{reason}: check prompt, metric and data, or go on with --allow-blind")
 
     @property
     def keep_fraction(self) -> float:
@@ -132,6 +142,7 @@ class Controller:
         signals = {
             "margins": Signal.MARGINS in self._reads,
             "importance": Signal.IMPORTANCE in self._reads and record.plan.is_dense,
+            "floor": record.plan.is_dense,
         }
         first = first.model_copy(update=signals)
         rungs = (first,) if record.probe else (first, *others)

@@ -50,8 +50,10 @@ class FinalTest:
         return Job(observation.number, Phase.TEST, self._request(observation, seed))
 
     def _members(self) -> list[Observation]:
-        """The dense model to compare with, and the front."""
-        dense = [o for o in self._history.observations() if o.plan.is_dense and o.full]
+        """The dense model to compare with, where it is above the floor, and the front."""
+        floor = self._history.limits.floor
+        full = [o for o in self._history.observations() if o.plan.is_dense and o.full]
+        dense = [o for o in full if floor is None or (o.accuracy or 0.0) > floor]
         return list({o.number: o for o in [*dense, *self._history.front()]}.values())
 
     def _missing(self) -> list[tuple[Observation, int]]:

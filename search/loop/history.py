@@ -10,7 +10,7 @@ from search.storage.results import Results, TrialRecord
 from search.storage.study import Row, SearchStudy
 from search.strategies.strategy import Observation, Proposal
 from spaces.plan import Plan
-from workers.requests import Importance, RungReport, TrialState
+from workers.requests import Floor, Importance, RungReport, TrialState
 
 
 @dataclass
@@ -35,6 +35,8 @@ class Record:
     margins: tuple[float, ...] | None = None
     """At the cheapest rung, where the strategy reads it, as the next."""
     importance: Importance | None = None
+    floor: Floor | None = None
+    """Of the search split, measured with the dense plan."""
     resumes: int | None = None
     """The stopped trial of the same plan that this one goes on with."""
 
@@ -72,6 +74,7 @@ class History:
             measured = (rung.metrics.get("margins") for rung in stored.on("search"))
             record.margins = next((tuple(values) for values in measured if values is not None), record.margins)
             record.importance = next(_importances(stored), None)
+            record.floor = stored.floor
             record.attempt = stored.trial.attempt
             record.reason = stored.trial.reason
             record.tested = set(stored.tests)
@@ -134,6 +137,8 @@ class History:
             record.margins = report.margins
         if report.importance is not None:
             record.importance = report.importance
+        if report.floor is not None:
+            record.floor = report.floor
         self._observations.pop(number, None)
 
     def stored(self, number: int, mapping_module: str) -> None:
@@ -177,6 +182,7 @@ class History:
             accuracies=tuple(accuracy for _, accuracy in sorted(record.accuracies.items())),
             margins=record.margins,
             importance=record.importance,
+            floor=None if record.floor is None else record.floor.accuracy,
             full=record.state == "complete",
         )
 
@@ -191,7 +197,23 @@ class History:
     @property
     def limits(self) -> FrontLimits:
         """What a finished trial must keep to be on the front."""
-        return self._problem.front_limits()
+        return self._problem.front_limits(None if self.floor is None else self.floor.accuracy)
+
+    @property
+    def floor(self) -> Floor | None:
+        """What is reached without the pictures, None before the dense plan has measured it."""
+        return next((record.floor for record in self._records.values() if record.floor is not None), None)
+
+    @property
+    def blindness(self) -> str | None:
+        """Why the finished dense trial is no better than without the pictures, None where it is."""
+        done = [o for o in self.observations() if o.full and o.plan.is_dense and o.accuracy is not None]
+        if self.floor is None or not done or (done[0].accuracy or 0.0) > self.floor.accuracy:
+            return None
+        return (
+            f"the dense model must be better than the floor, got accuracy {done[0].accuracy:.4g}, and "
+            f"{self.floor.accuracy:.4g} by {self.floor}"
+        )
 
 
 def _point(observation: Observation) -> Point:

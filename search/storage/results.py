@@ -16,7 +16,7 @@ from search.storage.database_url import StorageError, open_engine, shown
 from search.storage.schema import bring_up_to_date
 from search.storage.tables import Artifact, Event, Run, RungResult, Trial, now, transaction
 from spaces.plan import Plan
-from workers.requests import RungReport, TrialRequest
+from workers.requests import Floor, RungReport, TrialRequest
 
 #: Kind of artifact: the tuned projector of a trial.
 MAPPING_MODULE = "mapping_module"
@@ -38,6 +38,12 @@ class TrialRecord:
     def on(self, split: str) -> list[RungResult]:
         """The rungs measured on a split, cheapest first."""
         return [rung for rung in self.rungs if rung.split == split]
+
+    @property
+    def floor(self) -> Floor | None:
+        """What is reached without the pictures, where this trial measured it."""
+        found = (rung.metrics.get("floor") for rung in self.on("search"))
+        return next((Floor.model_validate(floor) for floor in found if floor is not None), None)
 
     @property
     def seed(self) -> int:
@@ -202,7 +208,7 @@ class Results:
 
 
 def _rung_columns(report: RungReport) -> dict[str, Any]:
-    kept = {"accuracy_by_kind", "tuned", "tune_accuracy", "margins", "importance", "latency", "seconds"}
+    kept = {"accuracy_by_kind", "tuned", "tune_accuracy", "margins", "importance", "floor", "latency", "seconds"}
     return {
         "accuracy": report.accuracy,
         "flops": report.costs["flops"],

@@ -12,7 +12,7 @@ import numpy as np
 from objectives.objectives import MAXIMIZE
 from objectives.pareto import crowding, non_dominated
 from search.strategies.scan import change, changed, scan
-from search.strategies.strategy import Focus, Observation, Proposal, Task
+from search.strategies.strategy import Focus, Observation, Proposal, Task, focus_above_floor
 from spaces.plan import Block, Op, Plan, Scope
 from spaces.spaces import Space
 
@@ -58,7 +58,7 @@ class Evolution:
         return [plans[pick] for pick in picks]
 
     def _child(self, history: Sequence[Observation], rng: np.random.Generator) -> Proposal:
-        archive = _archive(history, self._focus)
+        archive = _archive(history, focus_above_floor(self._focus, history))
         if not archive:
             return Proposal(self._space.sample(rng), "random")
         parent = _select(archive, rng)

@@ -1,7 +1,8 @@
 """The seam between a strategy and the search: observations in, one proposal out."""
 
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Protocol
 
@@ -30,6 +31,14 @@ class Focus:
         """Whether a trial lies in it, by the highest rung it has finished."""
         accuracy = observation.accuracy
         return accuracy is not None and accuracy >= self.min_accuracy and self.spans(observation.flops_ratio)
+
+
+def focus_above_floor(focus: Focus, history: "Sequence[Observation]") -> Focus:
+    """Return the part of a focus that lies above the floor, once the history holds it."""
+    floor = next((trial.floor for trial in history if trial.floor is not None), None)
+    if floor is None:
+        return focus
+    return replace(focus, min_accuracy=max(focus.min_accuracy, math.nextafter(floor, math.inf)))
 
 
 @dataclass(frozen=True)
@@ -83,6 +92,8 @@ class Observation:
     """By how much the right answer to every question of the cheapest rung is likelier than the next best
     (`workers.evaluation.margins`), in nats; None where they are not measured. They predict untried plans better than
     accuracies do, and decide nothing."""
+    floor: float | None = None
+    """Accuracy that is reached without the pictures, where the trial measured it: the dense one does."""
     importance: Importance | None = None
     """How much attention and FFN of every block matter for the right answers, at the cheapest rung: what gates on
     them win (`workers.evaluation.importance`). None where it is not measured."""

@@ -15,7 +15,7 @@ from search.strategies.guided.prior import Floats, prior_of, tolls_beforehand, w
 from search.strategies.guided.surrogate import Kernel, Surrogate, fit
 from search.strategies.plan_bits import Codes, Coding
 from search.strategies.promotion import bar
-from search.strategies.strategy import Observation, Task
+from search.strategies.strategy import Observation, Task, focus_above_floor
 from workers.requests import Importance
 
 MOST_LEARNED = (250, 120)
@@ -106,7 +106,7 @@ class Learner:
         stopped = order[measured.stopped[order] & measured.feasible[order]][:MOST_STOPPED]
         return Learned(
             archive=measured.codes[order[:ARCHIVE]],
-            front=Staircase(front, self._task.focus),
+            front=Staircase(front, focus_above_floor(self._task.focus, history)),
             bars=[*[None] * measured.num_signals, *passed],
             fidelities=fidelities,
             stopped=measured.take(stopped),
