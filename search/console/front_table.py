@@ -28,7 +28,7 @@ def front_table(summary: dict[str, Any], width: int) -> Table:
         table.add_section()
         table.add_row(*(cell(dense) for _, _, cell in columns), style="dim")
     if (floor := summary["floor"]) is not None:
-        shown_of_floor = {"plan": f"floor: {floor['by']}", "accuracy": f"{floor['accuracy']:.3f}"}
+        shown_of_floor = {"plan": "floor", "accuracy": f"{floor['accuracy']:.3f}"}
         table.add_section()
         table.add_row(*(shown_of_floor.get(name, "") for name, _, _ in columns), style="dim")
     return table
@@ -75,9 +75,10 @@ WIDE = 110
 
 def hypervolumes(summary: dict[str, Any]) -> str:
     """Return one line with the hypervolume that the search maximizes and the one that compares runs."""
-    accuracy = summary["reference_above_floor"]["accuracy"]
+    accuracy, floor = summary["reference_above_floor"]["accuracy"], summary["floor"]
+    what = f", the floor by {floor['by']}," if floor else ""
     return (
-        f"Hypervolume {summary['hypervolume_above_floor']:.4f} within the limits above accuracy {accuracy:.3g} "
+        f"Hypervolume {summary['hypervolume_above_floor']:.4f} within the limits above accuracy {accuracy:.3g}{what} "
         f"({summary['hypervolume']:.4f} of all finished trials above accuracy 0)"
     )
 

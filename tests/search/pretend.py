@@ -20,7 +20,7 @@ from spaces.constraints import Limit
 from spaces.plan import Op, Plan
 from spaces.shape import ModelShape, VisionShape
 from spaces.spaces import load_space
-from workers.requests import Rung, RungReport, TrialRequest
+from workers.requests import Floor, Rung, RungReport, TrialRequest
 
 NUM_BLOCKS = 8
 SHAPE = ModelShape(
@@ -74,8 +74,10 @@ def margins_of(plan: Plan) -> tuple[float, ...]:
 class PretendWorker:
     """Answers at once, as a real worker would after tuning and evaluating."""
 
-    def __init__(self, seconds: float = 0.0) -> None:
+    def __init__(self, seconds: float = 0.0, floor: float | None = None) -> None:
+        """`floor` is what is reached without the pictures; None where the problem has none."""
         self.seconds = seconds
+        self.floor = None if floor is None else Floor(answer="yes", constant=floor)
         self.session = None
         self.requests: list[TrialRequest] = []
 
@@ -87,7 +89,9 @@ class PretendWorker:
                 time.sleep(self.seconds)
             report = report_of(plan, index, rung)
             margins = margins_of(plan) if rung.margins else None
-            yield report.model_copy(update={"margins": margins, "importance": IMPORTANCE if rung.importance else None})
+            importance = IMPORTANCE if rung.importance else None
+            floor = self.floor if rung.floor else None
+            yield report.model_copy(update={"margins": margins, "importance": importance, "floor": floor})
 
 
 def report_of(plan: Plan, index: int, rung: Rung, accuracy: float | None = None) -> RungReport:

@@ -15,7 +15,7 @@ from tests.workers.hub import hub_model, hub_processor, save_hub
 from tests.workers.saved_data import questions, save
 
 SPLITS = {"train": questions(12), "validation": questions(6, 100), "test": questions(4, 200)}
-SMALL = ("--budget", "6", "--rungs", "0:4,2:all", "--device", "cpu", "--threads", "1")
+SMALL = ("--budget", "6", "--rungs", "0:4,2:all", "--device", "cpu", "--threads", "1", "--allow-blind")
 
 
 @pytest.fixture(autouse=True)

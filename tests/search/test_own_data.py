@@ -51,7 +51,18 @@ def prepared(folder: Path, model: Path, name: str) -> list[str | Path]:
     """A data set in the folder, and the arguments to search it."""
     form, rows, flags, _, _ = SETS[name]
     save(form, folder / "set", {"train": rows(16), "validation": rows(6, 100), "test": rows(6, 200)})
-    return ["--model", model, "--dataset", folder / "set", "--space", "blocks", "--threads", "1", *flags]
+    return [
+        "--model",
+        model,
+        "--dataset",
+        folder / "set",
+        "--space",
+        "blocks",
+        "--threads",
+        "1",
+        "--allow-blind",
+        *flags,
+    ]
 
 
 @pytest.mark.parametrize("name", SETS)
@@ -103,7 +114,7 @@ def test_a_search_is_taken_up_and_run_by_hand_with_the_metric_it_found(tmp_path:
 def test_a_file_of_settings_says_the_same_as_flags(tmp_path: Path, model: Path) -> None:
     by_flags = run("search.run", *prepared(tmp_path, model, "choices"), "--dry-run", cwd=tmp_path)
     (tmp_path / "search.yaml").write_text(
-        f"model: {model}\nspace: blocks\nthreads: 1\n"
+        f"model: {model}\nspace: blocks\nthreads: 1\nallow_blind: true\n"
         f"dataset: {{name: {tmp_path / 'set'}, choices_column: texts, answer_column: right, choices_as: text}}\n"
     )
     by_file = run("search.run", "--config", "search.yaml", "--dry-run", cwd=tmp_path)

@@ -23,7 +23,7 @@ def test_a_long_plan_is_folded_and_all_numbers_are_shown() -> None:
     }
     console = Console(width=120)
     with console.capture() as shown:
-        console.print(front_table({"run": "demo", "front": [trial], "dense": None}, 120))
+        console.print(front_table({"run": "demo", "front": [trial], "dense": None, "floor": None}, 120))
     text = shown.get()
     for number in ("0.123", "0.456", "0.789 ±0.004", "-0.111 [-0.222, -0.033]", "12.3 G"):
         assert number in text
