@@ -76,11 +76,17 @@ WIDE = 110
 def hypervolumes(summary: dict[str, Any]) -> str:
     """Return one line with the hypervolume that the search maximizes and the one that compares runs."""
     accuracy, floor = summary["reference_above_floor"]["accuracy"], summary["floor"]
-    what = f", the floor by {floor['by']}," if floor else ""
+    what = f", which {floor['by']} reaches" if floor else ""
     return (
         f"Hypervolume {summary['hypervolume_above_floor']:.4f} within the limits above accuracy {accuracy:.3g}{what} "
         f"({summary['hypervolume']:.4f} of all finished trials above accuracy 0)"
     )
+
+
+def _why_empty(summary: dict[str, Any]) -> str:
+    if not summary["counts"].get("complete"):
+        return "No trial has finished its last rung yet."
+    return "No finished trial is within the limits and above the floor."
 
 
 def print_front(settings: Settings, is_finished: bool) -> None:
@@ -94,7 +100,7 @@ def print_front(settings: Settings, is_finished: bool) -> None:
     results.close()
     out = console()
     out.print()
-    out.print(front_table(summary, out.width) if summary["front"] else "No trial has finished its last rung yet.")
+    out.print(front_table(summary, out.width) if summary["front"] else _why_empty(summary))
     counts = summary["counts"]
     states = ", ".join(f"{counts.get(state, 0)} {state}" for state in ("complete", "stopped", "failed", "running"))
     out.print(f"{counts['trials']} of {summary['budget']} trials: {states}. {hypervolumes(summary)}.")

@@ -64,7 +64,7 @@ def test_the_volume_above_the_floor_stands_beside_the_old_one(settings: Settings
     shown.print(front_table(summary, 140))
     (row,) = [line.split() for line in shown.export_text().splitlines() if "floor" in line]
     assert row == ["floor", "0.600"]
-    assert "above accuracy 0.6, the floor by always answering 'yes', (" in hypervolumes(summary)
+    assert "above accuracy 0.6, which always answering 'yes' reaches (" in hypervolumes(summary)
 
 
 def test_the_floor_is_measured_by_the_dense_trial_and_known_on_resume(settings: Settings) -> None:
