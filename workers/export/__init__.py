@@ -1,1 +1,1 @@
-"""From a plan to a folder that deploys: the model made physically smaller, checked by loading it again."""
+"""Export of a plan to a deployable folder: a physically smaller model, checked by loading it again."""

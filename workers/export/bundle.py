@@ -1,8 +1,8 @@
-"""Copies the modeling file of an export and the modules it needs into one flat folder, where transformers finds them.
+"""Copy of an export's modeling file and the modules it imports into one flat folder, as transformers requires.
 
-transformers copies the files that a modeling file imports relatively from beside it, nothing else. So `from
+transformers copies only the files that a modeling file imports relatively from its own folder. Therefore, `from
 workers.apply_plan import apply_plan` becomes `from .workers_apply_plan import apply_plan`: the exported model runs the
-very code that the search ran.
+same code as the search.
 """
 
 from __future__ import annotations
@@ -12,20 +12,23 @@ from importlib.util import find_spec
 from pathlib import Path
 
 OWN = ("objectives", "spaces", "workers")
+"""Packages whose modules are copied."""
 _IMPORT = re.compile(rf"^(\s*)from ({'|'.join(OWN)})\.([\w.]+) import", re.MULTILINE)
 
 
 def write_bundle(module: str, folder: Path) -> None:
-    """Writes `module` and everything of ours that it imports, however far, into `folder`.
+    """Write `module` and all modules of `OWN` that it imports, directly or not, into `folder`.
 
-    `module` keeps the last part of its name; `workers.apply_plan` becomes `workers_apply_plan.py`.
+    Args:
+        module: dotted name; its file keeps the last part. `workers.apply_plan` becomes `workers_apply_plan.py`.
+        folder: an existing folder.
     """
     for name, text in bundle(module).items():
         (folder / f"{name}.py").write_text(text, encoding="utf-8")
 
 
 def bundle(module: str) -> dict[str, str]:
-    """File name, without ending, -> source of everything that `write_bundle` writes."""
+    """Return file name, without ending, -> source of every file that `write_bundle` writes."""
     files, waiting = {}, [module]
     while waiting:
         name = waiting.pop()

@@ -1,4 +1,4 @@
-"""README.md of an exported folder: the model card."""
+"""The model card, README.md of an exported folder."""
 
 from __future__ import annotations
 
@@ -44,8 +44,9 @@ the machine that exported; FLOPs are counted by torch. `plan.json` has every num
 ## Limits
 
 - Chosen and measured on the data set `{data}` ({metric}); what other tasks lose was not measured.
-- It can say wrong things as its base model can; its license is that of its base model and data.
+- It can give wrong answers, as its base model can; its license is that of its base model and data.
 """
+"""Template of the card."""
 STOCK = """\
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
@@ -70,10 +71,17 @@ from workers import load_exported    # or, with skipsearch installed, without re
 model, processor = load_exported(folder)"""
 
 CODE = {Badge.REMOTE: REMOTE, Badge.NEMOTRON: NEMOTRON}
+"""Badge -> code that loads the export; other badges use `STOCK`."""
 
 
 def write_card(folder: Path, record: dict[str, Any], drawing: Sequence[str]) -> None:
-    """Writes README.md from what plan.json says."""
+    """Write README.md from the record of plan.json.
+
+    Args:
+        folder: the exported folder.
+        record: the content of plan.json.
+        drawing: lines below the text of the plan.
+    """
     base, checked = record["base_model"], record["checked"]
     text = CARD.format(
         header=_header(base, record["badge"]),

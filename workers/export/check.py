@@ -1,4 +1,4 @@
-"""Asks an exported folder, in a fresh process, what the in-search model was asked, and compares."""
+"""Comparison of an exported folder, loaded in a fresh process, with the in-search model on the same questions."""
 
 from __future__ import annotations
 
@@ -33,20 +33,27 @@ from workers.models.processor import Asker
 from workers.pruning.inputs import PruningInputs
 
 COMPARED = 16
-"""Questions whose logits and greedy tokens are compared."""
+"""Number of questions whose logits and greedy tokens are compared."""
 BATCH = 8
+"""Questions per compared batch."""
 ANSWERED_AT_ONCE = 32
+"""Questions per batch of generated answers."""
 ANSWERS_MAY_DIFFER = 0.01
-"""Share of answers that may differ from the search's: it packs questions, and another order of summation can turn
-the balance between two tokens that are equally likely."""
+"""Largest share of answers that may differ from those of the search.
+
+The search packs questions, and another order of summation can exchange two almost equally likely tokens.
+"""
 CLOSE = {torch.float32: 1e-5, torch.float16: 2e-2, torch.bfloat16: 1e-1}
-"""Largest difference of logits, relative to the largest logit. In float32 on a CPU they are equal to the last bit, as
-an export then says; but where weights lie in memory may decide about a kernel: no reason to refuse a model."""
+"""Dtype -> largest difference of logits, relative to the largest logit.
+
+In float32 on a CPU, logits are usually bit-equal, as the export then reports. The address of weights in memory may
+select another kernel, which is no reason to reject a model.
+"""
 
 
 @dataclass(frozen=True)
 class Reference:
-    """What the in-search model says: the model under `apply_plan` with the trial's mapping module."""
+    """The outputs of the in-search model: the model under `apply_plan` with the trial's projector."""
 
     ids: tuple[Tensor, ...]
     logits: tuple[Tensor, ...]
@@ -54,25 +61,34 @@ class Reference:
     answers: tuple[str, ...]
     scores: tuple[float, ...]
     metric: str
-    """What answers are scored by: as in the search where that scores generated answers, else exact match."""
+    """Metric of the scores: that of the search if it scores generated answers, else exact match."""
 
 
 @dataclass(frozen=True)
 class Checked:
-    """What the exported folder was found to do."""
+    """The outputs and measurements of the exported folder."""
 
     scores: tuple[float, ...]
-    """Of its own answers, in the order of the split."""
+    """Scores of its own answers, in the order of the split."""
     bit_equal: bool
-    """Whether every compared logit is the in-search model's to the last bit."""
+    """True if every compared logit is bit-equal to that of the in-search model."""
     result: dict[str, Any]
-    """Parameters, FLOPs and seconds, beside the dense model's."""
+    """Parameters, FLOPs and seconds, with those of the dense model."""
 
 
-def refer(
+def ask_reference(
     loaded: LoadedModel, prepared: Prepared, plan: Plan, inputs: PruningInputs, metric: str, questions: int | None
 ) -> Reference:
-    """Asks the in-search model; it must be under no plan."""
+    """Return the outputs of the in-search model, for comparison.
+
+    Args:
+        loaded: the model, under no plan.
+        prepared: the split whose questions are answered.
+        plan: the plan to apply.
+        inputs: inputs of the pruned blocks.
+        metric: the metric of the search; exact match replaces a metric of likelihoods.
+        questions: number of questions from the start of the split; None: all.
+    """
     samples = prepared.samples[:questions]
     ids, logits, tokens = [], [], []
     metric = metric if METRICS[metric].reads is Reads.ANSWERS else "exact_match"
@@ -81,16 +97,16 @@ def refer(
             chosen = samples[first:last]
             prompts = [loaded.asker.prompt(sample.question, len(sample.images)) for sample in chosen]
             encoded = reload.encode(loaded.processor, prompts, [sample.images for sample in chosen], loaded.device)
-            said, new = reload.speak(loaded.model, encoded, loaded.pad_token)
+            last, new = reload.logits_and_tokens(loaded.model, encoded, loaded.pad_token)
             ids.append(encoded["input_ids"].cpu())
-            logits.append(said.cpu())
+            logits.append(last.cpu())
             tokens.append(new.cpu())
         evaluation = evaluate(loaded, prepared, metric, questions)
     return Reference(tuple(ids), tuple(logits), tuple(tokens), evaluation.answers, evaluation.scores, metric)
 
 
 def batches(samples: Sequence[Sample]) -> list[tuple[int, int]]:
-    """First and last of every compared batch."""
+    """Return the first and the last (exclusive) index of every compared batch."""
     last = min(COMPARED, len(samples))
     return [(first, min(first + BATCH, last)) for first in range(0, last, BATCH)]
 
@@ -99,7 +115,20 @@ def check(
     folder: Path, route: Route, request: ExportRequest, loaded: LoadedModel, prepared: Prepared, reference: Reference,
     time: bool,
 ) -> Checked:  # fmt: skip
-    """Loads the folder by the route it promises. Raises ExportError where it does anything else than it should."""
+    """Load the folder in the way of its badge, in a fresh process, and compare it with the reference.
+
+    Args:
+        folder: the exported folder.
+        route: the form of the export.
+        request: the request of the export.
+        loaded: the in-search model.
+        prepared: the split that the reference answered.
+        reference: the outputs of the in-search model.
+        time: True to measure seconds as well.
+
+    Raises:
+        ExportError: the folder does not load without skipsearch, or prompts, logits, tokens or answers differ.
+    """
     samples = prepared.samples[: len(reference.scores)]
     with tempfile.TemporaryDirectory(prefix="skipsearch-export-") as name:
         work = Path(name)
@@ -157,7 +186,7 @@ def _write_probe(work: Path, probe: dict[str, Any], samples: Sequence[Sample], a
 
 
 def _run(work: Path) -> None:
-    """A fresh interpreter that sees neither our environment variables for Python nor the current folder."""
+    """Run the fresh process, isolated from Python's environment variables and the current folder."""
     environment = {**os.environ, "HF_MODULES_CACHE": str(work / "modules"), "TOKENIZERS_PARALLELISM": "false"}
     done = subprocess.run(
         [sys.executable, "-I", reload.__file__, str(work)],
@@ -172,8 +201,11 @@ def _run(work: Path) -> None:
 
 
 def _compare(outputs: dict[str, Tensor], reference: Reference) -> bool:
-    """Whether all logits are equal to the last bit. Raises ExportError where they are not even as close as they
-    must be, or where prompts or greedy tokens differ."""
+    """Return True if all logits are bit-equal.
+
+    Raises:
+        ExportError: logits differ by more than the tolerance, or prompts or greedy tokens differ.
+    """
     exact = True
     for number, (ids, logits, tokens) in enumerate(zip(reference.ids, reference.logits, reference.tokens, strict=True)):
         if not torch.equal(outputs[f"ids-{number}"], ids):

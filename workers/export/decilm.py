@@ -1,4 +1,4 @@
-"""Builds the language model of an export alone, in the nemotron-nas form of NVIDIA's `DeciLMForCausalLM`."""
+"""The language model of an export alone, in the nemotron-nas form of NVIDIA's `DeciLMForCausalLM`."""
 
 from __future__ import annotations
 
@@ -15,13 +15,20 @@ from workers.export.route import Route
 
 
 def decilm(model: Any, text: Any, weights: dict[str, Tensor], route: Route) -> tuple[Any, type, dict[str, Tensor]]:
-    """Config, class and weights, from the text config and the weights of the route's layers in the whole model."""
+    """Return config, class and weights of the language model in nemotron-nas form.
+
+    Args:
+        model: the loaded model.
+        text: the text config of the exported layers.
+        weights: weights of the exported layers, by their names in the whole model.
+        route: the layers of the export.
+    """
     kind = modeling_decilm.DeciLMForCausalLM
     values = text.to_dict()
     values.pop("model_type")
     config = kind.config_class(block_configs=_blocks(text, route), **values)
     config.auto_map = auto_map(kind, "AutoModelForCausalLM")
-    config.rope_theta = text.rope_parameters["rope_theta"]  # where engines older than transformers 5 look for it
+    config.rope_theta = text.rope_parameters["rope_theta"]  # read by engines older than transformers 5
     return config, kind, dict(_renamed(model, weights))
 
 
@@ -40,7 +47,7 @@ def _blocks(text: Any, route: Route) -> list[dict[str, Any]]:
 
 
 def _renamed(model: Any, weights: dict[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
-    """The weights of decoder and LM head, by the names of a text model."""
+    """Yield the weights of decoder and LM head under the names of a text model."""
     decoder, head = (path_of(model, each) for each in (anatomy_of(model).decoder, model.get_output_embeddings()))
     for name, tensor in weights.items():
         if name.startswith(f"{decoder}."):

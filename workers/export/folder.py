@@ -1,4 +1,4 @@
-"""A folder that appears all at once: written beside its place, moved there by one rename."""
+"""Atomic creation of a folder: written next to its target, then moved there by one rename."""
 
 from __future__ import annotations
 
@@ -19,10 +19,18 @@ _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 
 @contextmanager
 def replacing(folder: Path, force: bool, needed_bytes: int = 0) -> Iterator[Path]:
-    """Yields a new folder beside `folder` and puts it there at the end; until then, whatever happens, the place is
-    as it was: an exception takes the new folder away, and what `kill -9` leaves behind the next export does.
+    """Yield a new folder next to `folder` and move it to `folder` at the end.
 
-    Raises ExportError where the place is taken and `force` is not set, can't be written, or the disk is full.
+    Until then, the target does not change. After an exception, the new folder is removed; one left by `kill -9` is
+    removed by the next export to the same target.
+
+    Args:
+        folder: the target.
+        force: True to replace an existing folder.
+        needed_bytes: free space to require on the disk.
+
+    Raises:
+        ExportError: the target exists and `force` is not set, the target cannot be written, or the disk is full.
     """
     folder = folder.absolute()
     check_target(folder, force)
@@ -40,7 +48,11 @@ def replacing(folder: Path, force: bool, needed_bytes: int = 0) -> Iterator[Path
 
 
 def check_target(folder: Path, force: bool) -> None:
-    """Raises ExportError where something is at the place already, unless `force` may replace a folder."""
+    """Check that nothing exists at the target, except a folder that `force` may replace.
+
+    Raises:
+        ExportError: something exists there.
+    """
     if os.path.lexists(folder) and not (force and folder.is_dir() and not folder.is_symlink()):
         what = "a folder that is there already" if folder.is_dir() else "a file"
         way = "--force replaces it" if folder.is_dir() and not folder.is_symlink() else "choose another place"
@@ -48,7 +60,7 @@ def check_target(folder: Path, force: bool) -> None:
 
 
 def _sweep(folder: Path) -> None:
-    """Takes away what killed exports to the same place left behind."""
+    """Remove the folders left by killed exports to the same target."""
     for leftover in folder.parent.glob(f".{folder.name}.partial-*"):
         if not _runs(leftover.name.rpartition("-")[2]):
             shutil.rmtree(leftover)
@@ -75,14 +87,14 @@ def _check_space(folder: Path, needed: int) -> None:
 
 def _put(partial: Path, folder: Path, force: bool) -> None:
     if not force or not folder.exists():
-        check_target(folder, force)  # somebody may have been faster
+        check_target(folder, force)  # another process may have created it meanwhile
         partial.rename(folder)
         return
     _exchange(partial, folder)  # the old folder is under the partial name now and goes with it
 
 
 def _exchange(one: Path, other: Path) -> None:
-    """Swaps two folders in one step where the system can (Linux), else in three."""
+    """Swap two folders, in one step if the system supports it (Linux), else in three."""
     libc = ctypes.CDLL(None, use_errno=True)
     if hasattr(libc, "renameat2"):
         done = libc.renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE)

@@ -1,8 +1,8 @@
-"""Loads an exported folder as its user would and says what it does. Run as a file, in a process of its own.
+"""Load an exported folder as its user does and measure it. Run as a file, in its own process.
 
-`python -I reload.py WORK` reads WORK/probe.json and the images beside it, and writes WORK/outputs.safetensors and
-WORK/result.json. Imports nothing of this package: what it loads must load without it. The export's reference is made
-by the same functions, so that both sides see the same batches.
+`python -I fresh_process.py WORK` reads WORK/probe.json and the images next to it, and writes WORK/outputs.safetensors
+and WORK/result.json. It imports nothing of this package, because the export must load without it. The reference is
+computed by the same functions, so that both sides have the same batches.
 """
 
 from __future__ import annotations
@@ -23,16 +23,26 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, AutoProcessor
 
 KEPT_POSITIONS = 16
-"""Last positions whose logits are compared; through attention they depend on all others."""
+"""Number of last positions whose logits are compared; through attention they depend on all others."""
 NEW_TOKENS = 16
-"""Greedy tokens compared, without stopping: long enough to see a KV cache go wrong."""
+"""Number of greedy tokens compared, without stopping: enough to reveal an error of the KV cache."""
 TIMED_TOKENS = 32
+"""Tokens generated per timed single question."""
 REPEATS = 9
+"""Timed repetitions per case, after one for warm-up."""
 OWN = {"workers", "search", "spaces", "objectives"}
+"""Packages that the process must not import."""
 
 
 def encode(processor: Any, prompts: list[Any], images: Sequence[Sequence[Any]], device: Any) -> dict[str, Tensor]:
-    """Left-padded model inputs of prompts about images: conversations that begin with them, or texts."""
+    """Return the left-padded model inputs of prompts about images.
+
+    Args:
+        processor: the processor of the model.
+        prompts: one conversation, whose content starts with places for its images, or one text per prompt.
+        images: the images of every prompt.
+        device: the device of the inputs.
+    """
     options = {"padding": True, "padding_side": "left"}
     if isinstance(prompts[0], str):
         made = processor(images=[image for (image,) in images], text=prompts, return_tensors="pt", **options)
@@ -53,8 +63,17 @@ def encode(processor: Any, prompts: list[Any], images: Sequence[Sequence[Any]], 
     return dict(inputs.to(device))
 
 
-def speak(model: Any, inputs: dict[str, Tensor], pad: int) -> tuple[Tensor, Tensor]:
-    """Logits (B, positions, vocabulary) of the last positions, and the (B, NEW_TOKENS) greedy tokens after them."""
+def logits_and_tokens(model: Any, inputs: dict[str, Tensor], pad: int) -> tuple[Tensor, Tensor]:
+    """Return the logits of the last positions and the greedy tokens that follow.
+
+    Args:
+        model: the model, in evaluation mode.
+        inputs: model inputs, as returned by `encode`.
+        pad: id of the padding token.
+
+    Returns:
+        Logits, (B, KEPT_POSITIONS, vocabulary), fewer for shorter prompts, and tokens, (B, NEW_TOKENS).
+    """
     keep = {"logits_to_keep": KEPT_POSITIONS} if "logits_to_keep" in signature(model.forward).parameters else {}
     with torch.inference_mode():
         logits = model(**_cast(model, inputs), **keep).logits[:, -KEPT_POSITIONS:]
@@ -64,7 +83,16 @@ def speak(model: Any, inputs: dict[str, Tensor], pad: int) -> tuple[Tensor, Tens
 def generate(
     model: Any, inputs: dict[str, Tensor], pad: int, most: int, least: int, ends: list[int] | None = None
 ) -> Tensor:
-    """(B, new) greedy tokens with the KV cache."""
+    """Return greedy tokens, (B, new), generated with the KV cache.
+
+    Args:
+        model: the model, in evaluation mode.
+        inputs: model inputs, as returned by `encode`.
+        pad: id of the padding token.
+        most: largest number of new tokens.
+        least: smallest number of new tokens.
+        ends: ids of the end tokens; None: those of the model.
+    """
     options = {"eos_token_id": ends} if ends else {}
     ids = model.generate(
         **_cast(model, inputs),
@@ -77,7 +105,7 @@ def generate(
     )
     prompt = inputs["input_ids"]
     given = ids[:, : prompt.shape[1]]
-    return ids[:, prompt.shape[1] :] if torch.equal(given, prompt) else ids  # families with a Q-Former give no prompt
+    return ids[:, prompt.shape[1] :] if torch.equal(given, prompt) else ids  # models with a Q-Former return no prompt
 
 
 def _cast(model: Any, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -85,20 +113,21 @@ def _cast(model: Any, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 class Probe:
-    """What to ask, and how the model is to be loaded."""
+    """The questions of the comparison and the options to load the models, from WORK/probe.json."""
 
     def __init__(self, work: Path) -> None:
         self.asked = json.loads((work / "probe.json").read_text())
         self.work = work
 
     def load(self, place: str, **options: Any) -> Any:
+        """Return the model of a folder or hub name, in evaluation mode on the probe's device."""
         model = AutoModelForImageTextToText.from_pretrained(
             place, attn_implementation=self.asked["attention"], **options
         )
         return model.to(self.asked["device"]).eval()
 
     def dense(self, **options: Any) -> Any:
-        """The base model."""
+        """Return the base model."""
         return self.load(
             self.asked["dense"],
             revision=self.asked["revision"],
@@ -107,7 +136,7 @@ class Probe:
         )
 
     def exported(self) -> Any:
-        """The export; a language model alone takes its place in the base model, with the mapping module beside it."""
+        """Return the export; a language model alone is inserted into the base model, with its projector."""
         place, trusted = self.asked["export"], self.asked["trust_remote_code"]
         if not self.asked["language_model"]:
             return self.load(place, trust_remote_code=trusted)
@@ -122,15 +151,16 @@ class Probe:
         return whole.to(self.asked["device"]).eval()
 
     def parts(self, model: Any) -> list[Any]:
-        """What of a model the export stands for."""
+        """Return the modules of a model that the export replaces."""
         language = self.asked["language_model"]
         return [model.get_submodule(name) for name in (language, self.asked["head"])] if language else [model]
 
     def processor(self) -> Any:
-        """The export's, or the base model's for a language model alone."""
+        """Return the processor of the export, or that of the base model for a language model alone."""
         return AutoProcessor.from_pretrained(self.asked["dense" if self.asked["language_model"] else "export"])
 
     def inputs(self, processor: Any, first: int, last: int) -> dict[str, Tensor]:
+        """Return the model inputs of the questions from `first` to `last` (exclusive)."""
         from PIL import Image
 
         chosen = self.asked["samples"][first:last]
@@ -139,7 +169,7 @@ class Probe:
 
 
 def main(work: Path) -> None:
-    """Loads the export, asks it everything, then measures it beside the dense model."""
+    """Load the export, compute its outputs and answers, and measure it together with the dense model."""
     probe = Probe(work)
     asked = probe.asked
     torch.set_num_threads(asked["threads"])
@@ -166,7 +196,7 @@ def _outputs(probe: Probe, model: Any, processor: Any) -> dict[str, Tensor]:
     outputs, asked = {}, probe.asked
     for number, (first, last) in enumerate(asked["batches"]):
         inputs = probe.inputs(processor, first, last)
-        logits, tokens = speak(model, inputs, asked["pad"])
+        logits, tokens = logits_and_tokens(model, inputs, asked["pad"])
         outputs |= {
             f"ids-{number}": inputs["input_ids"].cpu().contiguous(),
             f"logits-{number}": logits.cpu().contiguous(),
@@ -176,7 +206,7 @@ def _outputs(probe: Probe, model: Any, processor: Any) -> dict[str, Tensor]:
 
 
 def _answers(probe: Probe, model: Any, processor: Any) -> list[str]:
-    """The greedy answer to every question, one after another as a user would ask, in batches."""
+    """Return the greedy answer to every question, in batches."""
     asked, texts = probe.asked, []
     for first in range(0, len(asked["samples"]), asked["batch"]):
         inputs = probe.inputs(processor, first, first + asked["batch"])
@@ -190,9 +220,9 @@ def _count(parts: list[Any]) -> int:
 
 
 def _flops(model: Any, inputs: dict[str, Tensor], asked: dict[str, Any]) -> int:
-    """FLOPs of answering one real question, as torch counts them; under eager attention, which it counts fully."""
+    """Return the FLOPs of one answer as counted by torch, under eager attention, which is counted in full."""
     model.set_attn_implementation("eager")
-    model.requires_grad_(False)  # the counter hooks into gradients where parameters take some
+    model.requires_grad_(False)  # the counter adds gradient hooks if parameters require gradients
     tokens = asked["max_new_tokens"]
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         generate(model, inputs, asked["pad"], tokens, tokens)
@@ -200,7 +230,7 @@ def _flops(model: Any, inputs: dict[str, Tensor], asked: dict[str, Any]) -> int:
 
 
 def _time(probe: Probe, processor: Any, models: dict[str, Any]) -> dict[str, Any]:
-    """Median seconds end to end, image to last token: one question with many tokens, and a batch of questions."""
+    """Return the median seconds from image to last token, for one question with many tokens and for a batch."""
     asked = probe.asked
     many = min(asked["batch"], len(asked["samples"]))
     cases = {
@@ -212,7 +242,7 @@ def _time(probe: Probe, processor: Any, models: dict[str, Any]) -> dict[str, Any
         inputs = probe.inputs(processor, 0, questions)
         seconds: dict[str, list[float]] = {name: [] for name in models}
         for repeat in range(REPEATS + 1):
-            for name, model in models.items():  # turn by turn, so that a busy moment meets both
+            for name, model in models.items():  # alternate, so that other load on the machine affects both
                 spent = _seconds(model, inputs, asked, tokens)
                 if repeat:
                     seconds[name].append(spent)

@@ -1,4 +1,4 @@
-"""Pushes an exported folder to the Hugging Face Hub. Imports no torch."""
+"""Upload of an exported folder to the Hugging Face Hub. Imports no torch."""
 
 from __future__ import annotations
 
@@ -8,13 +8,18 @@ from typing import Any
 from workers.export.route import ExportError
 
 COMMIT = "Export by skipsearch"
+"""Message of the commit."""
 
 
 def check_repository(repository: str, force: bool) -> None:
-    """Asks the hub whether `repository` can be written to: before an export that would have nowhere to go.
+    """Check, before the export, that `repository` can be written to.
 
-    Raises ExportError (one line) for a name that is none, nobody logged in, a hub that can't be reached, or a
-    repository that exists, unless `force` may add a commit to it.
+    Args:
+        repository: OWNER/NAME.
+        force: True to allow an existing repository, to which a commit is added.
+
+    Raises:
+        ExportError: an invalid name, no login, an unreachable hub, or an existing repository without `force`.
     """
     from huggingface_hub import HfApi
     from huggingface_hub.utils import validate_repo_id
@@ -37,9 +42,15 @@ def check_repository(repository: str, force: bool) -> None:
 
 
 def push(folder: Path, repository: str, private: bool) -> str:
-    """Uploads the folder as one commit and returns its URL; the repository is made where it is missing.
+    """Upload the folder as one commit and return its URL; a missing repository is created.
 
-    Raises ExportError where the hub refuses; the folder stays as it is, and says how to go on by hand.
+    Args:
+        folder: the exported folder, which is not changed.
+        repository: OWNER/NAME.
+        private: True to create a private repository.
+
+    Raises:
+        ExportError: the upload fails; the message gives the command to repeat it.
     """
     from huggingface_hub import HfApi
     from huggingface_hub.utils import disable_progress_bars
@@ -55,7 +66,7 @@ def push(folder: Path, repository: str, private: bool) -> str:
 
 
 def _asked(repository: str, ask: Any, way_out: str = ": check name, network and `hf auth login`") -> Any:
-    """What the hub answers; its client has no common base for the many ways in which that fails."""
+    """Return the result of a request to the hub, whose client has no common base class for its errors."""
     try:
         return ask()
     except Exception as error:

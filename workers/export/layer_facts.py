@@ -1,4 +1,4 @@
-"""What an export must know of a model: which layers can be moved or taken apart, and whose every weight is."""
+"""Properties of a model that decide its export: movable layers, and the sub-layer that each weight belongs to."""
 
 from __future__ import annotations
 
@@ -7,28 +7,29 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 OUTPUTS = frozenset({"o_proj", "out_proj", "dense", "down_proj", "fc2"})
-"""Names of the linear layer through which a half adds to the residual: with zeros there it adds nothing."""
+"""Names of the linear layer through which a sub-layer adds to the residual; zeroed, the sub-layer adds nothing."""
 TIED_TO_DEPTH = ("cross_attention_layers", "mlp_only_layers", "first_k_dense_replace", "num_kv_shared_layers")
-"""Settings of text configs that count layers or name them by number, where they are in use."""
+"""Settings of text configs that count layers or refer to them by number."""
 
 
 @dataclass(frozen=True)
 class Facts:
-    """A model, as far as it matters for moving its layers."""
+    """Properties of a model that matter for moving its layers."""
 
     text: Any
-    """The config of its decoder."""
+    """The config of the decoder."""
     fixed: int = 0
-    """So many of the first blocks must stay as and where they are in stock transformers."""
+    """Number of first blocks that must stay unchanged and in place in stock transformers."""
     why_fixed: str = ""
+    """The reason for `fixed`, for messages."""
     mixable: bool = True
-    """Whether every weight of a block is of its attention or of its FFN, so that halves of two blocks make one."""
+    """True if every weight of a block belongs to its attention or FFN, so that two blocks can be combined into one."""
     can_silence: bool = True
-    """Whether a half can be made to add nothing by zeros in one linear layer."""
+    """True if zeros in one linear layer make a sub-layer add nothing."""
 
 
 def config_facts(config: Any) -> Facts:
-    """What the config alone tells, before any weight is read."""
+    """Return the properties that follow from the config alone, before any weight is read."""
     text = config.get_text_config()
     depth = text.num_hidden_layers
     for name in TIED_TO_DEPTH:
@@ -40,11 +41,12 @@ def config_facts(config: Any) -> Facts:
 
 
 def with_places(facts: Facts, places: list[dict[str, Any]], weights: list[list[str]]) -> Facts:
-    """The facts, and what taking the blocks apart shows.
+    """Return the facts, updated with the weights of the blocks.
 
     Args:
-        places: where the parts of every block are (`workers.export.part_paths`).
-        weights: names of the weights of every block, below the block.
+        facts: properties that follow from the config.
+        places: paths of the parts of every block (`workers.export.part_paths`).
+        weights: names of the weights of every block, relative to the block.
     """
     owned = all(owner(name, place) for place, names in zip(places, weights, strict=True) for name in names)
     silent = all(
@@ -56,7 +58,7 @@ def with_places(facts: Facts, places: list[dict[str, Any]], weights: list[list[s
 
 
 def owner(name: str, place: Mapping[str, Any]) -> str | None:
-    """`attention` or `ffn`: the half that a weight of a block belongs to, its norm included; None where neither."""
+    """Return the sub-layer, `attention` or `ffn`, that a weight belongs to, directly or by its norm, or None."""
     for half in ("attention", "ffn"):
         if _below(name, place[half]) or _below(name, place[f"{half}_norm"]):
             return half
@@ -64,7 +66,7 @@ def owner(name: str, place: Mapping[str, Any]) -> str | None:
 
 
 def is_output(name: str, place: Mapping[str, Any], half: str) -> bool:
-    """Whether a weight or bias is of the linear layer through which a half adds to the residual."""
+    """Return True if a weight or bias belongs to the linear layer through which a sub-layer adds to the residual."""
     return _below(name, place[half]) and name.rpartition(".")[0].rpartition(".")[2] in OUTPUTS
 
 

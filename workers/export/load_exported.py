@@ -1,4 +1,4 @@
-"""Loads an exported folder without remote code: the modeling file of a plan is part of this package."""
+"""Loading of an exported folder without remote code: the modeling files are part of this package."""
 
 from __future__ import annotations
 
@@ -11,9 +11,14 @@ from workers.models.model_files import read_json
 
 
 def load_exported(folder: str | Path, **options: Any) -> tuple[Any, Any]:
-    """Model, in evaluation mode, and processor of an export; of a language model alone its tokenizer.
+    """Return the model of an export, in evaluation mode, and its processor, or tokenizer for a language model alone.
 
-    `options` go to `from_pretrained` of the model. Raises ExportError where the folder is no export.
+    Args:
+        folder: the exported folder.
+        options: keyword arguments of the model's `from_pretrained`.
+
+    Raises:
+        ExportError: the folder has no plan.json.
     """
     import transformers
 

@@ -1,10 +1,10 @@
-"""A Llama whose layers may lack attention or FFN, in the `nemotron-nas` form that vLLM, llama.cpp and mlx-lm know.
+"""A Llama whose layers may lack attention or FFN, in the `nemotron-nas` form that vLLM, llama.cpp and mlx-lm read.
 
-Self-contained: those engines read `config.json` and the weights with code of their own; transformers loads this file
-with trust_remote_code=True. `config.block_configs` says of every layer whether its attention or its FFN is a `no_op`.
+Self-contained: those engines read `config.json` and the weights with their own code; transformers loads this file with
+trust_remote_code=True. `config.block_configs` marks the attention or the FFN of a layer as `no_op`.
 
-How a layer without attention meets the KV cache: transformers takes positions and masks from the cache length of one
-layer, so it appends a placeholder of one number a token.
+KV cache of a layer without attention: transformers derives positions and masks from the cache length of one layer, so
+such a layer appends a placeholder of one number per token.
 """
 
 from functools import cache
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from transformers import LlamaConfig, LlamaForCausalLM
 
 PARTS = {"attention": ("self_attn", "input_layernorm"), "ffn": ("mlp", "post_attention_layernorm")}
+"""Sub-layer -> its modules in a Llama layer."""
 
 
 class Fields(dict):
@@ -29,7 +30,7 @@ class Fields(dict):
 
 
 class DeciLMConfig(LlamaConfig):
-    """Llama's, with `block_configs`: one object a layer."""
+    """The config of Llama with `block_configs`, one object per layer."""
 
     model_type = "nemotron-nas"
 
@@ -64,7 +65,7 @@ def _without(layer_class: type, half: str) -> type:
 
 
 def remove(layer: nn.Module, half: str) -> None:
-    """Takes attention or FFN out of a Llama layer, in place."""
+    """Remove attention or FFN from a Llama layer, in place."""
     layer.layer_idx = layer.self_attn.layer_idx
     layer.__class__ = _without(type(layer), half)
     for part in PARTS[half]:
@@ -72,7 +73,7 @@ def remove(layer: nn.Module, half: str) -> None:
 
 
 class DeciLMForCausalLM(LlamaForCausalLM):
-    """Llama without the halves that its config calls `no_op`."""
+    """Llama without the sub-layers that its config marks as `no_op`."""
 
     config_class = DeciLMConfig
 

@@ -1,8 +1,8 @@
-"""A vision-language model of transformers under a plan: what the plan never runs is not there.
+"""A vision-language model of transformers under a plan, without the modules that the plan never runs.
 
-`SkipsearchX` is transformers' `X`, and `SkipsearchXConfig` its config, with `skipsearch` in it: the plan, where the
-parts of the blocks are, and which are narrower. The folder that this file is in holds all it needs besides torch and
-transformers.
+`SkipsearchX` is the class `X` of transformers. `SkipsearchXConfig` is its config with an additional field `skipsearch`:
+the plan, the paths of the parts of the blocks, and the narrower layers. The folder of this file contains all that it
+needs in addition to torch and transformers.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ PREFIX = "Skipsearch"
 
 
 class _UnderPlan:
-    """Mixed into a model class: the plan is on from the start to the end of the model's life."""
+    """Mixin for a model class that applies the plan for the lifetime of the model."""
 
     def __init__(self, config: Any, *args: Any, **kwargs: Any) -> None:
         super().__init__(config, *args, **kwargs)
@@ -31,7 +31,7 @@ class _UnderPlan:
 
     @classmethod
     def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:
-        """As in transformers. The plan is put on again, since loading may replace modules (quantized ones do)."""
+        """Return the model as transformers does, with the plan applied again to modules that loading replaced."""
         loaded = super().from_pretrained(*args, **kwargs)
         (loaded[0] if isinstance(loaded, tuple) else loaded)._run_plan()
         return loaded
@@ -56,7 +56,7 @@ def _model(base: type) -> type:
 
 
 def __getattr__(name: str) -> type:
-    """The class of that name, made when it is first asked for."""
+    """Return the class of a name, created on first use."""
     stock = getattr(transformers, name.removeprefix(PREFIX), None)
     if not name.startswith(PREFIX) or stock is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""Where the parts of decoder blocks are, as JSON: an exported model knows them without probing, and lacks some."""
+"""Paths of the parts of decoder blocks, as JSON, for exported models, which lack some parts and are not probed."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from spaces.plan import Block, Group, Plan
 from workers.blocks.anatomy import Parts, find_blocks, know
 
 Places = list[dict[str, Any]]
-"""Per block, field of `Parts` -> path below the block, or a list of paths, or a plain value."""
+"""Per block, field of `Parts` -> path relative to the block, a list of paths, or a plain value."""
 
 
 class Removed(nn.Module):
-    """Stands where a part was that its plan never runs: no weights, but what others ask the part about itself."""
+    """Replaces a part that its plan never runs: no weights, but the attributes that other modules read."""
 
     def __init__(self, part: nn.Module) -> None:
         super().__init__()
@@ -29,12 +29,12 @@ class Removed(nn.Module):
 
 
 def path_of(model: nn.Module, module: nn.Module) -> str:
-    """The path of a module of a model."""
+    """Return the path of a module in a model."""
     return next(path for path, each in model.named_modules() if each is module)
 
 
 def places_of(parts: Sequence[Parts]) -> Places:
-    """Where the parts of every block are."""
+    """Return the paths of the parts of every block."""
     return [_places(each) for each in parts]
 
 
@@ -49,11 +49,14 @@ def _places(parts: Parts) -> dict[str, Any]:
 
 
 def settle(model: nn.Module, places: Places, cuts: Sequence[dict[str, Any]], plan: Plan) -> None:
-    """Takes out what a plan never runs, narrows what is cut, and makes the parts known to `apply_plan`.
+    """Remove the parts that a plan never runs, narrow the cut ones, and register the parts for `apply_plan`.
 
     Args:
-        cuts: per block the (outputs, inputs) of linear layers that are narrower, by path, under `linears`, and what
-            the attention must say of itself then, under `attention`.
+        model: the model, changed in place.
+        places: the paths of the parts of every block.
+        cuts: per block, under `linears`, path -> (outputs, inputs) of narrower linear layers and, under `attention`,
+            the changed attributes of the attention.
+        plan: the plan of the model.
     """
     _, blocks = find_blocks(model)
     found = []
@@ -69,7 +72,7 @@ def settle(model: nn.Module, places: Places, cuts: Sequence[dict[str, Any]], pla
 
 
 def removed(place: dict[str, Any], block: Block) -> Iterator[str]:
-    """Paths of the parts that no token runs under `block`."""
+    """Yield the paths of the parts that no token runs under `block`."""
     for runs, names in ((block.runs_attention, ("attention", "attention_norm")), (block.runs_ffn, ("ffn", "ffn_norm"))):
         if not any(runs(group) for group in Group):
             for name in names:
@@ -83,7 +86,7 @@ def _narrow(linear: nn.Module, outputs: int, inputs: int) -> nn.Linear:
 
 
 def _at(block: nn.Module, name: str, value: Any) -> Any:
-    """What a place stands for; strings are paths, of the block itself an empty one."""
+    """Return the modules or the value of a place; strings are paths, an empty one that of the block itself."""
     if isinstance(value, list):
         return tuple(_at(block, name, each) for each in value)
     return block.get_submodule(value) if isinstance(value, str) else value

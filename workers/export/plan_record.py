@@ -1,4 +1,4 @@
-"""plan.json: what the folder is, where it comes from and what it was measured to do."""
+"""plan.json: content, origin and measurements of an exported folder."""
 
 from __future__ import annotations
 
@@ -17,12 +17,24 @@ from workers.export.route import Route
 from workers.software import commit, versions
 
 SCHEMA = 1
+"""Version of plan.json."""
 
 
 def record_of(
     folder: Path, request: ExportRequest, route: Route, workload: Workload, reference: Reference, checked: Checked
 ) -> dict[str, Any]:
-    """Everything about one export. The same request gives the same record: no time of day, no path of a machine."""
+    """Return the record of one export.
+
+    The same request gives the same record: it has no time of day and no path of a machine.
+
+    Args:
+        folder: the exported folder, whose files are listed with their SHA-256.
+        request: the request of the export.
+        route: the form of the export.
+        workload: numbers of tokens for the costs.
+        reference: outputs of the in-search model.
+        checked: outputs and measurements of the exported folder.
+    """
     plan = request.trial.plan
     shape = describe_model(request.trial.model)
     return {
@@ -47,7 +59,10 @@ def record_of(
 
 
 def base_model(request: ExportRequest) -> dict[str, Any]:
-    """Name, revision and fingerprint of the base model; of a local folder the last part of its path."""
+    """Return name, revision and fingerprint of the base model.
+
+    The name of a local folder is the last part of its path.
+    """
     source, name = request.trial.model, request.trial.model.name
     is_folder = Path(name).expanduser().is_dir()
     return {
@@ -59,7 +74,7 @@ def base_model(request: ExportRequest) -> dict[str, Any]:
 
 
 def _checked(reference: Reference, checked: Checked) -> dict[str, Any]:
-    """Answers of the reloaded folder, and how they compare to those of the in-search model."""
+    """Return the scores of the reloaded folder and their comparison with those of the in-search model."""
     return {
         "split": "test",
         "metric": reference.metric,

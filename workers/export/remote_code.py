@@ -1,4 +1,4 @@
-"""Builds the model of an export that runs by remote code: every block in its place, without what is skipped."""
+"""The model of an export that runs by remote code: every block in place, without the parts that are skipped."""
 
 from __future__ import annotations
 
@@ -22,9 +22,15 @@ States = Sequence[dict[str, Tensor]]
 
 
 def under_plan(model: Any, plan: Plan, states: States) -> tuple[Any, type, dict[str, Tensor]]:
-    """Config, class and weights, given what is left of the weights of every block.
+    """Return config, class and weights of a model under a plan.
 
-    Raises ExportError for a model whose class is not transformers' own.
+    Args:
+        model: the loaded model.
+        plan: the plan to export.
+        states: the state dict of every block after pruning.
+
+    Raises:
+        ExportError: the model's class is not part of transformers.
     """
     stock = type(model).__name__
     kind = getattr(modeling_skipsearch, f"{modeling_skipsearch.PREFIX}{stock}", None)
@@ -50,7 +56,7 @@ def under_plan(model: Any, plan: Plan, states: States) -> tuple[Any, type, dict[
 
 
 def _cut(parts: Parts, block: Block, state: dict[str, Tensor]) -> dict[str, Any]:
-    """What is narrower in a block than its modules are."""
+    """Return the linear layers of a block that are narrower than its modules."""
     if block.pruning is None or not block.pruning.narrows:
         return {}
     narrower = {
@@ -62,7 +68,7 @@ def _cut(parts: Parts, block: Block, state: dict[str, Tensor]) -> dict[str, Any]
 
 
 def merged_state(model: nn.Module) -> dict[str, Tensor]:
-    """The state dict, with low-rank adapters added to the matrices that they adapt."""
+    """Return the state dict, with low-rank adapters added to the matrices that they adapt."""
     state = model.state_dict()
     for path, module in model.named_modules():
         if hasattr(module, "get_delta_weight"):  # peft's adapted layers
@@ -76,6 +82,6 @@ def merged_state(model: nn.Module) -> dict[str, Tensor]:
 
 
 def auto_map(kind: Any, loader: str) -> dict[str, str]:
-    """How transformers finds config and class in the folder."""
+    """Return the entries of a config by which transformers finds config and class in the folder."""
     module = kind.__module__.rpartition(".")[2]
     return {"AutoConfig": f"{module}.{kind.config_class.__name__}", loader: f"{module}.{kind.__name__}"}

@@ -1,4 +1,4 @@
-"""What an export is asked to be, as plain values. Imports no torch."""
+"""The request of an export, as plain values. Imports no torch."""
 
 from __future__ import annotations
 
@@ -10,22 +10,24 @@ from workers.requests import TrialRequest, Value
 
 
 class ExportRequest(Value):
-    """One plan to export, and what its folder shall say about it."""
+    """One plan to export, and additional content of its folder."""
 
     trial: TrialRequest
     """The plan, and the model, data, metric, workload, threads and mapping module that it was searched with."""
     fingerprints: dict[str, str] = Field(default_factory=dict)
-    """Those stored with the run; empty checks nothing."""
+    """Fingerprints stored with the run; nothing is checked if empty."""
     record: dict[str, Any] = Field(default_factory=dict)
-    """Goes into plan.json and the card as it is: run, trial, why it was chosen, metrics, origin."""
+    """Content to copy into plan.json and the card: run, trial, reason of the choice, metrics, origin."""
     drawing: tuple[str, ...] = ()
-    """The plan drawn, and the legend below: lines for the card."""
+    """Lines of the card with the drawing of the plan and its legend."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """Of the weights on disk; `auto` is what the search ran in, so that the logits are equal."""
+    """Dtype of the weights on disk; `auto` is that of the search, for equal logits."""
     form: str = "auto"
     """See `workers.export.route.FORMATS`."""
     questions: int | None = None
-    """How many questions of the test split the export answers before it is called done; None is all."""
+    """Number of questions of the test split that the export answers in its check; None: all."""
     timings: str | None = None
-    """Folder of the run where wall-clock times are kept, so that a second export repeats the first one's numbers
-    instead of measuring a machine in another mood."""
+    """Folder of the run that stores wall-clock times.
+
+    A second export then repeats the times of the first one instead of measuring again under another load.
+    """

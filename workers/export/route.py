@@ -1,9 +1,9 @@
-"""How a plan becomes a model on disk, decided from the plan and facts about the model. Imports no torch.
+"""The form in which a plan is exported, decided from the plan and the model's properties. Imports no torch.
 
-A plan is a row of halves: every surviving attention (S) and FFN (F), in order. An S right before an F is one ordinary
-layer, whatever blocks they come from: FFN i skipped and attention i+1 skipped leave S i and F i+1 side by side. A
-lone half costs a layer of its own. What stock transformers can't express runs by remote code, where every block stays
-in its place and lacks what its plan never runs.
+A plan is a sequence of sub-layers: every remaining attention (S) and FFN (F), in order. An S directly before an F makes
+one ordinary layer, also if they come from different blocks: with FFN i and attention i+1 skipped, S i and F i+1 are
+adjacent. A single sub-layer needs its own layer. A plan that stock transformers cannot express runs by remote code, in
+which every block stays in place without the parts that its plan never runs.
 """
 
 from __future__ import annotations
@@ -19,31 +19,31 @@ from workers.export.layer_facts import Facts
 
 
 class ExportError(ValueError):
-    """An export that can't be made. The message is one line for the user."""
+    """An export is not possible. The message is one line for the user."""
 
 
 class Badge(StrEnum):
-    """Where an export runs."""
+    """The software that runs an export."""
 
     STOCK = "transformers"
     """Any transformers, through AutoModelForImageTextToText."""
     ZEROED = "transformers (zeroed halves)"
-    """The same, but some layers hold a half of zeros, whose parameters and FLOPs are not saved."""
+    """As STOCK, but some layers have a zeroed sub-layer, whose parameters and FLOPs are not saved."""
     REMOTE = "remote code"
     """transformers with trust_remote_code=True, or `workers.load_exported`."""
     NEMOTRON = "vLLM, llama.cpp, mlx-lm (nemotron-nas)"
-    """Engines that know `DeciLMForCausalLM`; the language model alone."""
+    """Engines that support `DeciLMForCausalLM`; the language model alone."""
     SPARSE = "sparse kernels needed"
-    """Beside another one: weights are zero, which saves nothing by itself."""
+    """In addition to another badge: some weights are zero, which saves nothing without sparse kernels."""
 
 
 FORMATS = ("auto", "transformers", "remote-code", "nemotron-nas")
-"""`auto` takes stock transformers wherever they can express the plan, else remote code."""
+"""Forms of an export; `auto` selects stock transformers if they can express the plan, else remote code."""
 
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer of the exported decoder: the blocks of the dense model that its halves come from."""
+    """One layer of the exported decoder: the blocks of the dense model that its sub-layers come from."""
 
     attention: int | None
     ffn: int | None
@@ -54,19 +54,19 @@ class Layer:
 
     @property
     def source(self) -> int:
-        """The block that a lone half comes from; of two, the attention's."""
+        """Return the block that a single sub-layer comes from; for two, the attention's."""
         block = self.attention if self.attention is not None else self.ffn
         assert block is not None
         return block
 
 
 HALVES = {Op.KEEP: "SF", Op.SKIP_ATTN: "F", Op.SKIP_FFN: "S", Op.SKIP_BLOCK: ""}
-"""What is left of a block under an op that stock layers can express."""
+"""Op that stock layers can express -> remaining sub-layers of the block."""
 
 
 @dataclass(frozen=True)
 class Route:
-    """The decision: layers of the exported decoder, where they run, and what the user should know."""
+    """The form of an export: the layers of the decoder, the badge, and notes for the user."""
 
     plan: Plan
     badge: Badge
@@ -75,13 +75,16 @@ class Route:
 
     @property
     def badges(self) -> tuple[Badge, ...]:
-        """Where it runs, and what else it needs to save what its plan says."""
+        """Return the badge and, for pruned weights, the kernels needed to save their FLOPs."""
         sparse = any(block.pruning is not None and block.pruning.method is not None for block in self.plan.blocks)
         return (self.badge, Badge.SPARSE) if sparse else (self.badge,)
 
     @property
     def width(self) -> Pruning | None:
-        """How much narrower the layers are; None where they aren't. Of stock layers only: theirs are alike."""
+        """Return the width of the layers, or None at full width.
+
+        For stock layers only, which all have the same width.
+        """
         heads, channels = (
             min((width_of(self.plan, index, name) for index in blocks), default=FULL)
             for name, blocks in halves_of(self.layers).items()
@@ -89,10 +92,9 @@ class Route:
         return Pruning(head_width=heads, ffn_width=channels) if min(heads, channels) < FULL else None
 
     def fills(self, number: int) -> bool:
-        """Whether the missing half of layer `number` is there as zeros.
+        """Return True if the missing sub-layer of layer `number` is filled with zeros.
 
-        Engines add the first attention to the residual that everything else is added to: in nemotron-nas the first
-        layer always has one.
+        Engines add the first attention to the residual stream, so the first layer always has one in nemotron-nas.
         """
         return self.badge is Badge.ZEROED or (
             self.badge is Badge.NEMOTRON and number == 0 and self.layers[number].attention is None
@@ -100,13 +102,13 @@ class Route:
 
     @property
     def kept_blocks(self) -> tuple[int, ...]:
-        """Blocks of the dense model of which something is left."""
+        """Return the blocks of the dense model of which at least one sub-layer remains."""
         parts = {part for layer in self.layers for part in (layer.attention, layer.ffn)}
         return tuple(sorted(part for part in parts if part is not None))
 
 
 def halves_of(layers: tuple[Layer, ...]) -> dict[str, list[int | None]]:
-    """The blocks that attentions and FFNs come from, by the name of the width they have."""
+    """Return the blocks that attentions and FFNs come from, by the name of their width."""
     return {
         "head_width": [layer.attention for layer in layers],
         "ffn_width": [layer.ffn for layer in layers],
@@ -114,24 +116,36 @@ def halves_of(layers: tuple[Layer, ...]) -> dict[str, list[int | None]]:
 
 
 def width_of(plan: Plan, block: int | None, name: str) -> int:
-    """Percent of heads or channels that are left in a block; all where there is none."""
+    """Return the percentage of heads or channels that remain in a block, or 100 without a block.
+
+    Args:
+        plan: the plan.
+        block: index of a block, or None.
+        name: `head_width` or `ffn_width`.
+    """
     pruning = None if block is None else plan.blocks[block].pruning
     return FULL if pruning is None else int(getattr(pruning, name))
 
 
 class _NotStock(Exception):
-    """Why stock layers can't express a plan."""
+    """Stock layers cannot express a plan. The message is the reason."""
 
 
 def export_route(plan: Plan, facts: Facts, form: str = "auto") -> Route:
-    """How to export a plan for a model of which these are the facts.
+    """Return the form in which to export a plan.
 
-    Raises ExportError where no form, or not the form asked for, can express the plan.
+    Args:
+        plan: the plan to export.
+        facts: properties of the model.
+        form: one of `FORMATS`.
+
+    Raises:
+        ExportError: no form, or not the given form, can express the plan.
     """
     if form not in FORMATS:
         raise unknown("export format", form, FORMATS)
     if form == "remote-code":
-        return _remote(plan, "asked for")
+        return _remote(plan, "requested")
     try:
         layers = pack_halves(plan)
         return _nemotron(plan, facts, layers) if form == "nemotron-nas" else _stock(plan, facts, layers)
@@ -144,7 +158,11 @@ def export_route(plan: Plan, facts: Facts, form: str = "auto") -> Route:
 
 
 def pack_halves(plan: Plan) -> tuple[Layer, ...]:
-    """The layers of a stock decoder. Raises `_NotStock` for what such a layer can't do."""
+    """Return the layers of a stock decoder for a plan.
+
+    Raises:
+        _NotStock: a block has an op, scope or variant that stock layers do not have.
+    """
     layers: list[Layer] = []
     halves = list(_halves(plan))
     while halves:
@@ -164,7 +182,7 @@ def _halves(plan: Plan) -> Iterator[tuple[str, int]]:
 
 
 def _check_widths(plan: Plan, facts: Facts, layers: tuple[Layer, ...]) -> None:
-    """Stock layers have one number of heads and of channels for all of them."""
+    """Check that all layers have the same number of heads and channels, as stock layers have."""
     for name, blocks in halves_of(layers).items():
         widths = {width_of(plan, index, name) for index in blocks}
         if len(widths) > 1:
@@ -187,10 +205,10 @@ def _stock(plan: Plan, facts: Facts, layers: tuple[Layer, ...]) -> Route:
     if not lone:
         return Route(plan, Badge.STOCK, layers, ())
     if not facts.can_silence:
-        raise _NotStock("no single linear layer silences a half of a block")
+        raise _NotStock("no single linear layer silences a sub-layer of a block")
     halves = ", ".join(f"{'FFN' if layer.attention is None else 'attention'} {layer.source}" for layer in lone)
     note = (
-        f"{len(lone)} of {len(layers)} layers hold one half only ({halves}); the other half is zeros, so its "
+        f"{len(lone)} of {len(layers)} layers have one sub-layer only ({halves}); the other one is zeros, so its "
         "parameters and FLOPs are not saved: --format remote-code saves them"
     )
     return Route(plan, Badge.ZEROED, layers, (note,))
@@ -215,7 +233,7 @@ def _nemotron(plan: Plan, facts: Facts, layers: tuple[Layer, ...]) -> Route:
 
 
 def _remote(plan: Plan, why: str) -> Route:
-    """Every block in its place; those of which nothing is left are not listed."""
+    """Return the route by remote code, with every block in place; blocks without any sub-layer are not listed."""
     halves = (
         [index if any(runs(group) for group in Group) else None for runs in (block.runs_attention, block.runs_ffn)]
         for index, block in enumerate(plan.blocks)

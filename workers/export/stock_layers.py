@@ -1,4 +1,4 @@
-"""Builds the smaller model of stock layers: what a plan skips is gone, the rest is renumbered, the config says so."""
+"""The smaller model of stock layers: skipped parts removed, layers renumbered, config updated."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FFN_LISTS = ("mlp_layer_types",)
 
 
 def facts_of(model: nn.Module) -> Facts:
-    """What can be moved in a loaded model."""
+    """Return the properties of a loaded model that matter for moving its layers."""
     _, blocks = find_blocks(model)
     return with_places(
         config_facts(model.config), places_of(anatomy_of(model).parts), [list(block.state_dict()) for block in blocks]
@@ -33,10 +33,16 @@ def facts_of(model: nn.Module) -> Facts:
 
 
 def build(model: Any, route: Route, inputs: PruningInputs | None = None) -> Any:
-    """The exported model. Weights are shared with `model` except where they are pruned; it can only be saved.
+    """Return the exported model, for saving only. It shares weights with `model` except for pruned ones.
 
-    Raises ExportError where a layer's weights don't fit where the route puts them, PlanError where `inputs` lack what
-    the plan is pruned by.
+    Args:
+        model: the loaded model.
+        route: the form of the export.
+        inputs: inputs of the pruned blocks; None: the plan needs none.
+
+    Raises:
+        ExportError: the weights of a layer do not fit at their new place.
+        PlanError: `inputs` lack what the plan needs.
     """
     states = list(_states(model, route.plan, inputs or PruningInputs()))
     if route.badge is Badge.REMOTE:
@@ -61,7 +67,7 @@ def build(model: Any, route: Route, inputs: PruningInputs | None = None) -> Any:
 
 
 def shortened(config: Any, route: Route) -> Any:
-    """A copy of the config for the route's layers: their number, and every list with one entry a layer."""
+    """Return a copy of the config for the route's layers: their number, and every list with one entry per layer."""
     config = copy.deepcopy(config)
     text = config.get_text_config()
     before = text.num_hidden_layers
@@ -75,7 +81,7 @@ def shortened(config: Any, route: Route) -> Any:
 
 
 def narrow(text: Any, width: Pruning) -> None:
-    """Makes a text config say what is left of heads and FFN channels."""
+    """Set heads and FFN channels of a text config to those that remain, in place."""
     groups = width.kept_groups(text.num_key_value_heads)
     text.head_dim = text.head_dim or text.hidden_size // text.num_attention_heads
     text.num_attention_heads = groups * (text.num_attention_heads // text.num_key_value_heads)
@@ -84,7 +90,7 @@ def narrow(text: Any, width: Pruning) -> None:
 
 
 def _states(model: nn.Module, plan: Plan, inputs: PruningInputs) -> Iterator[dict[str, Tensor]]:
-    """What pruning leaves of the state dict of every block."""
+    """Yield the state dict of every block after pruning."""
     for index, (parts, block) in enumerate(zip(anatomy_of(model).parts, plan.blocks, strict=True)):
         pruned = {} if block.pruning is None else pruned_state(index, parts, block.pruning, inputs)
         yield {**parts.block.state_dict(), **pruned}
@@ -96,7 +102,7 @@ def _block_of(name: str, layer: Layer) -> int:
 
 
 def _weights(model: nn.Module, route: Route, states: States) -> Iterator[tuple[str, Tensor]]:
-    """The state dict of the exported model, from that of the loaded one."""
+    """Yield the state dict of the exported model, from that of the loaded one."""
     path, _ = find_blocks(model)
     places = places_of(anatomy_of(model).parts)
     for name, tensor in merged_state(model).items():
@@ -110,7 +116,7 @@ def _weights(model: nn.Module, route: Route, states: States) -> Iterator[tuple[s
 
 
 def _weight(states: States, place: dict[str, Any], layer: Layer, name: str, fill: bool) -> Tensor | None:
-    """One weight of a layer, by its name below the block; None where its half is skipped and not filled up."""
+    """Return one weight of a layer by its name in the block, or None if its sub-layer is skipped and not filled."""
     own, half = states[layer.source][name], owner(name, place)
     if half is None:
         return own

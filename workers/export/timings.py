@@ -1,6 +1,6 @@
-"""Wall-clock times of exports, kept with the run: a second export of the same thing repeats the first one's numbers.
+"""Wall-clock times of exports, stored with the run, so that a repeated export has the same numbers.
 
-Without them no two exports would be equal, since no two measurements are.
+Without them, no two exports would be equal, because measurements vary.
 """
 
 from __future__ import annotations
@@ -15,7 +15,12 @@ log = logging.getLogger(__name__)
 
 
 def read_timings(place: str | None, what: dict[str, Any]) -> dict[str, Any] | None:
-    """The times measured for exactly this, or None."""
+    """Return the stored times for the same conditions, or None.
+
+    Args:
+        place: the folder of times; None: nothing is stored.
+        what: the conditions of the measurement.
+    """
     path = _path(place, what)
     try:
         return json.loads(path.read_text())["seconds"] if path else None
@@ -24,7 +29,13 @@ def read_timings(place: str | None, what: dict[str, Any]) -> dict[str, Any] | No
 
 
 def keep_timings(place: str | None, what: dict[str, Any], seconds: dict[str, Any]) -> None:
-    """Keeps times for the next export; a run that can't be written to goes without."""
+    """Store times for the next export; log a warning if the folder cannot be written.
+
+    Args:
+        place: the folder of times; None: nothing is stored.
+        what: the conditions of the measurement.
+        seconds: the measured times.
+    """
     path = _path(place, what)
     if path is None:
         return

@@ -1,4 +1,4 @@
-"""Exports plans: build, save, load again elsewhere, compare, describe; then one rename makes it visible."""
+"""Export of plans: build, save, reload in a fresh process, compare, describe, and rename the folder to its place."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from workers.data.load_split import load_samples
 from workers.describe import check_fit, describe_model
 from workers.export.bundle import write_bundle
 from workers.export.card import write_card
-from workers.export.check import Checked, check, refer
+from workers.export.check import Checked, ask_reference, check
 from workers.export.folder import replacing
 from workers.export.layer_facts import Facts, config_facts
 from workers.export.plan_record import record_of
@@ -38,19 +38,28 @@ from workers.session import Session
 from workers.software import versions
 
 MAX_SHARD_SIZE = "5GB"
+"""Largest file of weights."""
 MAPPING_MODULE = "mapping_module/model.safetensors"
-"""Below the folder of a language model alone, where engines don't take it for theirs."""
+"""File of the projector in the folder of a language model alone, where engines do not load it."""
 MODELING = {Badge.REMOTE: "workers.export.modeling_skipsearch", Badge.NEMOTRON: "workers.export.modeling_decilm"}
-"""The module that goes with an export, and everything it needs with it."""
+"""Badge -> modeling module that is copied into the folder with all its imports."""
 Say = Callable[[str], None]
 
 
 def export(requests: Mapping[str, ExportRequest], folder: Path, force: bool = False, say: Say = print) -> None:
-    """Exports one plan into `folder` (named `.`), or several into folders below it, all of the same model and data.
+    """Export one plan into `folder`, or several plans of the same model and data into folders below it.
 
-    Everything appears at once, when all of it has been checked. Raises ExportError (one line) for a plan that can't
-    be exported, a base model or data that changed since the search, a place that can't be written, or an export that
-    does something else than the in-search model; the place is then as it was.
+    All folders appear at once, after all of them have been checked. After an error, the target is unchanged.
+
+    Args:
+        requests: name of the folder below `folder` -> request; a single one is named `.`.
+        folder: the target.
+        force: True to replace an existing folder.
+        say: prints one line of progress.
+
+    Raises:
+        ExportError: a plan cannot be exported, the model or the data changed since the search, the target cannot be
+            written, or an export differs from the in-search model.
     """
     first = next(iter(requests.values()))
     source = _source(first)
@@ -70,7 +79,7 @@ def export(requests: Mapping[str, ExportRequest], folder: Path, force: bool = Fa
 
 
 def _facts(source: ModelSource) -> Facts:
-    """What the config tells about moving layers."""
+    """Return the properties of the model that follow from its config."""
     from transformers import AutoConfig
 
     options = {"revision": source.revision, "trust_remote_code": source.trust_remote_code}
@@ -78,7 +87,11 @@ def _facts(source: ModelSource) -> Facts:
 
 
 def check_base(request: ExportRequest) -> None:
-    """Raises ExportError where model or data are not what the search saw."""
+    """Check that model and data are those of the search.
+
+    Raises:
+        ExportError: a fingerprint differs.
+    """
     seen, trial = request.fingerprints, request.trial
     marks = {
         "model": lambda: fingerprint_model(trial.model),
@@ -94,13 +107,18 @@ def check_base(request: ExportRequest) -> None:
 
 
 def _source(request: ExportRequest) -> ModelSource:
-    """The base model, in the dtype of the export."""
+    """Return the base model in the dtype of the export."""
     source = request.trial.model
     return source if request.dtype == "auto" else source.model_copy(update={"dtype": request.dtype})
 
 
 def save_mapping_module(loaded: LoadedModel, file: Path) -> None:
-    """Writes the mapping module by the names its weights have in the whole model."""
+    """Write the weights of the projector under their names in the whole model.
+
+    Args:
+        loaded: the model.
+        file: the safetensors file, whose folder is created.
+    """
     file.parent.mkdir()
     merged = merged_state(loaded.model)
     paths = tuple(f"{path}." for path in loaded.mapping)
@@ -124,10 +142,10 @@ class Exporter:
                 f"an exported processor must be whole, got {type(session.loaded.processor).__name__}, whose video part "
                 "is made by torchvision, which is not installed: install torchvision"
             )
-        self.processor = copy.deepcopy(session.loaded.processor)  # as loaded: padding leaves its mark on a tokenizer
+        self.processor = copy.deepcopy(session.loaded.processor)  # a copy, because padding changes the tokenizer
 
     def write(self, request: ExportRequest, place: Path) -> None:
-        """Writes one checked export into the empty folder `place`."""
+        """Write one checked export into the empty folder `place`."""
         before = torch.get_num_threads()
         torch.set_num_threads(request.trial.threads or before)
         self.session.make_dense()
@@ -148,7 +166,9 @@ class Exporter:
         self.say(f"{plan}: {len(route.layers)} layers, {route.badge}")
         for note in route.notes:
             self.say(f"  {note}")
-        reference = refer(loaded, prepared, plan, self.inputs, self.session.metric(request.trial), request.questions)
+        reference = ask_reference(
+            loaded, prepared, plan, self.inputs, self.session.metric(request.trial), request.questions
+        )
         self._save(route, place)
         what = self._timed(request, plan, route)
         seconds = read_timings(request.timings, what)
@@ -165,11 +185,11 @@ class Exporter:
 
     @property
     def inputs(self) -> PruningInputs:
-        """What pruned blocks are pruned by, as in the search."""
+        """Return the inputs of pruned blocks, as in the search."""
         return self.session.pruning_inputs
 
     def _save(self, route: Route, place: Path) -> None:
-        """Weights, config, generation config and processor, and the modeling file where there is one."""
+        """Save weights, config, generation config, processor and, if the form has one, the modeling file."""
         loaded = self.session.loaded
         build(loaded.model, route, self.inputs).save_pretrained(place, max_shard_size=MAX_SHARD_SIZE)
         reader = copy.deepcopy(self.processor)
@@ -178,12 +198,12 @@ class Exporter:
             save_mapping_module(loaded, place / MAPPING_MODULE)
         reader.save_pretrained(place)
         for path in place.rglob("*.safetensors"):
-            shutil.copymode(place / "config.json", path)  # safetensors keeps others from reading
+            shutil.copymode(place / "config.json", path)  # safetensors removes read permission for others
         if route.badge in MODELING:
             write_bundle(MODELING[route.badge], place)
 
     def _timed(self, request: ExportRequest, plan: Plan, route: Route) -> dict[str, Any]:
-        """What a time depends on."""
+        """Return the conditions that a measured time depends on."""
         return {
             "plan": plan.digest,
             "badge": str(route.badge),

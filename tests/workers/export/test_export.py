@@ -126,7 +126,7 @@ class TestFolder:
         assert "trust_remote_code=True" in cards["remote"]
         assert "load_exported" in cards["remote"]
         assert "trust_remote_code" not in cards["packed"]
-        assert "1 of 4 layers hold one half only (FFN 1)" in cards["zeroed"]
+        assert "1 of 4 layers have one sub-layer only (FFN 1)" in cards["zeroed"]
         for card in cards.values():
             assert card.startswith("---\nlibrary_name: transformers\n")
             assert "a drawing" in card
