@@ -1,4 +1,4 @@
-"""The embedded model and its data: what a search runs on when nothing can be downloaded."""
+"""The embedded model and its data, for searches without downloads."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from workers.embedded.questions import KINDS
 from workers.requests import Split
 
 NUM_IMAGES: dict[Split, int] = {"train": 512, "tune": 64, "search": 128, "test": 256}
-"""Every image gets one question of each kind."""
+"""Number of images per split; every image has one question of each kind."""
 
 
 def embedded_path() -> Path:
-    """Folder of the shipped checkpoint: a Hugging Face model and processor."""
+    """Return the folder of the shipped checkpoint, a Hugging Face model and processor."""
     return Path(__file__).parent / "checkpoint"
 
 
 def embedded_samples(split: Split) -> list[Sample]:
-    """The fixed questions of a split, all questions of an image together."""
+    """Return the fixed questions of a split, with all questions of an image together."""
     rng = np.random.default_rng([1, list(NUM_IMAGES).index(split)])
     scenes = [draw_scene(split, rng) for _ in range(NUM_IMAGES[split])]
     samples = []

@@ -1,6 +1,6 @@
-"""Measures the shipped checkpoint and writes its card: `python -m workers.embedded.card`.
+"""Measurement of the shipped checkpoint, written to its card: `python -m workers.embedded.card`.
 
-Every number comes from the code that a search trial runs. Takes some ten minutes on one core.
+Every number comes from the code that a search trial runs. Takes about ten minutes on one core.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ PATTERNS = (
     *("dense", "interval-4", "interval-3", "interval-2", "interval-2:skip_attn", "interval-2:skip_ffn"),
     *("interval-2:parallel", "interval-1:parallel@-1", "first-9", "first-6"),
 )
-"""Plans in the table of tuning, besides the costliest and a middling single skip of every operator."""
+"""Plans in the table of tuning, in addition to the most harmful and a median single skip of every op."""
 
 
 class Card:
-    """A worker that stays loaded while one trial after another is asked of it."""
+    """A loaded worker that runs one trial after another."""
 
     def __init__(self, recipe: TuningRecipe, steps: int) -> None:
         self.recipe, self.steps, self.worker = recipe, steps, Worker()
 
     def measure(self, num_blocks: int) -> Measured:
-        """Runs everything; prints a line a plan."""
+        """Run all measurements and print one line per plan."""
         dense = Plan.dense(num_blocks)
         singles = {
             op: [self.tune(dense.replace(block, op), "search") for block in range(num_blocks)] for op in SINGLE_OPS
@@ -62,7 +62,7 @@ class Card:
         )
 
     def run(self, plan: Plan, split: Split) -> TrialReport:
-        """One trial: evaluated on all of `split`, tuned, evaluated again."""
+        """Run one trial: evaluate on all of `split`, tune, evaluate again."""
         rungs = (Rung(split=split), Rung(split=split, tuning_steps=self.steps))
         request = TrialRequest(plan=plan, tuning=self.recipe, rungs=rungs, threads=1)
         report = run_trial(self.worker, request, go_on=lambda _: True)
@@ -84,7 +84,7 @@ class Card:
         )
 
     def examine(self) -> dict[str, Kind]:
-        """Accuracy of the dense model on `test`, kind by kind, beside what guessing gives."""
+        """Return kind -> accuracy of the dense model on `test`, with the accuracy of guessing."""
         session = self.worker.session
         test, images = session.split("test"), self._images("test")
         blindfolded = replace(test, features=test.features.roll(1, dims=0), _packs={})
@@ -101,7 +101,7 @@ class Card:
         return {name: summary(kinds == name) for name in names} | {"all": summary(np.ones(len(kinds), dtype=bool))}
 
     def cost(self) -> dict[str, float]:
-        """CPU time and not wall clock, so that other work on the machine does not count."""
+        """Return CPU seconds, which other processes do not affect, of an evaluation and of a tuning step."""
         session = self.worker.session
         search, tuning = session.split("search"), Tuning(session.lessons(self.recipe, seed=0), self.steps)
         start = process_time()

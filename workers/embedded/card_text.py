@@ -1,4 +1,4 @@
-"""The card of the embedded model as Markdown: fixed words, measured tables."""
+"""The card of the embedded model as Markdown: a fixed text with measured tables."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ a tuning step.
 
 
 def render(measured: Measured, num_blocks: int, megabytes: float) -> str:
-    """The card as Markdown."""
+    """Return the card as Markdown."""
     return CARD.format(
         num_blocks=num_blocks,
         megabytes=megabytes,
@@ -114,7 +114,7 @@ def _spread(trials: Sequence[Tuned]) -> str:
 
 
 def _verdict(trials: Sequence[Tuned]) -> str:
-    """What the table says, counted and not judged."""
+    """Return a summary of the table as counts, without judgment."""
     dense = max(one.before.mean for one in trials if one.plan.is_dense)
     trials = [one for one in trials if not one.plan.is_dense]
     better = [one for one in trials if one.gain.low > 0]

@@ -1,4 +1,4 @@
-"""The numbers of the embedded model's card."""
+"""The measured values of the embedded model's card."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from workers.requests import TuningRecipe
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean with its 95 % bootstrap interval; whole images are drawn, as their questions are not independent."""
+    """A mean with its 95 % bootstrap interval; whole images are resampled, as their questions are not independent."""
 
     mean: float
     low: float
@@ -21,7 +21,12 @@ class Interval:
 
     @classmethod
     def of(cls, scores: np.ndarray, images: np.ndarray) -> Interval:
-        """`scores` and `images` (questions,): what each question scored, and the number of its image."""
+        """Return the interval of a mean score.
+
+        Args:
+            scores: (questions,), the score of each question.
+            images: (questions,), the number of its image.
+        """
         totals = np.bincount(images, weights=scores)
         counts = np.bincount(images)
         draws = np.random.default_rng(0).integers(0, len(totals), (4000, len(totals)))
@@ -38,7 +43,7 @@ class Tuned:
     before: Interval
     after: Interval
     gain: Interval
-    """Paired, question by question."""
+    """Interval of the difference, paired by question."""
 
 
 @dataclass(frozen=True)
@@ -47,23 +52,23 @@ class Kind:
 
     accuracy: Interval
     majority: float
-    """Accuracy of always giving the commonest answer to that kind."""
+    """Accuracy of always giving the most common answer to that kind."""
     blind: float
-    """Accuracy with the image features of another picture."""
+    """Accuracy with the image features of another image."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """All the numbers of the card."""
+    """All measured values of the card."""
 
     kinds: dict[str, Kind]
-    """By name, `all` last."""
+    """By name, with `all` last."""
     singles: dict[Op, list[Tuned]]
-    """One plan a block, on `search`."""
+    """One plan per block, on `search`."""
     spread: list[Tuned]
     """On `test`."""
     seconds: dict[str, float]
-    """CPU time of `evaluate`, all of `search`, and of a tuning `step`."""
+    """CPU seconds of `evaluate` on all of `search`, and of a tuning `step`."""
     recipe: TuningRecipe
     steps: int
     origin: dict[str, Any]

@@ -1,4 +1,4 @@
-"""Training batches without end: fresh scenes, augmented, with as many questions of each kind as asked for."""
+"""An endless stream of training batches: new scenes, augmented, with questions of each kind in given proportions."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ from workers.embedded.questions import KINDS
 from workers.inference.packed_batch import PackedBatch, Tokenized, pack
 
 QUESTIONS_PER_IMAGE = 8
+"""Questions per image of a training batch."""
 
 
 def to_pixels(images: np.ndarray) -> Tensor:
-    """Images (N, H, W, 3) uint8 as the image processor normalizes them: (N, 3, H, W) float32 in -1..1."""
+    """Return images (N, H, W, 3) uint8 as normalized by the image processor: (N, 3, H, W) float32 in [-1, 1]."""
     return torch.tensor(images).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 class Curriculum:
-    """Turns scenes and samples into packed batches with the words of a processor."""
+    """Converts scenes and samples to packed batches of token ids."""
 
     def __init__(self, processor: LlavaProcessor, num_visual_tokens: int):
         self.processor, self.tokenizer = processor, processor.tokenizer
@@ -35,7 +36,16 @@ class Curriculum:
     def draw(
         self, rng: np.random.Generator, num_images: int, weights: Mapping[str, float]
     ) -> tuple[Tensor, PackedBatch]:
-        """Normalized pixels and packed questions with answers; kinds are drawn in proportion to `weights`."""
+        """Return normalized pixels and packed questions with answers of new scenes.
+
+        Args:
+            rng: random numbers of the batch.
+            num_images: number of scenes.
+            weights: kind of question -> weight; kinds are drawn in proportion.
+
+        Returns:
+            Pixels, (num_images, 3, H, W) float32, and the packed batch.
+        """
         scenes, pixels = draw_images(rng, num_images)
         share = np.array([weights[kind] for kind in KINDS])
         kinds = rng.choice(list(KINDS), (num_images, QUESTIONS_PER_IMAGE), p=share / share.sum())
@@ -47,7 +57,7 @@ class Curriculum:
         return pixels, self.pack(items)[0]
 
     def exam(self, samples: Sequence[Sample]) -> tuple[Tensor, list[PackedBatch]]:
-        """Normalized pixels of the images of `samples` and their questions, packed."""
+        """Return normalized pixels of the images of `samples`, and their questions, packed."""
         images = {sample.image_id: sample.image for sample in samples}
         rows = {image_id: row for row, image_id in enumerate(images)}
         items = [self.tokenized(rows[one.image_id], one.question, one.answers[0]) for one in samples]
@@ -74,6 +84,6 @@ class Curriculum:
 
 
 def draw_images(rng: np.random.Generator, num_images: int) -> tuple[list[Scene], Tensor]:
-    """Fresh scenes with training digits and their augmented, normalized pixels."""
+    """Return new scenes with training digits, and their augmented, normalized pixels."""
     scenes = [draw_scene("train", rng) for _ in range(num_images)]
     return scenes, to_pixels(render(scenes, rng, augment=True))

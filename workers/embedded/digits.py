@@ -1,7 +1,7 @@
 """Images of the embedded data set: four colored handwritten digits in a 2 x 2 grid.
 
-The handwriting is scikit-learn's bundled `load_digits` (1,797 gray images of 8 x 8), split by original image:
-no digit image appears in two splits.
+The digits come from scikit-learn's bundled `load_digits` (1,797 gray images of 8 x 8), split by original image: no
+digit image is in two splits.
 """
 
 from __future__ import annotations
@@ -15,8 +15,11 @@ import numpy as np
 from workers.requests import Split
 
 CELLS = ("top-left", "top-right", "bottom-left", "bottom-right")
+"""The cells of an image, row by row."""
 CELL_SIZE = 16
+"""Height and width of a cell in pixels."""
 IMAGE_SIZE = 2 * CELL_SIZE
+"""Height and width of an image in pixels."""
 COLORS = {
     "red": (230, 40, 40),
     "green": (40, 200, 60),
@@ -26,24 +29,25 @@ COLORS = {
     "white": (235, 235, 235),
 }
 SPLIT_SIZES: dict[Split, int] = {"train": 1117, "tune": 120, "search": 260, "test": 300}
+"""Number of digit images per split."""
 GLYPH_SCALE = 1.75
-"""8 x 8 digits are drawn 14 pixels wide."""
+"""Enlargement of digits: 8 x 8 pixels become 14 x 14."""
 
 
 @dataclass(frozen=True)
 class Scene:
-    """What an image shows, cell by cell in the order of `CELLS`."""
+    """The content of an image, cell by cell in the order of `CELLS`."""
 
     digits: tuple[int, ...]
     colors: tuple[str, ...]
     glyphs: tuple[int, ...]
-    """Rows of `load_digits` that are drawn."""
+    """Rows of `load_digits` to draw."""
 
 
 @cache
 def handwriting() -> tuple[np.ndarray, np.ndarray]:
-    """Ink (1797, 8, 8) float32 in 0..1 and the labels (1797,) int64."""
-    from sklearn.datasets import load_digits  # takes seconds to import, and a dry run's configuration needs no digits
+    """Return the ink, (1797, 8, 8) float32 in [0, 1], and the labels, (1797,) int64."""
+    from sklearn.datasets import load_digits  # takes seconds to import, and a dry run does not need it
 
     bunch = load_digits()
     return (bunch.images / 16).astype(np.float32), bunch.target
@@ -51,7 +55,7 @@ def handwriting() -> tuple[np.ndarray, np.ndarray]:
 
 @cache
 def split_rows(split: Split) -> np.ndarray:
-    """Rows of `load_digits` that belong to a split; the split is the same for ever, whatever the seed."""
+    """Return the rows of `load_digits` in a split, which do not depend on any seed."""
     order = np.random.default_rng(0).permutation(sum(SPLIT_SIZES.values()))
     names = list(SPLIT_SIZES)
     bounds = np.cumsum(list(SPLIT_SIZES.values()))[:-1]
@@ -65,7 +69,7 @@ def _rows_by_digit(split: Split) -> tuple[np.ndarray, ...]:
 
 
 def draw_scene(split: Split, rng: np.random.Generator) -> Scene:
-    """A random scene with at least one digit that appears once.
+    """Return a random scene with at least one digit that appears once.
 
     Colors come from a palette of two to four, so that every count from 0 to 3 is common.
     """
@@ -81,7 +85,13 @@ def draw_scene(split: Split, rng: np.random.Generator) -> Scene:
 
 
 def render(scenes: Sequence[Scene], rng: np.random.Generator, augment: bool = False) -> np.ndarray:
-    """Images (N, 32, 32, 3) uint8. Digits are shifted; `augment` adds rotation, scale, shear and noise."""
+    """Return images, (N, 32, 32, 3) uint8.
+
+    Args:
+        scenes: the scenes to draw.
+        rng: random shifts and augmentation.
+        augment: True to add rotation, scale, shear and noise to the shift.
+    """
     ink = handwriting()[0][[glyph for scene in scenes for glyph in scene.glyphs]]
     shade = np.array([COLORS[color] for scene in scenes for color in scene.colors], dtype=np.float32) / 255
     gray = _warp(ink, *_placements(len(ink), rng, augment))
@@ -95,7 +105,7 @@ def render(scenes: Sequence[Scene], rng: np.random.Generator, augment: bool = Fa
 
 
 def _placements(count: int, rng: np.random.Generator, augment: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Per glyph: matrix (N, 2, 2) from cell pixels to glyph pixels, shift (N, 2) in cell pixels."""
+    """Return per glyph a matrix (N, 2, 2) from cell to glyph pixels and a shift (N, 2) in cell pixels."""
     shift = rng.uniform(-1.0, 1.0, (count, 2))
     if not augment:
         return np.broadcast_to(np.eye(2) / GLYPH_SCALE, (count, 2, 2)), shift
@@ -107,7 +117,7 @@ def _placements(count: int, rng: np.random.Generator, augment: bool) -> tuple[np
 
 
 def _warp(ink: np.ndarray, matrix: np.ndarray, shift: np.ndarray) -> np.ndarray:
-    """Sample (N, 8, 8) glyphs bilinearly on the cell grid: (N, 16, 16)."""
+    """Return (N, 8, 8) glyphs sampled bilinearly on the cell grid, (N, 16, 16)."""
     center = (CELL_SIZE - 1) / 2
     axis = np.arange(CELL_SIZE) - center
     cell = np.stack(np.meshgrid(axis, axis, indexing="ij"), -1).reshape(1, -1, 2) - shift[:, None, :]

@@ -1,4 +1,4 @@
-"""Exact-match accuracy on packed samples: an answer counts when each of its tokens is the likeliest."""
+"""Exact-match accuracy on packed samples: an answer is right if each of its tokens is the most likely one."""
 
 from __future__ import annotations
 
@@ -14,10 +14,14 @@ from workers.inference.packed_batch import PackedBatch
 
 @torch.no_grad()
 def grade(logits_of: Callable[[PackedBatch], Tensor], batches: Sequence[PackedBatch]) -> np.ndarray:
-    """Whether each question is answered right: (questions,) bool, in the order of the items packed.
+    """Return, per question, True if it is answered right: (questions,) bool, in the order of packing.
 
-    `logits_of` gives (labeled positions, vocabulary). Feeding the right answer and asking whether every next
-    token is the likeliest says the same as greedy decoding and comparing.
+    With the right answer as input, testing that every next token is the most likely one is equivalent to greedy
+    decoding and comparing.
+
+    Args:
+        logits_of: returns (labeled positions, vocabulary) logits of a batch.
+        batches: the packed questions.
     """
     right = np.ones(sum(int((batch.owner >= 0).sum()) for batch in batches), dtype=bool)
     for batch in batches:
@@ -30,6 +34,6 @@ def grade(logits_of: Callable[[PackedBatch], Tensor], batches: Sequence[PackedBa
 
 
 def accuracy_by_kind(samples: Sequence[Sample], right: np.ndarray) -> dict[str, float]:
-    """Share of right answers for each kind of question, in order of appearance."""
+    """Return kind of question -> share of right answers, in order of appearance."""
     kinds = np.array([sample.kind for sample in samples])
     return {kind: float(right[kinds == kind].mean()) for kind in dict.fromkeys(kinds.tolist())}

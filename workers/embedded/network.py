@@ -1,4 +1,4 @@
-"""The embedded model, a small stock `LlavaForConditionalGeneration`, and its lean training forward."""
+"""The embedded model, a small stock `LlavaForConditionalGeneration`, and its forward pass for training."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from workers.inference.packed_batch import PackedBatch
 
 FEATURE_LAYER = -1
 Share = tuple[int, int]
-"""How many heads and how many FFN channels."""
+"""Number of heads and number of FFN channels."""
 
 
 def build_model(num_blocks: int, processor: LlavaProcessor) -> LlavaForConditionalGeneration:
-    """The architecture with random weights, in float32 and evaluation mode."""
+    """Return the model with random weights, in float32 and evaluation mode."""
     tokenizer = processor.tokenizer
     vision = CLIPVisionConfig(
         hidden_size=64,
@@ -64,15 +64,18 @@ def build_model(num_blocks: int, processor: LlavaProcessor) -> LlavaForCondition
 
 
 def see(model: LlavaForConditionalGeneration, pixels: Tensor) -> Tensor:
-    """What the projector reads: (N, visual tokens, vision width) for (N, 3, 32, 32) normalized pixels."""
+    """Return the input of the projector, (N, visual tokens, vision width), for (N, 3, 32, 32) normalized pixels."""
     tower = model.model.vision_tower
     return tower(pixels, output_hidden_states=True).hidden_states[FEATURE_LAYER][:, 1:]
 
 
 def read(model: LlavaForConditionalGeneration, features: Tensor, batch: PackedBatch) -> Tensor:
-    """Logits (labeled positions, vocabulary) of packed questions.
+    """Return logits, (labeled positions, vocabulary), of packed questions.
 
-    `features` is the table that `batch.images` points into.
+    Args:
+        model: the model.
+        features: the image features that `batch.images` indexes.
+        batch: the packed questions.
     """
     decoder = model.model.language_model
     visual = model.model.multi_modal_projector(features)[batch.images]
@@ -87,9 +90,9 @@ def read(model: LlavaForConditionalGeneration, features: Tensor, batch: PackedBa
 
 
 def unfold(model: LlavaForConditionalGeneration, shares: Sequence[Sequence[Share]]) -> None:
-    """Deepen the decoder in place: every block becomes several, which share out its heads and FFN channels.
+    """Deepen the decoder in place: every block becomes several, which divide its heads and FFN channels.
 
-    What falls to another block starts with outputs of zero and is free to learn something else.
+    The other heads and channels of a new block start with zero outputs and are free to learn.
     """
     decoder = model.model.language_model
     pairs = zip(decoder.layers, shares, strict=True)

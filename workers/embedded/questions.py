@@ -1,8 +1,7 @@
-"""Questions about a scene, one function a kind; each draws its answer evenly so that guessing does not pay.
+"""Questions about a scene, one function per kind; answers are drawn uniformly, so that guessing has no advantage.
 
-The kinds differ in how many look-ups an answer takes: reading a cell is one, finding the cell that holds a
-digit and reading its color is two, counting and comparing combine several cells, a row is read out in four
-tokens.
+The kinds differ in the number of look-ups per answer. Reading a cell takes one; finding the cell with a digit and
+reading its color takes two. Counting and comparing combine several cells. A row is read out in four tokens.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ def where_is(scene: Scene, rng: np.random.Generator) -> Question:
 
 
 def count_color(scene: Scene, rng: np.random.Generator) -> Question:
-    """The count is drawn first, evenly among those the scene offers; then a color with that count."""
+    """Return a question for the number of cells of a color, with the count drawn uniformly first, then the color."""
     counts = {color: scene.colors.count(color) for color in COLORS}
     target = rng.choice(sorted(set(counts.values())))
     color = rng.choice([color for color, count in counts.items() if count == target])

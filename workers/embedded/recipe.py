@@ -1,13 +1,13 @@
-"""How the embedded model was trained: `python -m workers.embedded.recipe --seed 0 --out DIR`.
+"""Training of the embedded model: `python -m workers.embedded.recipe --seed 0 --out DIR`.
 
-1. sight:   the vision tower learns to name digit, color and cell of every patch; its heads are thrown away.
-2. shallow: projector and a language model of four blocks learn the questions; kinds that are stuck are asked
-            more often.
-3. deep:    every block is unfolded into three or four that share out its heads and FFN channels, and all train on for a
-            short while: long enough to be accurate again, too short for every block to become dispensable.
-4. mapping: vision tower and language model are frozen; only the projector trains, as in every search trial.
+1. sight:   the vision tower learns digit, color and cell of every patch; its classification heads are discarded.
+2. shallow: projector and a language model of four blocks learn the questions; kinds without progress are drawn more
+            often.
+3. deep:    every block is unfolded into three or four that divide its heads and FFN channels; all are trained briefly,
+            enough to be accurate again, not enough for every block to become dispensable.
+4. mapping: vision tower and language model are frozen; only the projector is trained, as in every search trial.
 
-Deterministic for a seed on one machine. Every finished stage is kept in `DIR/stages` and not repeated.
+Deterministic for a seed on one machine. Every finished stage is stored in `DIR/stages` and not repeated.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from workers.embedded.words import PATCH_SIZE, build_processor
 
 @dataclass(frozen=True)
 class Stage:
-    """How long a stage lasts, its peak learning rate, and how many images a step sees."""
+    """Number of steps of a stage, its peak learning rate, and the images per step."""
 
     steps: int
     peak_rate: float
@@ -45,7 +45,7 @@ class Stage:
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """The four stages. After sight, every image comes with eight questions."""
+    """The four stages. After sight, every image has eight questions."""
 
     sight: Stage = Stage(3000, 2e-3, images=64)
     shallow: Stage = Stage(1800, 1e-3, images=32)
@@ -68,15 +68,17 @@ UNFOLDED = {
         ((2, 64), (2, 64), (1, 64), (1, 64)),
     ),
 }
-"""By depth, per shallow block: the heads and FFN channels that each of its deep blocks inherits. The embedded model has
-12 blocks; the other is a second landscape for `benchmarks.strategies.__main__`."""
+"""Depth -> per shallow block, the heads and FFN channels that each of its deep blocks inherits.
+
+The embedded model has 12 blocks. The other depth is a second landscape for `benchmarks.strategies`.
+"""
 NUM_PATCH_CLASSES = [10, len(COLORS), len(CELLS)]
 STUCK_BELOW, STUCK_WEIGHT = 0.9, 4.5
-"""Kinds below this accuracy on `tune` are asked that many times as often, which breaks plateaus sooner."""
+"""Accuracy on `tune` below which a kind of question is drawn more often, and the factor, to leave plateaus sooner."""
 
 
 class Recipe:
-    """The model, its data and the four stages. Every stage draws from its own seed, so it can be resumed."""
+    """The model, its data and the four stages. Every stage has its own seed, so that training can be resumed."""
 
     def __init__(self, schedule: Schedule, seed: int, out: Path, num_blocks: int = 12):
         self.schedule, self.seed, self.out, self.shares = schedule, seed, out, UNFOLDED[num_blocks]
@@ -88,7 +90,7 @@ class Recipe:
         self.tune_pixels, self.tune_batches = self.curriculum.exam(self.tune)
 
     def run(self) -> None:
-        """All stages, each skipped when its result is already there; then the checkpoint, in float16."""
+        """Run all stages without a stored result, then save the checkpoint in float16."""
         (self.out / "stages").mkdir(parents=True, exist_ok=True)
         self._once(1, self.sight, self.schedule.sight)
         self._once(2, self.shallow, self.schedule.shallow)
@@ -137,14 +139,14 @@ class Recipe:
         return [parameter for parameter in self.model.parameters() if id(parameter) not in frozen]
 
     def _loss(self, stage: Stage) -> Tensor:
-        """Cross-entropy of the answer tokens on a fresh batch."""
+        """Return the cross-entropy of the answer tokens on a new batch."""
         pixels, batch = self.curriculum.draw(self.rng, stage.images, self.weights)
         with torch.no_grad():
             features = see(self.model, pixels)
         return F.cross_entropy(read(self.model, features, batch), batch.labels[batch.labels >= 0])
 
     def _examine(self, step: int, loss: float) -> None:
-        """Every so often: accuracy on `tune`, a line in the log, and more of what is stuck."""
+        """Evaluate on `tune` at intervals, log the accuracy, and increase the weight of kinds without progress."""
         if (step + 1) % self.schedule.steps_between_exams:
             return
         with torch.no_grad():
@@ -162,7 +164,14 @@ def fit(
     stage: Stage,
     after: Callable[[int, float], None] = lambda step, loss: None,
 ) -> None:
-    """AdamW with linear warm-up over the first steps and linear decay over the last third."""
+    """Minimize a loss by AdamW with linear warm-up in the first steps and linear decay over the last third.
+
+    Args:
+        parameters: the parameters to train.
+        loss_of_step: returns the loss of a new batch.
+        stage: steps and peak learning rate.
+        after: called after every step with its number and loss.
+    """
     parameters = list(parameters)
     optimizer = torch.optim.AdamW(parameters, betas=(0.9, 0.98), weight_decay=0.05)
     for step in range(stage.steps):
@@ -177,7 +186,7 @@ def fit(
 
 
 def patch_classes(scenes: Sequence[Scene]) -> tuple[Tensor, Tensor, Tensor]:
-    """Digit, color and cell of every patch, row by row: three (scenes * patches,) int64."""
+    """Return digit, color and cell of every patch, row by row: three (scenes * patches,) int64."""
     side = IMAGE_SIZE // PATCH_SIZE
     cell = torch.tensor([2 * (2 * row // side) + 2 * column // side for row, column in np.ndindex(side, side)])
     names = list(COLORS)
@@ -187,7 +196,7 @@ def patch_classes(scenes: Sequence[Scene]) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def save(model: LlavaForConditionalGeneration, processor: LlavaProcessor, folder: Path) -> None:
-    """Write what stock `from_pretrained` loads, weights in float16."""
+    """Write the checkpoint for stock `from_pretrained`, with weights in float16."""
     copy.deepcopy(model).half().save_pretrained(folder)
     processor.save_pretrained(folder)
 

@@ -1,4 +1,4 @@
-"""The processor of the embedded model: one token a word, a CLIP image processor, a chat template."""
+"""The processor of the embedded model: one token per word, a CLIP image processor, a chat template."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from transformers import CLIPImageProcessorPil, LlavaProcessor, PreTrainedTokeni
 from workers.embedded.digits import CELLS, COLORS, IMAGE_SIZE
 
 PATCH_SIZE = 8
+"""Height and width of a patch in pixels."""
 SPECIAL = {"pad_token": "<pad>", "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
 IMAGE_TOKEN = "<image>"
 WORDS = (
@@ -47,7 +48,7 @@ CHAT_TEMPLATE = """\
 
 
 def build_processor() -> LlavaProcessor:
-    """A stock LlavaProcessor; `save_pretrained` writes what `AutoProcessor.from_pretrained` loads."""
+    """Return a stock LlavaProcessor that `AutoProcessor.from_pretrained` can load after `save_pretrained`."""
     image_processor = CLIPImageProcessorPil(
         size={"shortest_edge": IMAGE_SIZE},
         crop_size={"height": IMAGE_SIZE, "width": IMAGE_SIZE},

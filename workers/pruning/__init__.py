@@ -1,1 +1,1 @@
-"""Prunes the weights of decoder blocks while a plan is applied: scores, masks, narrower blocks, mask files."""
+"""Pruning of decoder blocks while a plan is applied: scores, masks, narrower blocks, mask files."""

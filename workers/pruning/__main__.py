@@ -1,10 +1,10 @@
-"""Masks as files: `python -m workers.pruning make`, `intersect` and `show`.
+"""Mask files: `python -m workers.pruning make`, `intersect` and `show`.
 
     python -m workers.pruning make --pruning w50/image --kind count --to masks/count.safetensors
     python -m workers.pruning intersect masks/count.safetensors masks/color.safetensors --to masks/both.safetensors
     python -m search.run --space full --masks masks/both.safetensors --prunings saved,ffn50
 
-A plan uses the masks of the file that goes with its model by `{saved}`, for the whole plan or for single blocks.
+In a plan, `{saved}` applies the masks of the model's mask file, to the whole plan or to single blocks.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def make(
     dataset: Annotated[str, typer.Option(help="A name, or the JSON object of a request's data.")] = "embedded",
     kind: Annotated[list[str] | None, typer.Option(help="Calibrate on this kind of question only; repeatable.")] = None,
 ) -> None:
-    """Makes the masks of a model by magnitude or Wanda and saves them."""
+    """Compute the masks of a model by magnitude or Wanda and save them."""
     with _one_line_errors():
         parsed = pruning_of_text(pruning)
         if not parsed.is_mask:
@@ -51,7 +51,7 @@ def make(
 def intersect(
     files: Annotated[list[Path], typer.Argument(help="Two or more mask files of one model.")], to: To
 ) -> None:
-    """Saves the masks that keep a weight where all of the files keep it."""
+    """Save the masks that keep a weight if all of the files keep it."""
     with _one_line_errors():
         if len(files) < 2:
             raise ValueError(f"an intersection must be of two or more mask files, got {len(files)}: name another")
@@ -60,7 +60,7 @@ def intersect(
 
 @app.command()
 def show(file: Annotated[Path, typer.Argument(help="A mask file.")]) -> None:
-    """Says what is left of every block, and what the masks were made of."""
+    """Print the remaining weights of every block and the origin of the masks."""
     with _one_line_errors():
         masks = read_masks(file)
         _say(file, masks, saved=False)
@@ -71,7 +71,11 @@ def show(file: Annotated[Path, typer.Argument(help="A mask file.")]) -> None:
 
 
 def _source(kind: type[Source], text: str) -> Source:
-    """Raises ValueError for a JSON object that is no such source."""
+    """Return the source of a name or a JSON object.
+
+    Raises:
+        ValueError: the JSON object is not a valid source.
+    """
     try:
         return kind.model_validate_json(text) if text.lstrip().startswith("{") else kind(name=text)
     except ValidationError as error:

@@ -1,8 +1,7 @@
-"""Runs blocks on what pruning leaves of their linear layers: `with pruned(parts, plan, inputs): ...`.
+"""Pruned execution of blocks: `with pruned(parts, plan, inputs): ...`.
 
-The `forward` of the layers is replaced on the instances, and where the block is narrower their stated sizes; the
-model's weights are never written. What is cut out is not computed: the products are as narrow as the block, and so is
-its KV cache.
+On the layer instances, `forward` is replaced and, for a narrower block, the sizes; the model's weights are never
+written. Removed channels and heads are not computed: the products are as narrow as the block, as is its KV cache.
 """
 
 from __future__ import annotations
@@ -23,14 +22,20 @@ from workers.pruning.masks import keep_mask, scores
 from workers.pruning.width import Cut, cut_channels, cut_heads
 
 _HEAD_COUNTS = ("num_heads", "num_attention_heads", "num_key_value_heads")
-"""Attributes by which attention modules shape their projections' outputs, where they have them."""
+"""Attributes by which attention modules shape the outputs of their projections, if present."""
 
 
 @contextmanager
 def pruned(parts: Sequence[Parts], plan: Plan, inputs: PruningInputs) -> Iterator[None]:
-    """Applies the prunings of a plan to the blocks. Raises PlanError before anything is changed.
+    """Apply the prunings of a plan to the blocks within a `with` statement.
 
-    That is: where a block can't be pruned so, or where norms or masks that a pruning needs are not in `inputs`.
+    Args:
+        parts: the parts of every block.
+        plan: the plan.
+        inputs: norms and masks for its prunings.
+
+    Raises:
+        PlanError: a block does not support its pruning, or `inputs` lack the norms or masks. Nothing is changed then.
     """
     blocks = [
         _Block(index, parts[index], block.pruning, inputs)
@@ -43,7 +48,17 @@ def pruned(parts: Sequence[Parts], plan: Plan, inputs: PruningInputs) -> Iterato
 
 
 def pruned_state(index: int, parts: Parts, pruning: Pruning, inputs: PruningInputs) -> dict[str, Tensor]:
-    """What is left of a block's linear layers, by state dict name: narrower matrices, zeros written in."""
+    """Return the pruned linear layers of a block by state dict name: narrower matrices, with zeros written.
+
+    Args:
+        index: the block, from 0.
+        parts: its parts.
+        pruning: its pruning.
+        inputs: norms and masks for the pruning.
+
+    Raises:
+        PlanError: the block does not support the pruning, or `inputs` lack the norms or masks.
+    """
     block = _Block(index, parts, pruning, inputs)
     state = {}
     for path, layer in block.layers.items():
@@ -54,7 +69,7 @@ def pruned_state(index: int, parts: Parts, pruning: Pruning, inputs: PruningInpu
 
 
 def head_counts(parts: Parts, pruning: Pruning) -> dict[str, int]:
-    """Attributes of the attention module that say how many heads stay, where heads are cut out."""
+    """Return attribute -> number of remaining heads for the attention module; empty at full head width."""
     if pruning.head_width == FULL:
         return {}
     groups = attention_roles(parts, "the block").num_groups
@@ -79,7 +94,7 @@ class _Block:
         self._cuts = self._cut()
 
     def changes(self) -> Iterator[Change]:
-        """What is to be set, layer by layer."""
+        """Yield the attributes to set, layer by layer."""
         for path, layer in self.layers.items():
             weight = self.weight(path)
             yield layer, "forward", _linear(weight, self.bias(path))
@@ -89,7 +104,7 @@ class _Block:
             yield self._parts.attention, name, count
 
     def weight(self, path: str) -> Tensor:
-        """What is left of a layer's weight: a new tensor."""
+        """Return the pruned weight of a layer, a new tensor."""
         layer = self.layers[path]
         cut = self._cuts.get(layer, Cut())
         weight = cut.of(layer.weight.detach())
@@ -99,7 +114,7 @@ class _Block:
         return weight * self._mask(path, weight, cut)
 
     def bias(self, path: str) -> Tensor | None:
-        """What is left of a layer's bias."""
+        """Return the pruned bias of a layer, or None without a bias."""
         layer = self.layers[path]
         return None if layer.bias is None else self._cuts.get(layer, Cut()).of_bias(layer.bias.detach())
 

@@ -1,8 +1,8 @@
-"""One pass of the dense model over samples of the train split: the norm of every input feature of every linear layer.
+"""Calibration: norms of the input features of all linear layers, from one pass of the dense model over train samples.
 
-The statistics of Wanda (arXiv 2306.11695) over multimodal samples: question and answer as the model is tuned on them,
-one sample a sequence. Padding is left out. All layers are seen under the dense model at once, where Wanda's code prunes
-layer after layer: so the norms serve every plan.
+The statistics of Wanda (arXiv 2306.11695) over multimodal samples: question and answer as in tuning, one sample per
+sequence, without padding. All norms come from the dense model, while Wanda's code prunes layer after layer; therefore,
+the same norms serve every plan.
 """
 
 from __future__ import annotations
@@ -27,12 +27,16 @@ from workers.pruning.linears import prunable
 
 
 def calibrate(loaded: LoadedModel, prepared: Prepared, num_samples: int, kinds: Collection[str] = ()) -> Norms:
-    """Norms over at most `num_samples` samples, drawn once and for all. The model must be under no plan.
+    """Return norms over at most `num_samples` samples, drawn with a fixed seed.
 
     Args:
-        kinds: only samples of these kinds of questions; of any, where there are none.
+        loaded: the model, under no plan.
+        prepared: the split to draw from.
+        num_samples: largest number of samples.
+        kinds: kinds of questions to draw from; empty: all.
 
-    Raises ValueError for a kind that no sample has.
+    Raises:
+        ValueError: no sample is of one of the kinds.
     """
     known = {sample.kind for sample in prepared.samples}
     for kind in kinds:
@@ -47,7 +51,10 @@ def calibrate(loaded: LoadedModel, prepared: Prepared, num_samples: int, kinds: 
 
 @torch.no_grad()
 def norms_of(loaded: LoadedModel, prepared: Prepared, lessons: Iterable[Lesson]) -> Norms:
-    """Norms over the tokens of these lessons, padding aside; of halves whose weights can't be pruned there are none."""
+    """Return norms over the tokens of these lessons, without padding.
+
+    Sub-layers whose weights cannot be pruned have no norms.
+    """
     layers = _layers(loaded.model)
     sums = {name: torch.zeros(len(Calibration), each.in_features, dtype=torch.float64) for name, each in layers.items()}
     with ExitStack() as stack:
@@ -74,13 +81,13 @@ def _layers(model: nn.Module) -> dict[str, nn.Linear]:
 
 
 class _Watched:
-    """Adds up the squares of what linear layers read. N tokens of the batch at hand that are no padding."""
+    """Sums of squared inputs of linear layers. N is the number of tokens of the current batch without padding."""
 
     passes: Iterator[tuple[Tensor, Tensor]]
-    """The rows of the decoder's passes to come, as `Prepared.rows` says."""
+    """The rows of the coming passes of the decoder, as returned by `Prepared.rows`."""
 
     def next_pass(self, decoder: nn.Module, args: Any) -> None:
-        """Learns which rows the pass that begins has."""
+        """Set the rows of the pass that begins."""
         real, groups = (rows.flatten() for rows in next(self.passes))
         self._rows = real
         is_image = groups[real] == CODES[Group.VISUAL]
@@ -93,7 +100,7 @@ class _Watched:
         """(choices of tokens, N)."""
 
     def hook(self, total: Tensor) -> Any:
-        """For a layer whose squares are added to `total` (choices of tokens, inputs)."""
+        """Return a hook that adds the squared inputs of a layer to `total` (choices of tokens, inputs)."""
 
         def add(layer: nn.Module, args: tuple[Tensor, ...]) -> None:
             read = args[0].flatten(0, -2)

@@ -1,7 +1,7 @@
-"""Mask files: saved, read and intersected without torch. A safetensors file that also says what it was made of.
+"""Mask files: saved, read and intersected without torch. A safetensors file with the origin of the masks.
 
-One tensor a linear layer, its bits packed in bytes, row after row; the layers' shapes, what each is for, the weights
-that are left of every block and the origin of the masks stand in the metadata. The intersection over tasks keeps a
+One tensor per linear layer holds the bits of its mask, packed into bytes, row by row. The metadata has the layers'
+shapes and roles, the remaining weights of every block and the origin of the masks. The intersection over tasks keeps a
 weight that every task keeps: the alpha-SubNet of arXiv 2410.09454.
 """
 
@@ -23,7 +23,9 @@ from safetensors.numpy import save_file
 from spaces.shape import Weights
 
 KEY = "skipsearch_masks"
+"""Key of the metadata."""
 VERSION = 1
+"""Version of the metadata."""
 Packed = NDArray[np.uint8]
 
 
@@ -32,35 +34,41 @@ class MaskFile:
     """Masks of all linear layers of a model's decoder blocks."""
 
     packed: Mapping[str, Packed]
-    """Per layer (`BLOCK.PATH`) its mask's bits, (outputs * inputs / 8,) rounded up; 1 where a weight stays."""
+    """Layer (`BLOCK.PATH`) -> bits of its mask, (outputs * inputs / 8,) rounded up; 1 for a kept weight."""
     shapes: Mapping[str, tuple[int, int]]
-    """Per layer (outputs, inputs)."""
+    """Layer -> (outputs, inputs)."""
     roles: Mapping[str, str]
-    """Per layer the field of `spaces.shape.Weights` that counts it."""
+    """Layer -> the field of `spaces.shape.Weights` that counts it."""
     sources: tuple[Mapping[str, Any], ...]
-    """Of every mask that was intersected: pruning, model, data set, kinds of questions, samples, fingerprints."""
+    """Origin of every intersected mask: pruning, model, data set, kinds of questions, samples, fingerprints."""
 
     @classmethod
     def of(
         cls, masks: Mapping[str, NDArray[np.bool_]], roles: Mapping[str, str], source: Mapping[str, Any]
     ) -> MaskFile:
-        """From (outputs, inputs) masks, true where a weight stays."""
+        """Return the mask file of boolean masks.
+
+        Args:
+            masks: layer -> (outputs, inputs), True for a kept weight.
+            roles: layer -> field of `spaces.shape.Weights`.
+            source: origin of the masks.
+        """
         shapes = {name: (mask.shape[0], mask.shape[1]) for name, mask in masks.items()}
         return cls({name: np.packbits(mask) for name, mask in masks.items()}, shapes, roles, (source,))
 
     def mask(self, name: str) -> NDArray[np.bool_]:
-        """(outputs, inputs), true where a weight stays."""
+        """Return the mask of a layer, (outputs, inputs), True for a kept weight."""
         shape = self.shapes[name]
         return np.unpackbits(self.packed[name], count=prod(shape)).reshape(shape).astype(bool)
 
     @property
     def sparsity(self) -> float:
-        """Share of the weights that become zero."""
+        """Return the share of the weights that become zero."""
         return 1 - sum(map(_count, self.packed.values())) / sum(map(prod, self.shapes.values()))
 
     @property
     def weights(self) -> tuple[Weights, ...]:
-        """The weights that are left of every block."""
+        """Return the numbers of remaining weights per block."""
         blocks: dict[int, dict[str, int]] = {}
         for name, packed in self.packed.items():
             counts = blocks.setdefault(int(name.partition(".")[0]), dict.fromkeys(Weights._fields, 0))
@@ -68,7 +76,11 @@ class MaskFile:
         return tuple(Weights(**blocks[index]) for index in range(len(blocks)))
 
     def save(self, path: Path) -> None:
-        """Writes the file. Raises ValueError where it can't be written."""
+        """Write the file.
+
+        Raises:
+            ValueError: it cannot be written.
+        """
         about = {"version": VERSION, "shapes": self.shapes, "roles": self.roles, "sources": self.sources}
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -78,22 +90,37 @@ class MaskFile:
 
 
 def read_masks(path: Path) -> MaskFile:
-    """The masks of a file. Raises ValueError, in one line, where it is none."""
+    """Return the masks of a file.
+
+    Raises:
+        ValueError: it is not a mask file of this version.
+    """
     with _opened(path) as file:
         about = _about(path, file.metadata())
-        packed = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  safe_open is no mapping
+        packed = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  safe_open is not a mapping
     shapes = {name: (rows, columns) for name, (rows, columns) in about["shapes"].items()}
     return MaskFile(packed, shapes, about["roles"], tuple(about["sources"]))
 
 
 def read_weights(path: Path) -> tuple[Weights, ...]:
-    """What a mask file leaves of every block, from its metadata alone. Raises ValueError where it is no mask file."""
+    """Return the numbers of remaining weights per block from the metadata of a mask file alone.
+
+    Raises:
+        ValueError: it is not a mask file of this version.
+    """
     with _opened(path) as file:
         return tuple(Weights(*counts) for counts in _about(path, file.metadata())["weights"])
 
 
 def intersected(files: Sequence[MaskFile]) -> MaskFile:
-    """A weight stays where all of at least two files keep it. Raises ValueError for files of unlike models."""
+    """Return masks that keep a weight if all files keep it.
+
+    Args:
+        files: at least one mask file.
+
+    Raises:
+        ValueError: the files are of different models.
+    """
     first = files[0]
     for other in files[1:]:
         if other.shapes != first.shapes:

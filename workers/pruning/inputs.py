@@ -1,4 +1,4 @@
-"""What pruning needs to know beside the weights: norms of input features, masks from a file."""
+"""Inputs of pruning besides the weights: norms of input features, and masks from a file."""
 
 from __future__ import annotations
 
@@ -10,20 +10,22 @@ from torch import Tensor
 from spaces.pruning import Calibration
 
 Norms = Mapping[Calibration, Mapping[str, Tensor]]
-"""Per choice of tokens and linear layer (`BLOCK.PATH`, such as `3.self_attn.q_proj`) the (inputs,) float32 L2 norms of
-its input features over the calibration tokens."""
+"""Calibration -> linear layer (`BLOCK.PATH`, such as `3.self_attn.q_proj`) -> norms.
+
+The norms are the L2 norms of the layer's input features over the calibration tokens, (inputs,) float32.
+"""
 Masks = Mapping[str, Tensor]
-"""Per linear layer, named as above, an (outputs, inputs) bool mask, true where a weight stays."""
+"""Linear layer, named as above -> bool mask, (outputs, inputs), True for a kept weight."""
 
 
 @dataclass(frozen=True)
 class PruningInputs:
-    """What a worker computes or reads once and hands to every pruned plan."""
+    """Values that a worker computes or reads once and passes to every pruned plan."""
 
     norms: Norms = field(default_factory=dict)
     masks: Masks | None = None
 
 
 def layer_name(block: int, path: str) -> str:
-    """The name of a linear layer of a block in norms and masks."""
+    """Return the name of a linear layer of a block in norms and masks."""
     return f"{block}.{path}"

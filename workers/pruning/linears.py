@@ -1,7 +1,7 @@
-"""The linear layers of a decoder block, and what each is for: what pruning works on.
+"""The linear layers of a decoder block and their roles, which pruning operates on.
 
-Weights can become zero in any `nn.Linear`. Channels and heads can be cut out where attention has q, k, v and output
-projections apart and the FFN is one or two linear layers into its channels and one out of them.
+Weights of any `nn.Linear` can be zeroed. Channels and heads can be removed if attention has separate q, k, v and output
+projections and the FFN has one or two linear layers into its channels and one out of them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from workers.blocks.part_attention import KEY, QUERY, VALUE
 
 @dataclass(frozen=True)
 class AttentionRoles:
-    """The projections of an attention whose heads lie side by side in them."""
+    """The projections of an attention in which heads are contiguous."""
 
     queries: nn.Linear
     keys: nn.Linear
@@ -28,28 +28,33 @@ class AttentionRoles:
 
     @property
     def num_groups(self) -> int:
-        """Key-value heads, each with the query heads that share it."""
+        """Return the number of key-value heads, each with the query heads that share it."""
         return self.keys.out_features // self.head_size
 
     @property
     def group_size(self) -> int:
-        """Rows of the query projection, and columns of the output projection, that belong to one group."""
+        """Return the rows of the query projection, and columns of the output projection, per group."""
         return self.queries.out_features // self.num_groups
 
 
 @dataclass(frozen=True)
 class FfnRoles:
-    """The linear layers of an FFN: into its channels (one, or two where it is gated) and out of them."""
+    """The linear layers of an FFN: into its channels (one, or two if it is gated) and out of them."""
 
     into: tuple[nn.Linear, ...]
     out: nn.Linear
 
 
 def linears_of(parts: Parts, half: Linears) -> dict[str, nn.Linear]:
-    """The linear layers of the attention, the FFN or both, by their path within the block, in the block's order.
+    """Return the linear layers of the attention, the FFN or both, by path in the block, in the block's order.
 
-    Raises PlanError where some weights of that half are in no linear layer, and for attention to image features, whose
-    keys and values are of no tokens.
+    Args:
+        parts: the parts of the block.
+        half: the sub-layer, or `all`.
+
+    Raises:
+        PlanError: some weights of that sub-layer are in no linear layer, or it is cross-attention, whose keys and
+            values are not of tokens.
     """
     if parts.is_cross and half is not Linears.FFN:
         raise PlanError(
@@ -78,7 +83,7 @@ def linears_of(parts: Parts, half: Linears) -> dict[str, nn.Linear]:
 
 
 def prunable(parts: Parts) -> dict[Linears, dict[str, nn.Linear]]:
-    """The linear layers of each half of a block; a half whose weights can't be pruned has none."""
+    """Return sub-layer -> linear layers; empty for a sub-layer whose weights cannot be pruned."""
     found: dict[Linears, dict[str, nn.Linear]] = {}
     for half in (Linears.ATTENTION, Linears.FFN):
         try:
@@ -89,7 +94,15 @@ def prunable(parts: Parts) -> dict[Linears, dict[str, nn.Linear]]:
 
 
 def attention_roles(parts: Parts, where: str) -> AttentionRoles:
-    """What the linear layers of an attention do. Raises PlanError where its heads can't be told apart."""
+    """Return the roles of the linear layers of an attention.
+
+    Args:
+        parts: the parts of the block.
+        where: the block, for the error message.
+
+    Raises:
+        PlanError: the heads cannot be separated.
+    """
     linears = {path.rpartition(".")[2]: each for path, each in linears_of(parts, Linears.ATTENTION).items()}
     missing = [name for name in (QUERY, KEY, VALUE) if name not in linears]
     if missing:
@@ -112,7 +125,15 @@ def attention_roles(parts: Parts, where: str) -> AttentionRoles:
 
 
 def ffn_roles(parts: Parts, where: str) -> FfnRoles:
-    """What the linear layers of an FFN do. Raises PlanError where its channels can't be told apart."""
+    """Return the roles of the linear layers of an FFN.
+
+    Args:
+        parts: the parts of the block.
+        where: the block, for the error message.
+
+    Raises:
+        PlanError: the channels cannot be separated.
+    """
     *into, out = linears_of(parts, Linears.FFN).values()
     if not 1 <= len(into) <= 2 or any(
         (each.in_features, each.out_features) != (out.out_features, out.in_features) for each in into

@@ -1,4 +1,4 @@
-"""Makes the masks of a whole model by magnitude or Wanda, and puts those of a file into a model's terms."""
+"""Masks of a whole model: computed by magnitude or Wanda, or read from a file for the model."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ from workers.pruning.masks import keep_mask, scores
 
 
 def make_masks(model: nn.Module, pruning: Pruning, norms: Mapping[str, Tensor] | None) -> Masks:
-    """Masks of all linear layers of the decoder blocks; those the pruning leaves alone keep everything.
-
-    Raises PlanError where weights of a half that is to be pruned can't be.
-
+    """Return the masks of all linear layers of the decoder blocks; layers that are not pruned keep everything.
 
     Args:
-        pruning: by magnitude or Wanda, and to no width.
-        norms: (inputs,) norms by layer for Wanda, of the tokens the pruning says.
+        model: the model.
+        pruning: by magnitude or Wanda, at full width.
+        norms: layer -> (inputs,) norms over the tokens of the pruning's calibration; None for magnitude.
+
+    Raises:
+        PlanError: weights of a sub-layer to prune cannot be pruned.
     """
     assert pruning.is_mask and pruning.method is not None, "checked where it is asked for"
     for parts in anatomy_of(model).parts:
@@ -40,7 +41,13 @@ def make_masks(model: nn.Module, pruning: Pruning, norms: Mapping[str, Tensor] |
 
 
 def mask_file(model: nn.Module, masks: Masks, source: Mapping[str, object]) -> MaskFile:
-    """The masks of a model as a file, with what they were made of."""
+    """Return the masks of a model as a mask file.
+
+    Args:
+        model: the model.
+        masks: layer -> (outputs, inputs) bool.
+        source: origin of the masks.
+    """
     roles = {}
     for name, half, _ in _layers(model):
         is_key = name.rpartition(".")[2] in (KEY, VALUE)
@@ -49,7 +56,11 @@ def mask_file(model: nn.Module, masks: Masks, source: Mapping[str, object]) -> M
 
 
 def masks_for(model: nn.Module, file: MaskFile) -> Masks:
-    """The masks of a file on the devices of a model's layers. Raises ValueError where they are of another model."""
+    """Return the masks of a file on the devices of a model's layers.
+
+    Raises:
+        ValueError: the file is of another model.
+    """
     layers = {name: layer for name, _, layer in _layers(model)}
     shapes = {name: (layer.out_features, layer.in_features) for name, layer in layers.items()}
     if shapes != dict(file.shapes):

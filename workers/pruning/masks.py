@@ -1,8 +1,8 @@
-"""Which weights stay: masks made from scores, within each row of a matrix.
+"""Masks made from scores within each row of a matrix.
 
-Magnitude scores a weight by |w|, Wanda by |w| times the L2 norm of its input feature over the calibration tokens
-(Sun et al. 2023, arXiv 2306.11695, section 3). Both are compared within each output row here, as Wanda does and as
-its authors find better than the whole matrix. Of equal scores the first in the row go.
+Magnitude scores a weight by |w|, Wanda by |w| times the L2 norm of its input feature over the calibration tokens (Sun
+et al. 2023, arXiv 2306.11695, section 3). Both are compared within each output row, which the authors of Wanda find
+better than over the whole matrix. Of equal scores, the first in the row are zeroed.
 """
 
 from __future__ import annotations
@@ -14,7 +14,13 @@ from spaces.pruning import Method, Pruning
 
 
 def scores(weight: Tensor, method: Method, norms: Tensor | None) -> Tensor:
-    """(outputs, inputs) float32 scores of a weight matrix; `norms` (inputs,) of its input features, for Wanda."""
+    """Return the scores of a weight matrix, (outputs, inputs) float32.
+
+    Args:
+        weight: (outputs, inputs).
+        method: magnitude or wanda.
+        norms: (inputs,) L2 norms of the input features, for wanda.
+    """
     magnitude = weight.detach().abs().float()
     if method is Method.MAGNITUDE:
         return magnitude
@@ -23,7 +29,7 @@ def scores(weight: Tensor, method: Method, norms: Tensor | None) -> Tensor:
 
 
 def keep_mask(scored: Tensor, pruning: Pruning) -> Tensor:
-    """(outputs, inputs) bool, true where a weight stays, for (outputs, inputs) scores."""
+    """Return a mask, (outputs, inputs) bool, True for a kept weight, from (outputs, inputs) scores."""
     columns = scored.shape[1]
     if pruning.pattern is None:
         return _without_lowest(scored, columns - pruning.kept_weights(columns))
@@ -34,6 +40,6 @@ def keep_mask(scored: Tensor, pruning: Pruning) -> Tensor:
 
 
 def _without_lowest(scored: Tensor, count: int) -> Tensor:
-    """True but at the `count` lowest scores of the last dimension."""
+    """Return a mask that is False at the `count` lowest scores of the last dimension."""
     lowest = scored.argsort(dim=-1, stable=True)[..., :count]
     return torch.ones_like(scored, dtype=torch.bool).scatter(-1, lowest, False)
