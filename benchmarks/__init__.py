@@ -1,1 +1,1 @@
-"""Scripts that show how fast and how good the search is; each prints a table with its machine and versions."""
+"""Benchmarks of the search's speed and quality; each prints a table with its machine and versions."""

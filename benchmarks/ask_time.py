@@ -1,8 +1,8 @@
-"""What one proposal costs as trials add up: `python -m benchmarks.ask_time`.
+"""Time of one proposal as trials accumulate: `python -m benchmarks.ask_time`.
 
-A strategy is shown histories of a landscape in closed form, with three rungs and the search's own promotion, and asked
-for the next plan several times, a trial added before each. CPU time of this process, so that others on the machine
-don't count; run it with OMP_NUM_THREADS=1.
+A strategy receives histories of a landscape in closed form, with three rungs and the search's own promotion, and
+proposes the next plan several times, with a trial added before each. The time is CPU time of this process, which other
+processes do not affect; run it with OMP_NUM_THREADS=1.
 """
 
 import time
@@ -22,18 +22,21 @@ from spaces.plan import Op, Plan
 from tests.search.strategies.landscape import additive_accuracy, task
 
 ALLOWED = 0.050
-"""What the issue tracker asks for, in seconds an ask at 1,000 trials."""
+"""Largest median of seconds per proposal at 1,000 trials, from the issue tracker."""
 ASKS, WARM_UP = 16, 2
-"""Asks that count, and those before them: two kernels take turns."""
+"""Number of timed proposals, and of proposals before them; two kernels alternate."""
 QUESTIONS = 256
-"""With a margin each, as many as the cheapest rung of a search has by default."""
+"""Number of questions with a margin, as at the cheapest rung of a search by default."""
 LIFT = (0.0, 0.05, 0.07)
-"""What every rung adds to the accuracy."""
+"""Accuracy that every rung adds."""
 
 
 def history_of(wanted: Task, count: int, rng: np.random.Generator) -> list[Observation]:
-    """`count` trials: the dense plan, the cheapest and single changes first, then samples, then mutations of what
-    climbed last, as in a search."""
+    """Return `count` trials in an order that resembles a search.
+
+    The dense plan, the cheapest plan and single changes come first, then samples, then mutations of recently promoted
+    plans.
+    """
     ends = [Plan.of([op] * wanted.space.num_blocks) for op in (Op.KEEP, Op.SKIP_BLOCK)]
     first = [*ends, *scan(wanted.space, wanted.budget // 2)]
     plans: dict[Plan, None] = dict.fromkeys(first)
@@ -56,15 +59,17 @@ def history_of(wanted: Task, count: int, rng: np.random.Generator) -> list[Obser
 
 
 def _margins(accuracy: float) -> np.ndarray:
-    """(QUESTIONS,) of which this share is answered right; that is the accuracy at the cheapest rung then, as it is of
-    greedy answers in a search."""
+    """Return margins, (QUESTIONS,), of which the share `accuracy` is of right answers.
+
+    As for greedy answers in a search, that share is also the accuracy at the cheapest rung.
+    """
     return 8.0 * (accuracy - (np.arange(QUESTIONS) + 0.5) / QUESTIONS)
 
 
 def _climb(
     accuracy: float, cost: float, climbed: list[list[tuple[float, float]]], keep_fraction: float
 ) -> tuple[float, ...]:
-    """Accuracies at the rungs that a trial is let to, noted in `climbed`."""
+    """Return the accuracies at the rungs to which a trial is promoted, and append them to `climbed`."""
     reached: list[float] = []
     for rung, lift in enumerate(LIFT):
         point = (min(1.0, accuracy + lift), cost)
@@ -77,7 +82,10 @@ def _climb(
 
 
 def seconds_an_ask(strategy: str, space: str, num_blocks: int, trials: int) -> np.ndarray:
-    """(ASKS,) CPU seconds; the first asks, which read the whole history and fit every kernel, are left out."""
+    """Return the CPU seconds per proposal, (ASKS,).
+
+    The first proposals, which read the whole history and fit every kernel, are excluded.
+    """
     wanted = replace(task(space, num_blocks, budget=trials + ASKS + WARM_UP), keep_fraction=1 / 3)
     history = history_of(wanted, trials + ASKS + WARM_UP, np.random.default_rng(0))
     asked = load_strategy(strategy, wanted)
@@ -90,13 +98,15 @@ def seconds_an_ask(strategy: str, space: str, num_blocks: int, trials: int) -> n
 
 
 def main(
-    strategies: Annotated[str, typer.Option(help="Names, with commas.")] = "guided,evolution",
-    space: Annotated[str, typer.Option(help="The space searched.")] = "layers",
-    blocks: Annotated[str, typer.Option(help="Depths, with commas.")] = "12,32,80",
-    trials: Annotated[str, typer.Option(help="Trials in the history, with commas.")] = "100,300,1000",
+    strategies: Annotated[str, typer.Option(help="Names, separated by commas.")] = "guided,evolution",
+    space: Annotated[str, typer.Option(help="The space to search.")] = "layers",
+    blocks: Annotated[str, typer.Option(help="Numbers of blocks, separated by commas.")] = "12,32,80",
+    trials: Annotated[
+        str, typer.Option(help="Numbers of trials in the history, separated by commas.")
+    ] = "100,300,1000",
 ) -> None:
-    """Print the median and the slowest ask, and whether the median is within what is allowed."""
-    print(heading("Time of an ask", space=space))
+    """Print the median and the slowest proposal, and whether the median is within the limit."""
+    print(heading("Time of a proposal", space=space))
     print(f"{'strategy':10} {'blocks':>6} {'trials':>6} {'median':>9} {'slowest':>9}  allowed")
     for strategy in strategies.split(","):
         for num_blocks in map(int, blocks.split(",")):

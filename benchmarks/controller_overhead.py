@@ -1,6 +1,7 @@
-"""What a trial costs beside the model: `python -m benchmarks.controller_overhead`.
+"""Overhead of a trial outside of the model: `python -m benchmarks.controller_overhead`.
 
-Runs whole searches whose trials answer at once, with the real study, database and dispatch. The time left is ours.
+Runs whole searches whose trials return immediately, with the real study, database and dispatch. The remaining time is
+that of the search.
 """
 
 import shutil
@@ -20,12 +21,12 @@ from search.dispatch.in_process import run_here
 from search.loop.open_run import open_run
 from tests.search.pretend import PretendWorker, problem_of, settings_in
 
-#: What the issue tracker asks for, in seconds a trial.
+#: Largest overhead in seconds per trial, from the issue tracker.
 ALLOWED = {"in this process": 0.020, "Ray Tune, 2 workers": 0.2}
 
 
 def seconds_per_trial(budget: int, workers: int, strategy: str) -> tuple[float, float]:
-    """(mean over the search, median of the last tenth) of the seconds between two ends of trials."""
+    """Return the mean over the search and the median over its last tenth of the seconds between two ends of trials."""
     folder = Path(tempfile.mkdtemp())
     settings = settings_in(folder / "run", budget=budget, strategy=strategy, workers=workers)
     ends: list[float] = []
@@ -42,7 +43,7 @@ def seconds_per_trial(budget: int, workers: int, strategy: str) -> tuple[float, 
 
 
 class _Stopwatch(Progress):
-    """Notes when jobs end."""
+    """Records the time at the end of every job."""
 
     def __init__(self, controller: Any, budget: int, ends: list[float]) -> None:
         super().__init__(controller, budget, Console(quiet=True))
@@ -65,9 +66,9 @@ def _run_on_ray(settings: Any, controller: Any, progress: Progress) -> None:
 
 def main(
     trials: Annotated[int, typer.Option(help="Trials of a search in this process.")] = 1000,
-    ray_trials: Annotated[int, typer.Option(help="Trials of a search on Ray; 0 leaves it out.")] = 100,
+    ray_trials: Annotated[int, typer.Option(help="Trials of a search on Ray; 0 skips it.")] = 100,
 ) -> None:
-    """Print the overhead per trial, and whether it is within what is allowed."""
+    """Print the overhead per trial, and whether it is within the limit."""
     print(heading("Controller overhead, no-op trials, SQLite", trials=trials, ray_trials=ray_trials))
     print(f"{'dispatch':22} {'strategy':10} {'trials':>6} {'mean':>9} {'at the end':>10}  allowed")
     cases = [("in this process", 1, "random", trials), ("in this process", 1, "guided", trials)]

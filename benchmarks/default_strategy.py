@@ -1,8 +1,8 @@
-"""The default strategy against random search and the hand-made patterns: `python -m benchmarks.default_strategy`.
+"""The default strategy compared with random search and the hand-made patterns: `python -m benchmarks.default_strategy`.
 
-Every search runs on the embedded model with the real controller and database; what several searches try is run once.
-By default trials have one rung without tuning. With `--rungs 0:256,10:512,50:all` they are those of `make search`, and
-with `--keep-fraction 1` every one of them runs in full.
+Every search runs on the embedded model with the real controller and database. A plan that several searches try is run
+once. By default, trials have one rung without tuning. With `--rungs 0:256,10:512,50:all` they are those of
+`make search`, and with `--keep-fraction 1` every one of them runs in full.
 """
 
 import statistics
@@ -33,13 +33,13 @@ from workers.requests import RungReport, TrialRequest
 from workers.trial import Worker
 
 AFTER = (25, 50, 70, 100, 150)
-"""Trials after which a search is looked at."""
+"""Numbers of trials after which a search is evaluated."""
 
 
 class RememberingWorker(Worker):
-    """Gives the reports of a plan it has run before, as far as it was run: trials are deterministic.
+    """A worker that returns stored reports for the rungs it has run before, as trials are deterministic.
 
-    Tunes with seed 0 whatever seed a search has, and always measures margins, so that searches of all seeds and
+    It tunes with seed 0 whatever the seed of the search, and always measures margins, so that searches of all seeds and
     strategies share their trials.
     """
 
@@ -49,7 +49,7 @@ class RememberingWorker(Worker):
 
     def rungs(self, request: TrialRequest) -> Iterator[RungReport]:
         first, *others = request.rungs
-        gates = request.seed if first.importance else None  # drawn by the seed, where they are measured
+        gates = request.seed if first.importance else None  # the seed of the search draws the gates, if measured
         rungs = (first.model_copy(update={"margins": True}), *others)
         known = self._known.setdefault((request.plan.digest, gates), [])
         yield from known[request.first_rung :]
@@ -62,14 +62,14 @@ class RememberingWorker(Worker):
 
 @dataclass(frozen=True)
 class Found:
-    """What a search came to."""
+    """The result of a search."""
 
     volumes: tuple[float, ...]
-    """Hypervolume after `AFTER` trials each, as far as there were so many, and in the end."""
+    """Hypervolumes after each of the `AFTER` trials that were run, and at the end."""
     computes: tuple[float, ...]
-    """What the trials up to there cost, in full trials of the dense plan that measure accuracy alone."""
+    """Cost of the trials up to each of these points, in full trials of the dense plan that measure accuracy alone."""
     full: int
-    """Trials that finished the last rung."""
+    """Number of trials that finished the last rung."""
 
     def __str__(self) -> str:
         each = (f"{volume:.4f} ({compute:.1f})" for volume, compute in zip(self.volumes, self.computes, strict=True))
@@ -77,7 +77,7 @@ class Found:
 
 
 def search(settings: Settings, worker: Worker) -> Found:
-    """A search run to its end."""
+    """Run a search to its end and return its result."""
     problem = Problem.resolve(settings)
     with open_run(settings, problem) as controller:
         with Progress(controller, settings.budget, Console(quiet=True)) as progress:
@@ -93,7 +93,7 @@ def search(settings: Settings, worker: Worker) -> Found:
 
 
 def computes(settings: Settings, history: History) -> np.ndarray:
-    """(trials,) what every trial of a search costs, in full trials of the dense plan."""
+    """Return the cost of every trial of a search, (trials,), in full trials of the dense plan."""
     every = len(load_split(settings.dataset, "search").samples)
     rungs = [rung.model_copy(update={"questions": min(rung.questions or every, every)}) for rung in settings.rungs]
     records = [history.record(number) for number in range(len(history))]
@@ -104,7 +104,7 @@ def computes(settings: Settings, history: History) -> np.ndarray:
 
 
 def hand_made(settings: Settings, worker: Worker) -> tuple[float, int]:
-    """Hypervolume of all hand-made patterns together, whatever they cost, and how many there are."""
+    """Return the hypervolume of all hand-made patterns together, at any cost, and their number."""
     problem = Problem.resolve(settings)
     points = []
     for plan in baselines(problem.space).values():
@@ -114,7 +114,7 @@ def hand_made(settings: Settings, worker: Worker) -> tuple[float, int]:
 
 
 def settings_of(given: dict[str, Any], strategies: Sequence[str], seeds: int) -> dict[str, list[Settings]]:
-    """Of every strategy's searches, a seed each."""
+    """Return strategy -> settings of its searches, one per seed."""
     folder = Path(tempfile.mkdtemp())
     return {
         strategy: [
@@ -128,13 +128,17 @@ def settings_of(given: dict[str, Any], strategies: Sequence[str], seeds: int) ->
 def main(
     budget: Annotated[int, typer.Option(help="Trials of each search.")] = 200,
     seeds: Annotated[int, typer.Option(min=1, help="Searches per strategy.")] = 5,
-    space: Annotated[str, typer.Option(help="The space searched.")] = "layers",
-    rungs: Annotated[str, typer.Option(help="steps:questions per rung.")] = "0:256",
+    space: Annotated[str, typer.Option(help="The space to search.")] = "layers",
+    rungs: Annotated[str, typer.Option(help="STEPS:QUESTIONS per rung, separated by commas.")] = "0:256",
     strategies: Annotated[str, typer.Option(help="Names, separated by commas.")] = "random,tpe,evolution,guided",
-    keep_fraction: Annotated[float, typer.Option(help="Share of the trials at a rung that go on; 1: all.")] = KEEP,
+    keep_fraction: Annotated[
+        float, typer.Option(help="Share of the trials at a rung that are promoted; 1: all.")
+    ] = KEEP,
 ) -> None:
-    """Print hypervolume, and compute in full trials of the dense plan, per strategy and seed: after 25, 50, 70, 100 and
-    150 trials, and in the end."""
+    """Print hypervolume and compute per strategy and seed, after 25, 50, 70, 100 and 150 trials and at the end.
+
+    Compute is in full trials of the dense plan.
+    """
     try:
         given = {
             "space": space,

@@ -1,7 +1,7 @@
-"""How much faster exported plans are, end to end: `python -m benchmarks.export_speed`.
+"""Speed of exported plans from image to last token: `python -m benchmarks.export_speed`.
 
-Every plan is exported from the embedded model as `search.export` does it; in the fresh process that checks an export,
-it and the dense model answer the same questions turn by turn, images read, and their median seconds are compared.
+Every plan is exported from the embedded model as by `search.export`. In the fresh process that checks an export, it and
+the dense model alternately answer the same questions, and their median seconds are compared.
 """
 
 import json
@@ -18,10 +18,11 @@ from workers.export.write import export
 from workers.requests import Rung, TrialRequest
 
 PLANS = "b...b...b...,.b.b.b.b.b.b,bbb.bbb.bbb.,fafafafafafa,pppppppppppp,.b.bv.b.bv.b.bv,......()()()"
+"""Plans measured by default."""
 
 
 def measure(plan: Plan, folder: Path, threads: int) -> dict[str, float]:
-    """Speed-up over the dense model per case, and the shares of FLOPs and parameters that are left."""
+    """Return case -> speed-up over the dense model, and the remaining shares of FLOPs and parameters."""
     trial = TrialRequest(plan=plan, rungs=(Rung(split="test"),), threads=threads)
     export({".": ExportRequest(trial=trial, questions=64)}, folder, say=lambda _: None)
     record = json.loads((folder / "plan.json").read_text())
@@ -38,7 +39,7 @@ def main(
     plans: Annotated[str, typer.Option(help="Plans of 12 blocks, separated by commas.")] = PLANS,
     threads: Annotated[int, typer.Option(help="CPU threads of both models.")] = 1,
 ) -> None:
-    """Print one row a plan."""
+    """Print one row per plan."""
     print(heading("Speed of exports", model="embedded", threads=threads))
     folder = Path(tempfile.mkdtemp())
     for number, plan in enumerate(map(Plan.parse, plans.split(","))):

@@ -1,4 +1,4 @@
-"""Where a benchmark's numbers come from: printed above every table."""
+"""Origin of a benchmark's numbers, printed above every table."""
 
 import os
 import platform
@@ -7,7 +7,7 @@ from workers.software import commit, versions
 
 
 def heading(title: str, **settings: object) -> str:
-    """A title with machine, versions, commit and settings."""
+    """Return a title with machine, versions, commit and settings."""
     packages = ", ".join(f"{name} {number}" for name, number in versions().items())
     chosen = ", ".join(f"{name}={value}" for name, value in settings.items())
     machine = f"{platform.machine()}, {os.cpu_count()} cores"

@@ -1,11 +1,11 @@
-"""Every strategy against the truth, side by side: `python -m benchmarks.strategies`.
+"""Comparison of all strategies on measured tables: `python -m benchmarks.strategies`.
 
-Each strategy searches each landscape with each budget and seed, told the budget, on the stored tables of
-`benchmarks.truth.enumerated` and `benchmarks.truth.grown`. No model runs, except for plans of a growing table that
-were not measured before. On tables with several rungs trials climb as in a search, and once more without being
-stopped, for the compute that rungs save. The result is `benchmarks/data/strategies.json`, from which
-`benchmarks.strategies.report` writes `docs/strategies.md` and its pictures. Given strategies,
-landscapes or budgets, only these are run again and the others' results stay.
+Each strategy searches each landscape with each budget and seed, and knows the budget. The searches use the stored
+tables of `benchmarks.truth.enumerated` and `benchmarks.truth.grown`. No model runs, except for plans of a growing table
+that were not measured before. On tables with several rungs, trials are promoted as in a search; a second run without
+stopping gives the compute that rungs save. The result is `benchmarks/data/strategies.json`, from which
+`benchmarks.strategies.report` writes `docs/strategies.md` and its pictures. With strategies, landscapes or budgets
+given, only these run again, and the results of the others stay.
 """
 
 import json
@@ -38,25 +38,31 @@ from spaces.names import unknown
 from workers.software import commit, versions
 
 STORE = DATA / "strategies.json"
+"""File of the results."""
 ALL = {"landscapes": LANDSCAPES, "strategies": STRATEGIES, "budgets": tuple(map(str, (*BUDGETS, *OURS_ALSO)))}
 
 
 def load_store() -> dict[str, Any]:
-    """All results so far: under `landscapes` by landscape, strategy and budget; under `run` the last whole run,
-    under `everything` the last one with slow strategies as far as all others."""
+    """Return all stored results.
+
+    `landscapes` has them by landscape, strategy and budget. `run` describes the last whole run, and `everything` the
+    last one with all seeds of slow strategies.
+    """
     empty = {"run": None, "everything": None, "landscapes": {}}
     return json.loads(STORE.read_text()) if STORE.exists() else empty
 
 
 def main(
-    landscapes: Annotated[str, typer.Option(help="Names, with commas.")] = ",".join(ALL["landscapes"]),
-    strategies: Annotated[str, typer.Option(help="Names, with commas.")] = ",".join(ALL["strategies"]),
-    budgets: Annotated[str, typer.Option(help="Trials of a search, with commas.")] = ",".join(ALL["budgets"]),
+    landscapes: Annotated[str, typer.Option(help="Names, separated by commas.")] = ",".join(ALL["landscapes"]),
+    strategies: Annotated[str, typer.Option(help="Names, separated by commas.")] = ",".join(ALL["strategies"]),
+    budgets: Annotated[str, typer.Option(help="Trials per search, separated by commas.")] = ",".join(ALL["budgets"]),
     seeds: Annotated[int, typer.Option(help="Searches per strategy and budget.")] = SEEDS,
-    everything: Annotated[bool, typer.Option(help="Slow strategies as far as all others: hours, not minutes.")] = False,
-    processes: Annotated[int, typer.Option(help="Searches at the same time.")] = os.cpu_count() or 1,
+    everything: Annotated[
+        bool, typer.Option(help="Run slow strategies with all budgets and seeds; takes hours.")
+    ] = False,
+    processes: Annotated[int, typer.Option(help="Number of parallel searches.")] = os.cpu_count() or 1,
 ) -> None:
-    """Runs the comparison, stores it and writes the report."""
+    """Run the comparison, store it and write the report."""
     print(heading("Strategies against the truth", budgets=budgets, seeds=seeds, processes=processes))
     start = perf_counter()
     asked = {"landscapes": landscapes, "strategies": strategies, "budgets": budgets}
@@ -87,7 +93,7 @@ def main(
 
 
 def _save_growing(landscapes: tuple[str, ...] | list[str]) -> list[str]:
-    """Brings the tables that grow up to date; their names."""
+    """Save the tables that grow with all measured plans, and return their names."""
     growing = []
     for name in landscapes:
         table = open_table(name)
@@ -104,7 +110,7 @@ def _settle_all(place: dict[str, Any], volume: float) -> None:
 
 
 def _described(seconds: float, seeds: int, processes: int) -> dict[str, Any]:
-    """Where the numbers of a run come from."""
+    """Return the origin of the numbers of a run."""
     return {
         "commit": commit(),
         "machine": platform.machine(),
@@ -117,8 +123,10 @@ def _described(seconds: float, seeds: int, processes: int) -> dict[str, Any]:
 
 
 def _keep(cell: Cell, result: dict[str, Any]) -> None:
-    """Stores one result; those of another truth go. What a slow strategy reached with more seeds, by `--everything`,
-    stays: the same strategy would reach it again."""
+    """Store one result and remove those of another table.
+
+    A result of a slow strategy with more seeds, from `--everything`, stays, because the same strategy would repeat it.
+    """
     store, origin = load_store(), json.loads(json.dumps(open_table(cell.landscape).origin))
     place = store["landscapes"].get(cell.landscape)
     if place is None or place["truth"] != origin:
@@ -131,7 +139,7 @@ def _keep(cell: Cell, result: dict[str, Any]) -> None:
 
 
 def _write(store: dict[str, Any]) -> None:
-    """Landscapes and strategies in their order, whatever came first."""
+    """Write the results with landscapes and strategies in their fixed order."""
     landscapes = {name: store["landscapes"][name] for name in LANDSCAPES if name in store["landscapes"]}
     for place in landscapes.values():
         own = place["strategies"]

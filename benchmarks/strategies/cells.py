@@ -1,4 +1,4 @@
-"""What the comparison runs: which strategies with which budgets on which landscapes, several at the same time."""
+"""The runs of the comparison: strategies, budgets and landscapes, in several processes."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -28,15 +28,17 @@ LANDSCAPES = (
     "blocks12:read_row",
     "blocks12:where_is",
 )
-"""Tables of `benchmarks.truth`; after a colon the only kind of question asked, which is another
-task."""
+"""Tables of `benchmarks.truth`; after a colon, the only kind of question used, which makes another task."""
 BUDGETS = (25, 50, 100, 200, 400)
+"""Trials per search."""
 OURS = "guided"
+"""The default strategy of the search."""
 OURS_ALSO = (70,)
-"""Budgets of our strategy alone, for what must be reached in so many trials."""
+"""Additional budgets of the default strategy, for goals with that number of trials."""
 PICTURED = 200
-"""Of every strategy the largest budget up to this is drawn."""
+"""Curves are drawn for the largest budget of a strategy up to this one."""
 SEEDS = 10
+"""Searches per strategy and budget."""
 
 
 MILLISECONDS = {
@@ -53,7 +55,7 @@ MILLISECONDS = {
     "random": 1,
     "gp": 300,
 }
-"""What an ask takes in a search of 200 trials, about: what is slowest starts first."""
+"""Approximate milliseconds per proposal in a search of 200 trials; the slowest searches start first."""
 STRATEGIES = tuple(MILLISECONDS)
 SLOW = {
     "additive": {100: 3, 200: 2, 400: 0},
@@ -66,8 +68,10 @@ SLOW = {
     "bandit on rungs4": {100: 3},
     "bandit on rungs7": {100: 3, 200: 1, 400: 0},
 }
-"""Strategies that take long for a proposal: from a budget on, how many seeds they are run with; 0 leaves them out. On
-small tables these three name plans again that were tried, and are asked up to fifty times a trial."""
+"""Slow strategies -> smallest budget -> number of seeds from that budget on; 0 skips them.
+
+On small tables, these propose known plans repeatedly, up to fifty times per trial.
+"""
 
 
 @dataclass(frozen=True)
@@ -82,19 +86,19 @@ class Cell:
 
     @property
     def in_full(self) -> bool:
-        """Whether it is run once more with every trial run to its end, on rungs: what our rungs save."""
+        """Return True if it also runs with every trial run to its end, to measure the compute that rungs save."""
         return self.strategy == OURS
 
     @property
     def seconds(self) -> float:
-        """What it takes, about: an ask is slower the more there was before."""
+        """Return the approximate seconds; a proposal is slower with more trials before it."""
         passes = 2 if self.in_full and len(_landscape(self.landscape).rungs) > 1 else 1
         asks = self.seeds * self.budget * passes
         return asks * MILLISECONDS[self.strategy] / 1e3 * self.budget / PICTURED
 
 
 def budgets_of(landscape: str, strategy: str, everything: bool = False) -> dict[int, int]:
-    """The seeds of every budget a strategy is run with: on a table of every plan up to half of them."""
+    """Return budget -> number of seeds for a strategy; on an enumerated table, up to 50 % of its plans."""
     searched = _landscape(landscape)
     budgets = [*BUDGETS, *(OURS_ALSO if strategy == OURS else ())]
     slow = {} if everything else SLOW.get(f"{strategy} on {landscape}", SLOW.get(strategy, {}))
@@ -113,7 +117,7 @@ def cells_of(
     seeds: int = SEEDS,
     everything: bool = False,
 ) -> list[Cell]:
-    """What there is to run, the slowest first."""
+    """Return the cells to run, the slowest first."""
     cells = []
     for landscape, strategy in product(landscapes, strategies):
         own = budgets_of(landscape, strategy, everything)
@@ -127,8 +131,10 @@ def cells_of(
 
 
 def run_all(cells: Sequence[Cell], processes: int) -> Iterator[tuple[Cell, dict[str, Any]]]:
-    """Runs the searches of cells in processes of one thread each; yields the results as cells are complete. What a
-    strategy does on a landscape with a seed is run by one process, told one budget after another."""
+    """Run the searches of cells in processes of one thread each, and yield each cell with its result once complete.
+
+    One process runs all budgets of a strategy on a landscape with a seed, one after another.
+    """
     os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
         running = {pool.submit(run, told, seed): (told, seed) for told, seed in _jobs(cells)}
@@ -143,7 +149,7 @@ def run_all(cells: Sequence[Cell], processes: int) -> Iterator[tuple[Cell, dict[
 
 
 def _jobs(cells: Sequence[Cell]) -> list[tuple[list[Cell], int]]:
-    """Cells of a landscape and a strategy with one of their seeds: what takes longest first, and the largest budget."""
+    """Return cells of one landscape and strategy with one of their seeds, the slowest and the largest budget first."""
     together: dict[tuple[str, str, int], list[Cell]] = {}
     for cell in sorted(cells, key=lambda cell: -cell.budget):
         for seed in range(cell.seeds):
@@ -153,7 +159,7 @@ def _jobs(cells: Sequence[Cell]) -> list[tuple[list[Cell], int]]:
 
 
 def run(told: Sequence[Cell], seed: int) -> list[dict[str, Any]]:
-    """The searches with one seed that cells of one landscape and strategy are told, in this process."""
+    """Return the results of searches with one seed for cells of one landscape and strategy, run in this process."""
     table = open_table(told[0].landscape)
     replays = Replays(table, told[0].strategy, seed)
     return [search(table, replays, cell.budget, pictured=cell.pictured, in_full=cell.in_full) for cell in told]
@@ -161,7 +167,7 @@ def run(told: Sequence[Cell], seed: int) -> list[dict[str, Any]]:
 
 @cache
 def open_table(name: str) -> Table:
-    """A table by its name, or the part of it that one kind of question makes; once a process."""
+    """Return a table by name, or its part for one kind of question; loaded once per process."""
     table, _, kind = name.partition(":")
     if TABLES[table].grows:
         return Grown.load(table)

@@ -1,4 +1,4 @@
-"""One strategy with one budget on one landscape: searches replayed over seeds, and scored."""
+"""Replay and scores of one strategy with one budget on one landscape, over seeds."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,33 +11,46 @@ from benchmarks.truth.table import Table
 from workers.software import commit
 
 FLOPS = np.linspace(0.05, 1.0, 77)
-"""Where attained accuracies are compared."""
+"""FLOPs ratios at which attained accuracies are compared."""
 TRIAL_SECONDS = 0.55
-"""What a trial of the dense model takes: 512 questions, one thread of an x86-64 machine that did little else. Signals
-that a strategy reads come on top (`benchmarks.strategies.compute.SIGNALS`)."""
+"""Seconds of a trial of the dense model: 512 questions, one thread of a mostly idle x86-64 machine.
+
+Signals that a strategy reads are added (`benchmarks.strategies.compute.SIGNALS`).
+"""
 SECONDS = np.linspace(0.0, 60.0, 121)
-"""Where shares are compared by time."""
+"""Times at which shares are compared, in seconds."""
 RUNGS = ("compute", "eager_share", "eager_compute", "ratio_to_reach", "eager_ratio_to_reach")
-"""What is known of a search on rungs besides: `eager` is the same one with every trial run to its end."""
+"""Additional values of a search on rungs; `eager` is the same search with every trial run to its end."""
 DIGITS = 5
-"""Of a share. Those of a table that grows keep all of theirs, for they are scaled again (`settle`)."""
+"""Decimal digits of a share. Shares of a growing table are not rounded, because `settle` scales them again."""
 
 
 def compare(table: Table, strategy: str, budget: int, seeds: int, **wanted: bool) -> dict[str, Any]:
-    """Results of one strategy with one budget on one landscape, a number a seed, with what else `search` is asked for;
-    ready for JSON."""
+    """Return the results of one strategy with one budget on one landscape, one number per seed, ready for JSON.
+
+    Args:
+        table: the measured plans.
+        strategy: its name.
+        budget: trials per search.
+        seeds: number of searches.
+        wanted: keyword arguments of `search`.
+    """
     return gather([search(table, Replays(table, strategy, seed), budget, **wanted) for seed in range(seeds)])
 
 
 def search(
     table: Table, replays: Replays, budget: int, *, pictured: bool = False, in_full: bool = False
 ) -> dict[str, Any]:
-    """What `gather` needs of the search of one seed told this budget: numbers alone, as rows of a table that grows are
-    those of one process.
+    """Return the values that `gather` needs from the search of one seed with this budget.
+
+    They are numbers only, because rows of a growing table are valid in one process only.
 
     Args:
-        pictured: with the curves that are drawn.
-        in_full: on a table with rungs also what the same search comes to with every trial run to its end.
+        table: the measured plans.
+        replays: the searches of one strategy and seed.
+        budget: trials of the search.
+        pictured: True to add the curves to draw.
+        in_full: True to add, on a table with rungs, the same search with every trial run to its end.
     """
     run = replays.told(budget)
     result: dict[str, Any] = {"commit": commit(), "share": share(table, run.counted()), "seconds": run.seconds}
@@ -53,7 +66,7 @@ def search(
 
 
 def gather(searches: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The result of a cell from its searches, in the order of the seeds."""
+    """Return the result of a cell from its searches, in the order of the seeds."""
     volumes = [own.get("volume", 1.0) for own in searches]
     factors = [volume / max(volumes) for volume in volumes]
     digits = 15 if "volume" in searches[0] else DIGITS
@@ -73,7 +86,7 @@ def gather(searches: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def settle(result: dict[str, Any], volume: float) -> None:
-    """Makes the shares of a table that has grown since shares of the hypervolume it has now."""
+    """Rescale the shares of a table that has grown to its present hypervolume, in place."""
     factor, result["volume"] = result["volume"] / volume, volume
     result["share"] = [value * factor for value in result["share"]]
     if picture := result.get("picture"):
@@ -82,7 +95,7 @@ def settle(result: dict[str, Any], volume: float) -> None:
 
 
 def _against_full_trials(table: Table, run: Run, eager: Run) -> dict[str, Any]:
-    """What rungs save: a search, and the same one with every trial run to its end."""
+    """Return the compute that rungs save: a search compared with the same one with every trial run to its end."""
     ratios = [ratio_to_reach(table, each, eager) for each in (run, eager)]
     values = (
         round(compute(table, run)),
@@ -94,19 +107,19 @@ def _against_full_trials(table: Table, run: Run, eager: Run) -> dict[str, Any]:
 
 
 def _curves(table: Table, run: Run) -> dict[str, list[float]]:
-    """The share after every trial and after so many seconds, and the accuracy attained at every ratio."""
+    """Return the share after every trial and at every time, and the accuracy attained at every FLOPs ratio."""
     shares, rows = _shares(table, run), run.counted()
     within = table.flops_ratio[rows][None] <= FLOPS[:, None] + 1e-9
     trials = TRIAL_SECONDS * (1 + signals(run.strategy, run.went_on_from)) * table.flops_ratio[list(run.rows)]
-    ends = np.cumsum(np.array(run.seconds[: len(shares)]) + trials)  # the last ask may have found nothing
+    ends = np.cumsum(np.array(run.seconds[: len(shares)]) + trials)  # the last proposal may be missing
     timed = np.concatenate([[0.0], shares])[np.searchsorted(ends, SECONDS, side="right")]
     attained = np.where(within, table.accuracy("search", rows)[None], 0.0).max(1)
     return {"share": shares, "timed": timed.tolist(), "attained": attained.tolist()}
 
 
 def _quartiles(curves: Sequence[Mapping[str, list[float]]], factors: Sequence[float]) -> dict[str, Any]:
-    """Quartiles over the seeds of every curve."""
-    # Of shares as exact as a median of rounded shares: one is compared with the other.
+    """Return the quartiles over the seeds of every curve."""
+    # Shares have the precision of a median of rounded shares, as the two are compared.
     digits = {"share": DIGITS + 2, "timed": 4, "attained": 4}
     found = {}
     for name, own in digits.items():
@@ -118,7 +131,7 @@ def _quartiles(curves: Sequence[Mapping[str, list[float]]], factors: Sequence[fl
 
 
 def _shares(table: Table, run: Run) -> list[float]:
-    """The share after every trial."""
+    """Return the share after every trial."""
     shares = [0.0]
     for trial, full in enumerate(run.full, start=1):
         shares.append(round(share(table, run.counted(trial)), DIGITS) if full else shares[-1])

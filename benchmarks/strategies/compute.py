@@ -1,4 +1,4 @@
-"""What the trials of a replayed search cost, and how much of that it takes to reach a share."""
+"""Compute of the trials of a replayed search, in total and up to a given share."""
 
 from collections.abc import Sequence
 
@@ -11,21 +11,27 @@ from search.strategies.strategy import Signal
 from workers.requests import Rung, TuningRecipe
 
 BACKWARD = 3
-"""A tuning step costs this many forward passes: a backward pass is about two."""
+"""Cost of a tuning step in forward passes: a backward pass costs about two."""
 SIGNALS = {Signal.MARGINS: 1, Signal.IMPORTANCE: 20}
-"""What a signal costs, in evaluations of the questions it is measured on: measured 0.6, and 4.9 for each of four
-draws of the gates, on the embedded model, whose evaluation packs the questions about an image, as gates of single
-questions can't be."""
+"""Cost of a signal, in evaluations of the questions it is measured on.
+
+Measured on the embedded model: 0.6 for margins and 4.9 for each of four draws of the gates. An evaluation packs the
+questions about an image, which is not possible with gates per question.
+"""
 TUNE_QUESTIONS = 256
-"""Questions of the tune split, which are answered before tuning and after every tuned rung."""
+"""Number of questions of the tune split, answered before tuning and after every tuned rung."""
 WITHIN = 0.01
-"""A share less than this below another counts as the same front."""
+"""Difference of shares up to which two fronts count as equal."""
 
 
 def work(rungs: Sequence[Rung]) -> np.ndarray:
-    """(R,) what each rung costs without signals, in questions answered by the same plan; tuning as the passes it takes.
+    """Return the cost of each rung without signals, (R,), in questions answered by the same plan.
 
-    A trial that goes on where another was stopped is one of the rungs left: it tunes from step 0.
+    A tuning step counts as the forward passes it costs. A trial that continues a stopped one is given by its remaining
+    rungs: it tunes from step 0.
+
+    Raises:
+        ValueError: a rung has no number of questions.
     """
     recipe = TuningRecipe()
     done, costs_of = 0, []
@@ -47,14 +53,14 @@ def spent(
     reached: Sequence[int],
     flops: np.ndarray,
 ) -> np.ndarray:
-    """(trials,) what every trial of a search costs, in questions answered by the dense plan.
+    """Return the cost of every trial of a search, (trials,), in questions answered by the dense plan.
 
     Args:
         strategy: its name; the signals it reads are counted.
-        rungs: of the search, as in `work`.
-        went_on_from, reached: per trial, the rungs that another trial had finished, which it took up, and those that
-            it had finished in the end.
-        flops: (trials,) of the plans, as a share of those of the dense one.
+        rungs: the rungs of the search.
+        went_on_from: (trials,) number of rungs that another trial had finished and this one continued.
+        reached: (trials,) number of rungs finished in the end.
+        flops: (trials,) FLOPs of the plans, relative to the dense one.
     """
     per_rung = {
         (first, last): work(rungs[first:last]).sum() for first, last in set(zip(went_on_from, reached, strict=True))
@@ -64,8 +70,10 @@ def spent(
 
 
 def signals(strategy: str, went_on_from: Sequence[int]) -> np.ndarray:
-    """(trials,) what the signals cost that the strategy reads, in evaluations of the questions of the first rung, where
-    they are measured; the importance in the first trial alone, which is dense."""
+    """Return the cost of the signals that the strategy reads, (trials,), in evaluations of the first rung's questions.
+
+    Importance is measured in the first trial only, which is dense.
+    """
     reads, extra = signals_of(strategy), np.zeros(len(went_on_from))
     if Signal.MARGINS in reads:
         extra[np.array(went_on_from) == 0] += SIGNALS[Signal.MARGINS]
@@ -75,18 +83,18 @@ def signals(strategy: str, went_on_from: Sequence[int]) -> np.ndarray:
 
 
 def computes(table: Table, run: Run) -> np.ndarray:
-    """(trials,) what every trial of a run costs, in questions answered by the dense plan."""
+    """Return the cost of every trial of a run, (trials,), in questions answered by the dense plan."""
     flops = table.flops_ratio[list(run.rows)] / table.flops_ratio.max()
     return spent(run.strategy, table.landscape.rungs, run.went_on_from, run.reached, flops)
 
 
 def compute(table: Table, run: Run) -> float:
-    """What all trials of a run cost, in questions answered by the dense plan."""
+    """Return the cost of all trials of a run, in questions answered by the dense plan."""
     return float(computes(table, run).sum())
 
 
 def compute_to_reach(table: Table, run: Run, wanted: float) -> float:
-    """What the trials cost up to the first one with which a run has a share; infinite where it never has."""
+    """Return the cost up to the first trial with which a run has a share, or infinity if it never has."""
     spent = np.cumsum(computes(table, run))
     for trial, full in enumerate(run.full):
         if full and share(table, run.counted(trial + 1)) >= wanted - 1e-9:
@@ -95,6 +103,6 @@ def compute_to_reach(table: Table, run: Run, wanted: float) -> float:
 
 
 def ratio_to_reach(table: Table, rungs: Run, full: Run) -> float:
-    """The compute with which a run on rungs first has the front of a run of full trials, over all of that run's."""
+    """Return the compute until a run on rungs has the front of a run of full trials, relative to that run's compute."""
     wanted = share(table, full.counted()) - WITHIN
     return compute_to_reach(table, rungs, wanted) / compute(table, full)

@@ -1,4 +1,4 @@
-"""The pictures of the comparison, one a landscape."""
+"""The pictures of the comparison, one per landscape."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,11 +8,18 @@ from benchmarks.strategies.cells import OURS
 from benchmarks.strategies.comparison import FLOPS, SECONDS
 
 DRAWN = ("guided", "additive", "one-shot", "greedy", "evolution", "tpe", "gp", "random")
+"""Strategies with curves."""
 
 
 def draw(name: str, strategies: Mapping[str, Any], whole: str, file: Path) -> None:
-    """Share of the `whole` against trials and against time, and the median accuracy attained at every ratio of FLOPs,
-    of the runs that are drawn."""
+    """Draw share against trials and against time, and median attained accuracy against FLOPs, into a file.
+
+    Args:
+        name: the landscape.
+        strategies: results by strategy and budget.
+        whole: description of a share of 1.
+        file: the image file.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(15, 4.2), layout="constrained")
@@ -39,7 +46,7 @@ def draw(name: str, strategies: Mapping[str, Any], whole: str, file: Path) -> No
 
 
 def _pictures(strategies: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """Of every strategy that is drawn the curves of its largest budget that has some."""
+    """Return strategy -> curves of its largest budget with curves."""
     pictures = {}
     for strategy in DRAWN:
         results = strategies.get(strategy, {})

@@ -1,4 +1,4 @@
-"""Runs a strategy against a table of truth: the search's rules for proposals and rungs, no model and no database."""
+"""Replay of a strategy on a measured table, with the search's rules for proposals and rungs, without a model."""
 
 from collections.abc import Collection, Hashable, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,12 +18,12 @@ from search.strategies.strategy import Observation, Proposal, Signal, Task
 from spaces.plan import Plan
 
 KEEP = Settings().keep_fraction
-"""Share of the trials at a rung that may go on, as in a search by default."""
+"""Share of the trials at a rung that are promoted, as in a search by default."""
 
 
 @dataclass
 class Recorded:
-    """What `search.loop.history.History` is to a search: all trials so far."""
+    """All trials so far, with the interface of `search.loop.history.History`."""
 
     trials: list[Observation] = field(default_factory=list)
     plans: set[Plan] = field(default_factory=set)
@@ -35,7 +35,10 @@ class Recorded:
         return plan in self.plans
 
     def observations(self) -> Sequence[Observation]:
-        """By number; of trials of the same plan the last alone, which has the rungs of those before."""
+        """Return the trials by number, and of several with the same plan only the last.
+
+        The last one includes the rungs of those before it.
+        """
         if len(self.plans) == len(self.trials):
             return self.trials
         latest = {trial.plan: trial for trial in self.trials}
@@ -54,37 +57,40 @@ class Run:
     seed: int
     budget: int
     rows: tuple[int, ...]
-    """The plans tried, as rows of the table, in order; fewer than the budget where the space was used up."""
+    """The tried plans as rows of the table, in order; fewer than the budget if the space was exhausted."""
     reached: tuple[int, ...]
-    """How many rungs each trial finished."""
+    """Number of rungs that each trial finished."""
     full: tuple[bool, ...]
-    """Whether it finished the last one: only then its plan counts."""
+    """True if a trial finished the last rung; only then its plan counts."""
     went_on_from: tuple[int, ...]
-    """How many of its rungs another trial had finished, which it took up; 0 for a trial of its own."""
+    """Number of rungs that another trial had finished and this one continued; 0 for a new trial."""
     origins: tuple[str, ...]
     seconds: tuple[float, ...]
-    """What the strategy took for every proposal."""
+    """Seconds per proposal."""
 
     def counted(self, trials: int | None = None) -> list[int]:
-        """Rows that finished the last rung, among the first so many trials."""
+        """Return the rows that finished the last rung, among the first `trials` trials, or all."""
         return [row for row, full in zip(self.rows[:trials], self.full[:trials], strict=True) if full]
 
     def first(self, trials: int) -> "Run":
-        """The same search, ended after so many trials."""
+        """Return the same search, ended after `trials` trials."""
         per_trial = ("rows", "reached", "full", "went_on_from", "origins", "seconds")
         return replace(self, budget=trials, **{name: getattr(self, name)[:trials] for name in per_trial})
 
 
 class Replays:
-    """The searches of one strategy with one seed. Of those that are told different budgets and make nothing else of it
-    than how they begin, those that begin alike are one search, replayed once and looked at after so many trials."""
+    """The searches of one strategy with one seed.
+
+    If a strategy uses the budget only to decide how to begin, searches with the same beginning are one search, replayed
+    once and cut after the number of trials.
+    """
 
     def __init__(self, table: Table, strategy: str, seed: int) -> None:
         self._table, self._strategy, self._seed = table, strategy, seed
         self._longest: dict[Hashable, Run] = {}
 
     def told(self, budget: int, keep_fraction: float = KEEP) -> Run:
-        """The search with this budget; ask for larger ones first."""
+        """Return the search with this budget. Request larger budgets first."""
         task = _task(self._table, budget, self._seed, keep_fraction)
         key = keep_fraction, Proposer(load_strategy(self._strategy, task), task).beginning or budget
         if key not in self._longest or self._longest[key].budget < budget:
@@ -93,7 +99,7 @@ class Replays:
 
 
 def replay(table: Table, strategy: str, budget: int, seed: int, keep_fraction: float = KEEP) -> Run:
-    """One search of `budget` trials. On a table of one rung a probe counts like any other plan."""
+    """Return one search of `budget` trials. On a table with one rung, a probe counts like any other plan."""
     task = _task(table, budget, seed, keep_fraction)
     asked = load_strategy(strategy, task)
     proposer, history = Proposer(asked, task), Recorded()
@@ -134,14 +140,14 @@ def _task(table: Table, budget: int, seed: int, keep_fraction: float) -> Task:
 
 
 class Climb:
-    """Lets trials climb the rungs of a table by the rules of `search.loop.controller`."""
+    """Promotes trials through the rungs of a table by the rules of `search.loop.controller`."""
 
     def __init__(self, table: Table, keep_fraction: float, seed: int, reads: Collection[Signal]) -> None:
         self._table, self._keep_fraction, self._seed, self._reads = table, keep_fraction, seed, reads
         self._peers: list[list[tuple[float, float]]] = [[] for _ in table.landscape.rungs]
 
     def run(self, number: int, proposal: Proposal, known: Sequence[float] = ()) -> Observation:
-        """A trial as a strategy sees it once it has ended; one that takes up `known` rungs goes on to the last."""
+        """Return a finished trial as a strategy reads it; one that continues `known` rungs runs to the last."""
         cost = self._table.cost(proposal.plan)
         accuracies = list(known)
         for rung, accuracy in enumerate(self._table.climb(self._table.row(proposal.plan))):
@@ -158,7 +164,7 @@ class Climb:
             state="complete" if full else "stopped",
             flops_ratio=cost,
             accuracies=tuple(accuracies),
-            # As in a search, only what is read: a table that grows measures it.
+            # As in a search, only signals that are read, because a growing table has to measure them.
             margins=self._table.margins_of(self._table.row(proposal.plan)) if Signal.MARGINS in self._reads else None,
             importance=self._table.importance(self._seed)
             if Signal.IMPORTANCE in self._reads and proposal.plan.is_dense
@@ -167,7 +173,7 @@ class Climb:
         )
 
     def _may_go_on(self, rung: int, point: tuple[float, float], proposal: Proposal) -> bool:
-        """Notes what was measured at a rung and says whether the next one is run."""
+        """Record the result of a rung and return True if the next one runs."""
         peers = list(self._peers[rung])
         self._peers[rung].append(point)
         if proposal.probe:
@@ -177,13 +183,15 @@ class Climb:
 
 
 def share(table: Table, rows: Sequence[int]) -> float:
-    """Hypervolume of these plans on the search split as a share of that of the front of all rows."""
+    """Return the hypervolume of these plans on the search split, relative to that of the front of all rows."""
     return hypervolume(table.points("search", list(rows)), REFERENCE, MAXIMIZE) / table.volume() if rows else 0.0
 
 
 def regret(table: Table, rows: Sequence[int]) -> float:
-    """What is lost on the test split by the front found on the search split: the hypervolume there that it lacks of
-    the exact front of the test split, as a share of that."""
+    """Return the relative loss of hypervolume on the test split by the front found on the search split.
+
+    It is relative to the hypervolume of the exact front of the test split.
+    """
     found = table.points("search", list(rows))
     chosen = np.asarray(rows)[non_dominated(found, MAXIMIZE)]
     return 1 - hypervolume(table.points("test", chosen), REFERENCE, MAXIMIZE) / table.volume("test")

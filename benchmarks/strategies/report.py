@@ -1,4 +1,4 @@
-"""`docs/strategies.md` and its pictures, written from the stored results of `benchmarks.strategies.__main__`."""
+"""Writer of `docs/strategies.md` and its pictures from the stored results of `benchmarks.strategies.__main__`."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,7 +8,7 @@ import numpy as np
 
 from benchmarks.strategies.cells import OURS, OURS_ALSO, PICTURED, SEEDS, open_table
 from benchmarks.strategies.pictures import draw
-from benchmarks.strategies.targets import in_order, in_time, judge, median
+from benchmarks.strategies.targets import check_targets, in_order, in_time, median
 from benchmarks.truth.landscapes import LANDSCAPES
 from benchmarks.truth.table import Table
 
@@ -18,7 +18,7 @@ Results = Mapping[str, Any]
 
 
 def write_report(store: Results) -> None:
-    """Replaces what follows the mark in the document, and the pictures."""
+    """Replace the part of the document after the mark, and the pictures."""
     document = DOCS / "strategies.md"
     intro = document.read_text().split(MARK)[0]
     landscapes = store["landscapes"]
@@ -33,7 +33,7 @@ def write_report(store: Results) -> None:
 
 
 def _origin(store: Results) -> str:
-    """How long the last whole run took and on what, and of which commits the results are."""
+    """Return the section on duration and machine of the last whole run and the commits of the results."""
     results = [
         result
         for place in store["landscapes"].values()
@@ -62,7 +62,7 @@ def _goals(store: Results) -> str:
     judged = [("all", verdict) for verdict in in_time(store["run"])]
     for name, results in store["landscapes"].items():
         if OURS in results["strategies"]:
-            judged += [(name, verdict) for verdict in judge(results["strategies"], exact=not _grows(name))]
+            judged += [(name, verdict) for verdict in check_targets(results["strategies"], exact=not _grows(name))]
     lines += [f"| {name} | {goal} | {got} | {'yes' if yes else '**no**'} |" for name, (goal, got, yes) in judged]
     return "\n".join(lines)
 
@@ -72,7 +72,7 @@ def _grows(name: str) -> bool:
 
 
 def _whole(name: str) -> str:
-    """What shares are of."""
+    """Return the description of a share of 1."""
     return "the hypervolume of all runs' plans" if _grows(name) else "the exact hypervolume"
 
 
@@ -81,7 +81,7 @@ def _has_rungs(mine: Results) -> bool:
 
 
 def _rungs(name: str, mine: Results) -> str:
-    """What rungs save: the same searches with trials stopped early and with every trial run to its end."""
+    """Return the section on the compute that rungs save, with trials stopped early and run to the end."""
     lines = [
         f"## What rungs save on {name}",
         "",
@@ -133,7 +133,7 @@ def _section(name: str, results: Results, picture: str) -> str:
 
 
 def _described(name: str, table: Table) -> str:
-    """How many plans and questions there are, and what the front is."""
+    """Return the numbers of plans and questions and the size of the front."""
     kind = name.partition(":")[2]
     plans, best = len(table.flops_ratio), f"its hypervolume {table.volume():.4f}"
     asked = f"{int(table.questions['search'].sum())} questions{f' of kind {kind}' if kind else ''}"
@@ -156,7 +156,7 @@ def _row(strategy: str, results: Results, budgets: list[str], tested: str) -> st
 
 
 def _regret(results: Results, tested: str) -> str:
-    """The median regret at a budget, or at the largest below it."""
+    """Return the median regret at a budget, or at the largest one below it."""
     known = [budget for budget in results if "regret" in results[budget] and int(budget) <= int(tested)]
     if not known:
         return ""

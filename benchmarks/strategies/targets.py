@@ -1,4 +1,4 @@
-"""Whether the comparison's results reach what the issue tracker asks for."""
+"""Comparison of the results with the goals of the issue tracker."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,28 +9,30 @@ from benchmarks.strategies.cells import OURS, PICTURED
 from benchmarks.strategies.compute import WITHIN
 
 TOLERANCE = 1e-9
-"""Medians this close are equal."""
+"""Difference up to which medians are equal."""
 IN_TRIALS = 70
-"""In how many trials ours must have what the best other has at 200."""
+"""Number of trials in which the default strategy must match the best other one at 200."""
 COMPUTE = 1 / 3
-"""What trials on rungs may take of the compute of full trials."""
+"""Largest compute of trials on rungs, relative to that of full trials."""
 MINUTES = 30
+"""Largest duration of the comparison in minutes."""
 FIXED = (
     (50, "median at 50 trials at least 0.95", np.median, 0.95),
     (200, "median at 200 trials at least 0.99", np.median, 0.99),
     (200, "worst seed at 200 trials at least 0.97", np.min, 0.97),
 )
+"""Budget, goal, statistic over seeds, and smallest share."""
 Results = Mapping[str, Any]
 Verdict = tuple[str, str, bool]
-"""A goal, what was got and whether that reaches it."""
+"""A goal, the result, and True if it is reached."""
 
 
-def judge(strategies: Results, exact: bool = True) -> list[Verdict]:
-    """Every goal on one landscape.
+def check_targets(strategies: Results, exact: bool = True) -> list[Verdict]:
+    """Return a verdict on every goal on one landscape.
 
     Args:
         strategies: results by strategy and budget.
-        exact: whether shares are of the exact front: only then numbers are asked for.
+        exact: True if shares are relative to the exact front; fixed goals apply only then.
     """
     mine = strategies[OURS]
     others = {name: results for name, results in strategies.items() if name != OURS}
@@ -47,7 +49,7 @@ def judge(strategies: Results, exact: bool = True) -> list[Verdict]:
 
 
 def in_time(run: Results | None) -> list[Verdict]:
-    """Whether the last whole run took as long as it may."""
+    """Return a verdict on the duration of the last whole run, or an empty list without one."""
     if run is None:
         return []
     minutes = run["seconds"] / 60
@@ -56,12 +58,15 @@ def in_time(run: Results | None) -> list[Verdict]:
 
 
 def in_order(results: Results) -> list[str]:
-    """The budgets of some results, smallest first."""
+    """Return the budgets of some results, smallest first."""
     return sorted(results, key=int)
 
 
 def _best(others: Results, budget: str, measure: str = "share") -> tuple[float, str] | None:
-    """The best median of the other strategies with a budget, and whose it is: highest share or lowest regret."""
+    """Return the best median of the other strategies with a budget, and its strategy.
+
+    The best share is the highest, the best regret the lowest.
+    """
     found = [(median(own[budget], measure), name) for name, own in others.items() if measure in own.get(budget, {})]
     if not found:
         return None
@@ -69,12 +74,12 @@ def _best(others: Results, budget: str, measure: str = "share") -> tuple[float, 
 
 
 def median(result: Results, measure: str = "share") -> float:
-    """Over the seeds; infinite where half of them never got there."""
+    """Return the median over the seeds, or infinity if more than 50 % of them have no value."""
     return float(np.median([np.inf if value is None else value for value in result[measure]]))
 
 
 def _fixed(mine: Results) -> list[Verdict]:
-    """The goals that are numbers."""
+    """Return verdicts on the goals with fixed numbers."""
     verdicts = []
     for budget, goal, measure, bound in FIXED:
         if str(budget) in mine:
@@ -90,8 +95,10 @@ def _leads(budget: str, result: Results, rival: tuple[float, str]) -> Verdict:
 
 
 def _early(budget: str, mine: Results, best: float, name: str) -> list[Verdict]:
-    """What the best other has at the largest budget that is drawn, in at most 70 trials: of a search that was told
-    that budget, and of one that was told 70."""
+    """Return verdicts on matching the best other strategy at the largest drawn budget in at most 70 trials.
+
+    One is on a search with that budget, the other on a search with a budget of 70.
+    """
     goal = f"what the best other has at {budget} in at most {IN_TRIALS}"
     verdicts = []
     if "picture" in mine[budget]:
@@ -116,7 +123,7 @@ def _on_test(budget: str, mine: Results, others: Results) -> list[Verdict]:
 
 
 def _saving(budget: str, result: Results) -> Verdict:
-    """Whether as many trials on rungs end where full trials do, for a third of their compute."""
+    """Return a verdict on trials on rungs: the share of as many full trials for a third of their compute."""
     lost = median(result, "eager_share") - median(result)
     ratio = median(result, "compute") / median(result, "eager_compute")
     goal = f"rungs at {budget} trials: share within {WITHIN} of as many full trials', a third of the compute"
@@ -125,7 +132,7 @@ def _saving(budget: str, result: Results) -> Verdict:
 
 
 def _reaching(budget: str, result: Results) -> Verdict:
-    """Whether trials on rungs first have the front of full trials after a third of their compute."""
+    """Return a verdict on trials on rungs: the front of full trials first reached for a third of their compute."""
     ratio = median(result, "ratio_to_reach")
     goal = f"rungs at {budget} trials: full trials' share less {WITHIN} first reached with a third of their compute"
     got = f"{ratio:.2f} of the compute" if np.isfinite(ratio) else "not reached by half of the seeds"

@@ -1,7 +1,7 @@
-"""Measures landscapes and stores them as tables: `python -m benchmarks.truth [NAME ...]`.
+"""Measurement of landscapes, stored as tables: `python -m benchmarks.truth [NAME ...]`.
 
-Writes `benchmarks/data/*.npz`, one file per landscape: for every plan the number of right answers on the search and
-the test split, its FLOPs, and where the numbers come from.
+Writes `benchmarks/data/*.npz`, one file per landscape: for every plan, the number of right answers on the search and
+the test split, its FLOPs, and the origin of the numbers.
 """
 
 import argparse
@@ -13,11 +13,11 @@ from benchmarks.truth.tuned import measure_rungs
 
 
 def main() -> None:
-    """The command."""
+    """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     known = [name for name, landscape in LANDSCAPES.items() if not landscape.grows]
     parser.add_argument("landscape", nargs="*", choices=known, default=known)
-    parser.add_argument("--processes", type=int, default=2, help="workers that tune at the same time")
+    parser.add_argument("--processes", type=int, default=2, help="number of workers that tune in parallel")
     parser.add_argument("--out", type=Path, default=DATA, help="folder of the tables")
     arguments = parser.parse_args()
     for name in arguments.landscape:

@@ -1,8 +1,8 @@
-"""The truth: every plan of a small space of the embedded model, measured and stored as a table.
+"""Tables of every plan of a small space of the embedded model, measured and stored.
 
-`python -m benchmarks.truth` writes `benchmarks/data/*.npz`, one file a landscape, with the counts of right
-answers on the search and on the test split (untuned, as at the cheapest rung of a search), the FLOPs, and where
-all this comes from. Landscapes with rungs are measured by `benchmarks.truth.tuned`: tuned.
+`python -m benchmarks.truth` writes `benchmarks/data/*.npz`, one file per landscape, with the counts of right answers on
+the search and the test split (untuned, as at the cheapest rung of a search), the FLOPs, and the origin of the numbers.
+`benchmarks.truth.tuned` measures landscapes with rungs, with tuning.
 """
 
 import json
@@ -23,14 +23,15 @@ if TYPE_CHECKING:
     from workers.session import Session
 
 DATA = Path(__file__).parents[1] / "data"
+"""Folder of the tables."""
 SPLITS = ("search", "test")
 GATE_SEEDS = 10
-"""With which importance is measured: searches of so many seeds draw different gates each."""
+"""Number of seeds with which importance is measured; searches with different seeds draw different gates."""
 
 
 @dataclass(frozen=True)
 class Truth(Table):
-    """What every plan of a landscape reaches. P plans in the order of `Space.enumerate`, K kinds of questions."""
+    """The results of every plan of a landscape. P plans in the order of `Space.enumerate`, K kinds of questions."""
 
     landscape: Landscape
     right: Mapping[str, np.ndarray]
@@ -42,11 +43,11 @@ class Truth(Table):
     wins: np.ndarray
     origin: Mapping[str, Any]
     climbed: np.ndarray | None = None
-    """(P, R) accuracy at every rung on the search split, where there are several."""
+    """(P, R) accuracy at every rung on the search split, if there are several."""
 
     @classmethod
     def load(cls, name: str, folder: Path = DATA) -> "Truth":
-        """The stored table of a landscape."""
+        """Return the stored table of a landscape."""
         with np.load(folder / f"{name}.npz") as stored:
             return cls(
                 landscape=LANDSCAPES[name],
@@ -62,7 +63,7 @@ class Truth(Table):
             )
 
     def save(self, folder: Path = DATA) -> Path:
-        """Writes the table."""
+        """Write the table and return its file."""
         file = folder / f"{self.landscape.name}.npz"
         np.savez_compressed(
             file,
@@ -70,7 +71,7 @@ class Truth(Table):
             **{f"questions_{split}": count for split, count in self.questions.items()},
             **({} if self.climbed is None else {"climbed": self.climbed}),
             kinds=np.array(self.kinds),
-            # A question after another: from plan to plan its margin changes little, and packs a quarter smaller.
+            # Question by question: margins of similar plans are similar, and the file is 25 % smaller.
             margins=np.asfortranarray(self.margins),
             asked=self.asked,
             flops_ratio=self.flops_ratio,
@@ -80,7 +81,7 @@ class Truth(Table):
         return file
 
     def only(self, kinds: tuple[str, ...]) -> "Truth":
-        """The landscape of another task: the questions of these kinds alone."""
+        """Return the landscape of another task: the questions of these kinds only."""
         chosen = [self.kinds.index(kind) for kind in kinds]
         right = {split: right[:, chosen] for split, right in self.right.items()}
         questions = {split: count[chosen] for split, count in self.questions.items()}
@@ -91,17 +92,17 @@ class Truth(Table):
 
     @cached_property
     def plans(self) -> list[Plan]:
-        """Every plan, as a strategy sees it."""
+        """Return every plan, as a strategy reads it."""
         return list(self.landscape.searched.enumerate())
 
     @cached_property
     def index(self) -> dict[Plan, int]:
-        """Row of every plan."""
+        """Return plan -> row."""
         return {plan: row for row, plan in enumerate(self.plans)}
 
     @property
     def rungs(self) -> np.ndarray:
-        """(P, R) accuracy at every rung on the search split."""
+        """Return the accuracy at every rung on the search split, (P, R)."""
         return self.accuracy("search")[:, None] if self.climbed is None else self.climbed
 
     def row(self, plan: Plan) -> int:
@@ -116,21 +117,21 @@ class Truth(Table):
 
 @dataclass(frozen=True)
 class Counted:
-    """What was enumerated on one split. P plans, K kinds of Q questions."""
+    """The measurements of all plans on one split. P plans, K kinds of Q questions."""
 
     kinds: tuple[str, ...]
     right: np.ndarray
-    """(P, K) uint16."""
+    """(P, K) uint16, number of right answers."""
     margins: np.ndarray
-    """(P, Q) int8."""
+    """(P, Q) int8, in steps."""
     questions: np.ndarray
-    """(K,)."""
+    """(K,) number of questions."""
     asked: np.ndarray
-    """(Q,)."""
+    """(Q,) kind of every question."""
 
 
 def measure(landscape: Landscape) -> Truth:
-    """Enumerates a landscape on the embedded model."""
+    """Return the table of a landscape, with every plan measured on the embedded model."""
     from workers.requests import DataSource, ModelSource, TrialRequest
     from workers.session import Session
 
@@ -153,7 +154,7 @@ def measure(landscape: Landscape) -> Truth:
 
 
 def count(session: "Session", landscape: Landscape, split: str, questions: int) -> Counted:
-    """Enumerates a landscape, untuned, on the first questions of a split."""
+    """Return the untuned results of every plan of a landscape on the first questions of a split."""
     from benchmarks.truth.prefix_tree import score_all
 
     prepared, loaded = session.split(split), session.loaded
@@ -173,7 +174,7 @@ def count(session: "Session", landscape: Landscape, split: str, questions: int) 
 
 
 def wins_of(session: "Session", landscape: Landscape) -> np.ndarray:
-    """(D, K, L, 2) as `Table.wins`, of the plan that is dense to a strategy."""
+    """Return (D, K, L, 2) as `Table.wins`, for the plan that a strategy regards as dense."""
     from workers.apply_plan import apply_plan
     from workers.evaluation.importance import gate_wins
 
@@ -188,7 +189,7 @@ def wins_of(session: "Session", landscape: Landscape) -> np.ndarray:
 
 
 def origin_of(session: "Session", questions: int) -> dict[str, Any]:
-    """What is stored with a table that was measured untuned."""
+    """Return the origin to store with a table that was measured untuned."""
     from workers.origin import name_of
     from workers.software import commit, versions
 

@@ -1,8 +1,7 @@
-"""A table of a space too large to enumerate: a plan is measured when it is first asked for, and kept.
+"""A table of a space too large to enumerate: a plan is measured on first use and stored.
 
-The search split alone is measured; margins, only of plans that a strategy asked for which reads them. What is new goes
-into `NAME.jsonl` in the folder at once, a line a plan, whichever process measured it; `save` puts it into `NAME.npz`
-with all that is known.
+Only the search split is measured, and margins only for strategies that read them. Any process appends a new plan to
+`NAME.jsonl` in the folder immediately, one line per plan; `save` combines all plans in `NAME.npz`.
 """
 
 import json
@@ -26,7 +25,7 @@ from workers.describe import describe_model, describe_workload
 from workers.requests import DataSource, ModelSource
 
 UNKNOWN = -128
-"""In place of margins that were not measured; none is that low (`workers.evaluation.margins.FARTHEST`)."""
+"""Replaces margins that were not measured; margins are never that low (`workers.evaluation.margins.FARTHEST`)."""
 
 if TYPE_CHECKING:
     from benchmarks.truth.prefix_tree import Grader
@@ -35,27 +34,27 @@ if TYPE_CHECKING:
 
 @dataclass
 class Grown(Table):
-    """What the plans reach that were asked for up to now, in the order they were."""
+    """The results of the plans measured so far, in order of measurement."""
 
     landscape: Landscape
     folder: Path
     kinds: tuple[str, ...]
     questions: Mapping[str, np.ndarray]
     origin: dict[str, Any]
-    """Empty until something is measured."""
+    """Empty before the first measurement."""
     right: dict[str, np.ndarray]
     margins: np.ndarray
-    """`UNKNOWN` in rows of plans of which nobody asked for them."""
+    """`UNKNOWN` in rows of plans without measured margins."""
     asked: np.ndarray
     flops_ratio: np.ndarray = field(default_factory=lambda: np.empty(0))
     index: dict[Plan, int] = field(default_factory=dict)
-    """Row of every plan."""
+    """Plan -> row."""
     known_wins: np.ndarray | None = None
-    """Of the gates, once they are measured."""
+    """`Table.wins`, once they are measured."""
 
     @classmethod
     def load(cls, name: str, folder: Path = DATA) -> "Grown":
-        """The table as stored, with what was measured since; empty where nothing is stored."""
+        """Return the stored table with all later measurements, or an empty one."""
         landscape = LANDSCAPES[name]
         asked = _asked(landscape)
         kinds = tuple(dict.fromkeys(asked))
@@ -87,7 +86,7 @@ class Grown(Table):
         return self.folder / f"{self.landscape.name}.jsonl"
 
     def _read_new(self) -> None:
-        """Adds what any process has measured since the table was stored."""
+        """Add the plans that any process has measured since the table was stored."""
         lines = self._new.read_text().splitlines() if self._new.exists() else []
         found = {Plan.parse(text): (right, margins) for text, right, margins in map(json.loads, lines)}
         plans = [plan for plan in found if plan not in self.index]
@@ -105,7 +104,7 @@ class Grown(Table):
         self.flops_ratio = np.concatenate([self.flops_ratio, ratios])
 
     def save(self) -> Path:
-        """Writes all that is known, measured by other processes or here, into one file."""
+        """Write all measured plans, of this and other processes, to one file and return it."""
         self._read_new()
         if not self.origin:
             session, _ = _measuring(self.landscape)
@@ -153,9 +152,10 @@ class Grown(Table):
         return _cost(self.landscape.model, plan)
 
     def _measure(self, plan: Plan) -> tuple[np.ndarray, np.ndarray]:
-        """Right answers of a plan, (K,), and the margins of all, (Q,).
+        """Return the right answers of a plan, (K,), and the margins of all, (Q,).
 
-        Raises ValueError where the table is of another model or other questions.
+        Raises:
+            ValueError: the table is of another model or other questions.
         """
         session, grader = _measuring(self.landscape)
         if self.origin and self.origin["fingerprints"] != session.fingerprints:
@@ -169,7 +169,7 @@ class Grown(Table):
 
 @cache
 def _measuring(landscape: Landscape) -> "tuple[Session, Grader]":
-    """What measures plans, loaded once a process."""
+    """Return the session and grader that measure plans, loaded once per process."""
     import torch
 
     from benchmarks.truth.prefix_tree import Grader
@@ -182,7 +182,7 @@ def _measuring(landscape: Landscape) -> "tuple[Session, Grader]":
 
 @cache
 def _asked(landscape: Landscape) -> list[str]:
-    """The kind of every question."""
+    """Return the kind of every question."""
     return [sample.kind for sample in load_samples(DataSource(), "search")[: landscape.questions]]
 
 

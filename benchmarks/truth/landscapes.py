@@ -1,6 +1,6 @@
-"""The landscapes that strategies are compared on: spaces of the embedded model, small enough to measure every plan.
+"""The landscapes of the comparison: spaces of the embedded model, small enough to measure every plan.
 
-All but `layers12`, whose table holds the plans that were asked for.
+The exception is `layers12`, whose table has only the plans that were proposed.
 """
 
 from dataclasses import dataclass
@@ -13,32 +13,32 @@ from workers.requests import Rung
 
 @dataclass(frozen=True)
 class Landscape:
-    """Some ops at some blocks, the other blocks kept."""
+    """Some ops at some blocks; all other blocks are kept."""
 
     name: str
     space: str
-    """The search space a strategy is given, as deep as there are `blocks`."""
+    """Name of the search space, whose depth is the number of `blocks`."""
     ops: tuple[Op, ...]
     blocks: tuple[int, ...]
     """Blocks of the model that may be changed."""
     questions: int
-    """The first ones of each split."""
+    """Number of questions from the start of each split."""
     base: str = ""
-    """The plan whose other blocks all plans share; empty keeps them."""
+    """Plan that gives the other blocks; empty: they are kept."""
     model: str = "embedded"
     """Name or folder of the model."""
     rungs: tuple[Rung, ...] = (Rung(),)
-    """What a trial climbs; one rung without tuning stands for the table itself."""
+    """Rungs of a trial; one rung without tuning is the table itself."""
     grows: bool = False
-    """Whether the space is too large to enumerate, so that its table grows (`benchmarks.truth.grown`)."""
+    """True if the space is too large to enumerate, so that its table grows (`benchmarks.truth.grown`)."""
 
     @property
     def searched(self) -> Space:
-        """The space as a strategy sees it: a model of only these blocks."""
+        """Return the space as a strategy reads it: that of a model with only these blocks."""
         return load_space(self.space, len(self.blocks), ops=self.ops)
 
     def whole(self, plan: Plan, num_blocks: int) -> Plan:
-        """The plan of the whole model for a plan of `searched`."""
+        """Return the plan of the whole model for a plan of `searched`."""
         whole = Plan.parse(self.base) if self.base else Plan.dense(num_blocks)
         for block, op in zip(self.blocks, plan.ops, strict=True):
             whole = whole.replace(block, op)
@@ -46,8 +46,9 @@ class Landscape:
 
 
 MODELS = Path(__file__).parents[1] / "data"
+"""Folder of the models other than the embedded one."""
 MODEL14, HELD_OUT = str(MODELS / "model14"), str(MODELS / "heldout")
-"""`python -m workers.embedded.recipe --seed 1 --blocks 14 --out DIR`, and with `--seed 2 --blocks 12`."""
+"""Models of `python -m workers.embedded.recipe --out DIR`, with `--seed 1 --blocks 14` and `--seed 2 --blocks 12`."""
 TUNED = (
     Rung(tuning_steps=0, questions=256),
     Rung(tuning_steps=8, questions=256),
@@ -81,3 +82,4 @@ LANDSCAPES = {
         ),
     )
 }
+"""Name -> landscape."""

@@ -1,10 +1,10 @@
-"""Scores plans on one set of questions, sharing what they have in common.
+"""Grading of many plans on one set of questions with shared computation.
 
-Plans that agree in their first blocks share the hidden states there, so all plans of a small space are walked depth
+Plans with the same first blocks share the hidden states after them, so all plans of a small space are traversed depth
 first as a tree: a node is the state after some blocks, an edge is the op of the next one. Attention and FFN of a node
-are computed once for all ops that need them. Plans that come one by one find the states of those before. An answer
-counts when each of its tokens is the likeliest given the right ones before: the same as decoding greedily and
-comparing.
+are computed once for all ops that need them. Plans graded one at a time reuse states of earlier ones. An answer is
+right if each of its tokens is the most likely one given the right ones before it, which is equivalent to greedy
+decoding and comparing.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ from workers.models.loaded_model import LoadedModel
 
 PER_IMAGE = 16
 MOST_STATES = 1000
-"""Hidden states kept for plans to come: a megabyte each for 256 questions of the embedded model."""
+"""Largest number of stored hidden states; one takes 1 MB for 256 questions of the embedded model."""
 Choices = Sequence[tuple[Op, ...]]
-"""The ops to try at every block of the model; `(Op.KEEP,)` at blocks that all plans keep."""
+"""Ops to try at every block of the model; `(Op.KEEP,)` at blocks that all plans keep."""
 
 
 class Grades(NamedTuple):
-    """How one plan answers its questions: (questions,) each."""
+    """The grades of one plan's answers, (questions,) each."""
 
     right: np.ndarray
-    """bool."""
+    """bool, True for a right answer."""
     margins: np.ndarray
-    """int8, by how much the right answer is ahead, in steps (`workers.evaluation.margins`)."""
+    """int8, lead of the right answer in steps (`workers.evaluation.margins`)."""
 
 
 @torch.inference_mode()
@@ -49,9 +49,14 @@ def score_all(
     choices: Choices,
     tick: Callable[[int], None] = lambda _: None,
 ) -> Grades:
-    """How every plan answers, plans in the order of `itertools.product`: (plans, questions) each.
+    """Return the grades of every plan, in the order of `itertools.product`: (plans, questions) each.
 
-    `tick` is called with the number of plans done, now and then.
+    Args:
+        loaded: the model.
+        prepared: the split.
+        questions: number of questions from its start.
+        choices: the ops of every block.
+        tick: called with the number of graded plans, at intervals.
     """
     tree, hidden = _rooted(loaded, prepared, questions)
     rows = []
@@ -63,16 +68,16 @@ def score_all(
 
 
 class Grader:
-    """Scores plans that come one by one."""
+    """Grades plans one at a time."""
 
     def __init__(self, loaded: LoadedModel, prepared: PackedSplit, questions: int) -> None:
         self._tree, root = _rooted(loaded, prepared, questions)
         self._states: dict[tuple[Op, ...], Tensor] = {(): root}
-        """By the ops of the first blocks, the one used last at the end."""
+        """Ops of the first blocks -> hidden states, with the last used one at the end."""
 
     @torch.inference_mode()
     def grade(self, plan: Plan) -> Grades:
-        """How a plan answers."""
+        """Return the grades of a plan."""
         blocks, ops = self._tree.anatomy.parts, plan.ops
         depth = max(depth for depth in range(len(blocks)) if ops[:depth] in self._states)
         hidden = self._keep(ops[:depth], self._states[ops[:depth]])
@@ -84,7 +89,7 @@ class Grader:
         return self._tree.grade(hidden)
 
     def _keep(self, ops: tuple[Op, ...], hidden: Tensor) -> Tensor:
-        """Remembers a state; where there are too many, the one unused for longest goes, but never the root."""
+        """Store a state; above the limit, remove the least recently used one except the root."""
         self._states.pop(ops, None)
         self._states[ops] = hidden
         if len(self._states) > MOST_STATES:
@@ -93,7 +98,7 @@ class Grader:
 
 
 def _rooted(loaded: LoadedModel, prepared: PackedSplit, questions: int) -> tuple[_Tree, Tensor]:
-    """The tree of the first questions, and the hidden states that all plans start from."""
+    """Return the tree of the first questions and the hidden states at which all plans start."""
     items = prepared.items[:questions]
     (batch,) = pack(
         items,
@@ -110,7 +115,7 @@ def _rooted(loaded: LoadedModel, prepared: PackedSplit, questions: int) -> tuple
 
 @dataclass(frozen=True)
 class _Tree:
-    """What all nodes share: the model's parts and where the answers are."""
+    """The values shared by all nodes: the model's parts and the positions of the answers."""
 
     loaded: LoadedModel
     anatomy: Anatomy
@@ -119,7 +124,7 @@ class _Tree:
     labels: Tensor
     """(B, T) next-token targets; -100 elsewhere."""
     owner: Tensor
-    """(labeled positions,) the question each belongs to."""
+    """(labeled positions,) index of the question of each position."""
     num_questions: int
 
     @classmethod
@@ -139,7 +144,7 @@ class _Tree:
         )
 
     def walk(self, hidden: Tensor, choices: Choices, depth: int = 0) -> Iterator[Grades]:
-        """How every plan below a node answers."""
+        """Yield the grades of every plan below a node."""
         if depth == len(self.anatomy.parts):
             yield self.grade(hidden)
             return
@@ -148,7 +153,7 @@ class _Tree:
             yield from self.walk(state, choices, depth + 1)
 
     def after(self, parts: Parts, hidden: Tensor, ops: tuple[Op, ...], last: bool) -> Iterator[Tensor]:
-        """The hidden states after each op; after the last block only those that predict a token of an answer."""
+        """Yield the hidden states after each op; after the last block, only those that predict a token of an answer."""
         (ffn,), ffn_norm = parts.ffn, parts.ffn_norm
         attended = fed = None
         if any(op.runs_attention for op in ops):
@@ -173,7 +178,10 @@ class _Tree:
                 yield hidden
 
     def grade(self, hidden: Tensor) -> Grades:
-        """Right is an answer whose every token is the likeliest; `hidden` is (labeled, width)."""
+        """Return the grades for hidden states, (labeled, width).
+
+        An answer is right if each of its tokens is the most likely one.
+        """
         logits, wanted = self.loaded.head(self.anatomy.decoder.norm(hidden)), self.labels[self.labels >= 0]
         right = np.ones(self.num_questions, dtype=bool)
         right[self.owner[logits.argmax(-1) != wanted].numpy(force=True)] = False

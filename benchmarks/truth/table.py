@@ -1,4 +1,4 @@
-"""What a replay needs of measured plans, and what follows from their numbers."""
+"""Measured plans as a replay reads them, and values derived from them."""
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -15,68 +15,76 @@ from workers.evaluation.margins import nats
 
 Rows = Sequence[int] | np.ndarray | slice
 ALL = slice(None)
+"""All rows."""
 
 
 class Table:
-    """Plans of a landscape with what they reach, a row each: N plans up to now, K kinds of questions.
+    """Plans of a landscape with their results, one row per plan: N plans so far, K kinds of questions.
 
-    `benchmarks.truth.enumerated.Truth` has every plan of its landscape from the start,
-    `benchmarks.truth.grown.Grown` those that were measured.
+    `benchmarks.truth.enumerated.Truth` has every plan of its landscape from the start, `benchmarks.truth.grown.Grown`
+    the measured ones.
     """
 
     landscape: Landscape
     right: Mapping[str, np.ndarray]
-    """Per split the right answers of every plan by kind, after the last rung: (N, K) uint16."""
+    """Split -> number of right answers of every plan by kind, after the last rung: (N, K) uint16."""
     questions: Mapping[str, np.ndarray]
-    """Per split the number of questions of every kind: (K,)."""
+    """Split -> number of questions of every kind: (K,)."""
     kinds: tuple[str, ...]
     margins: np.ndarray
     """(N, Q) int8, margins of the right answers to the Q questions of the cheapest rung, in steps."""
     asked: np.ndarray
-    """(Q,) the kind of each of these questions, as its place among `kinds`."""
+    """(Q,) kind of each of these questions, as an index of `kinds`."""
     flops_ratio: np.ndarray
-    """(N,)."""
+    """(N,), relative to the dense model."""
     wins: np.ndarray
-    """(D, K, L, 2) what gates on attention and FFN of the L blocks searched win, of the dense plan at the cheapest rung
-    (`workers.evaluation.importance`), summed over the questions of a kind, for each of D seeds of the gates."""
+    """(D, K, L, 2) gains of gates on attention and FFN of the L searched blocks (`workers.evaluation.importance`).
+
+    They are those of the dense plan at the cheapest rung, summed over the questions of a kind, for each of D seeds.
+    """
     origin: Mapping[str, Any]
 
     def row(self, plan: Plan) -> int:
-        """Where a plan of the landscape stands."""
+        """Return the row of a plan of the landscape."""
         raise NotImplementedError
 
     def cost(self, plan: Plan) -> float:
-        """FLOPs of a plan over those of the dense model, whether it has a row or not."""
+        """Return the FLOPs of a plan relative to the dense model, also for a plan without a row."""
         raise NotImplementedError
 
     def climb(self, row: int) -> tuple[float, ...]:
-        """Accuracy of a plan at every rung on the search split."""
+        """Return the accuracy of a plan at every rung on the search split."""
         return (float(self.accuracy("search", [row])[0]),)
 
     def margins_of(self, row: int) -> tuple[float, ...]:
-        """Of the right answers to all questions of the cheapest rung, as `Observation.margins`."""
+        """Return the margins of the right answers to all questions of the cheapest rung, as `Observation.margins`."""
         return tuple(nats(self.margins[row]).tolist())
 
     def importance(self, seed: int) -> tuple[tuple[float, float], ...]:
-        """Of attention and FFN of every block searched, as `Observation.importance` up to a factor, for a search of
-        this seed: there are as many sets of gates as the comparison has seeds."""
+        """Return the importance of attention and FFN of every searched block.
+
+        It is `Observation.importance` up to a factor.
+
+        Args:
+            seed: the seed of the search, which selects one of the D sets of gates.
+        """
         return tuple((float(attention), float(ffn)) for attention, ffn in self.wins[seed % len(self.wins)].sum(0))
 
     def accuracy(self, split: str, rows: Rows = ALL) -> np.ndarray:
-        """(len(rows),) share of right answers; of all rows by default."""
+        """Return the share of right answers, (len(rows),), by default of all rows."""
         return self.right[split][rows].sum(1) / self.questions[split].sum()
 
     def points(self, split: str, rows: Rows = ALL) -> np.ndarray:
-        """(len(rows), 2) accuracy and FLOPs ratio; of all rows by default."""
+        """Return accuracy and FLOPs ratio, (len(rows), 2), by default of all rows."""
         return np.stack([self.accuracy(split, rows), self.flops_ratio[rows]], axis=1)
 
     def front(self, split: str = "search") -> np.ndarray:
-        """Rows of the Pareto front, cheapest first."""
+        """Return the rows of the Pareto front, cheapest first."""
         rows = np.flatnonzero(non_dominated(self.points(split), MAXIMIZE))
         return rows[np.argsort(self.flops_ratio[rows], kind="stable")]
 
     def volume(self, split: str = "search") -> float:
-        """Hypervolume of the front of all rows."""
+        """Return the hypervolume of the front of all rows."""
         key = (split, len(self.flops_ratio))
         if key not in self._volumes:
             self._volumes[key] = hypervolume(self.points(split), REFERENCE, MAXIMIZE)

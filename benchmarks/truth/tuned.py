@@ -1,7 +1,7 @@
-"""The truth at several rungs: every plan of a landscape really tuned and evaluated at every rung by workers.
+"""Tables with several rungs: every plan of a landscape tuned and evaluated at every rung by workers.
 
-Tuning makes this expensive: seconds per plan where `benchmarks.truth.enumerated` takes milliseconds. The plans are
-shared out among processes, each with a worker of its own. Every trial ends with one look at the test split.
+Tuning makes this expensive: seconds per plan instead of the milliseconds of `benchmarks.truth.enumerated`. The plans
+are divided among processes with one worker each. Every trial ends with an evaluation on the test split.
 """
 
 import json
@@ -20,13 +20,14 @@ from workers.requests import ModelSource, RungReport, TrialRequest
 from workers.trial import Worker
 
 _worker = Worker()
-"""Of this process; loads its model with the first trial."""
+"""The worker of this process; it loads its model with the first trial."""
 
 
 def measure_rungs(landscape: Landscape, processes: int, folder: Path) -> Truth:
-    """Runs every plan of a landscape through all of its rungs, and then the test split.
+    """Return the table of a landscape, with every plan run through all rungs and on the test split.
 
-    What is measured goes into `NAME.jsonl` in the folder at once; stopped and started again, it goes on from there.
+    Results are appended to `NAME.jsonl` in the folder immediately. After an interruption, the measurement continues
+    there.
     """
     dense = request_of(landscape, Plan.parse(landscape.base))
     session = _worker.load(dense)
@@ -44,7 +45,7 @@ def measure_rungs(landscape: Landscape, processes: int, folder: Path) -> Truth:
 
 
 def request_of(landscape: Landscape, plan: Plan) -> TrialRequest:
-    """One plan at every rung, and as it is after the last one on the test split."""
+    """Return the trial of one plan with every rung and, after the last one, the test split."""
     test = landscape.rungs[-1].model_copy(update={"split": "test"})
     return TrialRequest(
         plan=plan,
@@ -55,7 +56,7 @@ def request_of(landscape: Landscape, plan: Plan) -> TrialRequest:
 
 
 def _climbed(requests: Sequence[TrialRequest], processes: int, partial: Path) -> list[list[RungReport]]:
-    """The reports of every trial, in order; what the partial file has is not run again."""
+    """Return the reports of every trial, in order; trials in the partial file are not run again."""
     known = {}
     if partial.exists():
         lines = partial.read_text().splitlines()
@@ -73,7 +74,7 @@ def _climbed(requests: Sequence[TrialRequest], processes: int, partial: Path) ->
 
 
 def climb(request: TrialRequest) -> list[RungReport]:
-    """One trial to its end, without what a table has no use for."""
+    """Run one trial to its end and return its reports without scores and costs."""
     return [report.model_copy(update={"scores": (), "costs": {}}) for report in _worker.rungs(request)]
 
 
@@ -86,13 +87,16 @@ def table_of(
     wins: np.ndarray,
     origin: dict[str, object],
 ) -> Truth:
-    """The table of P plans, each with a report a rung and one of the test split.
+    """Return the table of P plans.
 
     Args:
-        kinds: per split, of every question of the last rung.
+        landscape: the landscape.
+        reports: per plan, one report per rung and one of the test split.
+        kinds: split -> kind of every question of the last rung.
         cheapest: the same plans untuned, on the questions of the first rung.
         ratios: (P,) FLOPs ratios.
         wins: as `Table.wins`.
+        origin: the origin of the numbers.
     """
     names = tuple(dict.fromkeys(kinds["search"]))
     last = {"search": -2, "test": -1}

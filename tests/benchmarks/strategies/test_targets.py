@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.strategies.targets import in_time, judge
+from benchmarks.strategies.targets import check_targets, in_time
 
 
 def result(*share: float, **more: Any) -> dict[str, Any]:
@@ -12,7 +12,7 @@ def result(*share: float, **more: Any) -> dict[str, Any]:
 
 
 def verdicts(mine: dict[str, Any], other: dict[str, Any], exact: bool = True) -> dict[str, tuple[str, bool]]:
-    return {goal: (got, yes) for goal, got, yes in judge({"guided": mine, "rival": other, "late": {}}, exact)}
+    return {goal: (got, yes) for goal, got, yes in check_targets({"guided": mine, "rival": other, "late": {}}, exact)}
 
 
 @pytest.mark.parametrize(("behind", "reached"), [(0.0, True), (5e-10, True), (1e-5, False)])
