@@ -63,8 +63,9 @@ def pruned_state(index: int, parts: Parts, pruning: Pruning, inputs: PruningInpu
     state = {}
     for path, layer in block.layers.items():
         state[f"{path}.weight"] = block.weight(path)
-        if layer.bias is not None:
-            state[f"{path}.bias"] = block.bias(path)
+        bias = block.bias(path)
+        if bias is not None:
+            state[f"{path}.bias"] = bias
     return state
 
 
