@@ -61,7 +61,7 @@ def pruned_state(index: int, parts: Parts, pruning: Pruning, inputs: PruningInpu
     """
     block = _Block(index, parts, pruning, inputs)
     state = {}
-    for path, layer in block.layers.items():
+    for path in block.layers:
         state[f"{path}.weight"] = block.weight(path)
         bias = block.bias(path)
         if bias is not None:
