@@ -103,7 +103,7 @@ def test_by_remote_code_blocks_stay_apart() -> None:
         ({"fixed": 2, "why_fixed": "for a reason"}, ".b..", "block 1 must stay in its place: for a reason"),
         ({"fixed": 2, "why_fixed": "for a reason"}, ".fa.", "block 1 must stay"),
         ({"mixable": False}, ".fa.", "neither of their attention nor of their FFN"),
-        ({"can_silence": False}, ".f..", "silences a half"),
+        ({"can_silence": False}, ".f..", "silences a sub-layer"),
     ],
 )
 def test_models_whose_layers_cannot_move(facts: dict[str, Any], plan: str, why: str) -> None:
