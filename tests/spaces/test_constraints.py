@@ -18,7 +18,7 @@ from spaces.constraints import (
 )
 from spaces.plan import Op, Plan
 from spaces.spaces import SPACES, load_space
-from tests.fast import draws
+from tests.fast import but_slow, draws
 from tests.spaces.drawn import generators, unscoped_plans
 
 COST = {Op.KEEP: 3.0, Op.SKIP_ATTN: 2.0, Op.SKIP_FFN: 1.0, Op.SKIP_BLOCK: 0.0, Op.PARALLEL: 3.0}
@@ -86,7 +86,7 @@ def test_repair_gives_different_plans():
     assert len(found) > 30
 
 
-@pytest.mark.parametrize("name", SPACES)
+@pytest.mark.parametrize("name", but_slow(SPACES, ["layers", "interval"]))
 def test_repair_in_a_large_space(name):
     space, rng = load_space(name, 32), np.random.default_rng(0)
     for bound in (70, 40, 10, 0):

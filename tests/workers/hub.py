@@ -210,6 +210,8 @@ MORE_KINDS = {
 }
 """Families whose blocks are not all plain: cross-attention to image features, mixtures of experts."""
 ALL_KINDS = {**KINDS, **MORE_KINDS}
+FEW = ("llava", "qwen3_vl", "gemma3", "mllama")
+"""Families of the fast run: a plain one, features added after a block, norms around sub-layers, cross-attention."""
 
 
 def word_tokenizer(specials: tuple[str, ...] = (), named: dict[str, str] | None = None, bos: bool = False) -> Any:

@@ -20,6 +20,7 @@ from benchmarks.strategies.cells import (
 from benchmarks.strategies.comparison import compare, gather, settle
 from benchmarks.truth.enumerated import Truth
 from search.strategies import STRATEGIES as KNOWN
+from tests.fast import slow
 
 
 def untimed(result: dict[str, Any]) -> dict[str, Any]:
@@ -30,8 +31,12 @@ def one_by_one(cell: Cell) -> dict[str, Any]:
     return gather([run([cell], seed)[0] for seed in range(cell.seeds)])
 
 
-def test_many_processes_find_what_one_finds() -> None:
-    budgets = {"evolution": (25,), "random": (25, 30), "guided": (72, 70)}
+@pytest.mark.parametrize(
+    "budgets",
+    [{"random": (25, 30)}, slow({"evolution": (25,), "random": (25, 30), "guided": (72, 70)})],
+    ids=["one strategy", "several"],
+)
+def test_many_processes_find_what_one_finds(budgets: dict[str, tuple[int, ...]]) -> None:
     cells = [Cell("rungs4", name, budget, 2, False) for name, own in budgets.items() for budget in own]
     found = dict(run_all(cells, 2))
     assert {cell: untimed(result) for cell, result in found.items()} == {

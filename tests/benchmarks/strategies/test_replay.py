@@ -13,12 +13,14 @@ from objectives.objectives import MAXIMIZE
 from search.strategies.guided.guided import WORTH_RESUMING
 from search.strategies.promotion import goes_on
 from search.strategies.strategy import Proposal
+from tests.fast import but_slow
 from workers.evaluation.importance import DRAWS
 
 FIRST, SECOND, THIRD = 256, 256 + 3 * 8 * 64 + 2 * 256, 512 + 3 * 17 * 64 + 256
 """256 questions; 8 of 25 steps with 8 x 8 questions, 3 passes each, and two checks; 17 steps, a check, 512 more."""
 
 
+@pytest.mark.slow
 def test_the_default_strategy_reaches_its_goals_on_the_truth() -> None:
     truth = Truth.load("blocks12")
     for seed in range(3):
@@ -54,7 +56,7 @@ def test_rungs_save_compute() -> None:
     assert work(truth.landscape.rungs).tolist() == [FIRST, SECOND, THIRD]
 
 
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", but_slow([0, 1], [0]))
 def test_as_many_trials_have_the_front_of_full_ones_for_a_third_of_the_compute(seed: int) -> None:
     truth = Truth.load("rungs7")
     lazy, eager = (replay(truth, "guided", 200, seed, keep) for keep in (KEEP, 1.0))

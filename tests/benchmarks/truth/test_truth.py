@@ -17,6 +17,7 @@ from benchmarks.truth.prefix_tree import score_all
 from benchmarks.truth.tuned import measure_rungs
 from spaces.block import SINGLE_OPS
 from spaces.plan import Op, Plan
+from tests.fast import but_slow
 from workers.apply_plan import apply_plan
 from workers.evaluation.evaluate import evaluate
 from workers.evaluation.margins import answer_margins, nats
@@ -46,7 +47,7 @@ def session() -> Session:
     return session_of("embedded")
 
 
-@pytest.mark.parametrize("name", UNTUNED)
+@pytest.mark.parametrize("name", but_slow(UNTUNED, ["blocks12"]))
 def test_tables_hold_what_workers_measure(name: str) -> None:
     truth, questions = Truth.load(name), LANDSCAPES[name].questions
     session = session_of(LANDSCAPES[name].model)
@@ -62,7 +63,7 @@ def test_tables_hold_what_workers_measure(name: str) -> None:
             assert steps_off(truth.margins_of(row), told) < 0.01, str(truth.plans[row])
 
 
-@pytest.mark.parametrize("name", ["blocks14", "rungs7"])
+@pytest.mark.parametrize("name", but_slow(["blocks14", "rungs7"], ["rungs7"]))
 def test_tables_hold_the_importance_that_workers_measure(name: str) -> None:
     truth = Truth.load(name)
     landscape = truth.landscape

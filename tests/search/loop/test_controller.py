@@ -144,6 +144,7 @@ def test_plans_below_the_accuracy_asked_for_are_measured_and_do_not_count(tmp_pa
     assert not short & {trial.number for trial in study.best_trials}
 
 
+@pytest.mark.slow
 def test_guided_is_ahead_of_evolution_and_that_of_random_here(tmp_path: Path) -> None:
     volumes = {}
     for strategy in ("random", "evolution", "guided"):
@@ -294,6 +295,7 @@ def test_a_second_controller_is_refused(tmp_path: Path) -> None:
         pass
 
 
+@pytest.mark.slow
 def test_the_best_plan_of_a_small_space_is_found(tmp_path: Path) -> None:
     settings = settings_in(tmp_path / "run", space="blocks", budget=250)
     problem = problem_of(settings)

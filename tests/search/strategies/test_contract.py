@@ -5,14 +5,17 @@ import pytest
 from objectives.hypervolume import hypervolume
 from objectives.objectives import MAXIMIZE, REFERENCE
 from search.strategies import STRATEGIES, load_strategy
+from tests.fast import but_slow
 from tests.search.strategies.landscape import additive_accuracy, flops_ratio, search, task
 
 OWN = tuple(name for name in STRATEGIES if name not in ("tpe", "nsga2", "gp"))
 CASES = [(name, space) for name in STRATEGIES for space in ("blocks", "layers", "interval") if name != "gp"]
 CASES = [case for case in CASES if case not in (("additive", "interval"), ("evopress", "interval"))]
+QUICK = [(name, "blocks") for name in STRATEGIES if name != "gp"] + [("random", "layers"), ("random", "interval")]
+"""The fast run has every strategy on the smallest space, and every space under one strategy."""
 
 
-@pytest.mark.parametrize(("name", "space"), CASES)
+@pytest.mark.parametrize(("name", "space"), but_slow(CASES, QUICK))
 def test_plans_lie_in_the_space_and_none_comes_twice(name: str, space: str) -> None:
     wanted = task(space)
     plans = [proposal.plan for proposal in search(wanted, name)]
@@ -21,7 +24,10 @@ def test_plans_lie_in_the_space_and_none_comes_twice(name: str, space: str) -> N
     assert all(plan in wanted.space for plan in plans)
 
 
-@pytest.mark.parametrize(("name", "space"), [case for case in CASES if case[0] in OWN])
+@pytest.mark.parametrize(
+    ("name", "space"),
+    but_slow([case for case in CASES if case[0] in OWN], [case for case in QUICK if case[0] in OWN]),
+)
 def test_parallel_workers_get_different_plans(name: str, space: str) -> None:
     plans = [proposal.plan for proposal in search(task(space), name, workers=4)]
     assert len(set(plans)) == 40
@@ -42,7 +48,7 @@ def test_nothing_is_remembered_but_the_history(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in STRATEGIES if name != "gp"])
-@pytest.mark.parametrize("space", ["blocks", "layers"])
+@pytest.mark.parametrize("space", but_slow(["blocks", "layers"], ["blocks"]))
 def test_only_probes_and_the_dense_plan_break_a_limit(name: str, space: str) -> None:
     wanted = task(space, max_flops=0.6)
     proposals = search(wanted, name)
@@ -79,7 +85,7 @@ def test_greedy_takes_the_path_of_least_loss() -> None:
 
 
 @pytest.mark.parametrize("name", ["evolution", "guided", "tpe", "nsga2", "random"])
-@pytest.mark.parametrize("space", ["scoped", "full"])
+@pytest.mark.parametrize("space", but_slow(["scoped", "full"], ["scoped"]))
 def test_rich_spaces_are_searched(name: str, space: str) -> None:
     wanted = task(space, num_blocks=4, budget=16, max_flops=0.7)
     proposals = search(wanted, name)

@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 from transformers.utils import is_torchvision_available
 
 from spaces.plan import Plan
+from tests.fast import slow
 from tests.workers.hub import save_hub
 from tests.workers.tiny import inputs
 from workers import load_exported
@@ -76,6 +77,7 @@ def record(folder):
     return json.loads((folder / "plan.json").read_text())
 
 
+@pytest.mark.slow
 class TestFolder:
     @pytest.mark.parametrize("name", ["packed", "zeroed", "remote", "sparse"])
     def test_has_what_hugging_face_users_expect(self, exports, name):
@@ -159,7 +161,7 @@ class TestMismatch:
         ("break_it", "told"),
         [
             (lambda model: model.model.language_model.layers[1].mlp.down_proj.weight.data.mul_(1.001), "logits differ"),
-            (lambda model: setattr(model.config.text_config, "vocab_size", 5), "fresh process"),
+            slow((lambda model: setattr(model.config.text_config, "vocab_size", 5), "fresh process")),
         ],
         ids=["weights", "config"],
     )
@@ -184,6 +186,7 @@ class TestMismatch:
             export({".": request(source, "..b.")}, tmp_path / "model", say=silent)
         assert [path.name for path in tmp_path.iterdir()] == ["base"]
 
+    @pytest.mark.slow
     def test_a_processor_that_reads_prompts_otherwise(self, tiny_source, tmp_path, monkeypatch):
         save = writing.Exporter._save
 
@@ -218,7 +221,9 @@ class TestRefusals:
 def test_another_dtype(tiny_source, tmp_path):
     export({".": request(tiny_source, "fa.b", dtype="bfloat16", questions=6)}, tmp_path / "model", say=silent)
     made = record(tmp_path / "model")
+    assert {path.name for path in (tmp_path / "model").iterdir()} == FILES
     assert made["measured"]["dtype"] == "bfloat16"
+    assert made["checked"]["logits_bit_equal"]
     assert made["checked"]["questions"] == 6
     size = (tmp_path / "model" / "model.safetensors").stat().st_size
     assert size < 2.5 * made["measured"]["parameters"]["exported"]
@@ -231,6 +236,7 @@ def test_routes_and_requests_need_no_torch():
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_low_rank_adapters_are_merged(tiny_source, tmp_path):
     """The folder has the matrices of the base model's class; its logits are those of the adapted model."""
     source = tiny_source.model_copy(update={"trainable": "lora:r=2"})

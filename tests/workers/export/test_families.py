@@ -1,12 +1,14 @@
 """Exports of every family: stock layers where they can, remote code where they can't, equal to the search's model."""
 
 import json
+from itertools import product
 
 import pytest
 import torch
 from transformers import AutoModelForImageTextToText
 
 from spaces.plan import Plan
+from tests.fast import but_slow
 from tests.workers.hub import save_hub
 from tests.workers.models.test_families import read, read_in_steps, rows
 from tests.workers.whole import case_of, generated
@@ -26,6 +28,8 @@ BY_REMOTE_CODE = {
     "gemma3": {".fa."},  # its norms after attention and FFN belong to neither
     "qwen3_vl": {"b..b"},  # visual features are added after its first layer
 }
+QUICK = [("llava", text) for text in PLANS] + [("gemma3", ".fa."), ("qwen3_vl", "b..b")]
+"""The fast run has one family whole, and the two that need code of their own where others do not."""
 MODELS = {}
 
 
@@ -35,8 +39,7 @@ def model_of(family: str) -> torch.nn.Module:
     return MODELS[family]
 
 
-@pytest.mark.parametrize("text", PLANS)
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(("family", "text"), but_slow(product(FAMILIES, PLANS), QUICK))
 def test_the_saved_model_computes_what_the_search_did(family, text, tmp_path):
     model, plan = model_of(family), Plan.parse(text)
     route = export_route(plan, facts_of(model))

@@ -65,6 +65,7 @@ def in_search(whole, plan: str) -> torch.Tensor:
         return whole.model(PROMPT).logits
 
 
+@pytest.mark.slow
 class TestFolder:
     @pytest.mark.parametrize("name", PLANS)
     def test_was_checked_inside_its_base_model(self, exports, name):
@@ -112,6 +113,7 @@ class TestFolder:
             assert torch.equal(model(PROMPT).logits, in_search(whole, PLANS[name]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PLANS)
 def test_mlx_lm_computes_what_the_search_did(exports, whole, name):
     mx = pytest.importorskip("mlx.core", reason="mlx runs on Linux and macOS")

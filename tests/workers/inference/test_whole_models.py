@@ -12,15 +12,15 @@ from hypothesis import strategies as st
 
 from spaces.block import CROSS_OPS, SINGLE_OPS
 from spaces.plan import Block, Op, Plan, PlanError, Scope
-from tests.fast import draws
+from tests.fast import but_slow, draws
 from tests.spaces.drawn import fitted, plans
-from tests.workers.hub import ALL_KINDS, hub_model
+from tests.workers.hub import ALL_KINDS, FEW, hub_model
 from tests.workers.whole import Case, case_of, check_outputs, check_restored, generated
 from tests.workers.zoo import NUM_BLOCKS, TEXT
 from workers.apply_plan import apply_plan
 from workers.blocks.anatomy import anatomy_of
 
-EACH = pytest.mark.parametrize("family", ALL_KINDS)
+EACH = pytest.mark.parametrize("family", but_slow(ALL_KINDS, FEW))
 LEVELS = [Block(op, scope) for scope in Scope for op in SINGLE_OPS if op is not Op.KEEP]
 EVERY_LEVEL = [Plan.of(LEVELS[i : i + NUM_BLOCKS]) for i in range(0, len(LEVELS), NUM_BLOCKS)]
 PAIRS = [Plan.parse(text) for text in (".()v.", "()[]g", "()t[]", "b[]v.")]
@@ -49,14 +49,14 @@ def test_leaving_restores_the_model_bit_for_bit(family):
         check_restored(case, fitted(plan, case.kinds))
 
 
-@pytest.mark.parametrize("family", [family for family in ALL_KINDS if "blip" not in family])
+@pytest.mark.parametrize("family", but_slow((family for family in ALL_KINDS if "blip" not in family), FEW))
 def test_beams(family):
     case = case_of(family)
     for text in ("bf.a", "avbgftb"):
         check_outputs(case, fitted(Plan.parse(text), case.kinds), num_beams=2)
 
 
-@pytest.mark.parametrize("family", STATIC)
+@pytest.mark.parametrize("family", but_slow(STATIC, ["llava", "qwen3_vl"]))
 def test_static_cache(family):
     case = case_of(family)
     for text in ("bf.a", "avbgftb"):

@@ -9,7 +9,8 @@ import torch
 
 from spaces.plan import Plan
 from spaces.scope import Group
-from tests.workers.hub import ALL_KINDS, hub_model, hub_processor, hub_samples
+from tests.fast import but_slow
+from tests.workers.hub import ALL_KINDS, FEW, hub_model, hub_processor, hub_samples
 from workers.apply_plan import apply_plan
 from workers.blocks.anatomy import anatomy_of
 from workers.blocks.token_groups import CODES
@@ -57,7 +58,7 @@ def split_of(family, name="search"):
     return prepare(model_of(family), hub_samples(name))
 
 
-@pytest.fixture(params=ALL_KINDS)
+@pytest.fixture(params=but_slow(ALL_KINDS, FEW))
 def family(request):
     return request.param
 

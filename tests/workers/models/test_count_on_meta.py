@@ -13,9 +13,9 @@ from objectives.flops import flops
 from objectives.memory import parameter_bytes
 from objectives.workload import WorkloadError
 from spaces.plan import Plan
-from tests.fast import draws
+from tests.fast import but_slow, draws
 from tests.spaces.drawn import fitted, plans
-from tests.workers.hub import ALL_KINDS, KINDS, hub_samples, save_hub
+from tests.workers.hub import ALL_KINDS, FEW, KINDS, hub_samples, save_hub
 from tests.workers.whole import NEW_TOKENS, Case, case_of, counted_flops, first_sample
 from tests.workers.zoo import NUM_BLOCKS, TEXT
 from workers.blocks.anatomy import anatomy_of, find_blocks
@@ -28,7 +28,7 @@ from workers.models.meta_model import weightless_model
 from workers.models.processor import Asker
 from workers.requests import ModelSource
 
-EACH = pytest.mark.parametrize("family", ALL_KINDS)
+EACH = pytest.mark.parametrize("family", but_slow(ALL_KINDS, FEW))
 COUNTED = pytest.mark.parametrize("family", [family for family in KINDS if family != "llava"])
 SAMPLES = hub_samples("search")[::3][:3]
 """One question about each of three pictures of different shapes."""
