@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
 import torch
@@ -33,6 +34,10 @@ DTYPES = {
 
 ATTENTIONS = ("sdpa", "eager")
 """Those that take the additive 4-D mask of packed questions."""
+
+
+_NO_SDPA = "does not support an attention implementation through torch.nn.functional.scaled_dot_product_attention"
+"""What transformers says, before it reads weights, of a model or a part of it without sdpa attention."""
 
 
 def load_model(source: ModelSource) -> LoadedModel:
@@ -94,13 +99,20 @@ def _read_weights(source: ModelSource) -> Any:
     from transformers.utils import logging as transformers_logging
 
     transformers_logging.disable_progress_bar()
-    return AutoModelForImageTextToText.from_pretrained(
+    load = partial(
+        AutoModelForImageTextToText.from_pretrained,
         checkpoint(source),
         dtype=DTYPES[source.dtype],
-        attn_implementation=source.attn_implementation,
         revision=source.revision,
         trust_remote_code=source.trust_remote_code,
     )
+    try:
+        return load(attn_implementation=source.attn_implementation)
+    except ValueError as error:
+        if _NO_SDPA not in str(error):
+            raise
+        log.warning("%s has a part without sdpa attention: it is loaded with eager attention", source.name)
+        return load(attn_implementation="eager")
 
 
 def reading(source: ModelSource, load: Callable[[], T]) -> T:
