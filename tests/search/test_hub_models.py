@@ -53,8 +53,8 @@ def test_a_whole_search(tmp_path: Path, family: str, form: str, options: list[st
     assert "Pareto front" in shown.output and "...." in shown.output
     report = json.loads(call(search.report.app, "--out", out, "--json").stdout)
     assert report["settings"]["model"]["name"] == model
-    assert report["front"] and report["counts"]["complete"] >= 1
-    first = report["front"][0]
+    assert report["counts"]["complete"] >= 1
+    first = (report["front"] or [report["dense"]])[0]  # models of random weights may all be under the floor
     request = call(search.report.app, "--out", out, "--request", first["number"]).stdout
     again = call(workers.__main__.app, "-", stdin=request)
     assert again.exit_code == 0, again.output
