@@ -91,7 +91,7 @@ class Tuning:
     def until(self, steps: int) -> None:
         """Tunes until `steps` steps are done in all. Raises NonFinite on a loss that is NaN or infinite."""
         while self.step < steps:
-            loss = self._loss(self.step)
+            loss = self.loss(self.step)
             if not torch.isfinite(loss):
                 raise NonFinite(f"the tuning loss must be finite, got {loss.item()} at step {self.step}")
             gradients = self._gradients(loss)
@@ -114,7 +114,8 @@ class Tuning:
         for parameter, exact in zip(self._parameters, self._exact, strict=True):
             parameter.copy_(exact)
 
-    def _loss(self, step: int) -> Tensor:
+    def loss(self, step: int) -> Tensor:
+        """Return the scalar loss of a step's batch: nats per answer token, and the weighted KL divergence if any."""
         lessons = self.lessons
         logits = lessons.logits(step)
         loss = F.cross_entropy(logits, lessons.batch(step).targets)

@@ -144,7 +144,8 @@ class Climb:
 
     def __init__(self, table: Table, keep_fraction: float, seed: int, reads: Collection[Signal]) -> None:
         self._table, self._keep_fraction, self._seed, self._reads = table, keep_fraction, seed, reads
-        self._peers: list[list[tuple[float, float]]] = [[] for _ in table.landscape.rungs]
+        self.peers: list[list[tuple[float, float]]] = [[] for _ in table.landscape.rungs]
+        """Of every rung, the accuracies and FLOPs ratios that later trials are held against."""
 
     def run(self, number: int, proposal: Proposal, known: Sequence[float] = ()) -> Observation:
         """Return a finished trial as a strategy reads it; one that continues `known` rungs runs to the last."""
@@ -156,7 +157,7 @@ class Climb:
             accuracies.append(accuracy)
             if not self._may_go_on(rung, (accuracy, cost), proposal):
                 break
-        full = len(accuracies) == len(self._peers)
+        full = len(accuracies) == len(self.peers)
         return Observation(
             number=number,
             plan=proposal.plan,
@@ -174,8 +175,8 @@ class Climb:
 
     def _may_go_on(self, rung: int, point: tuple[float, float], proposal: Proposal) -> bool:
         """Record the result of a rung and return True if the next one runs."""
-        peers = list(self._peers[rung])
-        self._peers[rung].append(point)
+        peers = list(self.peers[rung])
+        self.peers[rung].append(point)
         if proposal.probe:
             return False
         spared = proposal.plan.is_dense or proposal.resumes is not None

@@ -11,13 +11,14 @@ from typing import Any
 
 import pytest
 
-from search.export import export_plan
+from search.export import app, export_plan
 from search.loop.problem import Problem
 from search.settings import Settings
 from search.storage.find_run import open_results
 from search.storage.results import Results
 from search.storage.run_id import write_run_id
 from spaces.plan import Plan
+from tests.command import call
 from workers.requests import Rung, RungReport
 from workers.trial import Worker
 
@@ -147,10 +148,10 @@ def test_the_command_ends_with_code_2_and_one_line(run: Path, tmp_path: Path) ->
         (["--to", tmp_path / "taken", "--knee"], "--force replaces it"),
         (["--to", "/proc/nope/model", "--trial", "1"], "must be a place that can be written"),
     ):
-        done = export(run, *words)
+        done = call(app, "--out", run, *words)
         assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
         assert told in done.stderr
-    nowhere = export(tmp_path, "--to", tmp_path / "model", "--knee")
+    nowhere = call(app, "--out", tmp_path, "--to", tmp_path / "model", "--knee")
     assert (nowhere.returncode, nowhere.stderr.count("\n")) == (2, 1)
     assert "without a search.db" in nowhere.stderr
 
@@ -171,7 +172,7 @@ def test_a_base_model_that_changed_or_a_lost_module(run: Path, tmp_path: Path, m
 def test_selecting_needs_no_torch(run: Path) -> None:
     code = f"""
 import sys
-from search.export import export_plan
+from search.export import app, export_plan
 try:
     export_plan({str(run)!r}, "nowhere", trial=99)
 except ValueError:

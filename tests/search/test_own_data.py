@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from search.run import app
+from tests.command import call
 from tests.workers.saved_data import Rows, captions, choices, questions, save
 from tests.workers.tiny import save_tiny
 
@@ -67,7 +69,7 @@ def prepared(folder: Path, model: Path, name: str) -> list[str | Path]:
 
 @pytest.mark.parametrize("name", SETS)
 def test_a_dry_run_says_how_the_data_are_read(tmp_path: Path, model: Path, name: str) -> None:
-    done = run("search.run", *prepared(tmp_path, model, name), "--dry-run", cwd=tmp_path)
+    done = call(app, *prepared(tmp_path, model, name), "--dry-run", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     _, _, _, task, metric = SETS[name]
     assert f"{task}, metric {metric}" in " ".join(done.stdout.split())
@@ -112,12 +114,12 @@ def test_a_search_is_taken_up_and_run_by_hand_with_the_metric_it_found(tmp_path:
 
 
 def test_a_file_of_settings_says_the_same_as_flags(tmp_path: Path, model: Path) -> None:
-    by_flags = run("search.run", *prepared(tmp_path, model, "choices"), "--dry-run", cwd=tmp_path)
+    by_flags = call(app, *prepared(tmp_path, model, "choices"), "--dry-run", cwd=tmp_path)
     (tmp_path / "search.yaml").write_text(
         f"model: {model}\nspace: blocks\nthreads: 1\nallow_blind: true\n"
         f"dataset: {{name: {tmp_path / 'set'}, choices_column: texts, answer_column: right, choices_as: text}}\n"
     )
-    by_file = run("search.run", "--config", "search.yaml", "--dry-run", cwd=tmp_path)
+    by_file = call(app, "--config", "search.yaml", "--dry-run", cwd=tmp_path)
     assert by_file.returncode == 0, by_file.stderr
     # the last line is an estimate of time
     assert by_file.stdout.splitlines()[:-1] == by_flags.stdout.splitlines()[:-1]
@@ -126,9 +128,10 @@ def test_a_file_of_settings_says_the_same_as_flags(tmp_path: Path, model: Path) 
 def test_broken_images_are_counted_and_refused_above_the_share(tmp_path: Path, model: Path) -> None:
     arguments = [*prepared(tmp_path, model, "choices"), "--dry-run"]
     (tmp_path / "set" / "images" / "203.png").write_bytes(b"broken")
-    refused = run("search.run", *arguments, cwd=tmp_path)
+    refused = call(app, *arguments, cwd=tmp_path)
     assert refused.returncode == 2
     assert "1 of 6 rows of 'test'" in refused.stderr
+    # a process of its own, where what the program logs goes to the terminal
     allowed = run("search.run", *arguments, "--max-unreadable", "0.2", cwd=tmp_path)
     assert allowed.returncode == 0
     assert "test 6 (1 that can't be asked left out)" in " ".join(allowed.stdout.split())
@@ -145,7 +148,7 @@ def test_broken_images_are_counted_and_refused_above_the_share(tmp_path: Path, m
     ],
 )
 def test_what_does_not_fit_is_one_line(tmp_path: Path, model: Path, name: str, flags: list[str], told: str) -> None:
-    done = run("search.run", *prepared(tmp_path, model, name), *flags, "--out", "run", cwd=tmp_path)
+    done = call(app, *prepared(tmp_path, model, name), *flags, "--out", "run", cwd=tmp_path)
     assert done.returncode == 2
     assert told in done.stderr
     assert "Traceback" not in done.stderr

@@ -7,16 +7,14 @@ import sys
 import pytest
 
 from spaces.plan import Plan
+from tests.command import call
+from workers.__main__ import app
 from workers.requests import DataSource, Rung, TrialReport, TrialRequest
 from workers.trial import Worker, run_trial
 
 
 def run(*arguments, text=None):
-    code = (
-        "import sys; from workers.data.load_split import SOURCES; SOURCES['tiny'] = 'tests.workers.tiny:tiny_samples';"
-        "from workers.__main__ import app; sys.argv[0] = 'workers'; app()"
-    )
-    return subprocess.run([sys.executable, "-c", code, *arguments], input=text, capture_output=True, text=True)
+    return call(app, *arguments, text=text)
 
 
 @pytest.fixture(scope="module")

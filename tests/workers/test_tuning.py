@@ -46,7 +46,7 @@ def same(one, other):
 def loss_under(loaded, train, plan, recipe=RECIPE):
     lessons = Lessons(loaded, train, recipe, seed=9)
     with apply_plan(loaded.model, Plan.parse(plan)), torch.no_grad():
-        return Tuning(lessons, 1)._loss(0).item()
+        return Tuning(lessons, 1).loss(0).item()
 
 
 def test_only_the_mapping_module_changes(loaded, train, dense):
@@ -107,7 +107,7 @@ def test_the_loss_is_that_of_every_answer_by_itself(loaded, train):
         total += torch.nn.functional.cross_entropy(logits, torch.tensor(item.answer), reduction="sum").item()
         count += len(item.answer)
     with torch.no_grad():
-        assert Tuning(lessons, 1)._loss(0).item() == pytest.approx(total / count, rel=1e-4)
+        assert Tuning(lessons, 1).loss(0).item() == pytest.approx(total / count, rel=1e-4)
 
 
 def test_divergence_from_the_dense_model_is_zero_for_the_dense_model(loaded, train):
@@ -115,9 +115,9 @@ def test_divergence_from_the_dense_model_is_zero_for_the_dense_model(loaded, tra
     with_kl, without = (Lessons(loaded, train, each, seed=0) for each in (recipe, RECIPE))
     with_kl.learn_dense(1)
     with torch.no_grad():
-        assert Tuning(with_kl, 1)._loss(0).item() == pytest.approx(Tuning(without, 1)._loss(0).item(), abs=1e-6)
+        assert Tuning(with_kl, 1).loss(0).item() == pytest.approx(Tuning(without, 1).loss(0).item(), abs=1e-6)
         with apply_plan(loaded.model, Plan.parse("a...")):
-            assert Tuning(with_kl, 1)._loss(0).item() > Tuning(without, 1)._loss(0).item() + 0.01
+            assert Tuning(with_kl, 1).loss(0).item() > Tuning(without, 1).loss(0).item() + 0.01
     assert len(with_kl.dense_logits(0)) == len(with_kl.batch(0).targets)
 
 

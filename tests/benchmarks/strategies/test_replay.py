@@ -125,7 +125,7 @@ def test_a_resumed_trial_takes_up_the_rungs_known_and_ends_at_the_last() -> None
     assert trial.full and trial.accuracies == truth.climb(truth.row(stopped.plan))
     of_plan = [seen for seen in history.observations() if seen.plan == stopped.plan]
     assert of_plan == [trial], "the strategy sees the plan once, with all of its rungs"
-    assert len(climb._peers[0]) == number, "a rung is a peer once"
+    assert len(climb.peers[0]) == number, "a rung is a peer once"
 
 
 class Resuming:

@@ -21,6 +21,7 @@ from search.settings import Settings, SettingsError
 from search.storage.find_run import open_results
 from search.storage.lease import AlreadyRunningError
 from search.storage.results import TrialRecord
+from search.storage.study import SearchStudy
 from spaces.plan import Plan
 from tests.search.pretend import (
     IMPORTANCE,
@@ -224,10 +225,10 @@ def test_a_trial_whose_end_was_half_written_is_ended_without_running_it_again(tm
         def die(*_: object) -> None:
             raise Stop
 
-        end, controller._end = controller._end, die  # the results tables are written, the study is not
-        with pytest.raises(Stop):
-            drive(controller, worker)
-        controller._end = end
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(SearchStudy, "note", die)  # the results tables are written, the study is not
+            with pytest.raises(Stop):
+                drive(controller, worker)
     assert records_of(settings)[0].trial.state == "complete"
     assert study_of(settings).trials[0].state.name == "RUNNING"
     again = PretendWorker()

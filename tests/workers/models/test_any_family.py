@@ -174,9 +174,9 @@ def test_tuning_moves_the_mapping_module_alone_and_lowers_the_loss(family, text)
     try:
         with apply_plan(loaded.model, plan_of(family, text)):
             tuning = Tuning(lessons, 20)
-            losses = [tuning._loss(step).item() for step in range(3)]
+            losses = [tuning.loss(step).item() for step in range(3)]
             tuning.until(20)
-            after = [tuning._loss(step).item() for step in range(3)]
+            after = [tuning.loss(step).item() for step in range(3)]
         changed = {
             name for name, weight in loaded.model.named_parameters() if not torch.equal(weight, all_before[name])
         }

@@ -33,9 +33,9 @@ def tune(loaded, steps=10, text="a..."):
     lessons = Lessons(loaded, prepare(loaded, hub_samples("train", 3)), RECIPE, seed=0)
     with apply_plan(loaded.model, Plan.parse(text)):
         tuning = Tuning(lessons, steps)
-        before = tuning._loss(0).item()
+        before = tuning.loss(0).item()
         tuning.until(steps)
-        return before, tuning._loss(0).item()
+        return before, tuning.loss(0).item()
 
 
 class TestPatterns:
