@@ -58,7 +58,8 @@ def url_text(url: URL) -> str:
 def shown(text: str) -> str:
     """Return a database URL as it may be printed, logged and stored: without its password."""
     if text.startswith(_SQLITE):
-        return text
+        file = parse_url(text).database
+        return f"{_SQLITE}{file}" if file else text
     try:
         return make_url(text).render_as_string(hide_password=True)
     except (ArgumentError, ValueError):

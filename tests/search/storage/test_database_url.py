@@ -35,6 +35,7 @@ def test_a_typed_path_is_that_of_the_file_that_is_there(tmp_path: Path, name: st
         ("postgresql+psycopg://me:sec%40ret@host:1/db?x=1", "postgresql+psycopg://me:***@host:1/db?x=1"),
         ("postgresql+psycopg://me:secret@host:port/db", "postgresql+psycopg://***@host:port/db"),
         ("sqlite:////a/b@c.db", "sqlite:////a/b@c.db"),
+        (url_text(sqlite_url("/a/v[new]?%.db")), "sqlite:////a/v[new]?%.db"),
     ],
 )
 def test_a_password_is_not_shown(url: str, told: str) -> None:
