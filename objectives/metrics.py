@@ -128,7 +128,7 @@ def scores(name: str, predictions: Sequence[str], answers: Sequence[Sequence[str
     for given in answers:
         if isinstance(given, str) or not given:
             raise ValueError(f"answers must be a list of at least one text, got {given!r}: give ['the answer']")
-    if name != "vqa":  # there a blank is a person's answer; an answer to be given it is nowhere
+    if name != "vqa":  # in VQA a blank is an annotator's answer; elsewhere it is not an accepted one
         answers = [[text for text in given if text.strip()] or given for given in answers]
     if name == "cider":
         return cider(predictions, answers)
