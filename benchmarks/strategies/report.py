@@ -152,10 +152,10 @@ def _measured(truth: Results) -> str:
 def _row(strategy: str, results: Results, budgets: list[str], tested: str) -> str:
     cells = [_cell(results[budget]["share"]) if budget in results else "" for budget in budgets]
     slowest = max(result["milliseconds"] for result in results.values())
-    return f"| {strategy} | " + " | ".join([*cells, _regret(results, tested)]) + f" | {slowest:.1f} |"
+    return f"| {strategy} | " + " | ".join([*cells, median_regret(results, tested)]) + f" | {slowest:.1f} |"
 
 
-def _regret(results: Results, tested: str) -> str:
+def median_regret(results: Results, tested: str) -> str:
     """Return the median regret at a budget, or at the largest one below it."""
     known = [budget for budget in results if "regret" in results[budget] and int(budget) <= int(tested)]
     if not known:

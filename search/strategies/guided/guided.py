@@ -112,7 +112,7 @@ class Guided:
 
     def _saves(self, plan: Plan) -> bool:
         """Whether a plan is cheaper than the dense one, as plans with blocks in parallel are not."""
-        return bool(self._costs(self._coding.encode([plan]))[0] < self._dense_cost)
+        return bool(self.costs(self._coding.encode([plan]))[0] < self._dense_cost)
 
     def _best_child(self, learned: Learned, tried: set[bytes], rng: np.random.Generator) -> tuple[Proposal, float]:
         """A plan that is new, and what it is expected to add."""
@@ -123,7 +123,7 @@ class Guided:
             pool = _fresh(self._undo_idle(pool), looked_at)
             if not len(pool):
                 break
-            gains = learned.gains(self._coding.bits(pool), self._costs(pool))
+            gains = learned.gains(self._coding.bits(pool), self.costs(pool))
             found.append((pool, gains))
             parents = np.concatenate([pool[np.argsort(-gains)[:PARENTS]], learned.archive])
         if not found:
@@ -140,8 +140,8 @@ class Guided:
         """Keeps the blocks whose change saves nothing: in both objectives such a plan gains by chance at most."""
         return np.where(self._prices[np.arange(codes.shape[1]), codes] > 0, codes, 0).astype(codes.dtype)
 
-    def _costs(self, codes: Codes) -> np.ndarray:
-        """(N,) FLOPs ratios, as the sum of what every change saves alone."""
+    def costs(self, codes: Codes) -> np.ndarray:
+        """Return the (N,) FLOPs ratios of plans as (N, blocks) codes: the sum of what every change saves alone."""
         costs: np.ndarray = self._dense_cost - self._prices[np.arange(codes.shape[1]), codes].sum(1)
         return costs
 

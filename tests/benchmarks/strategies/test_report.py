@@ -50,6 +50,6 @@ def test_the_page_is_written_from_the_results(page: Path) -> None:
 
 def test_regret_is_of_the_largest_budget_that_was_run() -> None:
     results = {"25": {"regret": [0.3]}, "100": {"regret": [0.1, 0.2]}, "400": {"regret": [0.0]}}
-    assert strategy_report._regret(results, "100") == "0.1500"
-    assert strategy_report._regret({"25": results["25"], "400": results["400"]}, "100") == "0.3000 (at 25)"
-    assert strategy_report._regret({"100": {"share": [1.0]}}, "100") == "", "no test split"
+    assert strategy_report.median_regret(results, "100") == "0.1500"
+    assert strategy_report.median_regret({"25": results["25"], "400": results["400"]}, "100") == "0.3000 (at 25)"
+    assert strategy_report.median_regret({"100": {"share": [1.0]}}, "100") == "", "no test split"

@@ -215,7 +215,7 @@ def test_costs_of_children_are_the_costs_of_their_plans() -> None:
     part = replace(task("layers", num_blocks=5), flops_ratio=lambda plan: 0.7 * flops_ratio(plan) - 0.05)
     asked, rng = Guided(part), np.random.default_rng(0)
     plans = [part.space.sample(rng) for _ in range(30)]
-    costs = asked._costs(Coding(part.space).encode(plans))
+    costs = asked.costs(Coding(part.space).encode(plans))
     np.testing.assert_allclose(costs, [part.flops_ratio(plan) for plan in plans], rtol=1e-9)
 
 
