@@ -60,10 +60,10 @@ class RunningTrial:
         """Accuracy on the tune split after so many tuning steps."""
         steps = request.rungs[-1].tuning_steps
         if steps:
-            lessons = session.lessons(request.tuning, request.seed)
+            schedule = session.tuning_schedule(request.tuning, request.seed)
             if request.tuning.kl_weight:
-                lessons.learn_dense(steps)
-            self.tuning = Tuning(lessons, steps)
+                schedule.learn_dense(steps)
+            self.tuning = Tuning(schedule, steps)
 
     def run(self, number: int, rung: Rung, seconds: dict[str, float]) -> RungReport:
         """Tunes, evaluates and measures one rung; leaves in the mapping module what was evaluated."""

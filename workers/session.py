@@ -24,7 +24,7 @@ from workers.pruning.files import read_masks
 from workers.pruning.inputs import Norms, PruningInputs
 from workers.pruning.make import masks_for
 from workers.requests import DataSource, ModelSource, Split, TrialRequest, TuningRecipe
-from workers.tuning import Lessons
+from workers.tuning import TuningSchedule
 
 
 class Session:
@@ -37,7 +37,7 @@ class Session:
         self.dense = copy_state(self.loaded.weights)
         self.fingerprints = fingerprint(model, data)
         self._splits: dict[Split, Prepared] = {}
-        self._lessons: dict[tuple[TuningRecipe, int], Lessons] = {}
+        self._tuning_schedules: dict[tuple[TuningRecipe, int], TuningSchedule] = {}
         self._workload: Workload | None = None
         masks = masks_for(self.loaded.model, read_masks(Path(model.masks))) if model.masks else None
         self.pruning_inputs = PruningInputs(masks=masks)
@@ -57,12 +57,12 @@ class Session:
             self._splits[name] = prepare(self.loaded, self._samples(name))
         return self._splits[name]
 
-    def lessons(self, recipe: TuningRecipe, seed: int) -> Lessons:
+    def tuning_schedule(self, recipe: TuningRecipe, seed: int) -> TuningSchedule:
         """The tuning batches of a recipe and seed, the same objects for every trial."""
         key = (recipe, seed)
-        if key not in self._lessons:
-            self._lessons = {key: Lessons(self.loaded, self.split("train"), recipe, seed)}
-        return self._lessons[key]
+        if key not in self._tuning_schedules:
+            self._tuning_schedules = {key: TuningSchedule(self.loaded, self.split("train"), recipe, seed)}
+        return self._tuning_schedules[key]
 
     def workload(self, request: TrialRequest) -> Workload:
         """The workload of the request, or the means of the search split."""

@@ -45,7 +45,7 @@ class Worker:
                 session.split(rung.split)
             if request.rungs[-1].tuning_steps:
                 session.split("tune")
-                session.lessons(request.tuning, request.seed)
+                session.tuning_schedule(request.tuning, request.seed)
             if request.plan.is_calibrated:
                 session.calibrate()
         return session

@@ -16,13 +16,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from workers.inference.finite import NonFinite
-from workers.inference.prepare import Lesson, Prepared
+from workers.inference.prepare import AnswerBatch, Prepared
 from workers.models.loaded_model import LoadedModel
 from workers.requests import TuningRecipe
 
 
 @dataclass
-class Lessons:
+class TuningSchedule:
     """The batches of tuning, in the fixed order of a seed, and what the dense model says to each."""
 
     loaded: LoadedModel
@@ -30,7 +30,7 @@ class Lessons:
     recipe: TuningRecipe
     seed: int
     _order: list[int] = field(default_factory=list)
-    _batches: list[Lesson] = field(default_factory=list)
+    _batches: list[AnswerBatch] = field(default_factory=list)
     _dense: list[Tensor] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -39,7 +39,7 @@ class Lessons:
         for index, image in enumerate(self.prepared.images):
             self._by_image.setdefault(image, []).append(index)
 
-    def batch(self, step: int) -> Lesson:
+    def batch(self, step: int) -> AnswerBatch:
         """The batch of a step, counted from 0: some images, with some questions each."""
         while len(self._batches) <= step:
             self._batches.append(self._draw())
@@ -59,9 +59,9 @@ class Lessons:
         """(labeled positions, vocabulary) float32 logits of the answer tokens of a batch."""
         return self.prepared.answer_logits(self.loaded, self.batch(step))
 
-    def _draw(self) -> Lesson:
+    def _draw(self) -> AnswerBatch:
         chosen = [index for _ in range(self.recipe.images_per_step) for index in self._questions(self._next_image())]
-        return self.prepared.lesson(self.loaded, chosen, self.recipe.questions_per_image)
+        return self.prepared.answer_batch(self.loaded, chosen, self.recipe.questions_per_image)
 
     def _next_image(self) -> int:
         """Every image once, in random order, then all again in another order."""
@@ -81,11 +81,11 @@ class Tuning:
     Steps are taken on float32 copies: in half precision small ones would be lost in rounding.
     """
 
-    def __init__(self, lessons: Lessons, total_steps: int) -> None:
-        self.lessons, self.total_steps, self.step = lessons, total_steps, 0
-        self._parameters = list(lessons.loaded.weights.values())
+    def __init__(self, schedule: TuningSchedule, total_steps: int) -> None:
+        self.schedule, self.total_steps, self.step = schedule, total_steps, 0
+        self._parameters = list(schedule.loaded.weights.values())
         self._exact = [parameter.detach().float().clone() for parameter in self._parameters]
-        recipe = lessons.recipe
+        recipe = schedule.recipe
         self._optimizer = torch.optim.AdamW(self._exact, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
 
     def until(self, steps: int) -> None:
@@ -95,7 +95,7 @@ class Tuning:
             if not torch.isfinite(loss):
                 raise NonFinite(f"the tuning loss must be finite, got {loss.item()} at step {self.step}")
             gradients = self._gradients(loss)
-            self._take_step(gradients, self.lessons.recipe.learning_rate * cosine(self.step, self.total_steps))
+            self._take_step(gradients, self.schedule.recipe.learning_rate * cosine(self.step, self.total_steps))
             self.step += 1
 
     def _gradients(self, loss: Tensor) -> Sequence[Tensor]:
@@ -116,13 +116,13 @@ class Tuning:
 
     def loss(self, step: int) -> Tensor:
         """Return the scalar loss of a step's batch: nats per answer token, and the weighted KL divergence if any."""
-        lessons = self.lessons
-        logits = lessons.logits(step)
-        loss = F.cross_entropy(logits, lessons.batch(step).targets)
-        if lessons.recipe.kl_weight:
-            dense = lessons.dense_logits(step).log_softmax(-1)
+        schedule = self.schedule
+        logits = schedule.logits(step)
+        loss = F.cross_entropy(logits, schedule.batch(step).targets)
+        if schedule.recipe.kl_weight:
+            dense = schedule.dense_logits(step).log_softmax(-1)
             divergence = F.kl_div(logits.log_softmax(-1), dense, log_target=True, reduction="batchmean")
-            loss = loss + lessons.recipe.kl_weight * divergence
+            loss = loss + schedule.recipe.kl_weight * divergence
         return loss
 
 

@@ -12,7 +12,7 @@ from workers.inference.prepare import prepare
 from workers.models.load_model import load_model
 from workers.models.trainable import copy_state, put_state
 from workers.requests import DataSource, TuningRecipe
-from workers.tuning import Lessons, Tuning, cosine
+from workers.tuning import Tuning, TuningSchedule, cosine
 
 RECIPE = TuningRecipe(learning_rate=5e-3, images_per_step=3, questions_per_image=2)
 
@@ -30,9 +30,9 @@ def dense(loaded):
 
 
 def tuned(loaded, train, *until, recipe=RECIPE, seed=0, plan="a..."):
-    lessons = Lessons(loaded, train, recipe, seed)
-    lessons.learn_dense(until[-1])
-    tuning = Tuning(lessons, until[-1])
+    schedule = TuningSchedule(loaded, train, recipe, seed)
+    schedule.learn_dense(until[-1])
+    tuning = Tuning(schedule, until[-1])
     with apply_plan(loaded.model, Plan.parse(plan)):
         for steps in until:
             tuning.until(steps)
@@ -44,9 +44,9 @@ def same(one, other):
 
 
 def loss_under(loaded, train, plan, recipe=RECIPE):
-    lessons = Lessons(loaded, train, recipe, seed=9)
+    schedule = TuningSchedule(loaded, train, recipe, seed=9)
     with apply_plan(loaded.model, Plan.parse(plan)), torch.no_grad():
-        return Tuning(lessons, 1).loss(0).item()
+        return Tuning(schedule, 1).loss(0).item()
 
 
 def test_only_the_mapping_module_changes(loaded, train, dense):
@@ -89,15 +89,15 @@ def test_seed_decides_the_order(loaded, train, dense):
 
 
 def test_every_image_comes_before_any_comes_again(loaded, train):
-    lessons = Lessons(loaded, train, TuningRecipe(images_per_step=4, questions_per_image=3), seed=0)
-    drawn = [lessons.batch(step).images.tolist() for step in range(4)]
+    schedule = TuningSchedule(loaded, train, TuningRecipe(images_per_step=4, questions_per_image=3), seed=0)
+    drawn = [schedule.batch(step).images.tolist() for step in range(4)]
     assert sorted(drawn[0] + drawn[1]) == sorted(drawn[2] + drawn[3]) == list(range(8))
     assert drawn[:2] != drawn[2:]
 
 
 def test_the_loss_is_that_of_every_answer_by_itself(loaded, train):
     """Packed or not: the mean over answer tokens of the loss of plain sequences."""
-    lessons = Lessons(loaded, train, TuningRecipe(images_per_step=8, questions_per_image=3), seed=0)
+    schedule = TuningSchedule(loaded, train, TuningRecipe(images_per_step=8, questions_per_image=3), seed=0)
     total, count = 0.0, 0
     for item in train.items:
         ids = torch.tensor([[*item.prompt, *item.answer]])
@@ -107,12 +107,12 @@ def test_the_loss_is_that_of_every_answer_by_itself(loaded, train):
         total += torch.nn.functional.cross_entropy(logits, torch.tensor(item.answer), reduction="sum").item()
         count += len(item.answer)
     with torch.no_grad():
-        assert Tuning(lessons, 1).loss(0).item() == pytest.approx(total / count, rel=1e-4)
+        assert Tuning(schedule, 1).loss(0).item() == pytest.approx(total / count, rel=1e-4)
 
 
 def test_divergence_from_the_dense_model_is_zero_for_the_dense_model(loaded, train):
     recipe = RECIPE.model_copy(update={"kl_weight": 3.0})
-    with_kl, without = (Lessons(loaded, train, each, seed=0) for each in (recipe, RECIPE))
+    with_kl, without = (TuningSchedule(loaded, train, each, seed=0) for each in (recipe, RECIPE))
     with_kl.learn_dense(1)
     with torch.no_grad():
         assert Tuning(with_kl, 1).loss(0).item() == pytest.approx(Tuning(without, 1).loss(0).item(), abs=1e-6)
@@ -135,7 +135,7 @@ def test_the_schedule():
 
 
 def test_logits_are_those_of_labeled_positions(loaded, train):
-    lessons = Lessons(loaded, train, RECIPE, seed=0)
+    schedule = TuningSchedule(loaded, train, RECIPE, seed=0)
     with torch.no_grad():
-        logits = lessons.logits(0)
-    assert logits.shape == (len(lessons.batch(0).targets), loaded.model.config.text_config.vocab_size)
+        logits = schedule.logits(0)
+    assert logits.shape == (len(schedule.batch(0).targets), loaded.model.config.text_config.vocab_size)

@@ -75,11 +75,11 @@ def anatomy_of(model: nn.Module) -> Anatomy:
         path, blocks = find_blocks(model)
         decoder = decoder_of(model)
         calls = _calls(decoder, blocks, model.config.get_text_config().hidden_size)
-        know(model, [_parts(f"{path}.{index}", block, calls[index]) for index, block in enumerate(blocks)])
+        set_anatomy(model, [_parts(f"{path}.{index}", block, calls[index]) for index, block in enumerate(blocks)])
     return _FOUND[model]
 
 
-def know(model: nn.Module, parts: Sequence[Parts]) -> None:
+def set_anatomy(model: nn.Module, parts: Sequence[Parts]) -> None:
     """Takes the parts of a model's blocks as given: `anatomy_of` probes no more."""
     _FOUND[model] = Anatomy(decoder_of(model), find_blocks(model)[1], tuple(parts), image_tokens_of(model.config))
 

@@ -103,7 +103,7 @@ class Card:
     def cost(self) -> dict[str, float]:
         """Return CPU seconds, which other processes do not affect, of an evaluation and of a tuning step."""
         session = self.worker.session
-        search, tuning = session.split("search"), Tuning(session.lessons(self.recipe, seed=0), self.steps)
+        search, tuning = session.split("search"), Tuning(session.tuning_schedule(self.recipe, seed=0), self.steps)
         start = process_time()
         evaluate(session.loaded, search, METRIC)
         evaluated = process_time()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from objectives.metrics import METRICS, Reads, scores
-from workers.evaluation.likelihood import judge
+from workers.evaluation.likelihood import score_choices
 from workers.inference.prepare import Prepared
 from workers.models.loaded_model import LoadedModel
 
@@ -36,7 +36,7 @@ def evaluate(loaded: LoadedModel, prepared: Prepared, metric: str, questions: in
     """Answers the first `questions` questions (all of them: None) and scores each. Raises NonFinite."""
     samples = prepared.samples[:questions]
     if METRICS[metric].reads is Reads.LIKELIHOODS:
-        answers, values = judge(loaded, prepared, metric, len(samples))
+        answers, values = score_choices(loaded, prepared, metric, len(samples))
     else:
         answers = answer(loaded, prepared, len(samples))
         values = scores(metric, answers, [sample.answers for sample in prepared.samples])

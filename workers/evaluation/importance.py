@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from workers.blocks.anatomy import Parts, anatomy_of
 from workers.inference.finite import NonFinite, check_logits
-from workers.inference.prepare import Lesson, Prepared
+from workers.inference.prepare import AnswerBatch, Prepared
 from workers.models.loaded_model import LoadedModel
 from workers.requests import Importance
 
@@ -66,8 +66,8 @@ def gate_slopes(loaded: LoadedModel, prepared: Prepared, questions: int, seed: i
     gates = random_gates(len(parts), questions, seed)
     slopes = []
     for chosen in torch.arange(questions).split(AT_ONCE):
-        lesson = prepared.lesson(loaded, chosen.tolist(), per_image=1)
-        slopes.append(torch.stack([_slopes(loaded, prepared, parts, lesson, draw[..., chosen]) for draw in gates]))
+        batch = prepared.answer_batch(loaded, chosen.tolist(), per_image=1)
+        slopes.append(torch.stack([_slopes(loaded, prepared, parts, batch, draw[..., chosen]) for draw in gates]))
     return torch.cat(slopes, dim=-1)
 
 
@@ -78,16 +78,16 @@ def random_gates(num_blocks: int, questions: int, seed: int) -> Tensor:
 
 @torch.enable_grad()
 def _slopes(
-    loaded: LoadedModel, prepared: Prepared, parts: Sequence[Parts], lesson: Lesson, in_order: Tensor
+    loaded: LoadedModel, prepared: Prepared, parts: Sequence[Parts], batch: AnswerBatch, in_order: Tensor
 ) -> Tensor:
-    """(L, 2, B) of every question of a lesson, given its gates."""
-    order = lesson.order.cpu()
+    """(L, 2, B) of every question of an answer batch, given its gates."""
+    order = batch.order.cpu()
     gates = in_order[..., order].to(loaded.device).requires_grad_()
     with gated(parts, gates):
-        logits = prepared.answer_logits(loaded, lesson)
+        logits = prepared.answer_logits(loaded, batch)
     check_logits(logits)
     # No sequence sees another, so the gradient of the sum holds every question's own.
-    loss = F.cross_entropy(logits, lesson.targets, reduction="sum")
+    loss = F.cross_entropy(logits, batch.targets, reduction="sum")
     if not loss.requires_grad:  # a plan that skips every half
         return torch.zeros(gates.shape)
     (slopes,) = torch.autograd.grad(loss, gates, allow_unused=True, materialize_grads=True)

@@ -17,7 +17,9 @@ PER_IMAGE = 16
 """Answers in a pack at most."""
 
 
-def judge(loaded: LoadedModel, prepared: Prepared, metric: str, questions: int) -> tuple[list[str], list[float]]:
+def score_choices(
+    loaded: LoadedModel, prepared: Prepared, metric: str, questions: int
+) -> tuple[list[str], list[float]]:
     """The answers that the first `questions` questions are judged by, and their scores. Raises NonFinite."""
     samples = prepared.samples[:questions]
     if not METRICS[metric].needs_choices:
@@ -57,12 +59,12 @@ def token_scores(
     found: list[list[float]] = []
     for start in range(0, len(asked), at_once):
         indices, answers = zip(*asked[start : start + at_once], strict=True)
-        lesson = prepared.lesson(loaded, indices, PER_IMAGE, answers)
-        logits = prepared.answer_logits(loaded, lesson)
+        batch = prepared.answer_batch(loaded, indices, PER_IMAGE, answers)
+        logits = prepared.answer_logits(loaded, batch)
         check_logits(logits)
-        scores = score(logits, lesson.targets).tolist()
+        scores = score(logits, batch.targets).tolist()
         of_batch: list[list[float]] = [[] for _ in indices]
-        for index in lesson.order.tolist():
+        for index in batch.order.tolist():
             length = len(loaded.answer_tokens(answers[index]))
             of_batch[index], scores = scores[:length], scores[length:]
         found += of_batch

@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from spaces.plan import Block, Group, Plan
-from workers.blocks.anatomy import Parts, find_blocks, know
+from workers.blocks.anatomy import Parts, find_blocks, set_anatomy
 
 Places = list[dict[str, Any]]
 """Per block, field of `Parts` -> path relative to the block, a list of paths, or a plain value."""
@@ -68,7 +68,7 @@ def settle(model: nn.Module, places: Places, cuts: Sequence[dict[str, Any]], pla
         for name, value in cut.get("attention", {}).items():
             setattr(module.get_submodule(place["attention"]), name, value)
         found.append(Parts(**{name: _at(module, name, value) for name, value in place.items()}))
-    know(model, found)
+    set_anatomy(model, found)
 
 
 def removed(place: dict[str, Any], block: Block) -> Iterator[str]:

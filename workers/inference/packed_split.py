@@ -83,7 +83,7 @@ class PackedSplit:
             answer_batch(loaded, self.features, batch, self.max_new_tokens, ids)
         return ids
 
-    def lesson(
+    def answer_batch(
         self, loaded: LoadedModel, chosen: Sequence[int], per_image: int, answers: Sequence[str] | None = None
     ) -> PackedBatch:
         """The chosen samples with their answers, or others, in one batch of packs."""
@@ -100,14 +100,14 @@ class PackedSplit:
         )
         return batch.to(loaded.device)
 
-    def answer_logits(self, loaded: LoadedModel, lesson: PackedBatch) -> Tensor:
+    def answer_logits(self, loaded: LoadedModel, batch: PackedBatch) -> Tensor:
         """(labeled positions, vocabulary) float32 logits of the answer tokens."""
-        hidden = read(loaded, lesson, self.features)
-        return loaded.head(hidden[lesson.labels != IGNORED]).float()
+        hidden = read(loaded, batch, self.features)
+        return loaded.head(hidden[batch.labels != IGNORED]).float()
 
-    def rows(self, loaded: LoadedModel, lesson: PackedBatch) -> list[tuple[Tensor, Tensor]]:
+    def rows(self, loaded: LoadedModel, batch: PackedBatch) -> list[tuple[Tensor, Tensor]]:
         """(B, T) rows that are no padding, and their token groups, of the one pass of the decoder."""
-        return [(lesson.segment >= 0, lesson.groups(loaded.image_token))]
+        return [(batch.segment >= 0, batch.groups(loaded.image_token))]
 
     def sequences_at_once(self, loaded: LoadedModel) -> int:
         """How many questions fit into a batch, each in a sequence of its own."""

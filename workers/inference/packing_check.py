@@ -39,10 +39,10 @@ def _is_exact(loaded: LoadedModel) -> bool:
     ]
     try:
         packed, plain = pack_split(loaded, samples), PlainSplit(loaded, samples)
-        lessons = [each.lesson(loaded, range(len(samples)), len(QUESTIONS)) for each in (packed, plain)]
-        if not torch.equal(lessons[0].targets, lessons[1].targets) or not plain.takes_the_likeliest(loaded):
+        batches = [each.answer_batch(loaded, range(len(samples)), len(QUESTIONS)) for each in (packed, plain)]
+        if not torch.equal(batches[0].targets, batches[1].targets) or not plain.takes_the_likeliest(loaded):
             return False
-        return close(packed.answer_logits(loaded, lessons[0]), plain.answer_logits(loaded, lessons[1]))
+        return close(packed.answer_logits(loaded, batches[0]), plain.answer_logits(loaded, batches[1]))
     except Unpackable as error:
         log.info("questions can't be packed: %s", error)
     except (RuntimeError, ValueError, TypeError, AttributeError, LookupError) as error:

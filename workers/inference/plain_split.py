@@ -45,7 +45,7 @@ class PlainBatch:
     @property
     def targets(self) -> Tensor:
         """(labeled positions,) the answers' tokens, row by row."""
-        assert self.answers is not None, "a lesson has answers"
+        assert self.answers is not None, "an answer batch has answers"
         return self.answers[self.answers != IGNORED]
 
     @property
@@ -75,7 +75,7 @@ class PlainSplit:
             ids += self._generate(loaded, self._batch(loaded, number))
         return ids[:questions]
 
-    def lesson(
+    def answer_batch(
         self, loaded: LoadedModel, chosen: Sequence[int], per_image: int, answers: Sequence[str] | None = None
     ) -> PlainBatch:
         """The chosen samples with their answers, or others; each a sequence of its own, whatever `per_image` is."""
@@ -84,24 +84,24 @@ class PlainSplit:
         rows = [[*answer, *[IGNORED] * (longest - len(answer))] for answer in ids]
         return self._make(loaded, chosen, torch.tensor(rows, device=loaded.device))
 
-    def answer_logits(self, loaded: LoadedModel, lesson: PlainBatch) -> Tensor:
+    def answer_logits(self, loaded: LoadedModel, batch: PlainBatch) -> Tensor:
         """(labeled positions, vocabulary) float32 logits of the answer tokens, given the right ones before."""
-        answers = lesson.answers
-        assert answers is not None, "a lesson has answers"
-        with self._replayed(loaded, lesson):
-            talk = Talk(loaded, lesson.inputs)
+        answers = batch.answers
+        assert answers is not None, "an answer batch has answers"
+        with self._replayed(loaded, batch):
+            talk = Talk(loaded, batch.inputs)
             logits = talk.prefill()[:, None]
         if answers.shape[1] > 1:
             fed = answers[:, :-1].masked_fill(answers[:, :-1] == IGNORED, loaded.pad_token)
             logits = torch.cat([logits, talk.feed(fed)], dim=1)
         return logits[answers != IGNORED].float()
 
-    def rows(self, loaded: LoadedModel, lesson: PlainBatch) -> list[tuple[Tensor, Tensor]]:
+    def rows(self, loaded: LoadedModel, batch: PlainBatch) -> list[tuple[Tensor, Tensor]]:
         """(B, T) rows that are no padding, and their token groups: of the prompts, then of the answers that are fed."""
-        prompts = lesson.inputs["attention_mask"].bool(), prompt_groups(lesson.inputs["input_ids"], loaded.image_tokens)
-        assert lesson.answers is not None, "a lesson has answers"
-        fed = lesson.answers[:, 1:] != IGNORED
-        codes = torch.full_like(lesson.answers[:, 1:], CODES[Group.GENERATED])
+        prompts = batch.inputs["attention_mask"].bool(), prompt_groups(batch.inputs["input_ids"], loaded.image_tokens)
+        assert batch.answers is not None, "an answer batch has answers"
+        fed = batch.answers[:, 1:] != IGNORED
+        codes = torch.full_like(batch.answers[:, 1:], CODES[Group.GENERATED])
         return [prompts, (fed, codes)] if fed.shape[1] else [prompts]
 
     def sequences_at_once(self, loaded: LoadedModel) -> int:

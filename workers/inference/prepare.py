@@ -19,7 +19,7 @@ from workers.inference.plain_split import PlainSplit
 from workers.models.loaded_model import LoadedModel
 
 
-class Lesson(Protocol):
+class AnswerBatch(Protocol):
     """Questions with the answers to be learned or judged."""
 
     @property
@@ -48,18 +48,18 @@ class Prepared(Protocol):
     def answer_ids(self, loaded: LoadedModel, questions: int) -> list[list[int]]:
         """Greedy answers to the first `questions` questions, as token ids. Raises NonFinite."""
 
-    def lesson(
+    def answer_batch(
         self, loaded: LoadedModel, chosen: Sequence[int], per_image: int, answers: Sequence[str] | None = None
     ) -> Any:
-        """A `Lesson` of the chosen samples with their own answers, or with others given.
+        """A `AnswerBatch` of the chosen samples with their own answers, or with others given.
 
         At most `per_image` questions share a sequence.
         """
 
-    def answer_logits(self, loaded: LoadedModel, lesson: Any) -> Tensor:
-        """(labeled positions, vocabulary) float32 logits that should give `lesson.targets`."""
+    def answer_logits(self, loaded: LoadedModel, batch: Any) -> Tensor:
+        """(labeled positions, vocabulary) float32 logits that should give `batch.targets`."""
 
-    def rows(self, loaded: LoadedModel, lesson: Any) -> list[tuple[Tensor, Tensor]]:
+    def rows(self, loaded: LoadedModel, batch: Any) -> list[tuple[Tensor, Tensor]]:
         """For every pass of the decoder in `answer_logits`: (B, T) bool, rows that are no padding, and (B, T) codes."""
 
     def sequences_at_once(self, loaded: LoadedModel) -> int:
@@ -84,4 +84,4 @@ def prepare(loaded: LoadedModel, samples: Sequence[Sample]) -> Prepared:
     return PlainSplit(loaded, samples)
 
 
-__all__ = ["Lesson", "PackedSplit", "PlainSplit", "Prepared", "prepare"]
+__all__ = ["AnswerBatch", "PackedSplit", "PlainSplit", "Prepared", "prepare"]

@@ -26,7 +26,7 @@ from workers.models.check_flops import check_flops
 from workers.models.check_norms import check_norms
 from workers.models.decoder_row import decoder_row
 from workers.models.families import decoder_sizes
-from workers.models.load_model import check_takes_images, reading
+from workers.models.load_model import check_takes_images, load_or_value_error
 from workers.models.mapping_module import NoMapping, find_mapping
 from workers.models.meta_model import Weightless, read_auto_config, weightless_model
 from workers.models.model_files import read_config
@@ -82,10 +82,10 @@ def shape_without_weights(model: Any, bytes_per_parameter: int, stored: int | No
 
 def read_asker(source: ModelSource) -> tuple[Asker, Any]:
     """Return a model's processor, ready to be asked, and the config of its decoder. Raises ValueError, in one line."""
-    processor = reading(source, lambda: load_processor(source))
+    processor = load_or_value_error(source, lambda: load_processor(source))
     has_template = getattr(processor, "chat_template", None) is not None
     form = None if has_template else prompt_form(str(read_config(source).get("model_type")), source.name)
-    return Asker(processor, form), reading(source, lambda: read_auto_config(source)).get_text_config()
+    return Asker(processor, form), load_or_value_error(source, lambda: read_auto_config(source)).get_text_config()
 
 
 def read_workload(source: ModelSource, samples: Sequence[Sample]) -> Workload:
@@ -108,8 +108,8 @@ def read_workload(source: ModelSource, samples: Sequence[Sample]) -> Workload:
 
 
 def _model(source: ModelSource) -> nn.Module:
-    reading(source, lambda: check_takes_images(source))
-    return reading(source, lambda: weightless_model(source))
+    load_or_value_error(source, lambda: check_takes_images(source))
+    return load_or_value_error(source, lambda: weightless_model(source))
 
 
 def _active_weights(block: nn.Module, text: Any) -> int | None:

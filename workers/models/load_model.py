@@ -50,11 +50,11 @@ def load_model(source: ModelSource) -> LoadedModel:
     device = pick_device(source.device)
     if source.attn_implementation not in ATTENTIONS:
         raise unknown("attention implementation", source.attn_implementation, ATTENTIONS)
-    reading(source, lambda: check_takes_images(source))
-    processor = reading(source, lambda: load_processor(source))
+    load_or_value_error(source, lambda: check_takes_images(source))
+    processor = load_or_value_error(source, lambda: load_processor(source))
     has_template = getattr(processor, "chat_template", None) is not None
     form = None if has_template else prompt_form(model_type, source.name)
-    model = reading(source, lambda: _read_weights(source)).to(device).eval().requires_grad_(False)
+    model = load_or_value_error(source, lambda: _read_weights(source)).to(device).eval().requires_grad_(False)
     return assemble(model, Asker(processor, form), source.trainable)
 
 
@@ -115,7 +115,7 @@ def _read_weights(source: ModelSource) -> Any:
         return load(attn_implementation="eager")
 
 
-def reading(source: ModelSource, load: Callable[[], T]) -> T:
+def load_or_value_error(source: ModelSource, load: Callable[[], T]) -> T:
     """What `load` returns. Raises ValueError, in one line, where transformers can't."""
     try:
         return load()

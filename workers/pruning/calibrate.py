@@ -20,7 +20,7 @@ from spaces.pruning import Calibration
 from spaces.scope import Group
 from workers.blocks.anatomy import anatomy_of
 from workers.blocks.token_groups import CODES
-from workers.inference.prepare import Lesson, Prepared
+from workers.inference.prepare import AnswerBatch, Prepared
 from workers.models.loaded_model import LoadedModel
 from workers.pruning.inputs import Norms, layer_name
 from workers.pruning.linears import prunable
@@ -46,12 +46,12 @@ def calibrate(loaded: LoadedModel, prepared: Prepared, num_samples: int, kinds: 
     order = np.random.default_rng(0).permutation(len(chosen))[:num_samples]
     drawn, at_once = [chosen[place] for place in order], prepared.sequences_at_once(loaded)
     chunks = (drawn[start : start + at_once] for start in range(0, len(drawn), at_once))
-    return norms_of(loaded, prepared, (prepared.lesson(loaded, chunk, 1) for chunk in chunks))
+    return norms_of(loaded, prepared, (prepared.answer_batch(loaded, chunk, 1) for chunk in chunks))
 
 
 @torch.no_grad()
-def norms_of(loaded: LoadedModel, prepared: Prepared, lessons: Iterable[Lesson]) -> Norms:
-    """Return norms over the tokens of these lessons, without padding.
+def norms_of(loaded: LoadedModel, prepared: Prepared, batches: Iterable[AnswerBatch]) -> Norms:
+    """Return norms over the tokens of these batches, without padding.
 
     Sub-layers whose weights cannot be pruned have no norms.
     """
@@ -62,9 +62,9 @@ def norms_of(loaded: LoadedModel, prepared: Prepared, lessons: Iterable[Lesson])
         for name, each in layers.items():
             stack.callback(each.register_forward_pre_hook(watched.hook(sums[name])).remove)
         stack.callback(loaded.decoder.register_forward_pre_hook(watched.next_pass).remove)
-        for lesson in lessons:
-            watched.passes = iter(prepared.rows(loaded, lesson))
-            prepared.answer_logits(loaded, lesson)
+        for batch in batches:
+            watched.passes = iter(prepared.rows(loaded, batch))
+            prepared.answer_logits(loaded, batch)
     return {
         mode: {name: total[place].sqrt().float().to(layers[name].weight.device) for name, total in sums.items()}
         for place, mode in enumerate(Calibration)

@@ -239,12 +239,12 @@ def hooks_of(model):
 @EACH
 def test_the_model_is_left_as_it_was(family):
     loaded, prepared = model_of(family), split_of(family)
-    lesson = prepared.lesson(loaded, range(3), 1)
+    batch = prepared.answer_batch(loaded, range(3), 1)
     with torch.no_grad():
-        before, hooks, state = prepared.answer_logits(loaded, lesson), hooks_of(loaded.model), snapshot(loaded.model)
+        before, hooks, state = prepared.answer_logits(loaded, batch), hooks_of(loaded.model), snapshot(loaded.model)
         grads = [(weight.requires_grad, weight.grad) for weight in loaded.model.parameters()]
         found = gate_importance(loaded, prepared, 3, 0)
-        assert torch.equal(prepared.answer_logits(loaded, lesson), before)
+        assert torch.equal(prepared.answer_logits(loaded, batch), before)
     assert found == gate_importance(loaded, prepared, 3, 0), "it needs no gradients of its caller"
     assert (hooks_of(loaded.model), snapshot(loaded.model)) == (hooks, state)
     assert [(weight.requires_grad, weight.grad) for weight in loaded.model.parameters()] == grads

@@ -34,7 +34,7 @@ def test_logits_are_those_of_the_model_on_all_images(family):
     loaded, asked = ready(family), samples()
     prepared = prepare(loaded, asked)
     assert isinstance(prepared, PlainSplit)
-    got = prepared.answer_logits(loaded, prepared.lesson(loaded, range(4), 8))
+    got = prepared.answer_logits(loaded, prepared.answer_batch(loaded, range(4), 8))
     rows = []
     for sample, answer in zip(asked, prepared.answers, strict=True):
         content = [{"type": "image", "image": image} for image in (sample.image, *sample.more_images)]

@@ -25,7 +25,7 @@ from workers.models.processor import Asker, on_device
 from workers.models.prompts import PROMPT_FORMS
 from workers.models.trainable import copy_state, put_state
 from workers.requests import TuningRecipe
-from workers.tuning import Lessons, Tuning
+from workers.tuning import Tuning, TuningSchedule
 
 MAPPING = {
     "qwen2_vl": ("model.visual.merger",),
@@ -101,7 +101,7 @@ def test_answers_and_answer_logits_are_those_of_generate(family, text):
         rows = torch.tensor([tokens + [-100] * (longest - len(tokens)) for tokens, _ in said])
         plain = PlainSplit(loaded, prepared.samples)
         with torch.no_grad():
-            forced = plain.answer_logits(loaded, replace(plain.lesson(loaded, chosen, 1), answers=rows))
+            forced = plain.answer_logits(loaded, replace(plain.answer_batch(loaded, chosen, 1), answers=rows))
     firsts = torch.stack([logits[0] for _, logits in said])
     assert (firsts - firsts[0]).abs().amax(-1)[1:].min() > 0.01, "answers must depend on what is asked"
     torch.testing.assert_close(forced, torch.cat([logits for _, logits in said]), rtol=1e-3, atol=1e-3)
@@ -132,8 +132,8 @@ def test_the_frozen_vision_tower_runs_once_an_image(family):
     assert first.keys() == one.keys() and first
     assert all(first[path] <= times * one[path] for path in one)
     assert not calls_of(loaded, lambda: prepared.answer_ids(loaded, len(samples)))
-    lesson = prepared.lesson(loaded, [0, 5], 1)
-    assert not calls_of(loaded, lambda: prepared.answer_logits(loaded, lesson))
+    batch = prepared.answer_batch(loaded, [0, 5], 1)
+    assert not calls_of(loaded, lambda: prepared.answer_logits(loaded, batch))
 
 
 def test_replayed_logits_are_those_of_the_pictures(family):
@@ -145,7 +145,7 @@ def test_replayed_logits_are_those_of_the_pictures(family):
     with torch.no_grad():
         plain = loaded.model(**on_device(inputs, loaded.device, loaded.model.dtype)).logits[:, -1]
         first = prepared.answer_logits(
-            loaded, replace(prepared.lesson(loaded, chosen, 1), answers=torch.ones(4, 1).long())
+            loaded, replace(prepared.answer_batch(loaded, chosen, 1), answers=torch.ones(4, 1).long())
         )
     torch.testing.assert_close(first, plain, rtol=1e-3, atol=1e-3)
 
@@ -160,7 +160,7 @@ def test_pictures_that_are_seen_together_are_recorded_together():
     assert loaded.replay.modules and not loaded.replay.per_image
     prepared = PlainSplit(loaded, samples)
     inputs = loaded.asker.inputs([samples[i].question for i in (0, 4)], [samples[i].image for i in (0, 4)])
-    first = replace(prepared.lesson(loaded, [0, 4], 1), answers=torch.ones(2, 1).long())
+    first = replace(prepared.answer_batch(loaded, [0, 4], 1), answers=torch.ones(2, 1).long())
     with torch.no_grad():
         plain = model(**on_device(inputs, loaded.device, model.dtype)).logits[:, -1]
         torch.testing.assert_close(prepared.answer_logits(loaded, first), plain, rtol=1e-4, atol=1e-4)
@@ -170,10 +170,10 @@ def test_pictures_that_are_seen_together_are_recorded_together():
 def test_tuning_moves_the_mapping_module_alone_and_lowers_the_loss(family, text):
     loaded, prepared = model_of(family), split_of(family, "train")
     before, all_before = copy_state(loaded.weights), {n: p.clone() for n, p in loaded.model.named_parameters()}
-    lessons = Lessons(loaded, prepared, RECIPE, seed=0)
+    schedule = TuningSchedule(loaded, prepared, RECIPE, seed=0)
     try:
         with apply_plan(loaded.model, plan_of(family, text)):
-            tuning = Tuning(lessons, 20)
+            tuning = Tuning(schedule, 20)
             losses = [tuning.loss(step).item() for step in range(3)]
             tuning.until(20)
             after = [tuning.loss(step).item() for step in range(3)]
@@ -191,7 +191,7 @@ def test_tuning_under_a_plan_that_reads_no_image_changes_nothing():
     loaded, prepared = model_of("mllama"), split_of("mllama", "train")
     before = copy_state(loaded.weights)
     with apply_plan(loaded.model, Plan.parse(".c..")):
-        Tuning(Lessons(loaded, prepared, RECIPE, seed=0), 2).until(2)
+        Tuning(TuningSchedule(loaded, prepared, RECIPE, seed=0), 2).until(2)
     assert all(torch.equal(before[name], weight) for name, weight in loaded.weights.items())
 
 
@@ -208,7 +208,7 @@ def test_log_probs_of_answers_follow_from_the_plain_model(family):
 
 def test_rows_say_what_the_decoder_is_fed(family):
     loaded, prepared = model_of(family), split_of(family)
-    lesson = prepared.lesson(loaded, [0, 4, 8], 1)
+    batch = prepared.answer_batch(loaded, [0, 4, 8], 1)
     fed = []
     hook = loaded.decoder.register_forward_pre_hook(
         lambda _, args, kwargs: fed.append(
@@ -217,10 +217,10 @@ def test_rows_say_what_the_decoder_is_fed(family):
         with_kwargs=True,
     )
     try:
-        prepared.answer_logits(loaded, lesson)
+        prepared.answer_logits(loaded, batch)
     finally:
         hook.remove()
-    rows = prepared.rows(loaded, lesson)
+    rows = prepared.rows(loaded, batch)
     assert (
         [tuple(shape) for shape in fed] == [tuple(real.shape) for real, _ in rows] == [tuple(c.shape) for _, c in rows]
     )
@@ -288,7 +288,9 @@ class TestPacking:
         for text in PLANS:
             with apply_plan(loaded.model, Plan.parse(text)), torch.no_grad():
                 assert packed.answer_ids(loaded, 18) == plain.answer_ids(loaded, 18)
-                logits = [each.answer_logits(loaded, each.lesson(loaded, range(18), 3)) for each in (packed, plain)]
+                logits = [
+                    each.answer_logits(loaded, each.answer_batch(loaded, range(18), 3)) for each in (packed, plain)
+                ]
             torch.testing.assert_close(*logits, rtol=1e-4, atol=1e-4)
 
     @pytest.mark.parametrize(
@@ -343,5 +345,5 @@ def test_bfloat16(family):
     prepared = PlainSplit(loaded, hub_samples("search", 3)[:1])
     assert prepared.answer_ids(loaded, 1) == [generated(loaded, prepared, 0)[0]]
     before = copy_state(loaded.weights)
-    Tuning(Lessons(loaded, prepared, RECIPE, 0), 2).until(2)
+    Tuning(TuningSchedule(loaded, prepared, RECIPE, 0), 2).until(2)
     assert all(not torch.equal(before[name], weight) for name, weight in loaded.weights.items())

@@ -13,7 +13,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from tests.workers.hub import ALL_KINDS, hub_model, word_tokenizer
 from tests.workers.models.chat_templates import IDEFICS, REAL
 from workers.data.sample import Sample
-from workers.evaluation.likelihood import judge
+from workers.evaluation.likelihood import score_choices
 from workers.inference.packed_split import pack_split
 from workers.inference.plain_split import PlainSplit
 from workers.models.load_model import assemble
@@ -209,10 +209,10 @@ def test_likelihoods_are_those_of_the_whole_conversation(loaded, make):
         prepared = make(loaded, samples)
     except ValueError:
         pytest.skip("not packed")
-    answers, values = judge(loaded, prepared, "loss", 2)
+    answers, values = score_choices(loaded, prepared, "loss", 2)
     expected = [reference(loaded, each, each.answers[0]) for each in samples]
     assert values == pytest.approx([exp(sum(own) / len(own)) for own in expected], rel=1e-4)
-    answers, _ = judge(loaded, prepared, "choice", 2)
+    answers, _ = score_choices(loaded, prepared, "choice", 2)
     for sample, answer in zip(samples, answers, strict=True):
         scored = {text: sum(reference(loaded, sample, text)[:-1]) / len(text) for text in sample.choices}
         assert answer == max(scored, key=scored.get)

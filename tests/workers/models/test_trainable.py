@@ -19,7 +19,7 @@ from workers.models.mapping_module import find_mapping
 from workers.models.processor import Asker
 from workers.models.trainable import copy_state, put_state
 from workers.requests import DataSource, ModelSource, TuningRecipe
-from workers.tuning import Lessons, Tuning
+from workers.tuning import Tuning, TuningSchedule
 
 RECIPE = TuningRecipe(learning_rate=2e-2, images_per_step=2, questions_per_image=2)
 PROJECTOR = "model.multi_modal_projector"
@@ -30,9 +30,9 @@ def loaded_as(what, family="llava"):
 
 
 def tune(loaded, steps=10, text="a..."):
-    lessons = Lessons(loaded, prepare(loaded, hub_samples("train", 3)), RECIPE, seed=0)
+    schedule = TuningSchedule(loaded, prepare(loaded, hub_samples("train", 3)), RECIPE, seed=0)
     with apply_plan(loaded.model, Plan.parse(text)):
-        tuning = Tuning(lessons, steps)
+        tuning = Tuning(schedule, steps)
         before = tuning.loss(0).item()
         tuning.until(steps)
         return before, tuning.loss(0).item()
@@ -84,7 +84,7 @@ class TestLora:
         samples = hub_samples("search", 2)
         with torch.no_grad():
             logits = [
-                each.answer_logits(which, each.lesson(which, range(6), 3))
+                each.answer_logits(which, each.answer_batch(which, range(6), 3))
                 for which in (plain, loaded)
                 for each in [prepare(which, samples)]
             ]
@@ -99,7 +99,7 @@ class TestLora:
         put_state(loaded.weights, start)
         with torch.no_grad():
             prepared = prepare(loaded, samples)
-            assert torch.equal(prepared.answer_logits(loaded, prepared.lesson(loaded, range(6), 3)), logits[1])
+            assert torch.equal(prepared.answer_logits(loaded, prepared.answer_batch(loaded, range(6), 3)), logits[1])
 
     def test_the_first_weights_are_always_the_same(self):
         once, twice = (copy_state(loaded_as("lora").weights) for _ in range(2))
