@@ -1,10 +1,10 @@
-"""Finds the decoder blocks of a model and their parts by what they do, and refuses blocks that are no plain residual.
+"""Finds the decoder blocks of a model and their sub-layers by running them; refuses blocks that are not pre-norm.
 
-The blocks are the list whose items each own an attention that knows its layer of the KV cache (`layer_idx`): vision
-towers and Q-Formers have no cache. One pass over three random rows then shows, tensor by tensor, which child feeds
-which; the block is run again with attention and FFN silent, where it must be the identity, and with attention silent,
-where the FFN must read something else unless the family runs both in parallel. Blocks whose attention is to image
-features are of a kind of their own.
+The decoder blocks are the items of the only `ModuleList` in which each item has an attention module with a KV-cache
+index (`layer_idx`); vision towers and Q-Formers have no cache. One pass over three random rows shows which child
+module reads the output of which other. The block then runs again twice. With attention and FFN replaced by zeros it
+must be the identity. With attention replaced by zeros the input of the FFN must change, unless the family runs
+attention and FFN in parallel. Blocks with cross-attention to image features are a kind of their own.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _FOUND: WeakKeyDictionary[nn.Module, Anatomy] = WeakKeyDictionary()
 
 @dataclass(frozen=True)
 class Parts:
-    """One decoder block and what it is made of."""
+    """One decoder block and the modules it consists of."""
 
     block: nn.Module
     attention: nn.Module
@@ -42,21 +42,21 @@ class Parts:
     """The FFN module, or its linear layers where the block itself runs them one after another."""
     ffn_norm: nn.Module
     is_parallel: bool = False
-    """Whether the family itself feeds attention and FFN with the same input."""
+    """True if the model itself feeds attention and FFN with the same input."""
     is_cross: bool = False
-    """Whether the attention is to image features."""
+    """True if the attention is cross-attention to image features."""
     ffn_extras: int = 0
-    """What the FFN returns beside its hidden states, such as the logits of a router."""
+    """Number of values that the FFN returns besides its hidden states, such as router logits."""
 
     @property
     def kind(self) -> BlockKind:
-        """What of it bears on the ops that it can have."""
+        """Return the properties of the block that determine which ops apply to it."""
         return BlockKind(is_parallel=self.is_parallel, is_cross=self.is_cross)
 
 
 @dataclass(frozen=True)
 class Anatomy:
-    """Where the decoder of a model is and what its blocks are made of."""
+    """The decoder of a model and the parts of its blocks."""
 
     decoder: nn.Module
     """The module that runs the blocks."""
@@ -66,10 +66,13 @@ class Anatomy:
 
 
 def anatomy_of(model: nn.Module) -> Anatomy:
-    """The anatomy of a model that is under no plan; found once per model.
+    """Return the anatomy of a model that no plan is applied to; it is found once per model and cached.
+
+    Args:
+        model: with weights; the config must be `model.config`.
 
     Raises:
-        PlanError: no decoder blocks, or one that can't be expressed; says which and why.
+        PlanError: the model has no decoder blocks, or has a block that no plan can describe.
     """
     if model not in _FOUND:
         path, blocks = find_blocks(model)
@@ -80,7 +83,12 @@ def anatomy_of(model: nn.Module) -> Anatomy:
 
 
 def set_anatomy(model: nn.Module, parts: Sequence[Parts]) -> None:
-    """Takes the parts of a model's blocks as given: `anatomy_of` probes no more."""
+    """Store the parts of the blocks of a model, so that `anatomy_of` returns them without running the model.
+
+    Args:
+        model: the model, whose blocks `find_blocks` finds.
+        parts: one per decoder block, in the order of the blocks.
+    """
     _FOUND[model] = Anatomy(decoder_of(model), find_blocks(model)[1], tuple(parts), image_tokens_of(model.config))
 
 
@@ -90,13 +98,17 @@ def decoder_of(model: nn.Module) -> nn.Module:
 
 
 def image_tokens_of(config: Any) -> frozenset[int]:
-    """The token ids that stand for what the vision tower saw."""
+    """Return the token ids of image and video placeholders named in a model config."""
     found = (getattr(config, name, None) for name in _IMAGE_TOKENS)
     return frozenset(token for token in found if token is not None)
 
 
 def find_blocks(model: nn.Module) -> tuple[str, nn.ModuleList]:
-    """Path and list of the decoder blocks. Raises PlanError where there is none, or more than one."""
+    """Return the path and the list of the decoder blocks; the model may be without weights.
+
+    Raises:
+        PlanError: there is no such list or more than one, or the decoder is a hybrid one.
+    """
     _refuse_hybrid(model.config.get_text_config())
     depth = model.config.get_text_config().num_hidden_layers
     found = [
@@ -116,7 +128,7 @@ def find_blocks(model: nn.Module) -> tuple[str, nn.ModuleList]:
 
 
 def _refuse_hybrid(text: Any) -> None:
-    """Raise PlanError for a decoder with blocks that keep no keys and values of their own: its cache shows it."""
+    """Raise PlanError if the KV cache of the decoder has a layer without keys and values of its own."""
     try:
         layers = DynamicCache(config=text).layers
     except KeyError as kind:
@@ -143,7 +155,7 @@ def _attentions(block: nn.Module, index: int) -> list[nn.Module]:
 
 @dataclass(frozen=True)
 class _Call:
-    """What the decoder passes to a block."""
+    """The arguments that the decoder passes to a block."""
 
     hidden: Tensor
     args: tuple[Any, ...]
@@ -155,7 +167,7 @@ class _Call:
 
 @torch.no_grad()
 def _calls(decoder: nn.Module, blocks: nn.ModuleList, width: int) -> list[_Call]:
-    """Runs the decoder on three random rows, and as many of image features, and notes how it calls each block."""
+    """Run the decoder on three random rows, with three rows of image features if it takes them; record each call."""
     calls: list[_Call] = []
 
     def note(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -187,12 +199,12 @@ def cache_argument(module: nn.Module) -> str:
 
 
 def attention_of(block: nn.Module) -> nn.Module:
-    """The child of a decoder block that knows its layer of the KV cache."""
+    """Return the child of a decoder block that has a KV-cache index, its attention."""
     return next(child for child in block.children() if hasattr(child, "layer_idx"))
 
 
 def is_cross(block: nn.Module) -> bool:
-    """Whether the attention of a block is to image features."""
+    """Return True if the attention of a block is cross-attention to image features."""
     return _takes_features(attention_of(block))
 
 
@@ -215,7 +227,7 @@ def _parts(path: str, block: nn.Module, call: _Call) -> Parts:
             raise _refusal(path, "with attention and FFN silent it is not the identity: no plain residual block")
     if flow.inputs[norms[0]].data_ptr() != call.hidden.data_ptr():
         raise _refusal(path, "its attention doesn't read the block's input")
-    if _takes_features(attention):  # its gate may be closed, so that what it adds is not seen
+    if _takes_features(attention):  # its gate may be 0, which would hide its effect
         return Parts(block, attention, norms[0], ffn, norms[1], is_cross=True, ffn_extras=extras)
     with silent(attention, 1):
         other = _flow(block, call)
@@ -236,7 +248,7 @@ class _Flow:
     output: Any
 
     def source(self, value: Tensor) -> nn.Module | None:
-        """The child with only vectors for weights, a norm, whose output this is."""
+        """Return the norm (a child without matrices) that produced a tensor, or None."""
         for module, output in self.outputs.items():
             if isinstance(output, Tensor) and output.data_ptr() == value.data_ptr():
                 return module if all(weight.ndim <= 1 for weight in module.parameters()) else None

@@ -1,6 +1,6 @@
-"""What each op replaces in a block: the `forward` of its attention, its norms, its FFN, or of the whole block.
+"""Patches for each block op: they replace the `forward` of the attention, the norms, the FFN or the whole block.
 
-Legend: B sequences, T rows of the pass; x is the input of the block.
+Legend: B: sequences; T: rows of the pass; x: input of the block.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from workers.blocks.token_groups import Watch
 
 Forward = Callable[..., Any]
 Patch = tuple[nn.Module, Forward]
-"""A module and what it shall run instead of its own forward."""
+"""A module and the function that replaces its `forward`."""
 
 
 def _keep(parts: Parts, block: Block, watch: Watch) -> Iterator[Patch]:
@@ -68,7 +68,7 @@ def _skip_block(parts: Parts, block: Block, watch: Watch) -> Iterator[Patch]:
 
 
 def _parallel(parts: Parts, block: Block, watch: Watch) -> Iterator[Patch]:
-    """Feeds the FFN's norm with what the attention's norm was fed, x, for rows in scope."""
+    """Yield patches that make the FFN's norm read x, the input of the attention's norm, for rows in scope."""
     before_attention, before_ffn = parts.attention_norm.forward, parts.ffn_norm.forward
     block_input: list[Tensor] = []
 
@@ -85,9 +85,16 @@ def _parallel(parts: Parts, block: Block, watch: Watch) -> Iterator[Patch]:
 
 
 def join_pair(first: Parts, second: Parts, pair: Block, watch: Watch) -> Iterator[Patch]:
-    """Both blocks read x, and what they add to it is summed, or averaged; rows out of scope run them in turn.
+    """Yield patches that run two blocks on the same input x and add the sum or the mean of their outputs to it.
 
-    What the model itself adds between the two blocks stays added to the residual.
+    Rows out of scope run the blocks in sequence. Whatever the model adds to the residual between the two blocks is
+    kept.
+
+    Args:
+        first: parts of the first block.
+        second: parts of the block after it.
+        pair: the op of the pair: its scope, and its variant (sum or mean).
+        watch: gives the rows that are in scope.
     """
     before_first, before_second = first.block.forward, second.block.forward
     memory: list[tuple[Tensor, Tensor]] = []
@@ -118,11 +125,11 @@ BLOCK_OPS: dict[Op, Callable[[Parts, Block, Watch], Iterator[Patch]]] = {
     Op.PARALLEL: _parallel,
     Op.SKIP_CROSS: _skip_attention,
 }
-"""What each op of a single block patches."""
+"""Op of a single block -> function that yields its patches."""
 
 
 def _attention_in_part(parts: Parts, block: Block, watch: Watch) -> Forward:
-    """Attention of the rows outside of the scope; keys and values of all rows that are attended to."""
+    """Return a forward with attention for the rows outside the scope; keys and values cover all rows attended to."""
     attention, before = parts.attention, parts.attention.forward
     names, cached = list(signature(before).parameters)[1:], cache_argument(attention)
 
@@ -163,9 +170,9 @@ def _attention_in_part(parts: Parts, block: Block, watch: Watch) -> Forward:
 
 
 def _cross_in_part(parts: Parts, block: Block, watch: Watch) -> Forward:
-    """Cross-attention of the rows outside of the scope.
+    """Return a forward with cross-attention for the rows outside the scope.
 
-    The first pass makes keys and values of the image features for all passes, also where only later rows attend.
+    The first pass computes the keys and values of the image features for all passes, even if only later rows attend.
     """
     attention, before, cached = parts.attention, parts.attention.forward, cache_argument(parts.attention)
 
@@ -184,7 +191,7 @@ def _cross_in_part(parts: Parts, block: Block, watch: Watch) -> Forward:
 
 
 def _ffn_in_part(module: nn.Module, extras: int, block: Block, watch: Watch) -> Forward:
-    """The module on the gathered rows outside of the scope; zeros for the others."""
+    """Return a forward that runs the module on the rows outside the scope and gives zeros for the others."""
     before, muted = module.forward, mute(module, extras)
 
     def forward(hidden_states: Tensor) -> Any:
@@ -203,13 +210,13 @@ def _ffn_in_part(module: nn.Module, extras: int, block: Block, watch: Watch) -> 
 
 
 def _without_norm(parts: Parts, norm: nn.Module) -> Iterator[Patch]:
-    """Leaves out the norm of a skipped half, unless the other half reads it too."""
+    """Yield the patch that removes the norm of a skipped sub-layer, unless the other sub-layer reads it too."""
     if parts.attention_norm is not parts.ffn_norm:
         yield norm, _identity
 
 
 def _choose(inside: Tensor, outside: Tensor, scope: Scope, watch: Watch) -> Tensor:
-    """Rows in scope from one tensor (..., width), the others from another."""
+    """Return a tensor (..., width) with the rows in scope from `inside` and the other rows from `outside`."""
     if scope is Scope.ALL:
         return inside
     return torch.where(watch.rows(scope).inside.view(*inside.shape[:-1], 1), inside, outside)
@@ -224,7 +231,7 @@ def _nothing(hidden_states: Tensor) -> Tensor:
 
 
 def _grow_cache(cache: Any, attention: nn.Module, hidden_states: Tensor) -> None:
-    """Makes the layer's cache as long as if attention had stored its keys and values."""
+    """Make the cache of a layer as long as if attention had stored its keys and values."""
     if cache is not None:
         batch, num_new, _ = hidden_states.shape
         placeholder = hidden_states.new_zeros(batch, 1, num_new, 1)
@@ -232,8 +239,10 @@ def _grow_cache(cache: Any, attention: nn.Module, hidden_states: Tensor) -> None
 
 
 def _hold_cache(cache: Any, attention: nn.Module, hidden_states: Tensor) -> None:
-    """Puts one number where keys and values of image features would be: a decoder that finds nothing there leaves the
-    whole block out, its FFN with it."""
+    """Store one zero in place of the keys and values of image features.
+
+    A decoder that finds an empty cache there skips the whole block, including its FFN.
+    """
     if cache is not None:
         placeholder = hidden_states.new_zeros(len(hidden_states), 1, 1, 1)
         cache.update(placeholder, placeholder, attention.layer_idx)

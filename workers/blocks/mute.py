@@ -1,4 +1,4 @@
-"""Makes modules return zeros: what a skipped sub-layer adds to the residual, and how a block is probed."""
+"""Makes modules return zeros, for skipped sub-layers and for probing a block."""
 
 from __future__ import annotations
 
@@ -13,22 +13,29 @@ from workers.blocks.patch import patched
 
 @contextmanager
 def silent(module: nn.Module, extras: int = 0) -> Iterator[None]:
-    """Makes a module return zeros, with as many `None` after them as it returns values beside its hidden states."""
+    """Make a module return zeros inside the `with`.
+
+    Args:
+        module: the module.
+        extras: number of values that it returns besides its hidden states; each becomes None.
+    """
     with silent_all((module,), extras):
         yield
 
 
 @contextmanager
 def silent_all(modules: tuple[nn.Module, ...], extras: int) -> Iterator[None]:
-    """All of them at once, each returning as many extras."""
+    """Make several modules return zeros inside the `with`, see `silent`."""
     with patched([(module, "forward", mute(module, extras)) for module in modules]):
         yield
 
 
 def mute(module: nn.Module, extras: int = 0) -> Callable[..., Any]:
-    """Zeros of the shape the module would give, without memory of their own: what a skipped sub-layer adds.
+    """Return a forward that gives zeros of the shape of the module's output, as a view of one element.
 
-    `extras`: what the module returns beside them, `None` here.
+    Args:
+        module: the module; `out_features`, if it has that, is the width of the zeros.
+        extras: number of values that the module returns besides its hidden states; each becomes None.
     """
     width = getattr(module, "out_features", None)
 

@@ -1,11 +1,12 @@
-"""Self-attention for some rows of a pass only, through the model's own attention module.
+"""Self-attention for a subset of the rows of a pass, computed by the model's own attention module.
 
-The module runs twice with parts of it muted: once for the keys and values of every row that is attended to, with the
-queries muted, once for the rows that attend, with keys and values muted. A stand-in for the KV cache takes the keys
-and values out of the first run and hands them to the second. Positions, norms of queries and keys, grouped heads and
-scaling are so always the module's own. Muted projections are not executed at all.
+The module runs twice. The first run, with the query projection muted, computes the keys and values of every row that
+is attended to. The second run, with the key and value projections muted, computes attention for the rows that attend.
+A replacement for the KV cache passes the keys and values from the first run to the second. Positions, query and key
+norms, grouped heads and scaling therefore stay those of the module. Muted projections are not executed.
 
-Legend: B sequences, T rows of the pass, K keys (cached ones included), Q rows that attend.
+Legend: B: sequences; T: rows of the pass; K: keys, including cached ones; Q: rows that attend; N: rows outside the
+scope in the whole batch.
 """
 
 from __future__ import annotations
@@ -26,11 +27,11 @@ QUERY, KEY, VALUE = "q_proj", "k_proj", "v_proj"
 
 
 class _Caught(Exception):
-    """Ends the run for keys and values as soon as they are there."""
+    """Ends the run for keys and values as soon as they are computed."""
 
 
 class _Catcher:
-    """In place of a KV cache: takes what the module would store, and stops it."""
+    """Replacement for a KV cache that keeps the keys and values and stops the module."""
 
     def update(self, keys: Tensor, values: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
         self.caught = keys, values
@@ -38,7 +39,7 @@ class _Catcher:
 
 
 class _Supplier:
-    """In place of a KV cache: hands out keys and values made before."""
+    """Replacement for a KV cache that returns given keys and values."""
 
     def __init__(self, keys: Tensor, values: Tensor) -> None:
         self.made = keys, values
@@ -50,7 +51,18 @@ class _Supplier:
 def keys_and_values(
     attention: nn.Module, forward: Forward, hidden: Tensor, arguments: Mapping[str, Any], cache_argument: str
 ) -> tuple[Tensor, Tensor]:
-    """Keys and values (B, heads, T, head size) of rows (B, T, width), without queries or scores."""
+    """Return the keys and values of all rows, computed without queries or attention scores.
+
+    Args:
+        attention: the attention module.
+        forward: its own forward.
+        hidden: (B, T, width) normalized input of the block.
+        arguments: keyword arguments that the block passes to its attention, except the hidden states.
+        cache_argument: name of the argument for the KV cache.
+
+    Returns:
+        Keys and values, each (B, heads, T, head size).
+    """
     catcher = _Catcher()
     with _muted(attention, QUERY):
         try:
@@ -69,11 +81,15 @@ def attend(
     rows: Rows,
     made: tuple[Tensor, Tensor],
 ) -> Tensor:
-    """(B, T, width): the attention of the rows outside of a scope, zeros for the others.
+    """Return the attention output of the rows outside a scope, and zeros for the others, (B, T, width).
 
     Args:
+        attention: the attention module.
+        forward: its own forward.
         hidden: (B, T, width) normalized input of the block.
-        arguments: what the block passes to its attention for all T rows, the hidden states aside.
+        arguments: keyword arguments that the block passes to its attention for all T rows, except the hidden states.
+        cache_argument: name of the argument for the KV cache.
+        rows: the rows outside the scope.
         made: keys and values (B, heads, K, head size) that the rows may attend to under the attention mask.
     """
     picked = _picked(arguments, hidden, rows)
@@ -87,7 +103,10 @@ def attend(
 def attend_among(
     forward: Forward, hidden: Tensor, arguments: Mapping[str, Any], cache_argument: str, rows: Rows
 ) -> Tensor:
-    """(B, T, width): rows outside of a scope attend to each other only; zeros for the rows in scope."""
+    """Return the attention output of rows outside a scope that attend to each other only, (B, T, width).
+
+    Rows in scope get zeros. The arguments are those of `attend`.
+    """
     mask = _pick_queries(_mask(arguments, hidden, hidden.shape[1]), rows.column)
     mask = _pick_queries(mask.mT, rows.column).mT
     blocked = torch.zeros_like(rows.column, dtype=torch.bool).view(-1).index_fill(0, rows.place, True).logical_not()
@@ -99,9 +118,14 @@ def attend_among(
 
 
 def attend_across(forward: Forward, hidden: Tensor, arguments: Mapping[str, Any], rows: Rows) -> Tensor:
-    """(B, T, width): cross-attention of the rows outside of a scope, zeros for the others.
+    """Return the cross-attention output of the rows outside a scope, and zeros for the others, (B, T, width).
 
-    `arguments`: what the block passes to its attention; the mask (B, 1, T, K) is over K rows of image features.
+    Args:
+        forward: the forward of the attention module.
+        hidden: (B, T, width) normalized input of the block.
+        arguments: keyword arguments that the block passes to its attention, except the hidden states; the mask
+            (B, 1, T, K) is over K rows of image features.
+        rows: the rows outside the scope.
     """
     mask = arguments.get("attention_mask")
     picked = {**arguments, "attention_mask": None if mask is None else _pick_queries(mask, rows.column)}
@@ -110,19 +134,25 @@ def attend_across(forward: Forward, hidden: Tensor, arguments: Mapping[str, Any]
 
 
 def put(values: Tensor, rows: Rows, like: Tensor) -> Tensor:
-    """A tensor with the leading shape of `like`: `values` (N, width) at the rows outside, zeros at the others."""
+    """Return a tensor (B, T, width) with `values` at the rows outside the scope and zeros elsewhere.
+
+    Args:
+        values: (N, width).
+        rows: the N rows outside the scope.
+        like: (B, T, any width), gives the leading shape.
+    """
     empty = values.new_zeros(like.shape[:-1].numel(), values.shape[-1])
     return empty.index_put((rows.flat,), values).view(*like.shape[:-1], -1)
 
 
 def _picked(arguments: Mapping[str, Any], hidden: Tensor, rows: Rows) -> dict[str, Any]:
-    """The arguments for the rows that attend only; the mask is another matter."""
+    """Return the arguments, except the mask, reduced to the rows that attend."""
     others = {name: value for name, value in arguments.items() if name != "attention_mask"}
     return {name: _pick(value, hidden.shape[1], rows.column) for name, value in others.items()}
 
 
 def _pick(value: Any, num_rows: int, column: Tensor) -> Any:
-    """The rows that attend out of an argument that has T rows: positions, rotary tables; anything else as it is."""
+    """Return an argument with T rows (positions, rotary tables) reduced to the rows that attend; others unchanged."""
     if isinstance(value, tuple):
         return tuple(_pick(each, num_rows, column) for each in value)
     if not isinstance(value, Tensor):
@@ -135,7 +165,7 @@ def _pick(value: Any, num_rows: int, column: Tensor) -> Any:
 
 
 def _pick_rows(value: Tensor, column: Tensor) -> Tensor:
-    """(..., B, Q, width) out of (..., B or 1, T, width)."""
+    """Gather (..., B, Q, width) from (..., B or 1, T, width) by `column` (B, Q)."""
     batch, width = len(column), value.shape[-1]
     value = value.expand(*value.shape[:-3], batch, *value.shape[-2:])
     index = column[..., None].expand(*value.shape[:-3], *column.shape, width)
@@ -143,14 +173,14 @@ def _pick_rows(value: Tensor, column: Tensor) -> Tensor:
 
 
 def _pick_queries(mask: Tensor, column: Tensor) -> Tensor:
-    """(B, 1 or heads, Q, K) out of a mask (B or 1, 1 or heads, T, K)."""
+    """Gather (B, 1 or heads, Q, K) from a mask (B or 1, 1 or heads, T, K) by `column` (B, Q)."""
     mask = mask.expand(len(column), -1, -1, -1)
     index = column[:, None, :, None].expand(-1, mask.shape[1], -1, mask.shape[-1])
     return mask.gather(2, index)
 
 
 def _mask(arguments: Mapping[str, Any], hidden: Tensor, num_keys: int) -> Tensor:
-    """The mask (B or 1, 1 or heads, T, K) the block was given; no mask stands for a causal one."""
+    """Return the mask passed to the block, (B or 1, 1 or heads, T, K); a causal one if it is None."""
     mask = arguments.get("attention_mask")
     if mask is not None:
         return mask
@@ -161,7 +191,7 @@ def _mask(arguments: Mapping[str, Any], hidden: Tensor, num_keys: int) -> Tensor
 
 @contextmanager
 def _muted(attention: nn.Module, *names: str) -> Iterator[None]:
-    """Makes projections return zeros that take neither work nor memory."""
+    """Replace projections by zeros inside the `with`."""
     modules = [attention.get_submodule(name) for name in names]
     with patched([(module, "forward", mute(module)) for module in modules]):
         yield

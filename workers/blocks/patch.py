@@ -17,7 +17,7 @@ _ABSENT = object()
 def patched(changes: Iterable[Change]) -> Iterator[None]:
     """Set every attribute inside the `with`, and restore all of them when it is left, also by an exception.
 
-    An attribute that the instance did not have before is removed again, so that the class's own shows.
+    An attribute that the instance did not have before is removed, so that the attribute of the class applies again.
     """
     with ExitStack() as stack:
         for module, name, value in changes:

@@ -1,15 +1,14 @@
-"""Which rows of a forward pass are visual, other prompt, or generated tokens: what the scopes of a plan are about.
+"""Assigns each row of a forward pass to a token group (visual, text, generated), for plans with scopes.
 
-Under a plan with scopes the groups of the rows are settled once a forward pass, when the decoder is entered, from the
-first of these that applies:
+The groups are determined once per forward pass, on entry to the decoder, by the first rule that applies:
 
-1. `with token_groups(groups): ...` around the call says it: (B, T) codes for the rows fed. Packed questions do so.
-2. Inside `model.generate` the prompt is known: rows before its end are visual where they hold an image token, else
-   text; rows after it are generated. So it holds with and without KV cache, for beams, and for a prompt in pieces.
-3. A call of the whole model: with an empty KV cache, `input_ids` are a prompt up to the first label that is not -100,
-   and generated from there on; with a filled one, all rows are generated.
+1. Inside `with token_groups(groups): ...` they are the given (B, T) codes. Packed questions use this.
+2. Inside `model.generate` the prompt is known. Rows of the prompt are visual if they hold an image token, else text;
+   rows after the prompt are generated. This holds with and without KV cache, for beams and for a chunked prompt.
+3. In a call of the whole model with an empty KV cache, `input_ids` are a prompt up to the first label that is not
+   -100, and generated from there on. With a filled cache all rows are generated.
 
-Padding belongs to whatever surrounds it; nothing ever attends to it.
+Padding may be in any group, because nothing attends to it.
 """
 
 from __future__ import annotations
@@ -30,13 +29,17 @@ from workers.blocks.patch import patched
 
 CODES = {group: code for code, group in enumerate(Group)}
 IGNORED = -100
-"""Label of positions without a target: what cross-entropy ignores by default."""
+"""Label of positions without a target, the default `ignore_index` of torch's cross-entropy."""
 _TOLD: ContextVar[Tensor | None] = ContextVar("token groups of the next forward pass", default=None)
 
 
 @contextmanager
 def token_groups(groups: Tensor) -> Iterator[None]:
-    """Says the groups of the rows that calls inside the `with` feed: (B, T) codes of `CODES`."""
+    """Set the token groups of the rows for model calls inside the `with`.
+
+    Args:
+        groups: (B, T) integer codes of `CODES`.
+    """
     before = _TOLD.set(groups)
     try:
         yield
@@ -45,7 +48,16 @@ def token_groups(groups: Tensor) -> Iterator[None]:
 
 
 def prompt_groups(input_ids: Tensor, image_tokens: Collection[int], labels: Tensor | None = None) -> Tensor:
-    """(B, T) codes of a prompt, followed by its answer where labels are given: generated from the first label on."""
+    """Return the group codes of a prompt, and of the answer behind it if labels are given.
+
+    Args:
+        input_ids: (B, T) integer token ids.
+        image_tokens: ids of image placeholders.
+        labels: (B, T) target ids; rows from the first label that is not -100 on are generated.
+
+    Returns:
+        (B, T) int64 codes of `CODES`.
+    """
     is_image = torch.isin(input_ids, torch.tensor(list(image_tokens), device=input_ids.device))
     groups = torch.where(is_image, CODES[Group.VISUAL], CODES[Group.TEXT])
     if labels is None:
@@ -56,19 +68,20 @@ def prompt_groups(input_ids: Tensor, image_tokens: Collection[int], labels: Tens
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows of a forward pass outside of a scope: those that run the block as usual."""
+    """The N rows of a forward pass outside a scope, which run the block as usual."""
 
     inside: Tensor
-    """(B, T) bool, the rows in scope."""
+    """(B, T) bool, True for rows in scope."""
     flat: Tensor
-    """(N,) index of every row outside into the B x T rows of the pass."""
+    """(N,) index of each row outside into the B x T rows of the pass."""
     column: Tensor
-    """(B, Q) their columns, a sequence's last one repeated where another sequence has more."""
+    """(B, Q) column of each row outside; shorter sequences repeat their last one."""
     place: Tensor
-    """(N,) index of every row outside into the B x Q entries of `column`."""
+    """(N,) index of each row outside into the B x Q entries of `column`."""
 
     @classmethod
     def outside(cls, inside: Tensor) -> Rows:
+        """Return the rows for which `inside`, (B, T) bool, is False."""
         batch, column = (~inside).nonzero(as_tuple=True)
         counts = (~inside).sum(-1)
         slot = torch.arange(len(batch), device=inside.device) - (counts.cumsum(0) - counts)[batch]
@@ -79,32 +92,32 @@ class Rows:
 
     @property
     def none_run(self) -> bool:
-        """Whether every row is in scope."""
+        """Return True if every row is in scope, so that none runs."""
         return not len(self.flat)
 
     @property
     def all_run(self) -> bool:
-        """Whether no row is in scope."""
+        """Return True if no row is in scope, so that all run."""
         return len(self.flat) == self.inside.numel()
 
 
 @dataclass
 class Watch:
-    """Knows the groups of the forward pass that is under way in one model."""
+    """Tracks the token groups of the current forward pass of one model."""
 
     image_tokens: frozenset[int]
     _groups: Tensor | None = None
-    """(B, T) of this pass."""
+    """(B, T) codes of this pass."""
     _prompt: Tensor | None = None
-    """(B, P) of the prompt of the `generate` that is under way."""
+    """(B, P) codes of the prompt of the current `generate` call."""
     _called: Tensor | None = None
-    """(B, T) of the call of the whole model that is under way."""
+    """(B, T) codes of the current call of the whole model."""
     past: int = 0
-    """Tokens in the KV cache before this pass."""
+    """Number of tokens in the KV cache before this pass."""
     _rows: dict[Scope, Rows] = field(default_factory=dict)
 
     def rows(self, scope: Scope) -> Rows:
-        """The rows of this pass that are outside of a scope; the same object for all blocks."""
+        """Return the rows of this pass that are outside a scope, computed once per pass."""
         if scope not in self._rows:
             assert self._groups is not None, "blocks run inside the decoder, which settles the groups"
             inside = torch.zeros_like(self._groups, dtype=torch.bool)
@@ -115,7 +128,7 @@ class Watch:
 
     @contextmanager
     def on(self, model: nn.Module, decoder: nn.Module, cache_argument: str) -> Iterator[None]:
-        """Watches calls of the model, of its `generate`, and of its decoder."""
+        """Track calls of the model, of its `generate` and of its decoder inside the `with`."""
         names = signature(model.forward).bind_partial
         with ExitStack() as stack:
 
@@ -144,7 +157,7 @@ class Watch:
         @wraps(generate)
         def watched(*args: Any, **kwargs: Any) -> Any:
             ids = kwargs.get("input_ids")
-            if ids is None:  # the first argument, which families with a `generate` of their own call otherwise
+            if ids is None:  # positional; families with their own `generate` name it differently
                 ids = names(*args, **kwargs).arguments.get("inputs")
             self._prompt = None if ids is None else prompt_groups(ids, self.image_tokens)
             try:
@@ -182,12 +195,12 @@ class Watch:
 
     @staticmethod
     def _of_generate(prompt: Tensor, batch: int, num_rows: int, past: int) -> Tensor:
-        """Rows `past` to `past + num_rows` of prompts that each go on in one or several beams."""
+        """Return the codes of rows `past` to `past + num_rows`, (batch, num_rows), each prompt repeated per beam."""
         known = prompt.repeat_interleave(max(batch // len(prompt), 1), dim=0)[:, past : past + num_rows]
         fresh = known.new_full((len(known), num_rows - known.shape[1]), CODES[Group.GENERATED])
         return torch.cat([known, fresh], dim=1)
 
 
 def _length(cache: Any) -> int:
-    """Tokens in a KV cache."""
+    """Return the number of tokens in a KV cache."""
     return 0 if cache is None else int(cache.get_seq_length())
