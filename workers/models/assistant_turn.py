@@ -1,6 +1,6 @@
-"""How a model's prompt goes on with an answer: as its own chat template writes the turn of the assistant.
+"""The text and tokens of an answer behind a prompt, as the chat template of the model writes an assistant turn.
 
-No torch: the worker and the dry run tokenize answers by the same rule.
+Imports no torch, so that the worker and the dry run tokenize answers by the same rule.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from typing import Any
 
 Conversation = list[dict[str, Any]]
 Render = Callable[[Conversation, bool], str]
-"""(messages, whether the generation prompt is added) -> text."""
+"""(messages, True to add the generation prompt) -> text."""
 Encode = Callable[[str], Sequence[int]]
-"""Text -> token ids, none added."""
+"""Text -> token ids, without special tokens added."""
 PROBE_ANSWER = "xylem"
-"""Answer that a template is rendered with to see what it writes around it: a word that none has of its own."""
+"""Answer with which a template is rendered to find the text around it: a word that occurs in no template."""
 
 
 @dataclass(frozen=True)
@@ -25,14 +25,17 @@ class AssistantTurn:
     prompt: str
     """A prompt that ends where answers begin."""
     lead: str
-    """What stands between the prompt and the answer."""
+    """Text between the prompt and the answer."""
     end: str
-    """What follows the answer, up to the mark that ends the turn; empty where the template writes none."""
+    """Text after the answer, up to and including the end-of-turn token; empty if the template writes none."""
 
     def ids(self, encode: Encode, answer: str, end_token: int) -> tuple[int, ...]:
         """Return the token ids that follow the prompt: the answer, then the end of the turn.
 
-        `end_token` closes the turn where the template has no mark for that.
+        Args:
+            encode: tokenizer without added special tokens.
+            answer: the answer text.
+            end_token: id that ends the turn if the template writes no end-of-turn token.
         """
         prompt, said = list(encode(self.prompt)), self.lead + answer.strip() + self.end
         whole = list(encode(self.prompt + said))
@@ -44,12 +47,13 @@ class AssistantTurn:
 def find_turn(render: Render, question: Conversation, marks: Collection[str]) -> AssistantTurn:
     """Return the turn that a chat template writes for the assistant after a question.
 
-    A template that writes no such turn, or another one than its generation prompt begins, is taken to go on right
-    behind its generation prompt, with a space after a word or a colon.
+    If the template writes no assistant turn, or one that does not begin with its generation prompt, the answer follows
+    the generation prompt directly, with a space after a word or a colon.
 
     Args:
+        render: the chat template.
         question: a conversation of one user turn.
-        marks: special tokens of the tokenizer, as text: the first one behind the answer ends the turn.
+        marks: special tokens of the tokenizer, as text; the first one after the answer ends the turn.
     """
     prompt = render(question, True)
     for whole in _with_answer(render, question):
@@ -62,19 +66,19 @@ def find_turn(render: Render, question: Conversation, marks: Collection[str]) ->
 
 
 def default_lead(prompt: str, marks: Collection[str]) -> str:
-    """Return what stands before an answer where nothing says so: a space, unless the prompt ends in one or a mark."""
+    """Return the default text before an answer: a space, unless the prompt ends in whitespace or a special token."""
     closed = not prompt or prompt[-1].isspace() or any(prompt.endswith(mark) for mark in marks)
     return "" if closed else " "
 
 
 def _with_answer(render: Render, question: Conversation) -> Iterator[str]:
-    """The conversation with the answer: as a list of parts, then as a text, whichever the template can write."""
+    """Yield renderings of the conversation with the answer, as a list of parts and as a string, where they succeed."""
     for content in ([{"type": "text", "text": PROBE_ANSWER}], PROBE_ANSWER):
         try:
             whole = render([*question, {"role": "assistant", "content": content}], False)
-        except Exception:  # templates are foreign code and raise whatever they like
+        except Exception:  # templates are foreign code and may raise anything
             continue
-        if repr(PROBE_ANSWER) not in whole:  # else the list itself was printed
+        if repr(PROBE_ANSWER) not in whole:  # else the template printed the list itself
             yield whole
 
 
@@ -87,10 +91,10 @@ def _up_to_mark(text: str, marks: Collection[str]) -> str:
 
 
 def _unmerged(encode: Encode, prompt: str, said: str) -> list[int]:
-    """The ids of a continuation whose first letters a tokenizer would merge with the end of the prompt.
+    """Return the ids of a continuation whose first letters the tokenizer would merge with the end of the prompt.
 
-    The model reads the prompt's own ids, so that what it goes on with is tokenized apart. Some tokenizers put a space
-    before the first word of a text: behind a line break they don't.
+    The prompt keeps its own ids, so the continuation is tokenized separately. Some tokenizers put a space before the
+    first word of a text, but not after a line break; so the continuation is tokenized after one.
     """
     behind, alone = list(encode("\n" + said)), list(encode(said))
     line_break = list(encode("\n"))

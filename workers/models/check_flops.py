@@ -1,7 +1,7 @@
-"""Compares the closed form of a decoder with torch's counter on the decoder without weights.
+"""Compares the closed-form FLOPs of a decoder with those that torch counts on the decoder without weights.
 
-Blocks whose heads differ in size, attention with projections of its own, or a part that runs on fewer rows have the
-same config keys as ordinary ones, so that their number of weights alone does not show that the closed form is wrong.
+Blocks with heads of different sizes, attention with extra projections, or a module that runs on fewer rows can have
+the same config keys and number of weights as ordinary blocks. Counting shows that the closed form is wrong for them.
 """
 
 from __future__ import annotations
@@ -23,15 +23,18 @@ from workers.blocks.patch import patched
 from workers.models.meta_model import META, Weightless
 
 NUM_ROWS = 7
-"""Tokens of the prompt that is counted."""
+"""Number of prompt tokens for which FLOPs are counted."""
 
 
 def check_flops(model: nn.Module, shape: ModelShape) -> None:
-    """Raise ValueError where the FLOPs of the dense prefill in closed form are not what torch's counter sees.
+    """Check that the closed-form FLOPs of the dense prefill equal those that torch counts.
 
     Args:
-        model: without weights, under eager attention.
-        shape: what was read of it.
+        model: without weights, with eager attention.
+        shape: shape of the model, from which the closed form is computed.
+
+    Raises:
+        ValueError: the two differ, or a block has more than one kind of experts.
     """
     name = model.config.get_text_config().model_type
     counted, wanted = _counted(model, name), _closed_form(shape, has_cross=any(map(is_cross, find_blocks(model)[1])))
@@ -55,7 +58,7 @@ def _closed_form(shape: ModelShape, has_cross: bool) -> float:
 
 
 def _counted(model: nn.Module, name: str) -> float:
-    """Return the FLOPs of the blocks on a prompt; those of experts, whose choice needs weights, are active ones."""
+    """Return the FLOPs of the blocks for a prompt; for experts, those of the active experts in closed form."""
     blocks = find_blocks(model)[1]
     text = model.config.get_text_config()
     experts = [_experts(block) for block in blocks]
@@ -74,7 +77,7 @@ def _counted(model: nn.Module, name: str) -> float:
 
 
 def _note(blocks: nn.ModuleList, counter: FlopCounterMode, stack: ExitStack) -> list[int]:
-    """Collect what is counted inside of each block."""
+    """Return a list that is filled with the FLOPs counted inside each block."""
     spent: list[int] = []
 
     def begin(*_: Any) -> None:
@@ -90,9 +93,12 @@ def _note(blocks: nn.ModuleList, counter: FlopCounterMode, stack: ExitStack) -> 
 
 
 def run_decoder(model: nn.Module) -> None:
-    """Run the decoder of a model without weights on a prompt, its experts silent, as their choice needs weights.
+    """Run the decoder of a model without weights on a prompt.
 
-    Raises ValueError where something else needs values.
+    Experts return zeros, because routing needs weights.
+
+    Raises:
+        ValueError: another part of the decoder needs values instead of shapes.
     """
     blocks, text = find_blocks(model)[1], model.config.get_text_config()
     has_cross = any(map(is_cross, blocks))
@@ -103,7 +109,7 @@ def run_decoder(model: nn.Module) -> None:
     try:
         with torch.no_grad(), Weightless(), patched(experts):
             decoder_of(model)(inputs_embeds=rows, attention_mask=mask, use_cache=False, **features)
-    except Exception as error:  # whatever a model raises that needs values where there are shapes alone
+    except Exception as error:  # models that need values raise any kind of error
         why = " ".join(str(error).split())[:200]
         raise ValueError(
             f"a decoder must run without weights to have its FLOPs counted, got {type(error).__name__} ({why}) in the "
@@ -112,7 +118,7 @@ def run_decoder(model: nn.Module) -> None:
 
 
 def _experts(block: nn.Module) -> list[nn.Module]:
-    """Return the modules of a block that hold the weights of all experts in one tensor."""
+    """Return the modules of a block that store the weights of all experts in one tensor."""
     return [module for module in block.modules() if any(each.ndim == 3 for each in module.parameters(recurse=False))]
 
 

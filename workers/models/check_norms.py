@@ -1,7 +1,7 @@
 """Refuses decoders whose attention or FFN reads no norm's output, on the decoder without weights.
 
-A post-norm block, x + norm(attention(x)), can't be told from a pre-norm one by its config or by its modules.
-`workers.blocks.anatomy` refuses it when the model is loaded; here the flow of a prompt shows it before that.
+The config and the modules of a post-norm block, x + norm(attention(x)), do not differ from those of a pre-norm one.
+`workers.blocks.anatomy` refuses it after the model is loaded; this check refuses it before the weights are read.
 """
 
 from __future__ import annotations
@@ -17,7 +17,14 @@ from workers.models.check_flops import run_decoder
 
 
 def check_norms(model: nn.Module) -> None:
-    """Raise PlanError for the first block whose attention reads what no child of the block without matrices wrote."""
+    """Check that the attention of every decoder block reads the output of a norm of that block.
+
+    Args:
+        model: without weights.
+
+    Raises:
+        PlanError: a block is not pre-norm; the message names the first such block.
+    """
     path, blocks = find_blocks(model)
     inputs: dict[nn.Module, Any] = {}
     outputs: dict[nn.Module, Any] = {}

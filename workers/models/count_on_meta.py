@@ -1,7 +1,7 @@
-"""What a model costs where its config alone doesn't say: shape, visual tokens, and FLOPs of vision tower and mapping.
+"""Shape, visual tokens and vision FLOPs of models for which the config alone does not determine them.
 
-The model is built without weights and reads what its own processor makes of the images, up to the decoder; torch's
-`FlopCounterMode` counts, under eager attention.
+The model is built without weights and run, with eager attention, on its processor's output up to the decoder. torch's
+`FlopCounterMode` counts the FLOPs of the vision tower and the mapping module.
 """
 
 from __future__ import annotations
@@ -35,14 +35,20 @@ from workers.models.prompts import prompt_form, target
 from workers.requests import ModelSource
 
 MOST_SAMPLES = 128
-"""Samples that are put through the processor; of more, these many evenly spaced ones stand for all."""
+"""Largest number of samples that are processed; from a larger split, evenly spaced ones are taken."""
 
 
 def read_shape(source: ModelSource, bytes_per_parameter: Mapping[str, int], stored: int | None) -> ModelShape:
-    """The shape of a model from its config and its modules. `stored`: parameters in its weight files, where known.
+    """Return the shape of a model from its config and its modules, without reading weights.
 
-    Raises ValueError, in one line, for a model that transformers can't build from its config, that takes
-    no images, or whose FLOPs have no closed form.
+    Args:
+        source: the model.
+        bytes_per_parameter: name of a dtype -> bytes.
+        stored: number of parameters in the weight files; None if unknown.
+
+    Raises:
+        ValueError: transformers cannot build the model from its config, it takes no images, or its FLOPs have no
+            closed form.
     """
     model = _model(source)
     dtype = str(model.config.dtype or "float32") if source.dtype == "auto" else source.dtype
@@ -50,7 +56,16 @@ def read_shape(source: ModelSource, bytes_per_parameter: Mapping[str, int], stor
 
 
 def shape_without_weights(model: Any, bytes_per_parameter: int, stored: int | None) -> ModelShape:
-    """Return the shape of a model without weights. Raises ValueError for a decoder that no plan or closed form fits."""
+    """Return the shape of a model without weights.
+
+    Args:
+        model: on torch's `meta` device, with eager attention.
+        bytes_per_parameter: bytes per parameter.
+        stored: number of parameters in the weight files; None to count those of the model.
+
+    Raises:
+        ValueError: the decoder has no closed-form FLOPs, or no plan can describe it (PlanError).
+    """
     text = model.config.get_text_config()
     blocks = find_blocks(model)[1]
     row = decoder_row(text, blocks[0])
@@ -81,7 +96,11 @@ def shape_without_weights(model: Any, bytes_per_parameter: int, stored: int | No
 
 
 def read_asker(source: ModelSource) -> tuple[Asker, Any]:
-    """Return a model's processor, ready to be asked, and the config of its decoder. Raises ValueError, in one line."""
+    """Return the `Asker` of a model and the config of its decoder.
+
+    Raises:
+        ValueError: processor or config cannot be loaded, or the model has no prompt form.
+    """
     processor = load_or_value_error(source, lambda: load_processor(source))
     has_template = getattr(processor, "chat_template", None) is not None
     form = None if has_template else prompt_form(str(read_config(source).get("model_type")), source.name)
@@ -89,7 +108,15 @@ def read_asker(source: ModelSource) -> tuple[Asker, Any]:
 
 
 def read_workload(source: ModelSource, samples: Sequence[Sample]) -> Workload:
-    """The means of `samples`, of at most `MOST_SAMPLES` of them, as the model's own processor makes them."""
+    """Return the mean workload of at most `MOST_SAMPLES` samples, as the processor of the model prepares them.
+
+    Args:
+        source: the model.
+        samples: at least one.
+
+    Raises:
+        ValueError: the model cannot be loaded without weights, or its processor cannot be loaded.
+    """
     asker, _ = read_asker(source)
     end = asker.processor.tokenizer.eos_token_id
     counter = _VisionCounter(_model(source))
@@ -113,7 +140,7 @@ def _model(source: ModelSource) -> nn.Module:
 
 
 def _active_weights(block: nn.Module, text: Any) -> int | None:
-    """Weights that one row is multiplied with in a mixture of experts, whose experts are stacked along a dimension."""
+    """Return the FFN weights that one row is multiplied with in a mixture of experts; None for a dense FFN."""
     ffn = [child for child in block.children() if child is not attention_of(block)]
     weights = [weight for child in ffn for weight in child.parameters() if weight.ndim > 1]
     stacked = sum(weight.numel() // len(weight) for weight in weights if weight.ndim == 3)
@@ -123,7 +150,7 @@ def _active_weights(block: nn.Module, text: Any) -> int | None:
 
 
 def _parameters(block: nn.Module) -> dict[str, int]:
-    """Parameters of a block's halves; norms belong to the half they stand before, or after, one to each."""
+    """Return the number of parameters per sub-layer of a block; norms are divided equally between the two."""
     sizes = [(child, sum(weight.numel() for weight in child.parameters())) for child in block.children()]
     norms = sum(size for child, size in sizes if all(weight.ndim <= 1 for weight in child.parameters()))
     attention = sum(size for child, size in sizes if hasattr(child, "layer_idx"))
@@ -132,15 +159,15 @@ def _parameters(block: nn.Module) -> dict[str, int]:
 
 
 class _Reached(Exception):
-    """The decoder is about to run: what is before it has been counted."""
+    """Ends a run on entry to the decoder, after everything before it has been counted."""
 
     def __init__(self, features: int) -> None:
         self.features = features
-        """Rows of image features that the decoder is given beside its tokens."""
+        """Rows of image features that the decoder receives for cross-attention."""
 
 
 class _VisionCounter:
-    """Counts what a model without weights does before its decoder, once for images of the same sizes."""
+    """Counts the FLOPs of a model without weights before its decoder, once per combination of input sizes."""
 
     def __init__(self, model: nn.Module) -> None:
         self._model = model
@@ -149,8 +176,12 @@ class _VisionCounter:
         self._mapping: list[nn.Module] | None = None
 
     def count(self, inputs: Mapping[str, Any]) -> tuple[int, int, int, int, int]:
-        """Of one sequence: visual tokens, other tokens, FLOPs of the vision tower, FLOPs of the mapping module, and
-        rows of image features for cross-attention."""
+        """Return the counts for one sequence.
+
+        Returns:
+            Visual tokens, other tokens, FLOPs of the vision tower, FLOPs of the mapping module, and rows of image
+            features for cross-attention.
+        """
         ids = inputs["input_ids"]
         visual = int(torch.isin(ids, self._image_tokens).sum())
         key = tuple(sorted((name, _sizes(value)) for name, value in inputs.items() if not name.endswith("ids")))
@@ -176,7 +207,7 @@ class _VisionCounter:
 
 
 def _sizes(value: Any) -> Hashable:
-    """What of an input the work depends on: a tensor's shape, and the numbers in a short one, such as a grid."""
+    """Return a key of the size of an input: the shape of a tensor, and the values of a short one such as a grid."""
     if not isinstance(value, Tensor):
         return str(value)
     return (tuple(value.shape), tuple(value.flatten().tolist()) if value.numel() < 32 else ())
@@ -184,7 +215,7 @@ def _sizes(value: Any) -> Hashable:
 
 @contextmanager
 def _noted(model: nn.Module, counter: FlopCounterMode, mapping: Sequence[nn.Module]) -> Iterator[list[int]]:
-    """Stops the model before its decoder; collects what is counted inside of the mapping modules."""
+    """Stop the model before its decoder, and yield a list that collects the FLOPs of the mapping modules."""
     spent: list[int] = []
 
     def begin(*_: Any) -> None:
@@ -208,8 +239,8 @@ def _noted(model: nn.Module, counter: FlopCounterMode, mapping: Sequence[nn.Modu
 def mapping_modules(model: nn.Module, inputs: Mapping[str, Any]) -> list[nn.Module]:
     """Return the modules of a model without weights that tuning would train, found by `find_mapping`.
 
-    A list of modules, which is never called itself, stands for its items. Empty where no weight stands between vision
-    tower and decoder: all FLOPs before the decoder are then the vision tower's.
+    A `ModuleList`, which is never called itself, is replaced by its items. The result is empty if there is no weight
+    between vision tower and decoder; all FLOPs before the decoder then count as those of the vision tower.
     """
     try:
         with Weightless():

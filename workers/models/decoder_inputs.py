@@ -1,4 +1,4 @@
-"""What the decoder of a model is given when a question is asked: the run stops at its door."""
+"""Captures the inputs of the decoder for a question, by a run that stops on entry to the decoder."""
 
 from __future__ import annotations
 
@@ -13,7 +13,12 @@ from workers.blocks.anatomy import decoder_of
 
 
 def decoder_inputs(model: nn.Module, inputs: Mapping[str, Any]) -> list[Tensor]:
-    """The floating tensors that the decoder is called with: embeddings, and image features it gets beside them."""
+    """Return the floating-point tensors with which the decoder is called: embeddings and image features.
+
+    Args:
+        model: the model; gradients flow if they are enabled.
+        inputs: keyword arguments of the model, as its processor makes them.
+    """
     given: list[Tensor] = []
 
     def stop(decoder: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -36,7 +41,7 @@ class _Entered(Exception):
 
 
 def weighted_sum(values: list[Tensor]) -> Tensor:
-    """A sum that depends on every number: fixed random weights, so that nothing cancels."""
+    """Return a scalar that depends on every element, a sum with fixed random weights so that nothing cancels."""
     generator = torch.Generator().manual_seed(0)
     terms = [(each.float() * torch.randn(each.shape, generator=generator).to(each.device)).sum() for each in values]
     return torch.stack(terms).sum()

@@ -1,7 +1,7 @@
-"""The row of a text decoder: as listed, or read off its modules where it is an ordinary one.
+"""The `DecoderFamily` row of a text decoder: the listed one, or one derived from its modules.
 
-Ordinary: the config has the usual names, and with its numbers the matrices of a block are those of q, k, v and output
-projections and of a gated or plain FFN, fused or not. What the numbers don't explain is refused, never guessed.
+A row is derived only for an ordinary decoder: the config has the usual keys, and its sizes give the number of weights
+of the query, key, value and output projections and of a gated or plain FFN, fused or not. Others are refused.
 """
 
 from __future__ import annotations
@@ -16,9 +16,14 @@ from workers.models.families import DECODERS, DecoderFamily, decoder_sizes
 
 
 def decoder_row(text: Any, block: nn.Module) -> DecoderFamily:
-    """The row of a text config. `block` is one of the decoder's blocks, with or without weights.
+    """Return the row of a text config.
 
-    Raises ValueError for a decoder that is neither listed nor ordinary.
+    Args:
+        text: text config of the model.
+        block: one decoder block, with or without weights.
+
+    Raises:
+        ValueError: the decoder is neither listed nor ordinary.
     """
     if text.model_type in DECODERS:
         return DECODERS[text.model_type]
@@ -36,7 +41,7 @@ def decoder_row(text: Any, block: nn.Module) -> DecoderFamily:
 
 
 def _explains(row: DecoderFamily, text: dict[str, Any], block: nn.Module) -> bool:
-    """Whether the sizes in the config give the weights of attention and FFN, matrices only."""
+    """Return True if the sizes in the config give the number of matrix weights of attention and FFN."""
     if any(text.get(row.keys[name]) is None for name in ("num_blocks", "hidden_size", "num_heads", "ffn_size")):
         return False
     sizes = decoder_sizes(row, text)
@@ -52,5 +57,5 @@ def _matrices(module: nn.Module) -> int:
 
 
 def _num_norms(block: nn.Module) -> int:
-    """Children before attention or FFN that have no matrix; a block that is parallel already has one."""
+    """Return the number of norms of a block; a block with parallel sub-layers has one."""
     return sum(not _matrices(child) and "norm" in type(child).__name__.lower() for child in block.children())

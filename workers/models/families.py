@@ -1,6 +1,6 @@
-"""What configs of model families mean, as data. The parts of a model are found by function, in `blocks/anatomy.py`.
+"""Tables of model families: the meaning of their config keys. `blocks/anatomy.py` finds the parts of a model.
 
-A new family is a new row here, not a new branch somewhere else. Imports no torch.
+A new family is a new row here, not a new branch elsewhere. Imports no torch.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,9 +20,9 @@ class DecoderFamily:
     keys: Mapping[str, str] = field(default_factory=lambda: _TRANSFORMER_KEYS)
     """Field of `ModelShape` -> key of the text config."""
     is_parallel: bool = False
-    """Whether attention and FFN read the same input already."""
+    """True if the family itself feeds attention and FFN with the same input."""
     defaults: Config | None = None
-    """Values the config class takes for keys that `config.json` leaves out; None: the class itself is asked."""
+    """Defaults of the config class for keys missing from `config.json`; None to read them from the class itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +41,7 @@ class ModelFamily:
 
     defaults: Config
     default_text: Config
-    """The text config where `config.json` has none at all."""
+    """The text config if `config.json` has none."""
     default_vision: Config
     projector_layers: Callable[[Config, Config, Config], tuple[tuple[int, int], ...]]
     """(whole, text, vision config) -> (inputs, outputs) of every linear layer of the projector."""
@@ -52,7 +52,7 @@ class ModelFamily:
 
 
 def _llava_projector(config: Config, text: Config, vision: Config) -> tuple[tuple[int, int], ...]:
-    """Two linear layers on the concatenated feature layers."""
+    """Return the sizes of the two linear layers on the concatenated feature layers."""
     layers = config["vision_feature_layer"]
     num_layers = 1 if isinstance(layers, int) else len(layers)
     width = text["hidden_size"]
@@ -60,7 +60,7 @@ def _llava_projector(config: Config, text: Config, vision: Config) -> tuple[tupl
 
 
 def _llava_visual_tokens(config: Config, num_patches: int, num_positions: int) -> int:
-    """Strategy `default` drops the class token, `full` keeps it."""
+    """Return the visual tokens of one image; strategy `default` drops the class token, `full` keeps it."""
     return num_patches if config["vision_feature_select_strategy"] == "default" else num_positions
 
 
@@ -171,7 +171,7 @@ class Families:
 
 
 def has_rows(config: Config) -> bool:
-    """Whether rows describe all of a model, so that its `config.json` says everything."""
+    """Return True if rows describe the whole model, so that its `config.json` determines all its sizes."""
     model = MODELS.get(config.get("model_type", ""))
     if model is None:
         return False
@@ -183,7 +183,7 @@ def has_rows(config: Config) -> bool:
 
 
 def decoder_sizes(row: DecoderFamily, text: Config) -> dict[str, Any]:
-    """The fields of `ModelShape` that a filled-in text config states."""
+    """Return the fields of `ModelShape` that a text config, with defaults filled in, determines."""
     sizes = {field: text.get(key) for field, key in row.keys.items()}
     return {
         **sizes,
@@ -194,9 +194,10 @@ def decoder_sizes(row: DecoderFamily, text: Config) -> dict[str, Any]:
 
 
 def families_of(config: Config) -> Families:
-    """The rows for a `config.json`, by its `model_type` and those inside it.
+    """Return the rows for a `config.json`, by its `model_type` and those of its text and vision configs.
 
-    Raises ValueError naming the part that no row describes.
+    Raises:
+        ValueError: a part has no row; the message names it.
     """
     model = _row("model family", MODELS, config.get("model_type"))
     text = config.get(model.text_key) or model.default_text
@@ -220,5 +221,5 @@ def _row(kind: str, table: Mapping[str, Any], name: object) -> Any:
 
 
 def _filled(config: Config, defaults: Config) -> dict[str, Any]:
-    """The config with defaults for what is absent or null."""
+    """Return the config with defaults for keys that are absent or null."""
     return {**defaults, **{key: value for key, value in config.items() if value is not None}}

@@ -1,4 +1,4 @@
-"""Loads a model once, finds its mapping module, and freezes all but what is trained."""
+"""Loads a model, finds its mapping module, and freezes all weights that are not trained."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ DTYPES = {
 
 
 ATTENTIONS = ("sdpa", "eager")
-"""Those that take the additive 4-D mask of packed questions."""
+"""Attention implementations that take the additive 4-D mask of packed questions."""
 
 
 _NO_SDPA = "does not support an attention implementation through torch.nn.functional.scaled_dot_product_attention"
@@ -41,10 +41,11 @@ _NO_SDPA = "does not support an attention implementation through torch.nn.functi
 
 
 def load_model(source: ModelSource) -> LoadedModel:
-    """Loads model and processor as transformers does for the folder or hub id, and finds what to train.
+    """Load a model and its processor with transformers from a folder or hub id, and find the weights to train.
 
-    Raises ValueError, before any weight is read, for a model that can't be found, takes no images or can't be asked;
-    after that, for one whose decoder can't be under plans (PlanError) or that has nothing to train.
+    Raises:
+        ValueError: before any weight is read, if the model is not found, takes no images or has no prompt form; after
+            that, if no plan can describe its decoder (PlanError) or there is nothing to train.
     """
     model_type = str(read_config(source).get("model_type"))
     device = pick_device(source.device)
@@ -59,8 +60,17 @@ def load_model(source: ModelSource) -> LoadedModel:
 
 
 def assemble(model: Any, asker: Asker, trainable: str = MAPPING) -> LoadedModel:
-    """A model and its processor with what is found by running them on two pictures: what to train and to replay."""
-    anatomy_of(model)  # a decoder that can't be under plans is refused before anything else is tried
+    """Return a `LoadedModel`; the weights to train and the modules to replay are found by running it on two pictures.
+
+    Args:
+        model: in evaluation mode, frozen.
+        asker: its processor and prompt form.
+        trainable: `mapping`, `lora` with its options, or comma-separated globs of weight names.
+
+    Raises:
+        ValueError: no plan can describe the decoder (PlanError), or the weights to train have no effect on answers.
+    """
+    anatomy_of(model)  # refuse an unsupported decoder before anything else
     batch, *alone = (on_device(each, model.device, model.dtype) for each in probe_inputs(asker))
     is_pattern = trainable != MAPPING and parse_lora(trainable) is None
     mapping = () if is_pattern else find_mapping(model, batch)
@@ -77,7 +87,11 @@ def assemble(model: Any, asker: Asker, trainable: str = MAPPING) -> LoadedModel:
 
 
 def check_takes_images(source: ModelSource) -> None:
-    """Raises NoVision, a ValueError, for a model that transformers knows no image-text-to-text class for."""
+    """Check that transformers has an image-text-to-text class for a model.
+
+    Raises:
+        NoVision: a ValueError; it has none.
+    """
     from transformers import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING, AutoConfig
 
     options = {"revision": source.revision, "trust_remote_code": source.trust_remote_code}
@@ -116,12 +130,20 @@ def _read_weights(source: ModelSource) -> Any:
 
 
 def load_or_value_error(source: ModelSource, load: Callable[[], T]) -> T:
-    """What `load` returns. Raises ValueError, in one line, where transformers can't."""
+    """Return the result of `load`, with any error of transformers turned into a ValueError of one line.
+
+    Args:
+        source: the model, named in the message.
+        load: loads a part of the model.
+
+    Raises:
+        ValueError: `load` failed; NoVision and out-of-memory errors pass unchanged.
+    """
     try:
         return load()
     except (torch.OutOfMemoryError, MemoryError, NoVision):
         raise
-    except Exception as error:  # broken files raise whatever their reader raises
+    except Exception as error:  # readers of broken files raise any kind of error
         why = " ".join(str(error).split())[:300]
         raise ValueError(
             f"a model must load with transformers, got {source.name!r} ({type(error).__name__}: {why}): "
@@ -130,7 +152,11 @@ def load_or_value_error(source: ModelSource, load: Callable[[], T]) -> T:
 
 
 def pick_device(name: str) -> torch.device:
-    """The device of that name; `auto` is the first GPU where there is one. Raises ValueError on a bad name."""
+    """Return the device of a name; `auto` is the first GPU if there is one, else the CPU.
+
+    Raises:
+        ValueError: torch has no such device type.
+    """
     if name == "auto":
         return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
     try:

@@ -1,4 +1,4 @@
-"""A loaded model: its processor, its mapping module, and the tokens that asking it takes."""
+"""A loaded model with its processor, its mapping module and its special tokens."""
 
 from __future__ import annotations
 
@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 
 
 ROOM = 4
-"""Tokens generated beyond the longest accepted answer: an article, quotes and a period that metrics don't count, and
-what tells "Yes." from "Yes, but"."""
+"""Tokens generated beyond the longest accepted answer, for an article, quotes and a period that metrics ignore."""
 
 
 @dataclass(frozen=True)
@@ -32,46 +31,46 @@ class LoadedModel:
     device: torch.device
     asker: Asker
     mapping: tuple[str, ...]
-    """Paths of the modules between the vision tower and the decoder; none where a pattern says what is trained."""
+    """Paths of the modules between vision tower and decoder; empty if a pattern selects the trained weights."""
     weights: Weights = field(repr=False)
-    """What is trained, by name in the whole model: the mapping module unless the source says otherwise."""
+    """Trained weights by name in the whole model; by default those of the mapping module."""
     replay: Replay = field(repr=False)
-    """How the frozen vision part is replayed."""
+    """Replay of the frozen vision modules."""
     _answers: dict[str, tuple[int, ...]] = field(default_factory=dict, repr=False, compare=False)
-    """Tokens of answers, tokenized once: every trial judges the same ones."""
+    """Answer -> its token ids, cached across trials."""
 
     @property
     def decoder(self) -> nn.Module:
-        """The module that runs the decoder blocks."""
+        """Return the module that runs the decoder blocks."""
         return anatomy_of(self.model).decoder
 
     @property
     def head(self) -> nn.Module:
-        """The LM head."""
+        """Return the LM head."""
         return self.model.get_output_embeddings()
 
     @property
     def image_tokens(self) -> frozenset[int]:
-        """Token ids that stand for what the vision tower saw."""
+        """Return the token ids of image and video placeholders."""
         return anatomy_of(self.model).image_tokens
 
     @property
     def image_token(self) -> int:
-        """The one that stands for images."""
+        """Return the token id of image placeholders."""
         config = self.model.config
         return config.image_token_id if hasattr(config, "image_token_id") else config.image_token_index
 
     @property
     def pad_token(self) -> int:
-        """What fills up rows; any id will do where the tokenizer has none, as padding is never attended to."""
+        """Return the padding token id; 0 if the tokenizer has none, since padding is never attended to."""
         return self.processor.tokenizer.pad_token_id or 0
 
     @property
     def end_tokens(self) -> tuple[int, ...]:
-        """Ids that end an answer; the first is the one answers are trained with.
+        """Return the token ids that end an answer; answers are trained with the first one.
 
-        The chat template's own end of turn, then what the generation config and the tokenizer name. Where those two
-        differ, the model ends as it was told to generate: BLIP-2 with OPT by a line break, not by `</s>`.
+        The order is: end-of-turn token of the chat template, then those of the generation config and the tokenizer.
+        Where these two differ, the generation config comes first: BLIP-2 with OPT ends by a line break, not `</s>`.
         """
         own = self.processor.tokenizer.eos_token_id
         told = self.model.generation_config.eos_token_id
@@ -81,12 +80,12 @@ class LoadedModel:
         return tuple(dict.fromkeys(i for i in (*turn, *ids) if i is not None))
 
     def answer_tokens(self, answer: str) -> tuple[int, ...]:
-        """Return the token ids of an answer to be learned or judged, as the model writes it, end of turn included."""
+        """Return the token ids of an answer as the model writes it, including the end of turn."""
         if answer not in self._answers:
             self._answers[answer] = self.asker.answer_ids(answer, self.end_tokens[0])
         return self._answers[answer]
 
 
 def longest_answer(loaded: LoadedModel, samples: Sequence[Sample]) -> int:
-    """Return the tokens of the longest accepted answer of any sample, end of turn included, and some room."""
+    """Return the number of tokens of the longest accepted answer, including the end of turn, plus `ROOM`."""
     return ROOM + max(len(loaded.answer_tokens(answer)) for sample in samples for answer in sample.answers)

@@ -1,10 +1,9 @@
-"""Finds the mapping module of a model by what it does: the weights between the frozen vision tower and the decoder.
+"""Finds the mapping module of a model: the weights between the frozen vision tower and the decoder.
 
-Outside of the decoder, the LM head and the token embeddings, a vision part is made of stacks of residual blocks (the
-tower, a Q-Former, a resampler) and of what stands between and after them. What the decoder reads of an image is
-differentiated with the output of every such block cut off from the graph: what still gets a gradient stands after the
-last stack. That is the mapping module, whatever it is called. Where nothing with a matrix stands there, the last stack
-belongs to it.
+Outside the decoder, the LM head and the token embeddings, the vision part consists of stacks of residual blocks (the
+tower, a Q-Former, a resampler) and of modules between and after them. The inputs of the decoder are differentiated
+with the output of every such block detached. Weights that still get a gradient are behind the last stack and form the
+mapping module. If none of them is a matrix, the last stack is part of the mapping module.
 """
 
 from __future__ import annotations
@@ -25,14 +24,20 @@ Inputs = Mapping[str, Any]
 
 
 class NoMapping(ValueError):
-    """No weight stands between vision tower and decoder."""
+    """There is no weight between vision tower and decoder."""
 
 
 def find_mapping(model: nn.Module, inputs: Inputs) -> tuple[str, ...]:
-    """Paths of the modules that map what the vision tower sees to what the decoder reads, in the model's order.
+    """Return the paths of the modules between the vision tower and the decoder, in the order of the model.
 
-    `inputs` are those of a question about an image. Leaves every `requires_grad` as it was. Raises NoMapping where
-    no weight with a gradient stands between tower and decoder.
+    Every `requires_grad` is left unchanged.
+
+    Args:
+        model: with or without weights.
+        inputs: keyword arguments of the model for a question about an image.
+
+    Raises:
+        NoMapping: no weight with a gradient is between tower and decoder.
     """
     weights = vision_weights(model)
     stacks = _stacks(model, inputs)
@@ -50,16 +55,21 @@ def find_mapping(model: nn.Module, inputs: Inputs) -> tuple[str, ...]:
 
 
 def vision_weights(model: nn.Module) -> dict[str, nn.Parameter]:
-    """All parameters outside of the decoder, the LM head and the token embeddings, by name."""
+    """Return the parameters outside the decoder, the LM head and the token embeddings, by name."""
     text = (decoder_of(model), model.get_output_embeddings(), model.get_input_embeddings())
     taken = {id(weight) for part in text if part is not None for weight in part.parameters()}
     return {name: weight for name, weight in model.named_parameters() if id(weight) not in taken}
 
 
 def matching_weights(model: nn.Module, patterns: str) -> dict[str, nn.Parameter]:
-    """The vision weights whose name, or a module they are in, matches one of the comma-separated globs.
+    """Return the vision weights whose name, or a module that contains them, matches a glob.
 
-    Raises ValueError where a pattern matches none.
+    Args:
+        model: the model.
+        patterns: comma-separated globs.
+
+    Raises:
+        ValueError: a pattern matches no weight.
     """
     weights = vision_weights(model)
     found = set()
@@ -76,7 +86,7 @@ def matching_weights(model: nn.Module, patterns: str) -> dict[str, nn.Parameter]
 
 
 def _stacks(model: nn.Module, inputs: Inputs) -> list[nn.Module]:
-    """The lists of residual blocks outside of the decoder, in the order they run."""
+    """Return the lists of residual blocks outside the decoder, in the order in which they run."""
     decoder = decoder_of(model)
     candidates = {
         block: module
@@ -113,7 +123,14 @@ def _first_tensor(tree: Any) -> Tensor | None:
 def reached_weights(
     model: nn.Module, inputs: Inputs, weights: Mapping[str, nn.Parameter], cut: Sequence[nn.Module] = ()
 ) -> set[str]:
-    """Names of the weights that the decoder's inputs depend on when the outputs of the `cut` modules are constants."""
+    """Return the names of the weights that the inputs of the decoder depend on.
+
+    Args:
+        model: the model.
+        inputs: its keyword arguments.
+        weights: candidate weights by name.
+        cut: modules whose outputs are treated as constants.
+    """
     with trainable(model, weights), ExitStack() as hooks:
         for block in cut:
             hooks.callback(block.register_forward_hook(lambda _, args, output: _constant(output)).remove)
@@ -127,7 +144,7 @@ def reached_weights(
 
 
 def _is_felt(gradient: Tensor) -> bool:
-    """Return True for a gradient that is not 0 everywhere; without weights, for one that there is."""
+    """Return True for a gradient that is not 0 everywhere; on `meta`, for every gradient."""
     return gradient.is_meta or bool(gradient.any())
 
 
@@ -137,7 +154,7 @@ def _constant(output: Any) -> Any:
 
 @contextmanager
 def trainable(model: nn.Module, weights: Mapping[str, nn.Parameter]) -> Iterator[None]:
-    """Inside the `with`, these weights and no others take gradients."""
+    """Enable gradients for these weights only, inside the `with`."""
     before = [(weight, weight.requires_grad) for weight in model.parameters()]
     model.requires_grad_(False)
     for weight in weights.values():
@@ -150,9 +167,9 @@ def trainable(model: nn.Module, weights: Mapping[str, nn.Parameter]) -> Iterator
 
 
 def _modules_of(model: nn.Module, reached: set[str], stacks: Sequence[nn.Module]) -> tuple[str, ...]:
-    """The largest modules all of whose weights are reached, those of norms alone left out.
+    """Return the paths of the largest modules whose weights are all reached, except modules without matrices.
 
-    A module inside a tower counts only where none stands outside: a norm or neck at its end belongs to the tower.
+    A module inside a tower counts only if there is none outside; a norm or neck at its end belongs to the tower.
     """
     decoder = decoder_of(model)
     towers = [module for module in model.modules() if _holds(module, stacks) and not _holds(module, [decoder])]

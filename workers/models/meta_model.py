@@ -1,6 +1,6 @@
-"""A model without weights: what follows from weights has a shape only, while integers and pixels are real.
+"""Models without weights: tensors that depend on weights have a shape only, while token ids and pixels are real.
 
-So a vision tower of any size may look at the sizes of its images, and its FLOPs are counted without being spent.
+A vision tower of any size can thus read the sizes of its images, and its FLOPs are counted without computing them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _INDEXED = (torch.ops.aten.index, torch.ops.aten.index_put, torch.ops.aten.index
 
 
 def weightless_model(source: ModelSource) -> nn.Module:
-    """The model of a source as its config describes it, with eager attention, its weights on torch's `meta` device."""
+    """Return the model that the config of a source describes, on torch's `meta` device, with eager attention."""
     from transformers import AutoModelForImageTextToText
 
     config, options = read_auto_config(source), {"trust_remote_code": source.trust_remote_code}
@@ -30,7 +30,7 @@ def weightless_model(source: ModelSource) -> nn.Module:
 
 
 def read_auto_config(source: ModelSource) -> Any:
-    """Return the config of a source as transformers fills it in."""
+    """Return the config of a source with the defaults of its transformers class."""
     from transformers import AutoConfig
 
     options = {"revision": source.revision, "trust_remote_code": source.trust_remote_code}
@@ -38,9 +38,9 @@ def read_auto_config(source: ModelSource) -> Any:
 
 
 class Weightless(TorchDispatchMode):
-    """Inside the `with`, tensors on `meta` and real ones may meet.
+    """Allows operations on tensors on `meta` and real tensors together, inside the `with`.
 
-    An operation with one on `meta` among its inputs is run for its shapes; all others run as usual, on the CPU.
+    An operation with an input on `meta` computes shapes only; all others run as usual on the CPU.
     """
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -48,7 +48,7 @@ class Weightless(TorchDispatchMode):
         wants_meta = "device" in kwargs and torch.device(kwargs["device"] or "cpu") == META
         if not any(isinstance(leaf, Tensor) and leaf.device == META for leaf in tree_leaves((args, kwargs))):
             if wants_meta:
-                kwargs["device"] = torch.device("cpu")  # what is moved to the weights keeps its values
+                kwargs["device"] = torch.device("cpu")  # tensors moved to the device of the weights keep their values
             return func(*args, **kwargs)
         if func.overloadpacket in _INDEXED:
             args = (args[0], _places(args[1]), *args[2:])
@@ -58,7 +58,7 @@ class Weightless(TorchDispatchMode):
 
 
 def _places(indices: list[Tensor | None]) -> list[Tensor | None]:
-    """Real masks as the indices they stand for: how many those are can't be known from a shape."""
+    """Return the indices with real boolean masks replaced by integers, since a mask's shape gives no count."""
     found: list[Tensor | None] = []
     for index in indices:
         is_mask = index is not None and index.dtype == torch.bool and index.device != META

@@ -1,4 +1,4 @@
-"""The files of a model, wherever it is: the embedded checkpoint, a local folder or the hub. Imports no torch."""
+"""The files of a model in the embedded checkpoint, a local folder or the hub. Imports no torch."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ EMBEDDED = Path(__file__).parents[1] / "embedded" / "checkpoint"
 
 
 def locate(source: ModelSource, file: str) -> Path | None:
-    """Path of one file of the model: from the folder, or fetched from the hub; None where it has no such file.
+    """Return the path of one file of a model, fetched from the hub if needed; None if the model has no such file.
 
-    Raises ValueError where the model itself can't be found.
+    Raises:
+        ValueError: the model itself is not found.
     """
     folder = _folder(source)
     if folder.is_dir():
@@ -26,7 +27,7 @@ def locate(source: ModelSource, file: str) -> Path | None:
         raise ValueError(
             f"the embedded model must be in {folder}, which is missing: run python -m workers.embedded.recipe"
         )
-    if hint := nearest(source.name, ["embedded"]):  # no reason to wait for a hub
+    if hint := nearest(source.name, ["embedded"]):  # probably a typing error: do not wait for the hub
         raise _not_found(source, f"there is no such folder{hint}")
     return _fetch(source, file)
 
@@ -39,7 +40,7 @@ def _fetch(source: ModelSource, file: str) -> Path | None:
         return Path(hf_hub_download(source.name, file, revision=source.revision))
     except LocalEntryNotFoundError as error:
         if file != "config.json":
-            return None  # offline, and the cached model came without it
+            return None  # offline, and the cached model has no such file
         raise _not_found(source, "the hub can't be reached and no copy is cached") from error
     except EntryNotFoundError:
         return None
@@ -55,7 +56,11 @@ def _not_found(source: ModelSource, why: str) -> ValueError:
 
 
 def read_config(source: ModelSource) -> dict[str, Any]:
-    """The model's `config.json`. Raises ValueError where it is missing or no JSON object."""
+    """Return the content of the model's `config.json`.
+
+    Raises:
+        ValueError: it is missing or not a JSON object.
+    """
     path = locate(source, "config.json")
     if path is None:
         raise ValueError(
@@ -66,7 +71,11 @@ def read_config(source: ModelSource) -> dict[str, Any]:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A file that must hold one JSON object. Raises ValueError where it doesn't."""
+    """Return the JSON object in a file.
+
+    Raises:
+        ValueError: the file holds anything else.
+    """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -77,13 +86,13 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def weight_files(source: ModelSource) -> Iterator[Path]:
-    """The safetensors files of a model that lies in a local folder; none for a hub id."""
+    """Yield the safetensors files of a model in a local folder; none for a hub id."""
     folder = _folder(source)
     yield from sorted(folder.glob("*.safetensors")) if folder.is_dir() else ()
 
 
 def checkpoint(source: ModelSource) -> str:
-    """What `from_pretrained` is given: a folder or a hub id."""
+    """Return the folder or hub id to pass to `from_pretrained`."""
     folder = _folder(source)
     return str(folder) if folder.is_dir() else source.name
 

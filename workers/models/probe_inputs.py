@@ -1,4 +1,4 @@
-"""Two pictures and two questions of our own: what is found out about a model by running it is found out on these."""
+"""The two pictures and questions on which a model is run to find its parts."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from workers.models.processor import Asker
 QUESTIONS = ("What is this?", "Is it a red one, or are there two of them?")
 ANSWERS = ("red", "yes, it is")
 SIZES = ((64, 64), (40, 120))
-"""Width and height: of different shapes, so that a model that reads as many tokens as an image needs is seen to."""
+"""(width, height) in pixels; different, to detect models whose visual tokens depend on the image size."""
 
 
 def pictures() -> list[Image.Image]:
-    """Noise, always the same."""
+    """Return one image of fixed random noise per entry of `SIZES`."""
     random = np.random.default_rng(0)
     return [Image.fromarray(random.integers(0, 256, (height, width, 3), dtype=np.uint8)) for width, height in SIZES]
 
 
 def probe_inputs(asker: Asker) -> list[dict[str, Any]]:
-    """Each picture with a question as one batch; then every picture alone, with the other's question."""
+    """Return a batch of both pictures, each with its question, then each picture alone with the other question."""
     seen = pictures()
     alone = zip(QUESTIONS[::-1], seen, strict=True)
     return [asker.inputs(QUESTIONS, seen), *(asker.inputs([question], [picture]) for question, picture in alone)]

@@ -1,4 +1,4 @@
-"""Turns questions about images into what a model reads, through its own processor."""
+"""Turns questions about images into model inputs, with the processor of the model."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from workers.requests import ModelSource
 
 VIDEO = "video_processor"
 NO_VIDEO = SimpleNamespace(num_frames=None, fps=None)
-"""What a processor without its video part has in its place: SmolVLM's reads these for every prompt."""
+"""Replacement for a missing video processor; SmolVLM's processor reads these fields for every prompt."""
 
 
 @dataclass(frozen=True)
 class Asker:
-    """A processor and how it is to be asked."""
+    """A processor and its prompt form."""
 
     processor: Any
     form: PromptForm | None
-    """The prompt of a family without a chat template; None where the processor's template is applied."""
+    """Prompt of a family without a chat template; None to apply the chat template of the processor."""
 
     def prompt(self, question: str, images: int = 1) -> Conversation | str:
-        """What the processor is asked beside the images: a conversation for its template, or a text."""
+        """Return the prompt for the processor: a conversation for its chat template, or a text."""
         if self.form is None:
             return conversation(question, *[None] * images)
         check_one_image(images)
@@ -38,7 +38,7 @@ class Asker:
 
     @cached_property
     def turn(self) -> AssistantTurn:
-        """How an answer follows the prompt."""
+        """Return the text around an answer."""
         if self.form is not None:
             return self.form.turn
         tokenizer = self.processor.tokenizer
@@ -49,26 +49,36 @@ class Asker:
         return self.processor.apply_chat_template(messages, add_generation_prompt=generation_prompt)  # type: ignore[no-any-return]
 
     def text(self, question: str, images: int = 1) -> str:
-        """Return a prompt as text, each of so many images being one placeholder."""
+        """Return a prompt as text, with one placeholder per image."""
         if self.form is not None:
             return self.form.read.format(question=question)
         return self._render(conversation(question, *[None] * images), True)
 
     def encode(self, text: str) -> list[int]:
-        """Return the token ids of a text, none added."""
+        """Return the token ids of a text, without special tokens added."""
         return self.processor.tokenizer(text, add_special_tokens=False).input_ids  # type: ignore[no-any-return]
 
     def answer_ids(self, answer: str, end_token: int) -> tuple[int, ...]:
-        """Return the token ids by which an answer follows the prompt, end of turn included.
+        """Return the token ids of an answer behind the prompt, including the end of turn.
 
-        `end_token` ends it where the chat template has no mark for that.
+        Args:
+            answer: the answer text.
+            end_token: id that ends the turn if the chat template writes no end-of-turn token.
         """
         return self.turn.ids(self.encode, answer, end_token)
 
     def inputs(self, questions: Sequence[str], images: Sequence[Any]) -> dict[str, Any]:
-        """A batch padded on the left, as the processor makes it: `input_ids`, `attention_mask`, pixels and the like.
+        """Return a batch padded on the left, as the processor makes it.
 
-        `images` are one per question, or a tuple where a question is about several; (B, T) ids.
+        Args:
+            questions: B questions.
+            images: per question one image, or a tuple of several.
+
+        Returns:
+            Keyword arguments of the model: `input_ids` and `attention_mask` (B, T), pixels and others.
+
+        Raises:
+            ValueError: a question is about several images and the model has no chat template.
         """
         shown = [each if isinstance(each, tuple) else (each,) for each in images]
         padding = {"padding": True, "padding_side": "left"}
@@ -88,7 +98,7 @@ class Asker:
 
 
 def on_device(inputs: dict[str, Any], device: torch.device, dtype: torch.dtype) -> dict[str, Any]:
-    """The tensors of a batch on a device, floating ones in the dtype of the model."""
+    """Return the tensors of a batch on a device, floating-point ones in the given dtype."""
     return {
         name: value.to(device, dtype if value.is_floating_point() else None)
         for name, value in inputs.items()
@@ -97,7 +107,7 @@ def on_device(inputs: dict[str, Any], device: torch.device, dtype: torch.dtype) 
 
 
 def load_processor(source: ModelSource) -> Any:
-    """The processor of a model. Without torchvision it is loaded without its video part, which nothing here uses."""
+    """Return the processor of a model; without torchvision it lacks its video processor, which is not used."""
     from transformers import AutoProcessor
     from transformers.utils import is_torchvision_available
 
@@ -113,9 +123,9 @@ def load_processor(source: ModelSource) -> Any:
 
 @contextmanager
 def images_only() -> Iterator[None]:
-    """Inside the `with`, processors are made without their video part: transformers 5 makes none without torchvision.
+    """Make transformers create processors without a video processor, inside the `with`.
 
-    A processor class that insists on one gets None.
+    transformers 5 needs torchvision for one. A processor class with a required `video_processor` receives None.
     """
     from transformers import ProcessorMixin
 

@@ -1,6 +1,6 @@
-"""How a question becomes token ids, without torch: chat template and `tokenizer.json` as the model ships them.
+"""Renders and tokenizes prompts without torch, from the chat template and `tokenizer.json` of the model.
 
-The worker itself tokenizes through the model's processor; this gives the same counts before torch is imported.
+The worker tokenizes with the processor of the model; this gives the same counts before torch is imported.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ PROBE_QUESTION = "What is this?"
 
 @dataclass(frozen=True)
 class PromptForm:
-    """How a family without a chat template is asked."""
+    """The prompt of a family without a chat template."""
 
     given: str
-    """What its processor is given."""
+    """Text passed to the processor."""
     read: str
-    """What the processor makes of it, an image being one placeholder."""
+    """Text that the processor makes of it, with one placeholder per image."""
     lead: str
-    """What stands between this and the answer."""
+    """Text between this and the answer."""
 
     @property
     def turn(self) -> AssistantTurn:
-        """How an answer follows."""
+        """Return the text around an answer."""
         return AssistantTurn(self.read.format(question=PROBE_QUESTION), self.lead, "")
 
 
@@ -48,7 +48,15 @@ PROMPT_FORMS = {
 
 
 def prompt_form(model_type: str, name: str) -> PromptForm:
-    """The form to ask a model without a chat template in. Raises ValueError where its family has none."""
+    """Return the prompt form of a model without a chat template.
+
+    Args:
+        model_type: `model_type` of its config.
+        name: name of the model, for the message.
+
+    Raises:
+        ValueError: the family has no prompt form.
+    """
     if model_type not in PROMPT_FORMS:
         raise ValueError(
             f"a model must have a chat template, got {name!r} without one: put chat_template.jinja into its folder"
@@ -59,14 +67,14 @@ def prompt_form(model_type: str, name: str) -> PromptForm:
 def conversation(question: str, *images: Any) -> Conversation:
     """Return one user turn: the images, then the question.
 
-    `images` are the pictures themselves where a processor shall read them, or None for each; none given is one None.
+    `images` are the pictures for a processor to read, or None per placeholder; without any there is one placeholder.
     """
     parts = [{"type": "image"} if image is None else {"type": "image", "image": image} for image in images or (None,)]
     return [{"role": "user", "content": [*parts, {"type": "text", "text": question}]}]
 
 
 def check_one_image(images: int) -> None:
-    """Raise ValueError where a prompt without a chat template is to be about several images."""
+    """Raise ValueError for a prompt about several images, which needs a chat template."""
     if images > 1:
         raise ValueError(
             f"a model without a chat template is asked about one image, got a question about {images}: take a model "
@@ -75,25 +83,25 @@ def check_one_image(images: int) -> None:
 
 
 def target(sample: Sample) -> str:
-    """The answer that is trained on and that generated tokens are counted by."""
+    """Return the answer of a sample that is used for training and for counting generated tokens."""
     return sample.answers[0]
 
 
 @dataclass(frozen=True)
 class Prompter:
-    """Renders and tokenizes prompts as the model's processor does, an image being one placeholder."""
+    """Renders and tokenizes prompts as the processor of the model does, with one placeholder per image."""
 
     template: Any
-    """Compiled jinja template; None where `form` says how to ask."""
+    """Compiled jinja template; None if `form` is used."""
     tokenizer: Any
     """A `tokenizers.Tokenizer`."""
     special_tokens: dict[str, str] = field(default_factory=dict)
-    """`bos_token` and its like, which templates may name."""
+    """Name -> text of special tokens such as `bos_token`, which templates may use."""
     form: PromptForm | None = None
 
     @cached_property
     def turn(self) -> AssistantTurn:
-        """How an answer follows the prompt."""
+        """Return the text around an answer."""
         if self.form is not None:
             return self.form.turn
         marks = {token.content for token in self.tokenizer.get_added_tokens_decoder().values() if token.special}
@@ -103,26 +111,30 @@ class Prompter:
         return self.template.render(messages=messages, add_generation_prompt=generation_prompt, **self.special_tokens)
 
     def text(self, question: str, images: int = 1) -> str:
-        """Return the prompt up to the first generated token, about so many images."""
+        """Return the prompt up to the first generated token, with one placeholder per image."""
         if self.form is not None:
             check_one_image(images)
             return self.form.read.format(question=question)
         return self._render(conversation(question, *[None] * images), True)
 
     def prompt_ids(self, question: str, images: int = 1) -> list[int]:
-        """Token ids of the prompt; special tokens are added unless the template has begun with one."""
+        """Return the token ids of the prompt; special tokens are added unless the template begins with one."""
         text = self.text(question, images)
         bos = self.special_tokens.get("bos_token")
         return self.tokenizer.encode(text, add_special_tokens=not (bos and text.startswith(bos))).ids
 
     def answer_ids(self, answer: str) -> list[int]:
-        """Return the token ids by which an answer follows the prompt, end of turn included."""
+        """Return the token ids of an answer behind the prompt, including the end of turn."""
         end = self.tokenizer.token_to_id(self.special_tokens.get("eos_token", "")) or 0
         return list(self.turn.ids(lambda text: self.tokenizer.encode(text, add_special_tokens=False).ids, answer, end))
 
 
 def read_prompter(source: ModelSource) -> Prompter:
-    """The prompter of a model. Raises ValueError where it has no way to be asked or no `tokenizer.json`."""
+    """Return the prompter of a model.
+
+    Raises:
+        ValueError: the model has no `tokenizer.json`, or neither chat template nor prompt form.
+    """
     from tokenizers import Tokenizer
 
     path = locate(source, "tokenizer.json")
@@ -139,7 +151,7 @@ def read_prompter(source: ModelSource) -> Prompter:
 
 
 def _read_template(source: ModelSource) -> str | None:
-    """Where processors and tokenizers keep it, newest place first."""
+    """Return the chat template from processor or tokenizer files, newest format first; None if there is none."""
     path = locate(source, "chat_template.jinja")
     if path is not None:
         return path.read_text(encoding="utf-8")
@@ -160,7 +172,7 @@ def _special_tokens(source: ModelSource) -> dict[str, str]:
 
 
 def _compile(template: str) -> Any:
-    """In a sandbox with the options and names transformers gives: templates of hub models are foreign code."""
+    """Compile a template as transformers does, in a sandbox, since hub templates are foreign code."""
     from jinja2 import TemplateError
     from jinja2.ext import Extension, loopcontrols
     from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -169,7 +181,7 @@ def _compile(template: str) -> Any:
         raise TemplateError(message)
 
     class Generation(Extension):
-        """The tag that marks what the model writes; its body is rendered as it is."""
+        """The `generation` tag, which marks text written by the model; its body is rendered unchanged."""
 
         tags = {"generation"}  # noqa: RUF012 (jinja2 declares it so)
 

@@ -19,11 +19,10 @@ def labels(request: TrialRequest) -> dict[str, str]:
 def check_labels(file: Path, request: TrialRequest) -> None:
     """Compare the labels of a file with the request that reads it.
 
-    Files of older versions name the plan only; labels that a file lacks, or that the request leaves open, differ from
-    nothing.
+    A label that the file or the request lacks is not compared; files of older versions have the plan only.
 
     Raises:
-        ValueError: where a label differs.
+        ValueError: a label differs.
     """
     with safe_open(file, framework="pt") as stored:
         found = stored.metadata() or {}

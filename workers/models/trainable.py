@@ -1,4 +1,4 @@
-"""What is trained: the mapping module's weights, weights by name, or low-rank adapters; and their state."""
+"""Selects the weights to train: the mapping module, weights by name, or low-rank adapters; copies their state."""
 
 from __future__ import annotations
 
@@ -16,9 +16,15 @@ MAPPING = "mapping"
 
 
 def choose_trainable(model: nn.Module, mapping: Sequence[str], what: str) -> Weights:
-    """The weights to train, by name in the whole model; all others are frozen.
+    """Return the weights to train, by name in the whole model, and freeze all others.
 
-    Low-rank adapters are put into the model's mapping module. Raises ValueError where `what` names nothing.
+    Args:
+        model: changed in place; low-rank adapters are added to its mapping module.
+        mapping: paths of the mapping module.
+        what: `mapping`, `lora` with its options, or comma-separated globs of weight names.
+
+    Raises:
+        ValueError: `what` selects no weight, or low-rank adapters cannot be added.
     """
     lora = parse_lora(what)
     if lora is not None:
@@ -59,15 +65,20 @@ def _add_lora(model: nn.Module, mapping: Sequence[str], options: LoraOptions) ->
 
 
 def copy_state(weights: Weights) -> State:
-    """A copy of the weights."""
+    """Return a copy of the weights."""
     return {name: weight.detach().clone() for name, weight in weights.items()}
 
 
 @torch.no_grad()
 def put_state(weights: Weights, state: Mapping[str, Tensor]) -> None:
-    """Puts stored weights back. A name may leave out the path of the mapping module, as older files do.
+    """Copy stored values into the weights.
 
-    Raises ValueError, with nothing changed, where the state isn't of these weights.
+    Args:
+        weights: changed in place.
+        state: name -> tensor; a name may lack the path of the mapping module, as in older files.
+
+    Raises:
+        ValueError: names or shapes do not match; nothing is changed then.
     """
     named = {_full_name(weights, name): tensor for name, tensor in state.items()}
     missing = [name for name in weights if name not in named]

@@ -1,10 +1,10 @@
-"""Runs the frozen vision tower once an image: what its modules hand on is recorded, and put back in later passes.
+"""Runs the frozen vision tower once per image, records its outputs, and replays them in later passes.
 
-Which modules those are is found by running the model: the largest ones outside of the decoder that hold no trainable
-weight and whose outputs depend on none. Of what they return, only what the decoder's inputs have a gradient for is
-kept; the rest becomes a placeholder of the same shape that takes no memory. Recorded per image, joined along the first
-axis for a batch, where that gives the logits of the plain batch on a trial pair of pictures; per batch where it
-doesn't.
+The replayed modules are found by running the model: the largest ones outside the decoder that hold no trainable weight
+and whose outputs depend on none. Of their outputs only tensors that the inputs of the decoder depend on are kept; the
+others become placeholders of the same shape without memory. Outputs are recorded per image and joined along the first
+axis for a batch, if that gives the logits of the plain batch on two test pictures; otherwise they are recorded per
+batch.
 """
 
 from __future__ import annotations
@@ -25,29 +25,31 @@ from workers.models.decoder_inputs import decoder_inputs, weighted_sum
 from workers.models.mapping_module import trainable
 
 Call = tuple[str, int]
-"""Path of a module, and which of its calls in one pass, from 0."""
+"""Path of a module, and the number of its call in one pass, from 0."""
 
 
 @dataclass(frozen=True)
 class Placeholder:
-    """Stands for a tensor nobody reads: zeros without memory."""
+    """Replacement for a tensor that is not read: zeros without memory."""
 
     shape: torch.Size
     dtype: torch.dtype
     device: torch.device
 
     def tensor(self) -> Tensor:
+        """Return zeros of the shape, a view of one element."""
         return torch.zeros((), dtype=self.dtype, device=self.device).expand(self.shape)
 
 
 @dataclass(frozen=True)
 class Returned:
-    """What one call returned, taken apart; a leaf is a tensor, a placeholder, or any other value."""
+    """The output of one call as a flat tree; a leaf is a tensor, a placeholder or any other value."""
 
     leaves: tuple[Any, ...]
     spec: TreeSpec
 
     def value(self, device: torch.device) -> Any:
+        """Return the output with its tensors on a device."""
         leaves = [
             leaf.tensor() if isinstance(leaf, Placeholder) else leaf.to(device) if isinstance(leaf, Tensor) else leaf
             for leaf in self.leaves
@@ -60,19 +62,19 @@ Recording = dict[Call, Returned]
 
 @dataclass(frozen=True)
 class Replay:
-    """How the frozen vision part of a model is replayed."""
+    """The modules of the frozen vision part of a model that are replayed."""
 
     model: nn.Module
     modules: tuple[str, ...] = ()
-    """Paths of the modules that are replayed; none where every pass runs the tower."""
+    """Paths of the replayed modules; empty if every pass runs the vision tower."""
     read: frozenset[tuple[Call, int]] = frozenset()
-    """Leaves of what they return that the decoder's inputs depend on."""
+    """(call, leaf index) of outputs that the inputs of the decoder depend on."""
     known: frozenset[Call] = field(default_factory=frozenset)
-    """Calls that were seen when `read` was found; of others all leaves are kept."""
+    """Calls observed when `read` was found; of other calls all leaves are kept."""
     per_image: bool = False
 
     def record(self, inputs: Mapping[str, Any]) -> Recording:
-        """Runs the model on `inputs` until its decoder is entered."""
+        """Run the model on `inputs` up to its decoder and return the outputs of the replayed modules."""
         made: Recording = {}
 
         def note(call: Call, output: Any) -> Any:
@@ -87,7 +89,7 @@ class Replay:
 
     @contextmanager
     def put_in(self, recording: Recording) -> Iterator[None]:
-        """Inside the `with`, one pass of the model reads the recording in place of its frozen vision modules."""
+        """Replace the frozen vision modules by a recording for one pass of the model inside the `with`."""
         device = next(self.model.parameters()).device
         players = [
             (self.model.get_submodule(path), "forward", _player(path, recording, device)) for path in self.modules
@@ -114,7 +116,7 @@ def _kept(leaf: Any, keep: bool) -> Any:
 
 
 def join(recordings: Sequence[Recording]) -> Recording:
-    """One recording of several: tensors one after another along their first axis."""
+    """Return one recording of several, with tensors concatenated along their first axis."""
     return {
         call: Returned(
             tuple(_joined([each[call].leaves[i] for each in recordings]) for i in range(len(first.leaves))), first.spec
@@ -134,9 +136,9 @@ def _joined(leaves: Sequence[Any]) -> Any:
 
 
 def sketch(inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """The inputs with pixels reduced to where there are any, in the same shape: what is around the tower reads shapes.
+    """Return the inputs with pixels replaced by 1 for images and 0 for padding, in the same shape without memory.
 
-    Some models tell padding from pictures by pixels that are all zero.
+    Modules around the tower read the shape of the pixels; some models detect padding by all-zero pixels.
     """
     return {
         name: _sketch(value) if name.startswith("pixel_") and value.ndim > 1 else value
@@ -153,10 +155,16 @@ def _sketch(pixels: Tensor) -> Tensor:
 def plan_replay(
     model: nn.Module, weights: Mapping[str, nn.Parameter], alone: Sequence[Mapping[str, Any]], batch: Mapping[str, Any]
 ) -> Replay:
-    """How to replay a model whose `weights` train, proven on two pictures.
+    """Return a replay that is verified to give the logits of the plain model on two pictures.
 
-    `batch` asks a question about each, `alone` another question about each, picture by picture. What can't be
-    replayed with the logits of the plain model is not: the answer is then a `Replay` of no modules.
+    Args:
+        model: the model.
+        weights: trained weights by name.
+        alone: inputs of one question per picture, each a batch of one.
+        batch: inputs of another question per picture, as one batch.
+
+    Returns:
+        The replay; one without modules if no replay gives the logits of the plain model.
     """
     with trainable(model, weights):
         paths, read, known = _frozen_calls(model, batch)
@@ -170,7 +178,7 @@ def plan_replay(
 def _frozen_calls(
     model: nn.Module, batch: Mapping[str, Any]
 ) -> tuple[tuple[str, ...], frozenset[tuple[Call, int]], frozenset[Call]]:
-    """Paths of frozen modules, the leaves of their outputs that are read, and their calls."""
+    """Return the paths of frozen modules, the leaves of their outputs that are read, and their calls."""
     depends: dict[str, bool] = {}
 
     def watch(call: Call, output: Any) -> Any:
@@ -201,7 +209,7 @@ def _frozen_calls(
 
 
 def _largest(module: nn.Module, path: str, frozen: set[str], text: set[nn.Module | None]) -> Iterator[str]:
-    """Paths of the largest frozen modules that hold weights; `text` and what it holds is left out."""
+    """Yield the paths of the largest frozen modules with weights, except those of `text` and their children."""
     for name, child in module.named_children():
         below = f"{path}.{name}".lstrip(".")
         if child in text:
@@ -214,7 +222,7 @@ def _largest(module: nn.Module, path: str, frozen: set[str], text: set[nn.Module
 
 @contextmanager
 def _calls(model: nn.Module, paths: Sequence[str], note: Any) -> Iterator[None]:
-    """Inside the `with`, `note(call, output)` sees every call of these modules and says what it returns."""
+    """Replace the output of every call of these modules by `note(call, output)`, inside the `with`."""
     with ExitStack() as hooks:
         for path in paths:
             numbers = count()
@@ -228,21 +236,22 @@ def _calls(model: nn.Module, paths: Sequence[str], note: Any) -> Iterator[None]:
 
 @torch.no_grad()
 def _is_exact(replay: Replay, alone: Sequence[Mapping[str, Any]], batch: Mapping[str, Any]) -> bool:
-    """Whether the logits of the batch are the plain model's when its vision part is replayed."""
+    """Return True if the logits of the batch with replayed vision modules equal those of the plain model."""
     try:
         recording = join([replay.record(each) for each in alone]) if replay.per_image else replay.record(batch)
         plain = replay.model(**batch).logits
         with replay.put_in(recording):
             played = replay.model(**sketch(batch)).logits
     except (RuntimeError, ValueError, KeyError, IndexError, TypeError):
-        return False  # what is recorded image by image can't be joined
+        return False  # recordings per image cannot be joined
     return played.shape == plain.shape and close(played, plain)
 
 
 def close(one: Tensor, other: Tensor) -> bool:
-    """Equal up to rounding: within the square root of the dtype's epsilon, of the largest value.
+    """Return True if two tensors are equal up to rounding.
 
-    Sums taken in another order stay well below that, another formula doesn't.
+    The tolerance is the square root of the dtype's epsilon, times the largest magnitude of `other`. Sums in another
+    order stay well below it, another formula does not.
     """
     line = torch.finfo(other.dtype).eps ** 0.5 * float(other.abs().amax())
     return bool((one.float() - other.float()).abs().amax() <= line)
