@@ -11,6 +11,6 @@ class NonFinite(ArithmeticError):
 
 
 def check_logits(logits: Tensor) -> None:
-    """Raises NonFinite where a logit is NaN or infinite."""
+    """Raise NonFinite if a logit is NaN or infinite."""
     if not torch.isfinite(logits).all():
         raise NonFinite("logits must be finite, got NaN or infinity")

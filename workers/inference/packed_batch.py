@@ -1,11 +1,10 @@
-"""Several questions about one image in one sequence: the image prefix is computed once.
+"""Packs several questions about one image into one sequence, so that the image prefix is computed once.
 
-A pack is `prefix | question 1 | question 2 | ...`. Every question restarts its positions right after the
-prefix and sees only the prefix and itself (block-diagonal causal mask), so its logits are those of a sequence
-of its own, up to rounding. A pack of one question is an ordinary padded sequence: one mechanism for every
-model.
+A pack is `prefix | question 1 | question 2 | ...`. The positions of every question start after the prefix, and a
+question attends only to the prefix and itself (block-diagonal causal mask). Its logits therefore equal those of a
+separate sequence up to rounding. A pack of one question is an ordinary padded sequence.
 
-Legend: B packs (rows) in a batch, T tokens in the longest pack, Q questions in the fullest pack.
+Legend: B: packs (rows) in a batch; T: tokens in the longest pack; Q: questions in the fullest pack.
 """
 
 from __future__ import annotations
@@ -23,14 +22,14 @@ from workers.blocks.token_groups import CODES, IGNORED, prompt_groups
 
 @dataclass(frozen=True)
 class Tokenized:
-    """One question, ready for the model."""
+    """One tokenized question."""
 
     image: int
     """Row of the image in the table of image features."""
     prompt: tuple[int, ...]
-    """Token ids up to the first generated one, image placeholders expanded."""
+    """Token ids of the prompt, with image placeholders expanded."""
     answer: tuple[int, ...]
-    """Token ids of the answer, end-of-sequence token included."""
+    """Token ids of the answer, including end-of-sequence."""
 
 
 @dataclass(frozen=True)
@@ -40,40 +39,40 @@ class PackedBatch:
     input_ids: Tensor
     """(B, T) int64."""
     position_ids: Tensor
-    """(B, T) int64; starts again after the prefix for every question."""
+    """(B, T) int64; every question starts after the prefix."""
     segment: Tensor
-    """(B, T) int64; -1 padding, 0 prefix, k >= 1 the k-th question of the pack."""
+    """(B, T) int64; -1: padding, 0: prefix, k >= 1: k-th question of the pack."""
     images: Tensor
     """(B,) int64 rows of the image feature table."""
     labels: Tensor
-    """(B, T) int64 next-token targets; -100 where there is none."""
+    """(B, T) int64 next-token targets; -100 for none."""
     last: Tensor
-    """(B, Q) int64 position of every question's last prompt token; -1 where the pack has no such question."""
+    """(B, Q) int64 index of each question's last prompt token; -1 if the pack has fewer questions."""
     owner: Tensor
-    """(B, Q) int64 index into the items packed; -1 where the pack has no such question."""
+    """(B, Q) int64 index into the packed items; -1 if the pack has fewer questions."""
 
     @property
     def targets(self) -> Tensor:
-        """(labeled positions,) the labels there are, pack by pack."""
+        """Return the labels that are not -100, pack by pack, (labeled positions,) int64."""
         return self.labels[self.labels != IGNORED]
 
     @property
     def order(self) -> Tensor:
-        """(items,) which item's answer comes when in `targets`."""
+        """Return the index of the item of each answer in `targets`, (items,) int64."""
         return self.owner[self.owner >= 0]
 
     def mask(self, dtype: torch.dtype) -> Tensor:
-        """(B, 1, T, T) additive attention mask: 0 where a row may attend, else the least number."""
+        """Return the (B, 1, T, T) additive attention mask: 0 if a row may attend, else the minimum of `dtype`."""
         row, column = self.segment[:, :, None], self.segment[:, None, :]
         num_tokens = self.segment.shape[1]
         causal = torch.ones(num_tokens, num_tokens, dtype=torch.bool, device=self.segment.device).tril()
-        # Padding shares its own segment number, so no row is empty and softmax never yields NaN.
+        # Padding attends to padding, so that softmax never gives NaN.
         allowed = causal & ((column == 0) | (column == row))
         blocked = torch.full((), torch.finfo(dtype).min, dtype=dtype, device=self.segment.device)
         return torch.where(allowed, torch.zeros((), dtype=dtype, device=blocked.device), blocked).unsqueeze(1)
 
     def groups(self, image_token: int) -> Tensor:
-        """(B, T) codes of `token_groups.CODES`: image tokens, other prompt tokens, and fed answers as generated."""
+        """Return the (B, T) codes of `token_groups.CODES`; tokens of answers are generated."""
         question = self.segment.clamp(min=1) - 1
         column = torch.arange(self.segment.shape[1], device=self.segment.device)
         is_answer = (self.segment > 0) & (column > self.last.gather(1, question.clamp(max=self.last.shape[1] - 1)))
@@ -81,7 +80,7 @@ class PackedBatch:
         return groups.masked_fill(is_answer, CODES[Group.GENERATED])
 
     def to(self, device: torch.device | str) -> PackedBatch:
-        """The same batch on another device."""
+        """Return the batch on another device."""
         return PackedBatch(**{name: tensor.to(device) for name, tensor in vars(self).items()})
 
 
@@ -94,12 +93,21 @@ def pack(
     pad_token: int,
     batch_size: int = 64,
 ) -> list[PackedBatch]:
-    """Pack up to `per_image` questions on the prefix that all prompts of their image share.
+    """Return batches of packs of questions that share the prefix of all prompts about their image.
 
-    With answers, the answer tokens are fed (all but the last) and labels are set; without, a question ends
-    with its prompt and all labels are -100. Where the shared prefix does not hold every image token, each
-    question gets a pack of its own. Batches have `batch_size` packs, the last one what is left. Raises
-    ValueError on an empty prompt or a count below one.
+    If the shared prefix does not hold every image token, each question gets a separate pack.
+
+    Args:
+        items: tokenized questions.
+        per_image: largest number of questions per pack, at least 1.
+        with_answers: True to append the answers, except their last token, and to set labels; if False, a question
+            ends with its prompt and all labels are -100.
+        image_token: id of image placeholders.
+        pad_token: id of padding.
+        batch_size: packs per batch, at least 1; the last batch may have fewer.
+
+    Raises:
+        ValueError: a prompt is empty, or a count is below 1.
     """
     if per_image < 1 or batch_size < 1:
         raise ValueError(f"per_image and batch_size must be at least 1, got {per_image} and {batch_size}")
@@ -111,7 +119,7 @@ def pack(
 
 
 def _groups(items: Sequence[Tokenized], per_image: int, image_token: int) -> Iterable[tuple[int, list[int]]]:
-    """(prefix length, item indices) of every pack, ordered by image."""
+    """Yield the prefix length and the item indices of each pack, ordered by image."""
     order = sorted(range(len(items)), key=lambda index: items[index].image)
     for _, indices in groupby(order, key=lambda index: items[index].image):
         members = list(indices)
@@ -123,8 +131,8 @@ def _groups(items: Sequence[Tokenized], per_image: int, image_token: int) -> Ite
 
 
 def _shared_prefix(prompts: Sequence[tuple[int, ...]]) -> int:
-    """Length of the longest common prefix that leaves every prompt at least one token of its own."""
-    # What the first and the last in lexicographic order share, all share.
+    """Return the length of the longest common prefix that leaves at least one further token to every prompt."""
+    # The prefix shared by the first and last in lexicographic order is shared by all.
     first, final = min(prompts), max(prompts)
     pairs = zip(first, final, strict=False)
     same = next((index for index, (one, two) in enumerate(pairs) if one != two), len(first))
@@ -155,7 +163,7 @@ def _batch(
 
 @dataclass
 class _Row:
-    """One pack while it is written."""
+    """One pack during construction."""
 
     ids: list[int]
     positions: list[int]

@@ -1,10 +1,11 @@
 """Greedy decoding of packed questions with a KV cache.
 
-Prefill runs whole packs. Then every decode step feeds one token a question, and only questions that have not ended:
-most answers are one word, so later steps are small. A new token sees the prefix and its own question, like in the
-pack; the answers are those of `model.generate` on the plain prompts.
+Prefill runs whole packs. Each decode step then feeds one token per question that has not ended; most answers are one
+word, so later steps are small. A new token attends to the prefix and to its own question, as in the pack. The answers
+equal those of `model.generate` on the plain prompts.
 
-Legend: B packs, Q questions in the fullest pack, W rows of a decode step (live questions of the fullest pack).
+Legend: B: packs; Q: questions in the fullest pack; W: rows of a decode step (unfinished questions of the fullest
+pack); N: unfinished questions.
 """
 
 from __future__ import annotations
@@ -24,7 +25,18 @@ from workers.models.loaded_model import LoadedModel
 def answer_batch(
     loaded: LoadedModel, features: Tensor, batch: PackedBatch, max_new_tokens: int, ids: list[list[int]]
 ) -> None:
-    """Appends the generated ids of every question of the batch to its list in `ids`. Raises NonFinite."""
+    """Append the generated ids of each question of the batch to its list in `ids`.
+
+    Args:
+        loaded: the model.
+        features: (images, visual tokens, vision width) inputs of the mapping module.
+        batch: packs without answers.
+        max_new_tokens: limit of generated tokens per question.
+        ids: one list per question of the split, changed in place.
+
+    Raises:
+        NonFinite: a logit is NaN or infinite.
+    """
     cache = DynamicCache(config=loaded.model.config.get_text_config())
     hidden = read(loaded, batch, features, cache)
     pack, slot = (batch.last >= 0).nonzero(as_tuple=True)
@@ -48,7 +60,7 @@ def answer_batch(
 
 
 def _greedy(loaded: LoadedModel, hidden: Tensor) -> Tensor:
-    """(N,) next tokens of (N, width) hidden states. Raises NonFinite where a logit is NaN or infinite."""
+    """Return the (N,) next tokens of (N, width) hidden states. Raises NonFinite."""
     logits = loaded.head(hidden)
     check_logits(logits)
     return logits.argmax(-1)
@@ -56,22 +68,23 @@ def _greedy(loaded: LoadedModel, hidden: Tensor) -> Tensor:
 
 @dataclass
 class _Live:
-    """The questions of a batch that have not ended, flat: (N,) each, ordered by pack."""
+    """The unfinished questions of a batch, as (N,) tensors ordered by pack."""
 
     pack: Tensor
     segment: Tensor
     position: Tensor
-    """Position of the next token fed."""
+    """Position of the next token."""
     owner: Tensor
     columns: Tensor
-    """(B, keys) segment of everything in the cache."""
+    """(B, keys) segment of each cached token."""
 
     def record(self, tokens: Tensor, ids: list[list[int]]) -> None:
+        """Append each question's token to its list in `ids`."""
         for owner, token in zip(self.owner.tolist(), tokens.tolist(), strict=True):
             ids[owner].append(token)
 
     def keep(self, goes_on: Tensor, cache: DynamicCache, tokens: Tensor) -> Tensor:
-        """Drops ended questions, and packs without a live one from the cache; returns the tokens that are left."""
+        """Drop finished questions, and packs without unfinished ones from the cache; return the remaining tokens."""
         packs, self.pack = torch.unique(self.pack[goes_on], return_inverse=True)
         self.segment, self.position, self.owner = (
             values[goes_on] for values in (self.segment, self.position, self.owner)
@@ -82,7 +95,7 @@ class _Live:
         return tokens[goes_on]
 
     def step(self, loaded: LoadedModel, cache: DynamicCache, tokens: Tensor) -> Tensor:
-        """Feeds one token per live question; (N, width) hidden states."""
+        """Feed one token per unfinished question and return the (N, width) hidden states."""
         first = torch.searchsorted(self.pack, self.pack)
         place = (self.pack, torch.arange(len(self.pack), device=first.device) - first)
         shape = (len(self.columns), int(place[1].max()) + 1)
@@ -96,13 +109,13 @@ class _Live:
 
 
 def _table(shape: tuple[int, int], place: tuple[Tensor, Tensor], values: Tensor, fill: int) -> Tensor:
-    """(B, W) table with flat `values` at their places."""
+    """Return a (B, W) int64 table with flat `values` at `place` and `fill` elsewhere."""
     table = torch.full(shape, fill, dtype=torch.long, device=values.device)
     return table.index_put(place, values)
 
 
 def _mask(rows: Tensor, columns: Tensor, dtype: torch.dtype) -> Tensor:
-    """(B, 1, W, keys) additive: a row sees the prefix (0) and its own segment; padding sees padding."""
+    """Return the (B, 1, W, keys) additive mask: a row attends to the prefix (segment 0) and its own segment."""
     allowed = (columns[:, None, :] == 0) | (columns[:, None, :] == rows[:, :, None])
     blocked = torch.full((), torch.finfo(dtype).min, dtype=dtype, device=rows.device)
     return torch.where(allowed, torch.zeros((), dtype=dtype, device=rows.device), blocked).unsqueeze(1)

@@ -1,4 +1,4 @@
-"""One pass of the decoder over packed questions, and what the mapping module reads of an image."""
+"""One pass of the decoder over packed questions, and the inputs of the mapping module."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from workers.models.loaded_model import LoadedModel
 
 
 def projector(loaded: LoadedModel) -> nn.Module:
-    """The mapping module of a model that has one only."""
+    """Return the mapping module of a model whose mapping is a single module."""
     (path,) = loaded.mapping
     return loaded.model.get_submodule(path)
 
 
 @torch.no_grad()
 def encode(loaded: LoadedModel, inputs: Mapping[str, Any]) -> Tensor:
-    """What the mapping module reads: (images, visual tokens, vision width) for the processor's batch of images."""
+    """Return the inputs of the mapping module, (images, visual tokens, vision width), for a batch of the processor."""
     caught: list[Tensor] = []
     taken = signature(loaded.model.get_image_features).parameters
     hook = projector(loaded).register_forward_pre_hook(lambda _, args: caught.append(args[0]))
@@ -37,14 +37,30 @@ def encode(loaded: LoadedModel, inputs: Mapping[str, Any]) -> Tensor:
 
 
 def embed(loaded: LoadedModel, input_ids: Tensor, features: Tensor) -> Tensor:
-    """(B, T, width) embeddings of (B, T) ids, the mapped (B, visual tokens, vision width) at image tokens."""
+    """Return token embeddings with mapped image features at the image tokens.
+
+    Args:
+        loaded: the model.
+        input_ids: (B, T) int64.
+        features: (B, visual tokens, vision width) inputs of the mapping module.
+
+    Returns:
+        (B, T, width) embeddings.
+    """
     embeddings = loaded.model.get_input_embeddings()(input_ids)
     places = (input_ids == loaded.image_token)[..., None]
     return embeddings.masked_scatter(places, projector(loaded)(features).to(embeddings.dtype))
 
 
 def read(loaded: LoadedModel, batch: PackedBatch, features: Tensor, cache: Any = None) -> Tensor:
-    """(B, T, width) hidden states before the LM head; `features` is the table `batch.images` points into."""
+    """Return the hidden states before the LM head, (B, T, width).
+
+    Args:
+        loaded: the model.
+        batch: B packs.
+        features: (images, visual tokens, vision width) table that `batch.images` indexes.
+        cache: KV cache to fill, or None.
+    """
     embeddings = embed(loaded, batch.input_ids, features[batch.images])
     groups = batch.groups(loaded.image_token)
     return decode(loaded, embeddings, batch.mask(embeddings.dtype), batch.position_ids, cache, groups)
@@ -58,9 +74,15 @@ def decode(
     cache: Any = None,
     groups: Tensor | None = None,
 ) -> Tensor:
-    """The decoder on (B, T, width) embeddings under an additive (B, 1, T, keys) mask.
+    """Run the decoder and return its hidden states, (B, T, width).
 
-    `groups` are the (B, T) token groups of the rows; None where all are generated tokens.
+    Args:
+        loaded: the model.
+        embeddings: (B, T, width).
+        mask: (B, 1, T, keys) additive attention mask.
+        position_ids: (B, T) int64.
+        cache: KV cache to extend, or None.
+        groups: (B, T) token group codes; None if all rows are generated tokens.
     """
     if groups is None:
         groups = torch.full(embeddings.shape[:2], CODES[Group.GENERATED], device=embeddings.device)

@@ -1,7 +1,7 @@
-"""A split whose questions are packed: several in one sequence, on image features that are encoded once.
+"""A split with several questions packed per sequence, on image features that are encoded once.
 
-For models whose mapping module reads one tensor per image and whose decoder takes a 4-D mask;
-`workers.inference.packing_check` finds out.
+For models whose mapping module reads one tensor per image and whose decoder accepts a 4-D mask, as
+`workers.inference.packing_check` verifies.
 """
 
 from __future__ import annotations
@@ -23,37 +23,43 @@ from workers.models.processor import on_device
 from workers.models.prompts import conversation, target
 
 IMAGES_AT_ONCE = 64
+"""Images per batch of the vision tower."""
 PER_IMAGE = 16
-"""Questions in a pack at most."""
+"""Largest number of questions per pack."""
 TOKENS_AT_ONCE = 8192
-"""Prompt tokens in a batch, about: what bounds the memory of the KV cache."""
+"""Approximate number of prompt tokens per batch; it bounds the memory of the KV cache."""
 
 
 class Unpackable(ValueError):
-    """The model or the images of a split don't allow packing."""
+    """The model or the images of a split do not allow packing."""
 
 
 @dataclass(frozen=True)
 class PackedSplit:
-    """A split, ready for the model. Made once; all trials read the same."""
+    """A split prepared for the model, once for all trials; implements `Prepared`."""
 
     samples: tuple[Sample, ...]
     items: tuple[Tokenized, ...]
     """One per sample, in the same order."""
     features: Tensor
-    """(images, visual tokens, vision width): what the mapping module reads."""
+    """(images, visual tokens, vision width) inputs of the mapping module."""
     max_new_tokens: int
-    """Where generation is cut off."""
+    """Limit of generated tokens."""
     _packs: dict[tuple[int, ...], list[PackedBatch]] = field(default_factory=dict, repr=False)
 
     @property
     def images(self) -> tuple[int, ...]:
+        """Return the image number of each sample."""
         return tuple(item.image for item in self.items)
 
     def packs(self, loaded: LoadedModel, questions: int, per_image: int, tokens: int) -> list[PackedBatch]:
-        """The first `questions` questions in packs, about `tokens` tokens a batch, on the model's device.
+        """Return batches of packs on the model's device, cached for the next trial.
 
-        Kept for the next trial.
+        Args:
+            loaded: the model.
+            questions: number of questions, from the first.
+            per_image: largest number of questions per pack.
+            tokens: approximate number of tokens per batch.
         """
         key = (questions, per_image, tokens)
         if key not in self._packs:
@@ -69,7 +75,7 @@ class PackedSplit:
         return self._packs[key]
 
     def _pack_tokens(self, loaded: LoadedModel, per_image: int) -> int:
-        """Tokens of a full pack, about: the longest prompt, and its text once more for every further question."""
+        """Return the approximate tokens of a full pack: the longest prompt, plus its text per further question."""
         longest = max(len(item.prompt) for item in self.items)
         text = max(len(item.prompt) - item.prompt.count(loaded.image_token) for item in self.items)
         most = max(Counter(self.images).values())
@@ -77,7 +83,7 @@ class PackedSplit:
 
     @torch.inference_mode()
     def answer_ids(self, loaded: LoadedModel, questions: int) -> list[list[int]]:
-        """Greedy answers with a KV cache, as `generate` gives them on the plain prompts."""
+        """Return greedy answers, as token ids, equal to those of `generate` on plain prompts. Raises NonFinite."""
         ids: list[list[int]] = [[] for _ in range(questions)]
         for batch in self.packs(loaded, questions, PER_IMAGE, TOKENS_AT_ONCE):
             answer_batch(loaded, self.features, batch, self.max_new_tokens, ids)
@@ -86,7 +92,7 @@ class PackedSplit:
     def answer_batch(
         self, loaded: LoadedModel, chosen: Sequence[int], per_image: int, answers: Sequence[str] | None = None
     ) -> PackedBatch:
-        """The chosen samples with their answers, or others, in one batch of packs."""
+        """Return one batch of packs of the chosen samples with their own or the given answers."""
         items = [self.items[index] for index in chosen]
         if answers is not None:
             items = [replace(i, answer=loaded.answer_tokens(a)) for i, a in zip(items, answers, strict=True)]
@@ -101,20 +107,20 @@ class PackedSplit:
         return batch.to(loaded.device)
 
     def answer_logits(self, loaded: LoadedModel, batch: PackedBatch) -> Tensor:
-        """(labeled positions, vocabulary) float32 logits of the answer tokens."""
+        """Return the logits of the answer tokens, (labeled positions, vocabulary) float32."""
         hidden = read(loaded, batch, self.features)
         return loaded.head(hidden[batch.labels != IGNORED]).float()
 
     def rows(self, loaded: LoadedModel, batch: PackedBatch) -> list[tuple[Tensor, Tensor]]:
-        """(B, T) rows that are no padding, and their token groups, of the one pass of the decoder."""
+        """Return the (B, T) mask of rows without padding and their token groups, of the single decoder pass."""
         return [(batch.segment >= 0, batch.groups(loaded.image_token))]
 
     def sequences_at_once(self, loaded: LoadedModel) -> int:
-        """How many questions fit into a batch, each in a sequence of its own."""
+        """Return the number of questions per batch if each has its own sequence."""
         return max(1, TOKENS_AT_ONCE // self._pack_tokens(loaded, 1))
 
     def steps(self, loaded: LoadedModel) -> tuple[Callable[[], None], Callable[[], None]]:
-        """Prefill from cached image features to the first token, and one further token."""
+        """Return prefill from cached image features to the first token, and one decode step."""
         (batch,) = self.packs(loaded, questions=1, per_image=1, tokens=1)
         caches: list[DynamicCache] = []
         token = batch.input_ids[:, -1:]
@@ -135,7 +141,15 @@ class PackedSplit:
 
 
 def pack_split(loaded: LoadedModel, samples: Sequence[Sample]) -> PackedSplit:
-    """Tokenizes the samples and encodes every distinct image once. Raises Unpackable."""
+    """Return a packed split; each distinct image is encoded once.
+
+    Args:
+        loaded: the model.
+        samples: at least one.
+
+    Raises:
+        Unpackable: the model or the images do not allow packing.
+    """
     _check_packable(loaded)
     if any(len(sample.images) > 1 for sample in samples):
         raise Unpackable("a question is about several images")
@@ -161,7 +175,7 @@ def _check_packable(loaded: LoadedModel) -> None:
 
 
 def _encode(loaded: LoadedModel, firsts: Sequence[Sample]) -> tuple[list[tuple[int, ...]], Tensor]:
-    """Per image the ids its placeholder expands to, and the table of features."""
+    """Return, per image, the ids that its placeholder expands to, and the table of image features."""
     spans: list[tuple[int, ...]] = []
     features: list[Tensor] = []
     for chunk in _chunks(firsts, IMAGES_AT_ONCE):
@@ -175,15 +189,15 @@ def _encode(loaded: LoadedModel, firsts: Sequence[Sample]) -> tuple[list[tuple[i
 
 
 def _image_span(loaded: LoadedModel, sample: Sample, whole: list[int]) -> tuple[int, ...]:
-    """What the placeholder of the image has become in the processor's ids of a question."""
+    """Return the ids that replace the image placeholder in the processor's ids of a question."""
     ids, place = _text_ids(loaded, sample)
     return tuple(whole[place : len(whole) - (len(ids) - place - 1)])
 
 
 def _tokenize(loaded: LoadedModel, sample: Sample, row: int, spans: Sequence[tuple[int, ...]]) -> Tokenized:
-    """The processor's ids for one question, with the image's expansion put in by hand.
+    """Return the processor's ids of one question, with the image placeholder expanded here.
 
-    Running the processor on every question would read the same picture again each time.
+    Running the processor per question would process the same image again each time.
     """
     ids, place = _text_ids(loaded, sample)
     prompt = (*ids[:place], *spans[row], *ids[place + 1 :])
@@ -191,7 +205,7 @@ def _tokenize(loaded: LoadedModel, sample: Sample, row: int, spans: Sequence[tup
 
 
 def _text_ids(loaded: LoadedModel, sample: Sample) -> tuple[list[int], int]:
-    """Token ids of a question by its template alone, and where the placeholder of the image is."""
+    """Return the token ids of a question from the template, and the index of the image placeholder."""
     tokenizer = loaded.processor.tokenizer
     text = loaded.processor.apply_chat_template(conversation(sample.question), add_generation_prompt=True)
     has_bos = tokenizer.bos_token is not None and text.startswith(tokenizer.bos_token)

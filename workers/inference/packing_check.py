@@ -1,4 +1,4 @@
-"""Whether packed questions are exact for a model: found out by running it, never by its name."""
+"""Checks, by running the model, that packed questions give the same logits as plain ones."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _PROVEN: WeakKeyDictionary[nn.Module, bool] = WeakKeyDictionary()
 
 
 def packing_is_exact(loaded: LoadedModel) -> bool:
-    """Whether packed questions give the answer logits of the plain model; tried once per model, under no plan.
+    """Return True if packed questions give the answer logits of the plain model.
 
-    Four questions about two pictures are asked in both ways.
+    The check runs once per model, under no plan, on four questions about two pictures.
     """
     if loaded.model not in _PROVEN:
         _PROVEN[loaded.model] = _is_exact(loaded)
@@ -46,6 +46,6 @@ def _is_exact(loaded: LoadedModel) -> bool:
     except Unpackable as error:
         log.info("questions can't be packed: %s", error)
     except (RuntimeError, ValueError, TypeError, AttributeError, LookupError) as error:
-        # whatever a family trips over that wasn't made to be fed like this
+        # families that do not support packed inputs raise various errors
         log.info("questions can't be packed: %s", " ".join(str(error).split()))
     return False

@@ -1,7 +1,7 @@
-"""A split whose questions go through the model's own forward and `generate`, one a sequence: right for any family.
+"""A split whose questions run through the model's own forward and `generate`, one per sequence, for any family.
 
-Batches are the processor's, padded on the left and the same for every trial. The frozen vision tower runs once an
-image, or once a batch where the model doesn't let images be told apart; later passes replay what it returned.
+Batches come from the processor, padded on the left, and are the same for every trial. The frozen vision tower runs
+once per image, or once per batch if outputs cannot be separated by image; later passes replay its outputs.
 """
 
 from __future__ import annotations
@@ -26,36 +26,38 @@ from workers.models.prompts import target
 from workers.models.vision_replay import Recording, join, sketch
 
 TOKENS_AT_ONCE = 8192
-"""Prompt tokens in a batch, about: what bounds the memory of the KV cache."""
+"""Approximate number of prompt tokens per batch; it bounds the memory of the KV cache."""
 
 
 @dataclass(frozen=True)
 class PlainBatch:
-    """B questions as the processor gives them, and the answers to learn where there are any."""
+    """B questions as the processor prepares them, and optional answers."""
 
     inputs: dict[str, Any]
-    """Padded on the left; on the model's device. Pixels are a sketch where the vision part is replayed."""
+    """Model inputs padded on the left, on the model's device; pixels are a `sketch` if the vision part is replayed."""
     images: tuple[int, ...]
     answers: Tensor | None = None
-    """(B, A) token ids, end-of-sequence included, padded with IGNORED on the right."""
+    """(B, A) int64 token ids including end-of-sequence, padded with IGNORED on the right."""
     recording: Recording | None = None
-    """What the vision part returned for this very batch; None where it is kept per image. Batches with questions about
-    several images have one: how a model joins these is its own."""
+    """Outputs of the vision part for this batch; None if they are recorded per image.
+
+    Batches with questions about several images always have one, since families join images differently.
+    """
 
     @property
     def targets(self) -> Tensor:
-        """(labeled positions,) the answers' tokens, row by row."""
+        """Return the tokens of the answers, (labeled positions,) int64."""
         assert self.answers is not None, "an answer batch has answers"
         return self.answers[self.answers != IGNORED]
 
     @property
     def order(self) -> Tensor:
-        """(B,) which question's answer comes when in `targets`."""
+        """Return the index of the question of each answer in `targets`, (B,) int64."""
         return torch.arange(len(self.images))
 
 
 class PlainSplit:
-    """A split, ready for the model. Made once; all trials read the same."""
+    """A split prepared for the model, once for all trials; implements `Prepared`."""
 
     def __init__(self, loaded: LoadedModel, samples: Sequence[Sample]) -> None:
         self.samples = tuple(samples)
@@ -69,7 +71,7 @@ class PlainSplit:
 
     @torch.no_grad()
     def answer_ids(self, loaded: LoadedModel, questions: int) -> list[list[int]]:
-        """The model's own greedy answers. Raises NonFinite."""
+        """Return greedy answers of the model's `generate`, as token ids. Raises NonFinite."""
         ids: list[list[int]] = []
         for number in range(-(-questions // self._rows)):
             ids += self._generate(loaded, self._batch(loaded, number))
@@ -78,14 +80,14 @@ class PlainSplit:
     def answer_batch(
         self, loaded: LoadedModel, chosen: Sequence[int], per_image: int, answers: Sequence[str] | None = None
     ) -> PlainBatch:
-        """The chosen samples with their answers, or others; each a sequence of its own, whatever `per_image` is."""
+        """Return a batch of the chosen samples with answers, one per sequence whatever `per_image` is."""
         ids = [self.answers[i] for i in chosen] if answers is None else [*map(loaded.answer_tokens, answers)]
         longest = max(map(len, ids))
         rows = [[*answer, *[IGNORED] * (longest - len(answer))] for answer in ids]
         return self._make(loaded, chosen, torch.tensor(rows, device=loaded.device))
 
     def answer_logits(self, loaded: LoadedModel, batch: PlainBatch) -> Tensor:
-        """(labeled positions, vocabulary) float32 logits of the answer tokens, given the right ones before."""
+        """Return the teacher-forced logits of the answer tokens, (labeled positions, vocabulary) float32."""
         answers = batch.answers
         assert answers is not None, "an answer batch has answers"
         with self._replayed(loaded, batch):
@@ -97,7 +99,7 @@ class PlainSplit:
         return logits[answers != IGNORED].float()
 
     def rows(self, loaded: LoadedModel, batch: PlainBatch) -> list[tuple[Tensor, Tensor]]:
-        """(B, T) rows that are no padding, and their token groups: of the prompts, then of the answers that are fed."""
+        """Return the (B, T) masks of rows without padding and their token groups, for prompts and then for answers."""
         prompts = batch.inputs["attention_mask"].bool(), prompt_groups(batch.inputs["input_ids"], loaded.image_tokens)
         assert batch.answers is not None, "an answer batch has answers"
         fed = batch.answers[:, 1:] != IGNORED
@@ -105,11 +107,11 @@ class PlainSplit:
         return [prompts, (fed, codes)] if fed.shape[1] else [prompts]
 
     def sequences_at_once(self, loaded: LoadedModel) -> int:
-        """How many questions fit into a batch."""
+        """Return the number of questions per batch."""
         return self._rows
 
     def steps(self, loaded: LoadedModel) -> tuple[Callable[[], None], Callable[[], None]]:
-        """Prefill from what the vision tower returned to the first token, and one further token."""
+        """Return prefill from the recorded vision outputs to the first token, and one decode step."""
         batch = self._make(loaded, [0])
         token = batch.inputs["input_ids"][:, -1:]
         with self._replayed(loaded, batch):
@@ -122,7 +124,7 @@ class PlainSplit:
         return prefill, lambda: (talk.feed(token), None)[1]
 
     def takes_the_likeliest(self, loaded: LoadedModel) -> bool:
-        """Whether greedy decoding takes the likeliest token: a generation config may ask for penalties and the like."""
+        """Return True if greedy decoding takes the likeliest token, which penalties may prevent."""
         said = loaded.model.generate(
             **self._batch(loaded, 0).inputs,
             **_greedy(loaded, 1),
@@ -133,7 +135,7 @@ class PlainSplit:
         return torch.equal(said.scores[0], said.logits[0])
 
     def _batch(self, loaded: LoadedModel, number: int) -> PlainBatch:
-        """The fixed batch of that number, made at first use."""
+        """Return the fixed batch of a number, made at first use."""
         while len(self._batches) <= number:
             first = len(self._batches) * self._rows
             self._batches.append(self._make(loaded, range(first, min(first + self._rows, len(self.samples)))))
@@ -155,7 +157,7 @@ class PlainSplit:
 
     @contextmanager
     def _replayed(self, loaded: LoadedModel, batch: PlainBatch) -> Iterator[None]:
-        """Inside the `with`, one pass over the batch reads what the vision part returned when it first ran."""
+        """Replay the recorded vision outputs for one pass over the batch, inside the `with`."""
         recording = batch.recording
         if loaded.replay.modules and recording is None:
             recording = join([self._recorded[image] for image in batch.images])
@@ -190,6 +192,6 @@ def _asked(samples: Sequence[Sample]) -> tuple[list[str], list[Any]]:
 
 
 def _up_to_end(ids: list[int], end_tokens: Sequence[int]) -> list[int]:
-    """The tokens up to the first end token, which is kept."""
+    """Return the tokens up to and including the first end token."""
     last = next((index for index, token in enumerate(ids) if token in end_tokens), len(ids))
     return ids[: last + 1]

@@ -1,8 +1,8 @@
-"""Turns the samples of a split into what every trial reads, in one of two ways that give the same answers.
+"""Prepares the samples of a split for all trials, in one of two ways that give the same answers.
 
-Packed: several questions share the image prefix they have in common, and the mapping module's inputs are cached. Only
-where that is proven for the model at hand. Plain: the model's own forward and `generate` on batches of its processor,
-which is right for any family. Those who evaluate, tune or time don't know which.
+Packed: several questions share their common image prefix, and the inputs of the mapping module are cached. It is used
+only after a check that it is exact for the loaded model. Plain: the model's own forward and `generate` on batches of
+its processor, which is right for any family. Both have the same interface, `Prepared`.
 """
 
 from __future__ import annotations
@@ -20,59 +20,72 @@ from workers.models.loaded_model import LoadedModel
 
 
 class AnswerBatch(Protocol):
-    """Questions with the answers to be learned or judged."""
+    """Questions with the answers to train on or to score."""
 
     @property
     def targets(self) -> Tensor:
-        """(labeled positions,) token ids of the answers, end-of-sequence included, one answer after another."""
+        """Return the token ids of all answers including end-of-sequence, (labeled positions,) int64."""
 
     @property
     def order(self) -> Tensor:
-        """(questions,) which of the questions asked for comes when in `targets`."""
+        """Return the index of the question of each answer in `targets`, (questions,) int64."""
 
 
 class Prepared(Protocol):
-    """A split, ready for the model. Made once; all trials read the same."""
+    """A split prepared for the model, once for all trials."""
 
     @property
     def samples(self) -> tuple[Sample, ...]: ...
 
     @property
     def images(self) -> tuple[int, ...]:
-        """Number of the image of every sample, in order of first appearance."""
+        """Return the image number of each sample, in order of first appearance."""
 
     @property
     def max_new_tokens(self) -> int:
-        """Where generation is cut off (`workers.models.loaded_model.longest_answer`)."""
+        """Return the limit of generated tokens (`workers.models.loaded_model.longest_answer`)."""
 
     def answer_ids(self, loaded: LoadedModel, questions: int) -> list[list[int]]:
-        """Greedy answers to the first `questions` questions, as token ids. Raises NonFinite."""
+        """Return greedy answers to the first `questions` questions, as token ids.
+
+        Raises:
+            NonFinite: a logit is NaN or infinite.
+        """
 
     def answer_batch(
         self, loaded: LoadedModel, chosen: Sequence[int], per_image: int, answers: Sequence[str] | None = None
     ) -> Any:
-        """A `AnswerBatch` of the chosen samples with their own answers, or with others given.
+        """Return an `AnswerBatch` of some samples.
 
-        At most `per_image` questions share a sequence.
+        Args:
+            loaded: the model.
+            chosen: indices of samples.
+            per_image: largest number of questions per sequence.
+            answers: one per chosen sample; None for their own.
         """
 
     def answer_logits(self, loaded: LoadedModel, batch: Any) -> Tensor:
-        """(labeled positions, vocabulary) float32 logits that should give `batch.targets`."""
+        """Return the logits that predict `batch.targets`, (labeled positions, vocabulary) float32."""
 
     def rows(self, loaded: LoadedModel, batch: Any) -> list[tuple[Tensor, Tensor]]:
-        """For every pass of the decoder in `answer_logits`: (B, T) bool, rows that are no padding, and (B, T) codes."""
+        """Return (B, T) bool, True without padding, and (B, T) group codes, per decoder pass of `answer_logits`."""
 
     def sequences_at_once(self, loaded: LoadedModel) -> int:
-        """How many questions fit into a batch, each in a sequence of its own."""
+        """Return the number of questions per batch if each has its own sequence."""
 
     def steps(self, loaded: LoadedModel) -> tuple[Callable[[], None], Callable[[], None]]:
-        """Two things to time on the first question: prefill to the first token, and one further token after it."""
+        """Return functions to time on the first question: prefill to the first token, and one decode step after it."""
 
 
 def prepare(loaded: LoadedModel, samples: Sequence[Sample]) -> Prepared:
-    """Tokenizes through the model's own processor and runs every distinct image once through the frozen tower.
+    """Return a prepared split; each distinct image runs once through the frozen vision tower.
 
-    Raises ValueError on no samples.
+    Args:
+        loaded: the model, under no plan.
+        samples: at least one.
+
+    Raises:
+        ValueError: there are no samples.
     """
     if not samples:
         raise ValueError("a split must have at least one question, got none: check the data set")
@@ -80,7 +93,7 @@ def prepare(loaded: LoadedModel, samples: Sequence[Sample]) -> Prepared:
         try:
             return pack_split(loaded, samples)
         except Unpackable:
-            pass  # images of this split differ in what they become
+            pass  # images of this split become different numbers of tokens
     return PlainSplit(loaded, samples)
 
 

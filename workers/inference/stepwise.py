@@ -1,7 +1,7 @@
-"""A model that reads a prompt and then goes on token by token, fed by us, in the way its own `generate` feeds it.
+"""Runs a model on a prompt and then on given tokens, with inputs prepared as its own `generate` does.
 
-Positions, masks, token types and image inputs are prepared by the model's `generate`, whatever its family; then we
-take over with the answers to be learned, or with single tokens to be timed. Gradients flow through both steps.
+The model's `generate` prepares positions, masks, token types and image inputs, for any family. Then the tokens of an
+answer to train on, or single tokens to time, are fed. Gradients flow through both steps.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from workers.models.loaded_model import LoadedModel
 
 
 class Talk:
-    """Prompts under way. Inside a plan, token groups are said for every pass."""
+    """A batch of prompts and its KV cache; sets the token groups of every pass for plans with scopes."""
 
     def __init__(self, loaded: LoadedModel, inputs: Mapping[str, Any]) -> None:
-        """`inputs` are a batch of the model's processor, padded on the left."""
+        """Prepare a batch of the model's processor, padded on the left."""
         self._groups = prompt_groups(inputs["input_ids"], loaded.image_tokens)
 
         def take_over(model: Any, input_ids: Tensor, *args: Any, **state: Any) -> str:
@@ -32,12 +32,12 @@ class Talk:
             self._model, self._ids, self._first = model, input_ids, state
             return ""
 
-        # Without its wrapper, generate leaves it to the caller whether there are gradients.
+        # The wrapper of generate disables gradients.
         generate = unwrap(type(loaded.model).generate)
         generate(loaded.model, **inputs, max_new_tokens=1, do_sample=False, custom_generate=take_over)
 
     def prefill(self) -> Tensor:
-        """Reads the prompts, from the start each time: (B, vocabulary) logits of the first tokens of the answers."""
+        """Run the prompts with an empty cache and return the logits of the first answer tokens, (B, vocabulary)."""
         self._state = {**self._first, "past_key_values": deepcopy(self._first["past_key_values"])}
         self._seen = self._ids
         fed = self._model.prepare_inputs_for_generation(self._ids, is_first_iteration=True, **self._state)
@@ -47,8 +47,15 @@ class Talk:
         return self._output.logits[:, -1]
 
     def feed(self, ids: Tensor) -> Tensor:
-        """Goes on with (B, A) tokens: (B, A, vocabulary) logits of those that follow each."""
-        for _ in range(ids.shape[1]):  # one by one: what a family adds to its masks, it adds for one token
+        """Append tokens and return the logits of the token after each.
+
+        Args:
+            ids: (B, A) int64 token ids.
+
+        Returns:
+            (B, A, vocabulary) logits in the dtype of the model.
+        """
+        for _ in range(ids.shape[1]):  # one by one: families extend their masks by one token per call
             self._state = self._model._update_model_kwargs_for_generation(
                 self._output, self._state, is_encoder_decoder=False
             )
