@@ -128,14 +128,14 @@ def test_the_loaded_model_is_untouched(loaded, tmp_path):
 
 def test_lists_with_one_entry_a_layer_are_shortened(loaded, tmp_path):
     text = loaded.model.config.text_config
-    text.layer_types = ["one", "two", "three", "four"]
+    text.layer_types, text.sliding_window = ["full_attention", "sliding_attention"] * 2, 4
     text.mlp_layer_types = ["m1", "m2", "m3", "m4"]
     text.other = [1, 2, 3]
     try:
         built = build(loaded.model, export_route(Plan.parse("fab."), facts_of(loaded.model))).config.text_config
     finally:
-        del text.layer_types, text.mlp_layer_types, text.other
-    assert built.layer_types == ["one", "four"]
+        del text.layer_types, text.sliding_window, text.mlp_layer_types, text.other
+    assert built.layer_types == ["full_attention", "sliding_attention"]  # of attentions 0 and 3
     assert built.mlp_layer_types == ["m2", "m4"]
     assert built.other == [1, 2, 3]
 
