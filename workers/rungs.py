@@ -29,7 +29,13 @@ log = logging.getLogger(__name__)
 
 
 def climb(session: Session, request: TrialRequest, seconds_to_load: float = 0.0) -> Iterator[RungReport]:
-    """Yields the report of every rung; however it ends, model and mapping module are then as they were loaded."""
+    """Yield the report of each rung, and restore the model and its mapping module at the end, also after errors.
+
+    Args:
+        session: the loaded model and data.
+        request: the trial.
+        seconds_to_load: added to the first report.
+    """
     watchdog = Watchdog(request.time_limit)
     torch.manual_seed(request.seed)
     try:
@@ -57,7 +63,7 @@ class RunningTrial:
         self.costs = costs(session.shape, request.plan, session.workload(request)).as_dict()
         self.tuned: State | None = None
         self.accuracy_at: dict[int, float] = {}
-        """Accuracy on the tune split after so many tuning steps."""
+        """Number of tuning steps -> accuracy on the tune split."""
         steps = request.rungs[-1].tuning_steps
         if steps:
             schedule = session.tuning_schedule(request.tuning, request.seed)
@@ -66,7 +72,7 @@ class RunningTrial:
             self.tuning = Tuning(schedule, steps)
 
     def run(self, number: int, rung: Rung, seconds: dict[str, float]) -> RungReport:
-        """Tunes, evaluates and measures one rung; leaves in the mapping module what was evaluated."""
+        """Tune, evaluate and measure one rung; the mapping module keeps the evaluated weights."""
         clock = _Clock(seconds)
         tuned, tune_accuracy = self._tune(rung.tuning_steps) if rung.tuning_steps else (False, None)
         clock.lap("tune")
@@ -104,7 +110,7 @@ class RunningTrial:
         )
 
     def _asked(self, split: Split, questions: int) -> tuple[AskedQuestion, ...]:
-        """The first questions of a split, without their images."""
+        """Return the first questions of a split, without their images."""
         samples = self.session.split(split).samples[:questions]
         return tuple(
             AskedQuestion(
@@ -118,7 +124,7 @@ class RunningTrial:
         )
 
     def _importance(self, rung: Rung, questions: int) -> Importance | None:
-        """None also where it can't be had: it is a hint to the strategy, and no reason for a trial to fail."""
+        """Return the importance; None if not requested, or on errors, since a trial need not fail for a hint."""
         if not rung.importance:
             return None
         try:
@@ -129,7 +135,7 @@ class RunningTrial:
             return None
 
     def _tune(self, steps: int) -> tuple[bool, tuple[float, float]]:
-        """Tunes on to `steps` and keeps the better mapping module, by the tune split: (tuned is kept, accuracies)."""
+        """Tune to `steps` and keep the better mapping module; return (True if tuned is kept, (before, after))."""
         session = self.session
         if 0 not in self.accuracy_at:
             self.accuracy_at[0] = self._tune_accuracy()
@@ -149,7 +155,7 @@ class RunningTrial:
         return evaluate(session.loaded, session.split("tune"), self.metric).accuracy
 
     def _store(self) -> str | None:
-        """Writes the mapping module into the artifacts folder; the file's name, None where no folder is given."""
+        """Write the mapping module to the artifacts folder and return the file name; None without a folder."""
         if self.request.artifacts is None:
             return None
         number, digest = self.request.number, self.request.plan.digest

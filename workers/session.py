@@ -1,4 +1,4 @@
-"""What a worker keeps between trials: the model, the dense mapping module, prepared splits, tuning batches."""
+"""State of a worker between trials: the model, its dense mapping module, prepared splits, tuning batches."""
 
 from __future__ import annotations
 
@@ -43,29 +43,29 @@ class Session:
         self.pruning_inputs = PruningInputs(masks=masks)
 
     def calibrate(self) -> None:
-        """Makes the norms that pruned plans need, once; the model must be dense and under no plan."""
+        """Compute the norms that pruned plans need, once; the model must be dense and under no plan."""
         if not self.pruning_inputs.norms:
             self.pruning_inputs = replace(self.pruning_inputs, norms=self.norms())
 
     def norms(self, kinds: Collection[str] = ()) -> Norms:
-        """Norms of all linear layers' inputs over samples of the train split, of some kinds of questions or of all."""
+        """Return input norms of all linear layers over the train split, for some kinds of questions or all."""
         return calibrate(self.loaded, self.split("train"), self.data_source.max_calibration, kinds)
 
     def split(self, name: Split) -> Prepared:
-        """A split, read and encoded at first use."""
+        """Return a split, read and encoded at first use."""
         if name not in self._splits:
             self._splits[name] = prepare(self.loaded, self._samples(name))
         return self._splits[name]
 
     def tuning_schedule(self, recipe: TuningRecipe, seed: int) -> TuningSchedule:
-        """The tuning batches of a recipe and seed, the same objects for every trial."""
+        """Return the tuning schedule of a recipe and seed, the same object for every trial."""
         key = (recipe, seed)
         if key not in self._tuning_schedules:
             self._tuning_schedules = {key: TuningSchedule(self.loaded, self.split("train"), recipe, seed)}
         return self._tuning_schedules[key]
 
     def workload(self, request: TrialRequest) -> Workload:
-        """The workload of the request, or the means of the search split."""
+        """Return the workload of the request, or the means of the search split."""
         if request.workload is not None:
             return request.workload
         if self._workload is None:
@@ -73,22 +73,26 @@ class Session:
         return self._workload
 
     def metric(self, request: TrialRequest) -> str:
-        """The metric of the request, or the one usual for the data. Raises ValueError where it does not fit them."""
+        """Return the metric of the request, or the default one for the data.
+
+        Raises:
+            ValueError: the metric does not fit the data.
+        """
         return pick_metric(self._read("search"), request.metric)
 
     def skipped_images(self) -> dict[str, int]:
-        """Return the rows of every split in use that were left out."""
+        """Return the number of skipped rows per split in use."""
         return {name: self._read(name).skipped for name in self._splits}
 
     def make_dense(self) -> None:
-        """Puts the mapping module back as it was loaded."""
+        """Restore the mapping module as loaded."""
         put_state(self.loaded.weights, self.dense)
 
     def read_mapping_module(self, file: Path, request: TrialRequest) -> None:
-        """Put a stored mapping module in.
+        """Load a stored mapping module.
 
         Raises:
-            ValueError: where the file is missing, of another model, or was tuned for another plan, trial or run.
+            ValueError: the file is missing, of another model, or was tuned for another plan, trial or run.
         """
         try:
             check_labels(file, request)

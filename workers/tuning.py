@@ -23,7 +23,7 @@ from workers.requests import TuningRecipe
 
 @dataclass
 class TuningSchedule:
-    """The batches of tuning, in the fixed order of a seed, and what the dense model says to each."""
+    """The batches of tuning in the fixed order of a seed, and the logits of the dense model for each."""
 
     loaded: LoadedModel
     prepared: Prepared
@@ -40,23 +40,23 @@ class TuningSchedule:
             self._by_image.setdefault(image, []).append(index)
 
     def batch(self, step: int) -> AnswerBatch:
-        """The batch of a step, counted from 0: some images, with some questions each."""
+        """Return the batch of a step, counted from 0."""
         while len(self._batches) <= step:
             self._batches.append(self._draw())
         return self._batches[step]
 
     def learn_dense(self, steps: int) -> None:
-        """Keeps the dense model's logits for the first `steps` batches. The model must be under no plan."""
+        """Store the logits of the dense model for the first `steps` batches; the model must be under no plan."""
         with torch.no_grad():
             for step in range(len(self._dense), steps):
                 self._dense.append(self.logits(step))
 
     def dense_logits(self, step: int) -> Tensor:
-        """(labeled positions, vocabulary) of the dense model; `learn_dense` must have reached the step."""
+        """Return the (labeled positions, vocabulary) float32 logits stored by `learn_dense` for a step."""
         return self._dense[step]
 
     def logits(self, step: int) -> Tensor:
-        """(labeled positions, vocabulary) float32 logits of the answer tokens of a batch."""
+        """Return the (labeled positions, vocabulary) float32 logits of the answer tokens of a step."""
         return self.prepared.answer_logits(self.loaded, self.batch(step))
 
     def _draw(self) -> AnswerBatch:
@@ -64,7 +64,7 @@ class TuningSchedule:
         return self.prepared.answer_batch(self.loaded, chosen, self.recipe.questions_per_image)
 
     def _next_image(self) -> int:
-        """Every image once, in random order, then all again in another order."""
+        """Return the next image: each once in random order, then again in another order."""
         if not self._order:
             self._order = self._rng.permutation(list(self._by_image)).tolist()
         return self._order.pop()
@@ -76,9 +76,9 @@ class TuningSchedule:
 
 
 class Tuning:
-    """One trial's tuning; goes on from where it was when asked for more steps.
+    """The tuning of one trial; further steps continue from the previous state.
 
-    Steps are taken on float32 copies: in half precision small ones would be lost in rounding.
+    Steps are taken on float32 copies, because rounding in half precision would lose small ones.
     """
 
     def __init__(self, schedule: TuningSchedule, total_steps: int) -> None:
@@ -89,7 +89,11 @@ class Tuning:
         self._optimizer = torch.optim.AdamW(self._exact, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
 
     def until(self, steps: int) -> None:
-        """Tunes until `steps` steps are done in all. Raises NonFinite on a loss that is NaN or infinite."""
+        """Tune until `steps` steps are done in total.
+
+        Raises:
+            NonFinite: the loss is NaN or infinite.
+        """
         while self.step < steps:
             loss = self.loss(self.step)
             if not torch.isfinite(loss):
@@ -99,7 +103,7 @@ class Tuning:
             self.step += 1
 
     def _gradients(self, loss: Tensor) -> Sequence[Tensor]:
-        """Zeros for weights that the plan cuts off from the answer."""
+        """Return the gradients; zeros for weights that have no effect under the plan."""
         if not loss.requires_grad:
             return [torch.zeros_like(parameter) for parameter in self._parameters]
         return torch.autograd.grad(loss, self._parameters, allow_unused=True, materialize_grads=True)
@@ -127,5 +131,5 @@ class Tuning:
 
 
 def cosine(step: int, total: int) -> float:
-    """From 1 at step 0 to almost 0 at the last step."""
+    """Return the cosine factor of the learning rate: 1 at step 0, almost 0 at the last of `total` steps."""
     return 0.5 * (1 + math.cos(math.pi * step / total))

@@ -1,4 +1,4 @@
-"""Real greedy answers to the questions of a split, and their scores."""
+"""Greedy answers to the questions of a split, and their scores."""
 
 from __future__ import annotations
 
@@ -22,10 +22,12 @@ class Evaluation:
 
     @property
     def accuracy(self) -> float:
+        """Return the mean score."""
         return fmean(self.scores)
 
     @property
     def accuracy_by_kind(self) -> dict[str, float]:
+        """Return the mean score per kind of question."""
         by_kind = defaultdict(list)
         for kind, value in zip(self.kinds, self.scores, strict=True):
             by_kind[kind].append(value)
@@ -33,7 +35,17 @@ class Evaluation:
 
 
 def evaluate(loaded: LoadedModel, prepared: Prepared, metric: str, questions: int | None = None) -> Evaluation:
-    """Answers the first `questions` questions (all of them: None) and scores each. Raises NonFinite."""
+    """Answer questions and score each answer.
+
+    Args:
+        loaded: the model.
+        prepared: the split.
+        metric: name of a metric.
+        questions: number of questions, from the first; None for all.
+
+    Raises:
+        NonFinite: a logit is NaN or infinite.
+    """
     samples = prepared.samples[:questions]
     if METRICS[metric].reads is Reads.LIKELIHOODS:
         answers, values = score_choices(loaded, prepared, metric, len(samples))
@@ -44,7 +56,7 @@ def evaluate(loaded: LoadedModel, prepared: Prepared, metric: str, questions: in
 
 
 def answer(loaded: LoadedModel, prepared: Prepared, questions: int) -> list[str]:
-    """Greedy answers as text, special tokens left out."""
+    """Return greedy answers to the first `questions` questions as text, without special tokens."""
     ids = prepared.answer_ids(loaded, questions)
     texts = loaded.processor.tokenizer.batch_decode(ids, skip_special_tokens=True)
     return [text.strip() for text in texts]

@@ -1,4 +1,4 @@
-"""Wall-clock of prefill and of one decode step for a single question, after warm-up, device synchronized."""
+"""Wall-clock time of prefill and of one decode step for a single question, after warm-up, device synchronized."""
 
 from __future__ import annotations
 
@@ -12,15 +12,20 @@ from workers.inference.prepare import Prepared
 from workers.models.loaded_model import LoadedModel
 
 WARM_UP = 3
+"""Runs before timing."""
 REPEATS = 20
+"""Timed runs."""
 
 
 @torch.inference_mode()
 def time_latency(loaded: LoadedModel, prepared: Prepared) -> dict[str, float]:
-    """Median and interquartile range, in seconds, on the first question of the split.
+    """Return the median and interquartile range, in seconds, on the first question of the split.
 
-    Prefill is projector, decoder and LM head from what the vision tower returned to the first token; a decode step is
+    Prefill runs the mapping module, decoder and LM head from cached vision outputs to the first token. A decode step is
     one further token with the KV cache.
+
+    Returns:
+        `prefill_median`, `prefill_iqr`, `decode_median` and `decode_iqr`.
     """
     prefill, decode_one = prepared.steps(loaded)
     return {**_timed("prefill", prefill, loaded.device), **_timed("decode", decode_one, loaded.device)}

@@ -1,4 +1,4 @@
-"""How probable a model finds given answers: what the metrics `choice` and `loss` score."""
+"""Log-probabilities of given answers, for the metrics `choice` and `loss`."""
 
 from __future__ import annotations
 
@@ -14,13 +14,23 @@ from workers.models.loaded_model import LoadedModel
 from workers.models.prompts import target
 
 PER_IMAGE = 16
-"""Answers in a pack at most."""
+"""Largest number of answers per pack."""
 
 
 def score_choices(
     loaded: LoadedModel, prepared: Prepared, metric: str, questions: int
 ) -> tuple[list[str], list[float]]:
-    """The answers that the first `questions` questions are judged by, and their scores. Raises NonFinite."""
+    """Return the scored answers of the first questions, and their scores.
+
+    Args:
+        loaded: the model.
+        prepared: the split.
+        metric: a metric that reads likelihoods.
+        questions: number of questions, from the first.
+
+    Raises:
+        NonFinite: a logit is NaN or infinite.
+    """
     samples = prepared.samples[:questions]
     if not METRICS[metric].needs_choices:
         answers = [target(sample) for sample in samples]
@@ -28,14 +38,14 @@ def score_choices(
         return answers, [likelihood(values) for values in said]
     asked = [(index, text) for index, sample in enumerate(samples) for text in sample.choices]
     said = iter(answer_log_probs(loaded, prepared, asked))
-    # without the end of sequence, as lm-evaluation-harness compares continuations
+    # without end-of-sequence, as lm-evaluation-harness compares continuations
     answers = [likeliest([sum(next(said)[:-1]) for _ in sample.choices], sample.choices) for sample in samples]
     scores = [float(text == sample.answers[0]) for text, sample in zip(answers, samples, strict=True)]
     return answers, scores
 
 
 def answer_log_probs(loaded: LoadedModel, prepared: Prepared, asked: Sequence[tuple[int, str]]) -> list[list[float]]:
-    """Log-probabilities of the tokens of given answers to questions, see `token_scores`."""
+    """Return the log-probabilities, in nats, of the tokens of given answers, see `token_scores`."""
     return token_scores(loaded, prepared, asked, log_probs)
 
 
@@ -46,11 +56,11 @@ def token_scores(
     asked: Sequence[tuple[int, str]],
     score: Callable[[Tensor, Tensor], Tensor],
 ) -> list[list[float]]:
-    """What the tokens of given answers to questions score, each given those before, the end of sequence last.
+    """Return a teacher-forced score per token of each given answer; the last token is end-of-sequence.
 
     Args:
-        asked: (index of the question in the split, answer), in any order, any number a question.
-        score: of (tokens, vocabulary) logits and the (tokens,) tokens that are given: (tokens,).
+        asked: (index of the question in the split, answer), in any order, any number per question.
+        score: (tokens, vocabulary) logits, (tokens,) token ids -> (tokens,) scores.
 
     Raises:
         NonFinite: a logit is NaN or infinite.
@@ -72,5 +82,5 @@ def token_scores(
 
 
 def log_probs(logits: Tensor, tokens: Tensor) -> Tensor:
-    """(tokens,) log-probabilities."""
+    """Return the (tokens,) log-probabilities of (tokens,) ids under (tokens, vocabulary) logits."""
     return logits.log_softmax(-1).gather(-1, tokens[:, None])[:, 0]

@@ -1,4 +1,4 @@
-"""By how much right answers are ahead of wrong ones: what a search learns from, beside how many are right."""
+"""Margins of right answers over the next likeliest ones, in nats; a search learns from them besides accuracy."""
 
 from __future__ import annotations
 
@@ -16,18 +16,26 @@ from workers.models.loaded_model import LoadedModel
 from workers.models.prompts import target
 
 MOST = 512
-"""Questions at most: what they say together is known long before."""
+"""Largest number of questions whose margins are computed."""
 STEPS, FARTHEST = 2, 8
-"""Steps a nat, and nats: a margin is reported as the middle of a step, and as the last one where it is farther. Half a
-nat is fine enough for what is learned from it, a byte then holds it."""
+"""Steps per nat, and the largest magnitude in nats: a margin is rounded to the middle of its step and clipped."""
 
 
 def answer_margins(loaded: LoadedModel, prepared: Prepared, metric: str, questions: int) -> tuple[float, ...]:
-    """The margins of the right answers to the first `questions` questions, `MOST` at most, in nats.
+    """Return the margins of the right answers to the first questions, in nats.
 
-    The margin of a token is its logit, given the right ones before it, less the highest of all others: greedy decoding
-    takes it where that is above 0. An answer has the least of its tokens, the end of sequence among them, since one
-    wrong token makes it another answer; where the metric scores parts of answers, the mean. Raises NonFinite.
+    The margin of a token is its teacher-forced logit minus the highest other logit; greedy decoding takes the token if
+    the margin is above 0. The margin of an answer is the minimum over its tokens including end-of-sequence, since one
+    wrong token makes another answer; if the metric scores parts of answers, it is the mean.
+
+    Args:
+        loaded: the model.
+        prepared: the split.
+        metric: name of a metric.
+        questions: number of questions, from the first; `MOST` at most are used.
+
+    Raises:
+        NonFinite: a logit is NaN or infinite.
     """
     asked = [(index, target(sample)) for index, sample in enumerate(prepared.samples[: min(questions, MOST)])]
     whole = fmean if METRICS[metric].scores_parts else min
@@ -36,19 +44,19 @@ def answer_margins(loaded: LoadedModel, prepared: Prepared, metric: str, questio
 
 
 def token_margins(logits: Tensor, right: Tensor) -> Tensor:
-    """(tokens,) of (tokens, vocabulary) logits and the (tokens,) right ones."""
-    # Not by leaving the right ones out: a copy of the logits of a large vocabulary is dear.
+    """Return the (tokens,) float32 margins of (tokens,) right ids under (tokens, vocabulary) logits."""
+    # Not by masking the right ones: a copy of the logits of a large vocabulary is expensive.
     highest, tokens = logits.topk(2)
     rival = torch.where(tokens[:, 0] == right, highest[:, 1], highest[:, 0])
     return logits.gather(-1, right[:, None])[:, 0].float() - rival.float()
 
 
 def coarse(margins: NDArray[np.floating]) -> NDArray[np.int8]:
-    """The step that every margin lies in; not negative where it is above 0."""
+    """Return the step of each margin, clipped; it is at least 0 for margins of at least 0."""
     most = FARTHEST * STEPS
     return np.clip(np.floor(margins * STEPS), -most, most - 1).astype(np.int8)
 
 
 def nats(steps: NDArray[np.int8]) -> NDArray[np.float64]:
-    """The middle of every step."""
+    """Return the middle of each step, in nats."""
     return (steps + 0.5) / STEPS
