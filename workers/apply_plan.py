@@ -31,12 +31,12 @@ from workers.pruning.apply import pruned
 from workers.pruning.inputs import PruningInputs
 
 _ACTIVE: WeakSet[nn.Module] = WeakSet()
-"""Block lists that are under a plan right now."""
+"""Block lists that a plan is currently applied to."""
 
 
 @contextmanager
 def apply_plan(model: nn.Module, plan: Plan, inputs: PruningInputs | None = None) -> Iterator[nn.Module]:
-    """Runs `model` under `plan` inside the `with`; yields the model.
+    """Apply `plan` to `model` inside the `with`, and yield the model.
 
     Args:
         inputs: norms and masks for blocks pruned by wanda, to a width or by a saved mask; magnitude needs none.
@@ -82,7 +82,7 @@ def _check_fit(blocks: nn.Module, plan: Plan) -> None:
 
 
 def check_ops(plan: Plan, parts: Sequence[Parts]) -> None:
-    """Raises PlanError, with block and reason, where a block can't do what the plan says.
+    """Raise PlanError, with block and reason, if a block does not support its op.
 
     Self-attention for some rows only needs queries and keys that are made apart, and a mask that says who sees whom.
     """

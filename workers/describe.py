@@ -34,7 +34,7 @@ BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "float64": 8}
 
 
 def describe_model(source: ModelSource) -> ModelShape:
-    """The shape of a model, from its config alone; parameters are counted where its weights are local.
+    """Return the shape of a model from its config; parameters are counted if its weights are local.
 
     Raises ValueError for a model that can't be found, takes no images or has a decoder that no row describes, and
     for masks that are another model's.
@@ -63,7 +63,7 @@ def _shape_without_masks(source: ModelSource) -> ModelShape:
 
 
 def describe_workload(source: ModelSource, samples: Sequence[Sample]) -> Workload:
-    """The mean token counts of `samples`: what FLOPs are stated for unless a request says otherwise.
+    """Return the mean token counts of samples, the default workload of the FLOPs.
 
     Generated tokens are those of the answer and of the end of its turn. A model that no rows describe is asked
     through its own processor (`workers.models.count_on_meta`). Raises ValueError on no samples.
@@ -90,7 +90,7 @@ def describe_workload(source: ModelSource, samples: Sequence[Sample]) -> Workloa
 
 
 def check_fit(shape: ModelShape, request: TrialRequest) -> None:
-    """Raises ValueError where a request doesn't fit a model of this shape, or its rungs don't follow each other."""
+    """Raise ValueError if a request does not fit a model of this shape, or its rungs are not in order."""
     plan = request.plan
     if len(plan) != shape.num_blocks:
         raise PlanError(
@@ -105,7 +105,7 @@ def check_fit(shape: ModelShape, request: TrialRequest) -> None:
 
 
 def shape_of(rows: Families, bytes_per_parameter: int, num_parameters: int | None = None) -> ModelShape:
-    """The shape that a filled-in config states."""
+    """Return the shape that a config, with defaults filled in, determines."""
     text, config = rows.text, rows.config
     vision = VisionShape(
         has_class_token=rows.vision.has_class_token,
@@ -123,7 +123,7 @@ def shape_of(rows: Families, bytes_per_parameter: int, num_parameters: int | Non
 
 
 def _size(value: int | list[int]) -> int:
-    """Image and patch sizes may be given as [height, width]; only squares are described."""
+    """Return an image or patch size in pixels; [height, width] must be square."""
     if isinstance(value, int):
         return value
     if len(set(value)) != 1:
@@ -132,13 +132,13 @@ def _size(value: int | list[int]) -> int:
 
 
 def _stored_dtype(rows: Families) -> str:
-    """The dtype `auto` loads: the config's own, then the text config's, else float32."""
+    """Return the dtype that `auto` loads: that of the config, else of the text config, else float32."""
     names = (part.get(key) for part in (rows.config, rows.text) for key in ("dtype", "torch_dtype"))
     return next((name for name in names if name in BYTES), "float32")
 
 
 def _count_parameters(source: ModelSource) -> int | None:
-    """Parameters by the headers of the weight files, which is what is stored: tied weights count once."""
+    """Return the number of stored parameters from the headers of the weight files; tied weights count once."""
     total = 0
     for path in weight_files(source):
         with path.open("rb") as file:

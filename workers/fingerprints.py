@@ -1,4 +1,4 @@
-"""Short hashes that say whether two results come from the same model and data. Imports no torch."""
+"""Short hashes that identify the model and data of a result. Imports no torch."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ HASHED_BYTES = 256 * 2**20
 
 
 def fingerprint(model: ModelSource, data: DataSource) -> dict[str, str]:
-    """One hash for the model, one for all that trials see of the data (the splits train, tune and search)."""
+    """Return one hash of the model and one of the data of the splits train, tune and search."""
     splits: tuple[Split, ...] = ("search", "tune", "train")
     seen = [sample for split in splits for sample in load_samples(data, split)]
     return {"model": fingerprint_model(model), "data": fingerprint_samples(seen)}
 
 
 def fingerprint_model(source: ModelSource) -> str:
-    """Hash of a model's config, weights and masks; for a hub id, of its config and the commit it resolved to."""
+    """Return a hash of config, weights and masks of a model; for a hub id, of its config and commit."""
     digest = hashlib.sha256()
     config = locate(source, "config.json")
     if config is not None:
@@ -42,7 +42,7 @@ def fingerprint_model(source: ModelSource) -> str:
 
 
 def fingerprint_samples(samples: Sequence[Sample]) -> str:
-    """Hash of questions, answers, kinds, choices and pixels, in order; each image id is read once."""
+    """Return a hash of questions, answers, kinds, choices and pixels, in order; each image id is read once."""
     digest, seen = hashlib.sha256(), set()
     for sample in samples:
         digest.update(repr((sample.image_id, sample.question, sample.answers, sample.kind, *sample.choices)).encode())

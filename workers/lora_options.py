@@ -1,4 +1,4 @@
-"""How low-rank adapters are asked for: `lora`, or `lora:r=8,alpha=16`. Imports no torch."""
+"""Options of low-rank adapters: `lora`, or `lora:r=8,alpha=16`. Imports no torch."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class LoraOptions:
 
 
 def parse_lora(text: str) -> LoraOptions | None:
-    """The options in `lora` or `lora:r=8,alpha=16`; None where the text asks for something else.
+    """Return the options in `lora` or `lora:r=8,alpha=16`; None for any other text.
 
     Raises ValueError where an option is unknown or no positive number.
     """

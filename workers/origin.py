@@ -1,4 +1,4 @@
-"""Where a number comes from: stored with every result."""
+"""The origin of a result, stored with it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from workers.software import commit, versions
 
 
 def origin(request: TrialRequest, session: Session | None) -> dict[str, Any]:
-    """Versions, commit, machine, device, threads, seed and, once something is loaded, fingerprints."""
+    """Return versions, commit, machine, device, threads, seed and, after loading, fingerprints."""
     device = session.loaded.device if session else None
     return {
         "versions": versions(),
@@ -29,5 +29,5 @@ def origin(request: TrialRequest, session: Session | None) -> dict[str, Any]:
 
 
 def name_of(device: torch.device) -> str:
-    """What a number was computed on: the name of a GPU, or `cpu`."""
+    """Return the name of the GPU that results are computed on, or `cpu`."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type

@@ -1,4 +1,4 @@
-"""Which software a number was made with. Imports no torch: the controller stores it too."""
+"""Versions of the software behind a result. Imports no torch, because the controller stores them too."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PACKAGES = ("skipsearch", "torch", "transformers", "tokenizers", "numpy", "optun
 
 @cache
 def versions() -> dict[str, str]:
-    """Python and the packages that results depend on; what isn't installed is left out."""
+    """Return the versions of Python and of the installed packages that results depend on."""
     found = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
@@ -25,7 +25,7 @@ def versions() -> dict[str, str]:
 
 @cache
 def commit() -> str | None:
-    """The git commit of this source tree, `-dirty` if it has changes; None outside a repository."""
+    """Return the git commit of this source tree, `-dirty` if it has changes; None outside a repository."""
     folder = Path(__file__).parent
 
     def git(*words: str) -> str:

@@ -1,4 +1,4 @@
-"""Tells failures of the machine from failures of a trial: the first cost no trial."""
+"""Distinguishes failures of the machine, which cost no trial, from failures of a trial."""
 
 from __future__ import annotations
 

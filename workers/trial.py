@@ -1,4 +1,4 @@
-"""Trials one after another on a model that stays loaded; whatever fails in one comes back as data."""
+"""Runs trials one after another on a loaded model; failures of a trial are returned as data."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ class Worker:
         self._key: object = None
 
     def open(self, request: TrialRequest) -> Session:
-        """Loads the model a request names, unless it is loaded already. Raises ValueError where it can't be used."""
+        """Load the model of a request unless it is loaded. Raises ValueError if it cannot be used."""
         with _threads(request.threads):
             return self._session(request)
 
     def load(self, request: TrialRequest) -> Session:
-        """Loads what the request names unless it is loaded already, and checks that the request fits it.
+        """Load the model and data of a request unless they are loaded, and check that the request fits them.
 
         Raises ValueError on mistakes of the user: unknown model or data set, a plan of another depth.
         """
@@ -60,7 +60,7 @@ class Worker:
         return self.session
 
     def rungs(self, request: TrialRequest) -> Iterator[RungReport]:
-        """Runs a trial rung by rung. Closing the iterator early restores the model just as running to its end.
+        """Run a trial rung by rung; closing the iterator early also restores the model.
 
         The time limit counts the trial's own work: neither loading nor what the caller does between rungs.
         """
@@ -71,7 +71,7 @@ class Worker:
 
 
 class TrialRun:
-    """A trial under way, for callers that decide after every rung. Never raises what goes wrong inside the trial."""
+    """A running trial, for callers that decide after every rung; errors inside the trial are not raised."""
 
     def __init__(self, worker: Worker, request: TrialRequest) -> None:
         self.request = request
@@ -82,11 +82,11 @@ class TrialRun:
 
     @property
     def ended(self) -> bool:
-        """Whether there is no next rung: all are done, or one failed."""
+        """Return True if there is no next rung: all are done, or one failed."""
         return self._failure is not None or len(self._reports) == self.request.num_reports
 
     def next(self) -> RungReport | None:
-        """Runs the next rung; None where it failed or the trial has ended."""
+        """Run the next rung and return its report; None if it failed or the trial has ended."""
         if self.ended:
             return None
         try:
@@ -102,11 +102,11 @@ class TrialRun:
         return self._reports[-1]
 
     def close(self) -> None:
-        """Restores the model; a trial that has rungs left is STOPPED from here on."""
+        """Restore the model; a trial with rungs left is STOPPED afterwards."""
         self._rungs.close()
 
     def report(self) -> TrialReport:
-        """The trial so far: STOPPED as long as rungs are left."""
+        """Return the result so far; the state is STOPPED while rungs are left."""
         plan, done = self.request.plan, self.request.first_rung + len(self._reports)
         state, reason = TrialState.COMPLETE, None
         if self._failure is not None:
@@ -141,7 +141,7 @@ def run_trial(worker: Worker, request: TrialRequest, go_on: Callable[[RungReport
 
 
 def reason_of(error: Exception) -> str:
-    """One line that says why a trial failed; running out of memory has many faces and gets one name."""
+    """Return one line with the reason of a failure; all out-of-memory errors get the same text."""
     message = " ".join(str(error).split())
     memory = isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in message
     kind = "out of memory" if memory else type(error).__name__

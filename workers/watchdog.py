@@ -1,4 +1,4 @@
-"""A time limit for a trial that counts only while the trial itself runs."""
+"""A time limit for a trial that counts only while the trial runs."""
 
 from __future__ import annotations
 
