@@ -23,6 +23,7 @@ from search.storage.lease import AlreadyRunningError
 from search.storage.results import TrialRecord
 from search.storage.study import SearchStudy
 from spaces.plan import Plan
+from tests.fast import but_slow
 from tests.search.pretend import (
     IMPORTANCE,
     PretendWorker,
@@ -103,7 +104,7 @@ def test_one_row_is_one_unit_of_the_budget(tmp_path: Path, strategy: str) -> Non
             assert trial.user_attrs["rung_0"]["accuracy"] == record.on("search")[0].accuracy
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("strategy", but_slow(STRATEGIES, ["random", "guided"]))
 def test_the_same_seed_gives_the_same_search_and_another_seed_another(tmp_path: Path, strategy: str) -> None:
     # long enough that the best child, which `guided` finds early whatever children it draws, is no longer the same
     runs = [search(settings_in(tmp_path / f"run{i}", strategy=strategy, seed=i // 2, budget=40)) for i in range(3)]
@@ -183,7 +184,7 @@ def test_a_bad_trial_is_failed_with_its_reason_and_stops_nothing(
     assert reason in trials[3].user_attrs["reason"]
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("strategy", but_slow(STRATEGIES, ["random", "guided"]))
 def test_a_search_cut_off_at_any_trial_goes_on_as_if_nothing_had_happened(tmp_path: Path, strategy: str) -> None:
     whole = search(settings_in(tmp_path / "whole", strategy=strategy))
     settings = settings_in(tmp_path / "cut", strategy=strategy)
