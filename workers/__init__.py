@@ -18,7 +18,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def load_exported(folder: str | Path, **options: Any) -> tuple[Any, Any]:
-    """Model and processor of a folder that `search.export` wrote, without remote code.
+    """Return model and processor of a folder written by `search.export`, without remote code.
 
     `options` go to `from_pretrained` of the model. Raises ExportError where the folder is no export.
     """

@@ -24,7 +24,7 @@ def main(
     indent: Annotated[int | None, typer.Option(help="Spaces of indentation of the report; 0 for one line.")] = 2,
     verbose: Annotated[bool, typer.Option(help="Log to standard error what the worker does.")] = False,
 ) -> None:
-    """Runs one trial and prints its report; the exit code is 0, 1 for a failed trial, 2 for a bad request."""
+    """Run one trial and print its report; the exit code is 0, 1 for a failed trial, 2 for a bad request."""
     logging.basicConfig(stream=sys.stderr, level=logging.INFO if verbose else logging.WARNING, format="%(message)s")
     try:
         report = _run(read_request(request))

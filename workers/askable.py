@@ -98,7 +98,7 @@ def askable_split(model: ModelSource, data: DataSource, split: Split) -> SplitDa
 
 
 def _read_limits(model: ModelSource, samples: Sequence[Sample]) -> tuple[ModelLimits, Callable[[Sample], int | str]]:
-    """The limits of a model, and what images add to its prompts."""
+    """Return the limits of a model and the tokens that images add to its prompts."""
     config = read_config(model)
     per_image = describe_model(model).visual_tokens_per_image if has_rows(config) else None
     if per_image is None:
@@ -116,7 +116,7 @@ def _read_limits(model: ModelSource, samples: Sequence[Sample]) -> tuple[ModelLi
 def _limits_of_processor(
     model: ModelSource, samples: Sequence[Sample]
 ) -> tuple[ModelLimits, Callable[[Sample], int | str]]:
-    """The same of a model that no rows describe, by its own processor."""
+    """Return the limits of a model without family rows, from its own processor."""
     from workers.models.count_on_meta import read_asker
 
     asker, text = read_asker(model)
@@ -139,7 +139,7 @@ def _placeholders(config: Any, name_of: Callable[[int], str | None]) -> frozense
 
 
 def _added_tokens(asker: Any, sample: Sample) -> int | str:
-    """Tokens that the images of a sample add to a prompt, or why the processor refuses them."""
+    """Return the tokens that the images of a sample add to a prompt, or the error of the processor."""
     question = "?"
     images = sample.images if len(sample.images) > 1 else sample.image
     try:
@@ -152,7 +152,7 @@ def _added_tokens(asker: Any, sample: Sample) -> int | str:
 
 
 def _extreme_sizes(samples: Sequence[Sample]) -> Iterable[tuple[Sizes, Sample]]:
-    """One sample of each of the most extreme image sizes: the narrowest, then the largest by area."""
+    """Return one sample per extreme image size: the narrowest, then the largest by area."""
     first: dict[Sizes, Sample] = {}
     for sample in samples:
         first.setdefault(_sizes(sample), sample)

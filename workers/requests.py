@@ -21,7 +21,7 @@ Split = Literal["train", "tune", "search", "test"]
 
 
 def known(kind: str, names: Collection[str]) -> AfterValidator:
-    """Refuses a name that is not one of `names`, and suggests the nearest."""
+    """Raise an error for a name that is not one of `names`, with the nearest one."""
 
     def check(name: str | None) -> str | None:
         if name is not None and name not in names:
@@ -250,7 +250,7 @@ class TrialRequest(Value):
 
     @property
     def num_reports(self) -> int:
-        """Rungs that are evaluated."""
+        """Return the rungs that are evaluated."""
         return len(self.rungs) - self.first_rung
 
 
@@ -280,7 +280,7 @@ class Floor(Value):
 
     @property
     def accuracy(self) -> float:
-        """The larger of the two."""
+        """Return the larger of the two."""
         return max(value for value in (self.constant, self.other_images) if value is not None)
 
     def __str__(self) -> str:

@@ -126,7 +126,7 @@ class TrialRun:
 
 
 def run_trial(worker: Worker, request: TrialRequest, go_on: Callable[[RungReport], bool]) -> TrialReport:
-    """Runs a trial to its end, or until `go_on` says no after a rung; `go_on` sees every rung, the last too.
+    """Run a trial to its end, or until `go_on` returns False after a rung, including the last.
 
     Whatever goes wrong inside the trial is the reason of a FAILED report; errors of `go_on` are the caller's.
     """

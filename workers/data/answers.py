@@ -74,7 +74,7 @@ def accepted(value: Any) -> tuple[str, ...]:
 
 
 def _values(value: Any, depth: int = 0) -> list[Any]:
-    """The single values in a cell: of a record its text, of a list each."""
+    """Yield the single values in a cell: the text of a record, each element of a list."""
     if depth > 8:
         raise ValueError(f"answers must be texts or lists of them, got {shown(value)}")
     if isinstance(value, Mapping):

@@ -60,7 +60,7 @@ class Columns:
 
     @property
     def used(self) -> tuple[str, ...]:
-        """The columns of the table that are read."""
+        """Return the columns of the table that are read."""
         return tuple({part.partition(".")[0] if "." in part else part: None for part in self._parts})
 
     @property
@@ -188,7 +188,7 @@ def _task(source: DataSource, names: Mapping[str, str], features: Mapping[str, A
 def _named(
     source: DataSource, meaning: str, given: str | None, usual: Sequence[str], features: Mapping[str, Any]
 ) -> str | None:
-    """The column that was told, or the first usual one; None where there is none."""
+    """Return the given column, or the first usual one; None if there is none."""
     if given is None:
         return next((name for name in usual if name in features), None)
     if given in features or given.partition(".")[0] in features:
@@ -200,7 +200,7 @@ def _named(
 
 
 def _image_columns(source: DataSource, features: Mapping[str, Any]) -> str:
-    """The columns of images, `image_1` and `image_2` taken together.
+    """Return the columns of images, with `image_1` and `image_2` grouped.
 
     Raises ValueError where there are none, or several of which none may be left out without a word.
     """
@@ -227,7 +227,7 @@ def image_column(features: Mapping[str, Any]) -> str | None:
 
 
 def _families(names: Iterable[str]) -> dict[str, list[str]]:
-    """Columns by name without its number, each in the order of their numbers."""
+    """Return columns by name without its number, each in the order of their numbers."""
     found: dict[str, list[str]] = {}
     for name in names:
         found.setdefault(_stem(name), []).append(name)

@@ -61,7 +61,7 @@ def _listed(value: Any) -> Sequence[Any]:
 
 
 def _turn(turn: Any) -> tuple[str, list[Any]]:
-    """Role and parts of a turn; placeholders in text become parts."""
+    """Return the role and parts of a turn; placeholders in text become parts."""
     keys = next((keys for keys in (("from", "value"), ("role", "content")) if _has(turn, keys)), None)
     if keys is None:
         raise ValueError(f"a turn must be a record with from and value, or role and content, got {shown(turn)}")
@@ -87,7 +87,7 @@ def _is_image(part: Any) -> bool:
 
 
 def _images(parts: Sequence[Any]) -> list[Any]:
-    """What stands in the parts as an image: a path, an address, or bytes."""
+    """Return the images in the parts, each a path, an address or bytes."""
     return [held for part in parts if _is_image(part) and (held := {k: part[k] for k in PAYLOADS if part.get(k)})]
 
 

@@ -100,7 +100,7 @@ class ImageFiles:
         return bytes(data)
 
     def _zipped(self, path: str, why: str) -> bytes:
-        """The file of that path in a zip of the folder, which may be named like the path's first folder."""
+        """Return the file of a path in a zip of the folder, which may be named like the first folder of the path."""
         found = self._members().get(path.removeprefix("./"), [])
         if not found:
             raise Unreadable(f"{shortened(path)} can't be opened ({why})")

@@ -18,7 +18,7 @@ SOURCES = {"embedded": "workers.embedded:embedded_samples"}
 
 @lru_cache(maxsize=8)
 def load_split(source: DataSource, split: Split) -> SplitData:
-    """Reads a split, once in a process: every image has been decoded when this returns.
+    """Read a split, once per process; all images are decoded on return.
 
     A name with a slash, or of a file or folder, is read by `workers.data.read_table`. Raises ValueError, in one line,
     where the data set, its splits or columns can't be found, or too many images can't be read.
@@ -37,7 +37,7 @@ def load_split(source: DataSource, split: Split) -> SplitData:
 
 
 def load_samples(source: DataSource, split: Split, limit: int | None = None) -> list[Sample]:
-    """The samples of a split in their fixed order, at most `limit`. Raises ValueError as `load_split` does."""
+    """Return the samples of a split in their fixed order, at most `limit`. Raises ValueError as `load_split` does."""
     if limit is not None and limit < 1:
         raise ValueError(f"limit must be at least 1 or left out, got {limit}")
     return list(load_split(source, split).samples[:limit])

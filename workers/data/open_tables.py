@@ -76,7 +76,7 @@ def _found(name: str, config: str | None, revision: str | None, streaming: bool)
 
 
 def _built(builder: Any, streaming: bool) -> Any:
-    """What `datasets.load_dataset` makes of a builder, but for text, which is read here."""
+    """Return the result of `datasets.load_dataset` for a builder, except text, which is read here."""
     texts = _texts(builder)
     if texts:
         return texts
@@ -135,7 +135,7 @@ def _tables_beside(folder: Path) -> dict[str, list[str]] | None:
 
 
 def _is_about_others(path: Path) -> bool:
-    """Whether a file describes images (the library reads it itself) or the data set."""
+    """Return True if a file describes images, which the library reads, and not the data set."""
     return path.stem == "metadata" or path.stem.startswith("dataset_info")
 
 

@@ -44,7 +44,7 @@ def option_columns(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def _without_gap(marks: Mapping[str, str]) -> tuple[str, ...]:
-    """The columns by mark if these are A, B, ... or 0, 1, ... or 1, 2, ...; else none."""
+    """Return the columns by mark if these are A, B, ... or 0, 1, ... or 1, 2, ...; else none."""
     number = len(marks)
     for order in (ascii_uppercase[:number], [*map(str, range(number))], [*map(str, range(1, number + 1))]):
         if set(order) == set(marks):
@@ -74,7 +74,7 @@ def options_of(value: Any) -> list[Any]:
 
 
 def _parsed(text: str) -> Any:
-    """A list or record written as JSON or as Python; None where it is neither."""
+    """Return a list or record written as JSON or Python; None for other text."""
     for parse in (json.loads, ast.literal_eval):
         try:
             return parse(text) if len(text) <= LONGEST_TEXT else None
@@ -128,7 +128,7 @@ def find_reading(rows: Iterable[tuple[Any, Sequence[Any]]], column: str) -> Read
 
 
 def _places(value: Any, options: Sequence[Any]) -> dict[Reading, int]:
-    """The place of the right option under every reading that the value allows."""
+    """Return the place of the right option under each reading that the value allows."""
     texts = [text_of(each).strip() for each in options]
     places = {reading: place_of(value, texts, reading) for reading in READINGS}
     if not isinstance(value, str) and all(isinstance(each, str) for each in options):
@@ -139,7 +139,7 @@ def _places(value: Any, options: Sequence[Any]) -> dict[Reading, int]:
 def _chosen(
     column: str, whole: list[Reading], fits: Counter[Reading], differs: Any, breaks: Mapping[Reading, tuple[int, Any]]
 ) -> Reading:
-    """The one of the readings that fit every row."""
+    """Return the reading that fits every row."""
     if not whole:
         nearest = fits.most_common(1)[0][0] if fits else "letter"
         row, value = breaks[nearest]
@@ -164,7 +164,7 @@ def _chosen(
 
 
 def _number(value: Any) -> int | None:
-    """A whole number, also written as text or as 2.0."""
+    """Return a whole number, also if written as text or as 2.0."""
     if isinstance(value, bool):
         return None
     if isinstance(value, str):

@@ -67,7 +67,7 @@ class _Rows:
         self.kept = sorted({*self.columns.used, *([self.conversation] if self.conversation else [])} & {*_names(table)})
 
     def only(self, names: Iterable[str]) -> Iterable[Mapping[str, Any]]:
-        """The rows with these columns alone."""
+        """Return the rows with these columns only."""
         return self._rows([name for name in self.kept if name in names or name == self.conversation])
 
     def __iter__(self) -> Iterator[Mapping[str, Any]]:
@@ -90,7 +90,7 @@ def _names(table: Any) -> list[str]:
 
 @lru_cache(maxsize=8)
 def _reading(source: DataSource, places: tuple[str, ...]) -> Reading:
-    """How the right option is given, by the answers of all tables that are used."""
+    """Return the reading of the right option, from the answers of all tables in use."""
     tables = open_tables(source.name, source.config, source.revision, source.streaming)
     most = max(source.most_rows(split) or 0 for split in ("train", "search")) if source.streaming else ROWS_FOR_READING
 
@@ -182,7 +182,7 @@ class _Reader:
         )
 
     def _image(self, file: bytes) -> Image:
-        """The pixels of a file, decoded once."""
+        """Return the pixels of a file, decoded once."""
         name = _digest(file)
         if name not in self._images:
             self._images[name] = decoded(file)
@@ -214,7 +214,7 @@ class _Reader:
 
 
 def _id(files: list[bytes]) -> str:
-    """An id of what a row shows: the hash of its file, or of the hashes of its files."""
+    """Return an id of the images of a row: the hash of its file, or of the hashes of its files."""
     digests = [_digest(file) for file in files]
     return digests[0] if len(digests) == 1 else _digest(" ".join(digests).encode())
 

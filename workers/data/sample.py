@@ -32,7 +32,7 @@ class Sample:
 
     @property
     def images(self) -> tuple[Image | np.ndarray, ...]:
-        """All images of the question, in the order of the prompt."""
+        """Return all images of the question, in the order of the prompt."""
         return (self.image, *self.more_images)
 
 
@@ -58,5 +58,5 @@ class SplitData:
 
     @property
     def rows(self) -> int:
-        """Rows read, the skipped ones included."""
+        """Return the number of rows read, including skipped ones."""
         return len(self.samples) + self.skipped

@@ -39,7 +39,7 @@ class TextTable:
 
     @property
     def features(self) -> dict[str, Any]:
-        """The columns; their types are unknown."""
+        """Return the columns; their types are unknown."""
         return {name: None for row in islice(self, LOOKED_AT) for name in row}
 
     def select_columns(self, names: Sequence[str]) -> TextTable:
