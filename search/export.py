@@ -75,7 +75,7 @@ def export_plan(
     say: Any = print,
     **rule: Any,
 ) -> list[int | None]:
-    """Exports what one rule chooses among the trials of the run in `out` to the folder `to`.
+    """Export what one rule chooses among the trials of the run in `out` to the folder `to`.
 
     The rule is one of `trial=ID`, `plan=TEXT`, `knee=True`, `max_flops=R`, `min_accuracy=A`, `min_retention=S`,
     `front=True`; the options are those of the command. Returns the numbers of the exported trials, None for a plan
@@ -117,7 +117,7 @@ def export_plan(
 
 
 def _check_push(rule: str, repository: str | None, private: bool) -> None:
-    """Raises ValueError where the options for the hub don't go together."""
+    """Raise ValueError where the options for the hub don't go together."""
     if repository and rule == "front":
         raise ValueError("--push-to-hub takes one model, got --front with one folder a trial: export one of its trials")
     if private and not repository:

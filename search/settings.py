@@ -198,11 +198,11 @@ class Settings(BaseModel):
 
     @property
     def on_ray(self) -> bool:
-        """Whether trials run on Ray Tune."""
+        """Return True if trials run on Ray Tune."""
         return self.workers > 1 or self.ray_address is not None
 
     def identity(self) -> dict[str, Any]:
-        """The part that may not change when a run is taken up again."""
+        """Return the part that may not change when a run is taken up again."""
         return {name: value for name, value in self.stored().items() if name not in FREE_TO_CHANGE}
 
     def stored(self) -> dict[str, Any]:
@@ -218,7 +218,7 @@ class Settings(BaseModel):
 
 
 def load_settings(config: Path | None, given: Mapping[str, Any]) -> Settings:
-    """Settings from an optional YAML file, with what the command line gave on top.
+    """Return settings from an optional YAML file, overridden by what the command line gave.
 
     Args:
         config: YAML file with the names of `Settings`; `model` and `dataset` may be a plain name.
@@ -275,7 +275,7 @@ def _set(values: dict[str, Any], path: list[str], value: Any) -> None:
 
 
 def _line(detail: Mapping[str, Any]) -> str:
-    """One pydantic error as `setting: rule, got value`, with the nearest name where the setting is unknown."""
+    """Return one pydantic error as `setting: rule, got value`, with the nearest name where the setting is unknown."""
     place = ".".join(str(part) for part in detail["loc"])
     if detail["type"] == "extra_forbidden":
         groups: dict[str, type[BaseModel]] = {"model": ModelSource, "dataset": DataSource, "tuning": TuningRecipe}

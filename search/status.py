@@ -39,7 +39,7 @@ def status(
 
 
 def describe(results: "Results") -> dict[str, Any]:
-    """Counts per state, running trials and the latest events; ready for JSON."""
+    """Return counts per state, running trials and the latest events, ready for JSON."""
     from collections import Counter
 
     trials = [record.trial for record in results.records()]
@@ -68,7 +68,7 @@ def describe(results: "Results") -> dict[str, Any]:
 
 
 def _held(results: "Results") -> bool:
-    """Whether a controller holds the run."""
+    """Return True if a controller holds the run."""
     from search.storage.database_url import file_of
     from search.storage.lease import database_scope, holder
 

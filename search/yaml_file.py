@@ -27,7 +27,7 @@ def parse_yaml(text: str) -> Any:
 
 
 def _size(node: yaml.Node, known: dict[int, int]) -> int:
-    """Values in a node, aliases written out."""
+    """Return the number of values in a node, aliases written out."""
     if id(node) in known:
         return known[id(node)]
     known[id(node)] = MOST_NODES  # a node within itself has no end

@@ -15,7 +15,7 @@ from workers.requests import Rung, TrialRequest
 
 
 def request_of(results: Results, chosen: Selected, out: Path, **options: Any) -> ExportRequest:
-    """The request that exports what was chosen from the run in `out`; `options` are fields of the request.
+    """Return the request that exports what was chosen from the run in `out`; `options` are fields of the request.
 
     Raises ValueError (one line) for an option that can't be, or where the trial's mapping module is missing.
     """
@@ -35,7 +35,7 @@ def request_of(results: Results, chosen: Selected, out: Path, **options: Any) ->
 
 
 def _trial_request(results: Results, chosen: Selected, out: Path) -> TrialRequest:
-    """The stored request, with the mapping module that the trial tuned."""
+    """Return the stored request, with the mapping module that the trial tuned."""
     records = results.records()
     stored = chosen.record or next(iter(records), None)
     if stored is None:
@@ -63,7 +63,7 @@ def _trial_request(results: Results, chosen: Selected, out: Path) -> TrialReques
 
 
 def _record(results: Results, chosen: Selected, tuned: bool) -> dict[str, Any]:
-    """What plan.json says about the trial and its run."""
+    """Return what plan.json holds about the trial and its run."""
     records = results.records()
     settings = results.run.settings
     dense = next((record for record in records if record.plan.is_dense and record.on("search")), None)

@@ -40,7 +40,7 @@ class RankFlips:
 
     @property
     def misleads(self) -> bool:
-        """Whether what is measured before is a poor guide to what comes after."""
+        """Return True if ranking by the first measurement predicts the later one poorly."""
         return self.flipped is not None and self.flipped > MOST_FLIPPED
 
     def __str__(self) -> str:
@@ -54,7 +54,7 @@ class RankFlips:
 
 
 def rank_flips(records: Sequence[TrialRecord]) -> list[RankFlips]:
-    """Every rung against the next, the first against the last, and before tuning against after it on the tune split."""
+    """Compare every rung with the next, the first with the last, and accuracy before and after tuning."""
     plans = _rungs_of_plans(records)
     num_rungs = max((len(rungs) for rungs in plans), default=0)
     steps = list(zip(range(num_rungs - 1), range(1, num_rungs), strict=True))
@@ -80,7 +80,7 @@ def _rungs_of_plans(records: Sequence[TrialRecord]) -> list[list[RungResult]]:
 
 
 def compare(before: str, after: str, measured: Sequence[tuple[float, float, float]]) -> RankFlips | None:
-    """Of trials with (accuracy before, accuracy after, FLOPs ratio); None where there are too few to say anything."""
+    """Compare trials given as (accuracy before, accuracy after, FLOPs ratio); None where there are too few."""
     if len(measured) < FEWEST:
         return None
     from scipy.stats import kendalltau  # takes longer to import than everything else that a report needs

@@ -11,7 +11,7 @@ from search.storage.tables import RungResult
 
 
 def describe_test(record: TrialRecord, dense: TrialRecord | None) -> dict[str, Any] | None:
-    """One trial on the test split, ready for JSON; None where it was not tested.
+    """Return one trial on the test split, ready for JSON; None where it was not tested.
 
     Accuracy and difference to the dense model are means over the seeds, with 95 % intervals over questions; `seeds`
     has the accuracy of each, `seed_spread` their standard deviation (None of one seed). `own` has the same numbers of

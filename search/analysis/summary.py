@@ -54,7 +54,7 @@ def point_of(record: TrialRecord) -> Point:
 
 
 def _hypervolumes(full: Sequence[TrialRecord], limits: FrontLimits) -> dict[str, Any]:
-    """The volume that the search maximizes, and that of all finished trials above accuracy 0, which compares runs."""
+    """Return the hypervolume that the search maximizes, and that of all finished trials above accuracy 0."""
     kept = [point_of(record) for record in within(full, point_of, limits)]
     reference = (limits.floor or REFERENCE[0], REFERENCE[1])
     return {
@@ -70,7 +70,7 @@ def _describe_floor(floor: Floor | None) -> dict[str, Any] | None:
 
 
 def describe_trial(record: TrialRecord, dense: TrialRecord | None) -> dict[str, Any]:
-    """One trial with every rung it reached, its costs, and its test result beside the dense model's."""
+    """Return one trial with every rung it reached, its costs, and its test result beside the dense model's."""
     last = record.on("search")[-1]
     return {
         "number": record.trial.number,

@@ -23,7 +23,7 @@ TRAINING_FACTOR = 3
 
 
 def describe(settings: Settings, problem: Problem) -> None:
-    """Prints model, space, FLOPs range, baselines, rungs and a part of the time."""
+    """Print model, space, FLOPs range, baselines, rungs and a part of the time."""
     shape, dense = problem.shape, problem.costs(Plan.dense(problem.shape.num_blocks))
     table = Table(show_header=False, box=None, pad_edge=False)
     rows = {
@@ -134,7 +134,7 @@ def _estimate(settings: Settings, problem: Problem) -> float:
 
 
 def _questions(settings: Settings, rung: Rung, steps: int) -> float:
-    """Questions that a rung evaluates, and as many as its tuning steps cost."""
+    """Return the questions that a rung evaluates, plus those that cost as much as its tuning steps."""
     tuned = steps * settings.tuning.images_per_step * settings.tuning.questions_per_image
     return (rung.questions or 1024) + TRAINING_FACTOR * tuned
 

@@ -27,11 +27,11 @@ class TrialPace:
     """Of baselines, and of others, whether they ended the last rung."""
 
     def first_rung(self, seconds: float) -> None:
-        """A trial has finished the first rung after so long, without what it took to load the model."""
+        """Add the seconds of a trial's first rung, without those of loading the model."""
         self._to_first.append(seconds)
 
     def ended(self, seconds: float, load: float, is_full: bool, is_baseline: bool) -> None:
-        """A trial is over after so long, and so long for loading the model on top, once a worker."""
+        """Add the seconds of a whole trial, and those of loading the model, which each worker does once."""
         self._spent += seconds + load
         self._full[is_baseline].append(is_full)
         if is_full:

@@ -15,7 +15,7 @@ from search.storage.find_run import open_results
 
 
 def front_table(summary: dict[str, Any], width: int) -> Table:
-    """One row a plan of the front, cheapest first, then the dense model and the floor."""
+    """Return a table of one row per plan of the front, cheapest first, then the dense model and the floor."""
     table = Table(title=f"Pareto front of {summary['run']}", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     columns = [column for column in _COLUMNS if width >= WIDE or column[0] not in _WIDE_ONLY]
     for name, justify, _ in columns:
@@ -51,7 +51,7 @@ def _against_dense(trial: dict[str, Any]) -> str:
 
 
 def _engineering(flops: float) -> str:
-    """FLOPs with three digits and a unit."""
+    """Return FLOPs as text with three digits and a unit."""
     for unit, size in (("T", 1e12), ("G", 1e9), ("M", 1e6)):
         if flops >= size:
             return f"{flops / size:.3g} {unit}"
@@ -90,7 +90,7 @@ def _why_empty(summary: dict[str, Any]) -> str:
 
 
 def print_front(settings: Settings, is_finished: bool) -> None:
-    """The end of a search: the front, where everything is, and what to do next."""
+    """Print the end of a search: the front, where files are, and the next commands."""
     from search.console.front_plot import draw_front
 
     folder = settings.run_folder

@@ -59,7 +59,7 @@ class Progress:
             self._bar.stop()
 
     def started(self, job: Job) -> None:
-        """A worker takes a job."""
+        """Note that a worker has taken a job."""
         self._started[job.key] = time.monotonic()
         if job.phase is Phase.TEST:
             self._tests.setdefault(_tunes(job), FinalPace())
@@ -69,7 +69,7 @@ class Progress:
             self._bar.update(self._task, description=what)
 
     def rung(self, job: Job, report: RungReport) -> None:
-        """A rung was measured."""
+        """Note that a rung was measured."""
         if job.phase is Phase.SEARCH and report.rung == 0:
             self._loads[job.key] = report.seconds.get("load", 0.0) + report.seconds.get("floor", 0.0)
             self._trials.first_rung(self._seconds(job) - self._loads[job.key])
@@ -92,7 +92,7 @@ class Progress:
                 self._console.print(line, style="red", markup=False, soft_wrap=True)
 
     def ended(self, job: Job, report: TrialReport) -> None:
-        """A job is over."""
+        """Print the line of a job that has ended."""
         self._ended()
         seconds = self._seconds(job)
         self._started.pop(job.key, None)

@@ -10,7 +10,7 @@ from rich.console import Console
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """Turns a ValueError (a user's mistake, by our convention) into one line and exit code 2."""
+    """Turn a ValueError (a user's mistake, by our convention) into one line and exit code 2."""
     try:
         yield
     except ValueError as error:
@@ -19,6 +19,6 @@ def one_line_errors() -> Iterator[None]:
 
 
 def console() -> Console:
-    """Where commands print: as wide as the terminal, wide enough for a table in a file."""
+    """Return the console that commands print to, wide enough for a table in a file."""
     plain = Console(highlight=False)
     return plain if plain.is_terminal else Console(highlight=False, width=160)

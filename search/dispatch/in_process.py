@@ -7,7 +7,7 @@ from workers.trial import Worker, run_trial
 
 
 def opened(request: TrialRequest) -> Worker:
-    """A worker with the model of a request: one that can't be used is refused before it costs a trial.
+    """Return a worker with the model of a request, so that an unusable model costs no trial.
 
     Raises ValueError, in one line. What else may go wrong, such as memory that runs out, is told by the first trial.
     """
@@ -22,7 +22,7 @@ def opened(request: TrialRequest) -> Worker:
 
 
 def run_here(controller: Controller, progress: Progress, worker: Worker | None = None) -> None:
-    """Runs jobs until the search is finished; the worker keeps its model between them."""
+    """Run jobs until the search is finished; the worker keeps its model between them."""
     worker = worker or Worker()
     while not controller.finished:
         job = controller.next()

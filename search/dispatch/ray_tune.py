@@ -60,17 +60,17 @@ class TrialActor(tune.Trainable):
     _watchdog: threading.Timer | None = None
 
     def setup(self, config: dict[str, Any]) -> None:
-        """Loads nothing: Tune hands a pending trial to any idle actor and kills the one that is still loading."""
+        """Load nothing: Tune hands a pending trial to any idle actor and kills the one that is still loading."""
         self._request = TrialRequest.model_validate_json(config["request"])
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Takes the next job, with the model still in memory."""
+        """Take the next job, with the model still in memory."""
         self.cleanup()
         self.setup(new_config)
         return True
 
     def step(self) -> dict[str, Any]:
-        """Runs the next rung. Never raises (`TrialRun` does not): that would kill the process and its model.
+        """Run the next rung. Never raises (`TrialRun` does not): that would kill the process and its model.
 
         What is nested goes as JSON text, since Tune flattens results.
         """
@@ -86,11 +86,11 @@ class TrialActor(tune.Trainable):
         return result
 
     def make_worker(self) -> Worker:
-        """The worker of this process; tests put a faulty one here."""
+        """Return the worker of this process; tests put a faulty one here."""
         return Worker()
 
     def cleanup(self) -> None:
-        """Ends the trial under way, so that the model is whole again."""
+        """End the trial under way, so that the model is whole again."""
         if self._run is not None:
             self._run.close()
             self._run = None
@@ -127,11 +127,11 @@ class Dispatcher:
 
     @property
     def finished(self) -> bool:
-        """Whether nothing is left to do."""
+        """Return True if nothing is left to do."""
         return not self._again and not self._live and self._controller.finished
 
     def start(self, tune_id: str) -> Job | None:
-        """The job of a new Tune trial, or None where nothing can start now."""
+        """Return the job of a new Tune trial, or None where nothing can start now."""
         job = self._again.pop() if self._again else self._controller.next()
         if job is not None:
             self._live[tune_id] = (job, time.monotonic())
@@ -139,7 +139,7 @@ class Dispatcher:
         return job
 
     def received(self, tune_id: str, result: dict[str, Any]) -> bool:
-        """Takes in the result of a step; whether the trial may go on."""
+        """Take in the result of a step; return True if the trial continues."""
         report = TrialReport.model_validate_json(result["report"])
         known = self._reports.get(tune_id)
         self._reports[tune_id] = report
@@ -152,7 +152,7 @@ class Dispatcher:
         return self._controller.rung(job, report.rungs[-1])
 
     def ended(self, tune_id: str) -> None:
-        """A Tune trial came to its end, by itself or because it did not earn its next rung."""
+        """End the job of a Tune trial that came to its end, by itself or because it was stopped."""
         if tune_id not in self._live:
             return
         job, _ = self._live.pop(tune_id)
@@ -163,7 +163,7 @@ class Dispatcher:
         self._progress.ended(job, report)
 
     def lost(self, tune_id: str) -> None:
-        """A worker died."""
+        """Put back, or fail, the job of a worker that died."""
         if tune_id not in self._live:
             return
         job, begin = self._live.pop(tune_id)
@@ -203,10 +203,10 @@ class StudySearcher(Searcher):
         self._dispatcher.ended(trial_id)
 
     def save(self, checkpoint_path: str) -> None:
-        """The study is the state."""
+        """Save nothing: the study is the state."""
 
     def restore(self, checkpoint_path: str) -> None:
-        """The study is the state."""
+        """Restore nothing: the study is the state."""
 
     def __getstate__(self) -> dict[str, Any]:
         return {}
@@ -230,7 +230,7 @@ class RungScheduler(FIFOScheduler):
 def run_on_ray(
     settings: Settings, controller: Controller, progress: Progress, actor: type[TrialActor] = TrialActor
 ) -> None:
-    """Runs jobs on Ray until the search is finished.
+    """Run jobs on Ray until the search is finished.
 
     Raises:
         SettingsError: where the cluster can't be reached or has no GPUs for a trial.
@@ -268,7 +268,7 @@ def run_on_ray(
 
 
 def _connect(settings: Settings) -> None:
-    """Joins the cluster, or starts Ray on this machine with one slot a worker."""
+    """Join the cluster, or starts Ray on this machine with one slot a worker."""
     options: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
     if settings.ray_address is None:
         options |= {"num_cpus": settings.workers, "include_dashboard": False}
@@ -284,12 +284,12 @@ def _connect(settings: Settings) -> None:
 
 
 def _name(trial: TuneTrial) -> str:
-    """What TensorBoard and its like show: the trial's number in the study, and Tune's id of this attempt."""
+    """Return the name that TensorBoard shows: the trial's number in the study, and Tune's id of the attempt."""
     return f"{trial.config['name']}-{trial.trial_id}"
 
 
 def _callback(name: str) -> Any:
-    """A standard Tune callback by its name."""
+    """Return a standard Tune callback by its name."""
     from importlib import import_module
 
     module, attribute = _CALLBACKS[name].split(":")

@@ -68,7 +68,7 @@ class Controller:
     # -- what to do next ------------------------------------------------------------------------------------
 
     def next(self) -> Job | None:
-        """The next job, or None where nothing can start now (see `finished`). Raises BlindModelError."""
+        """Return the next job, or None where nothing can start now (see `finished`). Raises BlindModelError."""
         if self.given_up is not None:
             return None
         self.check_sight()
@@ -85,7 +85,7 @@ class Controller:
 
     @property
     def finished(self) -> bool:
-        """Whether every job is done."""
+        """Return True if every job is done."""
         if self.given_up is not None:
             return not self._running
         spent = self._exhausted or len(self.history) >= self._settings.budget
@@ -98,7 +98,7 @@ class Controller:
 
     @property
     def keep_fraction(self) -> float:
-        """Share of the trials at a rung that goes on."""
+        """Return share of the trials at a rung that goes on."""
         return self._settings.keep_fraction
 
     @property
@@ -118,7 +118,7 @@ class Controller:
         return self._job(number, attempt=1)
 
     def _adopt(self, number: int) -> Job | None:
-        """A job for a row that a dead controller left running; None where the row could be ended instead."""
+        """Return a job for a row that a dead controller left running; None where the row could be ended instead."""
         record = self.history.record(number)
         attempt = record.attempt + (0 if self._again else 1)
         if attempt > MAX_ATTEMPTS:
@@ -153,7 +153,7 @@ class Controller:
     # -- what came back -------------------------------------------------------------------------------------
 
     def rung(self, job: Job, report: RungReport) -> bool:
-        """Stores a finished rung and says whether the trial goes on to its next one."""
+        """Store a finished rung; return True if the trial continues with its next one."""
         if not math.isfinite(report.accuracy):
             return False
         if job.phase is Phase.TEST:
@@ -178,7 +178,7 @@ class Controller:
         return goes_on(peers, mine, MAXIMIZE, self._settings.keep_fraction)
 
     def done(self, job: Job, report: TrialReport) -> None:
-        """Stores how a job ended.
+        """Store how a job ended.
 
         Raises:
             SurroundingsError: the machine failed and not the trial, whose row stays as it is, to be run again.
@@ -198,7 +198,7 @@ class Controller:
         self._end(job.number, state, reason)
 
     def lost(self, job: Job, reason: str) -> Job | None:
-        """A worker died with this job: the job again, or None once it has been lost too often."""
+        """Return the job of a worker that died once more, None once it has been lost too often."""
         losses = self._losses[job.key] = self._losses.get(job.key, 0) + 1
         self._results.event("worker lost", f"{reason} (loss {losses} of {MAX_LOSSES})", job.number)
         if losses < MAX_LOSSES:
@@ -215,7 +215,7 @@ class Controller:
         return None
 
     def fail(self, job: Job, reason: str) -> None:
-        """Ends a job that must not be tried again (a time-out that even killed its worker)."""
+        """End a job that must not be tried again (a time-out that even killed its worker)."""
         if job.phase is Phase.TEST:
             self.final.ended(job, reason)
             return
@@ -228,7 +228,7 @@ class Controller:
         self._end(number, TrialState.FAILED, reason)
 
     def _end(self, number: int, state: TrialState, reason: str | None) -> None:
-        """Ends the row of the study: the last write of a trial, so that a crash before it repeats nothing."""
+        """End the row of the study: the last write of a trial, so that a crash before it repeats nothing."""
         self.history.ended(number, state, reason)
         self.given_up = self.given_up or self._dense_failure() or self._same_failures(state, reason)
         observation = self.history.observation(number)
@@ -264,16 +264,16 @@ class Controller:
     # -- the end --------------------------------------------------------------------------------------------
 
     def interrupted(self, why: str = "stopped by the user") -> None:
-        """Notes that the user stopped the search; running trials stay so and are taken over by the next start."""
+        """Note that the user stopped the search; running trials stay so and are taken over by the next start."""
         self._results.event("interrupted", why)
 
     def close(self) -> None:
-        """Notes that the search is done."""
+        """Note that the search is done."""
         self._results.event("finished", f"{len(self.history)} trials: {self.summary()}")
         self._results.finish()
 
     def summary(self) -> dict[str, int]:
-        """Number of trials per state."""
+        """Return the number of trials per state."""
         counts = {"complete": 0, "stopped": 0, "failed": 0, "running": 0}
         for state in self.history.states():
             counts[state] += 1

@@ -27,22 +27,22 @@ class FinalTest:
 
     @property
     def left(self) -> int:
-        """Number of tests that have not ended."""
+        """Return the number of tests that have not ended."""
         return len(self._running) + len(self._missing())
 
     @property
     def flops_left(self) -> float:
-        """FLOPs ratios of the plans of these tests, added up."""
+        """Return the sum of the FLOPs ratios of the plans of these tests."""
         running = sum(self._history.record(number).flops_ratio for number, _ in self._running)
         return running + sum(observation.flops_ratio for observation, _ in self._missing())
 
     @property
     def tunes(self) -> bool:
-        """Whether seeds beside the search's own are tested, each after a tuning of its own."""
+        """Return True if seeds beside the search's own are tested, each after its own tuning."""
         return len(self._seeds) > 1
 
     def next(self) -> Job | None:
-        """The next test, or None where all have been started."""
+        """Return the next test, or None where all have been started."""
         if not (missing := self._missing()):
             return None
         observation, seed = missing[0]
@@ -50,7 +50,7 @@ class FinalTest:
         return Job(observation.number, Phase.TEST, self._request(observation, seed))
 
     def _members(self) -> list[Observation]:
-        """The dense model to compare with, where it is above the floor, and the front."""
+        """Return the dense model to compare with, where it is above the floor, and the front."""
         floor = self._history.limits.floor
         full = [o for o in self._history.observations() if o.plan.is_dense and o.full]
         dense = [o for o in full if floor is None or (o.accuracy or 0.0) > floor]
@@ -96,7 +96,7 @@ class FinalTest:
         self._history.set_tested(job.number, seed)
 
     def ended(self, job: Job, reason: str | None) -> None:
-        """A test is over; one without a result is an event, and is tried again by the next start only."""
+        """Note that a test is over; one without a result becomes an event, and is repeated at the next start."""
         seed = job.request.seed
         self._running.discard((job.number, seed))
         if not self._history.tested(job.number, seed):

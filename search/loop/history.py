@@ -90,7 +90,7 @@ class History:
             self._resumed.add(record.resumes)
 
     def _take_over(self, record: Record) -> None:
-        """Gives a record what the trial that it goes on with has measured."""
+        """Give a record what the trial that it goes on with has measured."""
         if record.resumes is not None:
             before = self._records[record.resumes]
             record.accuracies, record.margins = dict(before.accuracies), before.margins
@@ -102,23 +102,23 @@ class History:
         return plan in self._plans
 
     def add(self, number: int, plan: Plan, proposal: Proposal) -> None:
-        """A trial that starts."""
+        """Add a trial that starts."""
         record = Record(number, plan, proposal.origin, proposal.probe, self._problem.ratio(plan))
         record.resumes = proposal.resumes
         self._take_over(record)
         self._insert(record)
 
     def first_rung(self, number: int) -> int:
-        """The rung a trial starts with: the first one that the trial it goes on with has not finished."""
+        """Return the rung a trial starts with: the first one that the trial it goes on with has not finished."""
         resumes = self._records[number].resumes
         return 0 if resumes is None else len(self._records[resumes].accuracies)
 
     def record(self, number: int) -> Record:
-        """One trial by its number."""
+        """Return one trial by its number."""
         return self._records[number]
 
     def states(self) -> list[str]:
-        """Of every trial, also of those that another one went on with: each is a unit of the budget."""
+        """Return the state of every trial, also of those that a later trial resumed."""
         return [record.state for record in self._records.values()]
 
     def failed(self) -> list[Record]:
@@ -126,11 +126,11 @@ class History:
         return [record for record in self._records.values() if record.state == "failed"]
 
     def running(self) -> list[int]:
-        """Numbers of the trials that nobody has ended."""
+        """Return the numbers of the trials that have not ended."""
         return [number for number, record in self._records.items() if record.state == "running"]
 
     def measured(self, number: int, report: RungReport) -> None:
-        """A rung that was finished."""
+        """Add a finished rung to its trial."""
         record = self._records[number]
         record.accuracies[report.rung] = report.accuracy
         if report.margins is not None:
@@ -142,24 +142,24 @@ class History:
         self._observations.pop(number, None)
 
     def stored(self, number: int, mapping_module: str) -> None:
-        """The tuned mapping module of a trial, relative to the artifacts folder."""
+        """Set the path of a trial's tuned mapping module, relative to the artifacts folder."""
         self._records[number].mapping_module = mapping_module
 
     def ended(self, number: int, state: TrialState, reason: str | None) -> None:
-        """A trial that ended."""
+        """Set the state of a trial that ended."""
         self._records[number].state, self._records[number].reason = str(state), reason
         self._observations.pop(number, None)
 
     def tested(self, number: int, seed: int) -> bool:
-        """Whether a trial, tuned with a seed, has its result on the test split (or can't get one)."""
+        """Return True if a trial, tuned with a seed, has its result on the test split (or can't get one)."""
         return seed in self._records[number].tested
 
     def set_tested(self, number: int, seed: int) -> None:
-        """A trial that needs no (further) test with a seed."""
+        """Mark a trial as needing no further test with a seed."""
         self._records[number].tested.add(seed)
 
     def points_at(self, rung: int, but: int) -> list[tuple[float, float]]:
-        """(accuracy, FLOPs ratio) of all other trials that finished a rung."""
+        """Return (accuracy, FLOPs ratio) of all other trials that finished a rung."""
         return [
             (record.accuracies[rung], record.flops_ratio)
             for record in self._records.values()
@@ -167,7 +167,7 @@ class History:
         ]
 
     def observation(self, number: int) -> Observation:
-        """One trial as a strategy sees it."""
+        """Return one trial as a strategy sees it."""
         if number not in self._observations:
             self._observations[number] = self._observe(self._records[number])
         return self._observations[number]
@@ -187,21 +187,21 @@ class History:
         )
 
     def observations(self) -> list[Observation]:
-        """All trials as a strategy sees them, by number; of those of one plan the last."""
+        """Return all trials as a strategy sees them, by number; of those of one plan the last."""
         return [self.observation(number) for number in sorted(self._records) if number not in self._resumed]
 
     def front(self) -> list[Observation]:
-        """The Pareto front of the complete trials that keep the limits, cheapest first."""
+        """Return the Pareto front of the complete trials that keep the limits, cheapest first."""
         return front((o for o in self.observations() if o.full), _point, self.limits)
 
     @property
     def limits(self) -> FrontLimits:
-        """What a finished trial must keep to be on the front."""
+        """Return the limits that a finished trial must keep to be on the front."""
         return self._problem.front_limits(None if self.floor is None else self.floor.accuracy)
 
     @property
     def floor(self) -> Floor | None:
-        """What is reached without the pictures, None before the dense plan has measured it."""
+        """Return the accuracy reached without the pictures, None before the dense plan has measured it."""
         return next((record.floor for record in self._records.values() if record.floor is not None), None)
 
     @property
@@ -222,7 +222,7 @@ def _point(observation: Observation) -> Point:
 
 
 def _importances(stored: TrialRecord) -> Iterator[Importance]:
-    """As rungs measured it; JSON knows no tuples."""
+    """Yield the importances that the rungs measured, as tuples."""
     for rung in stored.on("search"):
         if (halves := rung.metrics.get("importance")) is not None:
             yield tuple((attention, ffn) for attention, ffn in halves)

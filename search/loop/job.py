@@ -24,7 +24,7 @@ class Job:
 
     @property
     def key(self) -> tuple[int, Phase, int]:
-        """What tells it from all other jobs: a trial is tested once a seed."""
+        """Return what identifies the job: trial, phase and seed."""
         return self.number, self.phase, self.request.seed
 
     @property

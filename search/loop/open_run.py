@@ -115,7 +115,7 @@ def _stored(settings: Settings) -> dict[str, Any]:
 
 
 def _check_writable(folder: Path, option: str) -> None:
-    """Whether a folder can be created or written, without creating it."""
+    """Check that a folder can be created or written, without creating it."""
     parent = folder
     while not parent.exists():
         parent = parent.parent
@@ -124,7 +124,7 @@ def _check_writable(folder: Path, option: str) -> None:
 
 
 def _create(folders: list[Path]) -> None:
-    """Creates folders, or none of them: what a read-only disk refuses leaves nothing behind."""
+    """Create folders, or none of them: what a read-only disk refuses leaves nothing behind."""
     made: list[Path] = []
     for folder in folders:
         missing = [path for path in (folder, *folder.parents) if not path.exists()]
@@ -192,6 +192,6 @@ def _check_same_search(settings: Settings, problem: Problem, results: Results) -
 
 
 def _origin() -> dict[str, Any]:
-    """Where numbers come from: versions, commit, machine."""
+    """Return where numbers come from: versions, commit, machine."""
     machine = f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}"
     return {"versions": versions(), "machine": machine, "commit": commit()}

@@ -46,7 +46,7 @@ class Problem:
 
     @classmethod
     def resolve(cls, settings: Settings) -> "Problem":
-        """Reads the model's configuration and the data, and checks that metric and limits can be kept at all.
+        """Read the model's configuration and the data, and checks that metric and limits can be kept at all.
 
         The settings of the problem have the metric that was found to be usual for the data.
 
@@ -82,11 +82,11 @@ class Problem:
         return replace(problem, first=warm_start(settings.warm_start, problem.task()))
 
     def costs(self, plan: Plan) -> Costs:
-        """All costs of a plan for the workload at hand."""
+        """Return all costs of a plan for the workload at hand."""
         return _costs(self.shape, plan, self.workload)
 
     def ratio(self, plan: Plan) -> float:
-        """What the search minimizes: the plan's FLOPs, or sparse FLOPs, over the FLOPs of the dense plan."""
+        """Return the cost to minimize: FLOPs, or sparse FLOPs, of a plan over the FLOPs of the dense plan."""
         return _ratio(self.shape, plan, self.workload, self.settings.minimize)
 
     def violations(self, plan: Plan) -> dict[str, float]:
@@ -94,11 +94,11 @@ class Problem:
         return {limit.name: limit.violation(plan) for limit in self.limits}
 
     def feasible(self, plan: Plan) -> bool:
-        """Whether a plan keeps every limit."""
+        """Return True if a plan keeps every limit."""
         return is_feasible(plan, self.limits)
 
     def task(self) -> Task:
-        """What a strategy may know of it."""
+        """Return what a strategy may use of the problem."""
         return Task(
             space=self.space,
             budget=self.settings.budget,
@@ -119,7 +119,7 @@ class Problem:
         return FrontLimits(self.settings.max_flops, self.settings.min_accuracy, floor)
 
     def request(self, number: int | None, plan: Plan) -> TrialRequest:
-        """The request that runs a plan with the search's settings."""
+        """Return the request that runs a plan with the search's settings."""
         settings = self.settings
         return TrialRequest(
             run=self.run,
@@ -138,7 +138,7 @@ class Problem:
         )
 
     def describe(self) -> dict[str, Any]:
-        """What is stored with a run about the problem."""
+        """Return what is stored with a run about the problem."""
         dense = self.costs(Plan.dense(self.shape.num_blocks))
         return {
             "num_blocks": self.shape.num_blocks,
@@ -151,7 +151,7 @@ class Problem:
 
 
 def _options(settings: Settings) -> dict[str, Any]:
-    """What the space is told beside the model's depth."""
+    """Return the options of the space beside the model's depth."""
     return {} if settings.prunings is None else {"prunings": settings.prunings}
 
 

@@ -45,7 +45,7 @@ class Proposer:
         return None if start is None else (tuple(self._baselines), tuple(start))
 
     def baselines_left(self, history: Tried) -> int:
-        """How many of the baselines are still to come."""
+        """Return the number of baselines that have not been tried."""
         return sum(proposal.plan not in history for proposal in self._baselines)
 
     def next(self, history: Tried) -> Proposal | None:
@@ -69,14 +69,14 @@ class Proposer:
         return None if plan is None else Proposal(plan, "enumeration")
 
     def _keep_limits(self, proposal: Proposal, rng: np.random.Generator) -> Proposal | None:
-        """The proposal, repaired where it breaks a limit. A probe may break one: it never enters the front."""
+        """Return the proposal, repaired where it breaks a limit. A probe may break one: it never enters the front."""
         if proposal.probe or self._task.feasible(proposal.plan):
             return proposal
         plan = repair(proposal.plan, self._task.space, self._task.limits, rng)
         return None if plan is None else Proposal(plan, f"{proposal.origin}, repaired", proposal.probe)
 
     def _small_space(self) -> Iterator[Plan]:
-        """Every plan that keeps the limits, where the space is small enough to go through."""
+        """Return every plan that keeps the limits, where the space is small enough to go through."""
         if self._task.space.size > SMALL:
             return iter(())
         return (plan for plan in self._task.space.enumerate() if self._task.feasible(plan))

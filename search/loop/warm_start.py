@@ -51,7 +51,7 @@ def warm_start(sources: Sequence[str], task: Task) -> tuple[tuple[str, Plan], ..
 
 
 def _read(source: str, num_blocks: int) -> list[Plan]:
-    """All plans of a source, the best first."""
+    """Return all plans of a source, the best first."""
     path = Path(source)
     if path.is_file():
         plans = [_read_configuration(path)]
@@ -71,7 +71,7 @@ def _read(source: str, num_blocks: int) -> list[Plan]:
 
 
 def _read_run(results: Results) -> list[Plan]:
-    """The complete trials of a run, front after front, each front spread over its FLOPs from the start."""
+    """Return the complete trials of a run, front after front, each front spread over its FLOPs from the start."""
     try:
         records = [r for r in results.records() if r.trial.state == "complete" and r.on("search")]
     finally:
@@ -97,7 +97,7 @@ def _spread(rows: list[int]) -> list[int]:
 
 
 def _read_configuration(path: Path) -> Plan:
-    """The plan of an EvoPress or LLM-Drop file."""
+    """Return the plan of an EvoPress or LLM-Drop file."""
     try:
         text = path.read_text()
     except (OSError, UnicodeDecodeError):
@@ -134,7 +134,7 @@ def _read_llm_drop(path: Path, text: str) -> Plan:
 
 
 def _dropped(listed: list[Any], num_blocks: int) -> list[bool]:
-    """Whether each layer is in an LLM-Drop list: of layer numbers, or of one bool a layer."""
+    """Return True if each layer is in an LLM-Drop list: of layer numbers, or of one bool a layer."""
     if len(listed) == num_blocks and all(isinstance(item, bool) for item in listed):
         return list(listed)
     numbers = {int(item) for item in listed}

@@ -32,16 +32,16 @@ class TrialRecord:
 
     @cached_property
     def plan(self) -> Plan:
-        """The plan of the trial."""
+        """Return the plan of the trial."""
         return Plan.parse(self.trial.plan)
 
     def on(self, split: str) -> list[RungResult]:
-        """The rungs measured on a split, cheapest first."""
+        """Return the rungs measured on a split, cheapest first."""
         return [rung for rung in self.rungs if rung.split == split]
 
     @property
     def floor(self) -> Floor | None:
-        """What is reached without the pictures, where this trial measured it."""
+        """Return the accuracy reached without the pictures, where this trial measured it."""
         found = (rung.metrics.get("floor") for rung in self.on("search"))
         return next((Floor.model_validate(floor) for floor in found if floor is not None), None)
 
@@ -52,7 +52,7 @@ class TrialRecord:
 
     @property
     def tests(self) -> dict[int, RungResult]:
-        """What was measured on the test split, by the seed of the tuning; that of the search comes first."""
+        """Return the results on the test split by seed of the tuning, the search's own first."""
         return {test.seed: test for test in self.on("test")}
 
 
@@ -109,7 +109,7 @@ class Results:
 
     @property
     def engine(self) -> Engine:
-        """The connections to the database."""
+        """Return the connections to the database."""
         return self._engine
 
     @contextmanager
@@ -119,12 +119,12 @@ class Results:
             yield session
 
     def update_settings(self, settings: dict[str, Any]) -> None:
-        """Stores settings that changed on resume (budget, workers)."""
+        """Store settings that changed on resume (budget, workers)."""
         with self._write() as session:
             self.run = session.merge(Run(id=self.run.id, settings=settings, finished=None))
 
     def start_trial(self, number: int, request: TrialRequest, origin: str, attempt: int) -> None:
-        """Notes that a trial runs; a row that is there already (a resumed one) gets its new attempt."""
+        """Note that a trial runs; a row that is there already (a resumed one) gets its new attempt."""
         plan = request.plan
         values = {"request": request.model_dump(mode="json"), "state": "running", "attempt": attempt}
         with self._write() as session:
@@ -138,7 +138,7 @@ class Results:
         self._ids[number] = trial.id
 
     def add_rung(self, number: int, report: RungReport, flops_ratio: float, seed: int | None = None) -> None:
-        """Stores what a rung measured; measured again (after a crash), the new numbers replace the old.
+        """Store what a rung measured; measured again (after a crash), the new numbers replace the old.
 
         `flops_ratio` is what the search minimizes: of FLOPs, or of sparse FLOPs. `seed` is that of the tuning, None the
         search's own.
@@ -155,18 +155,18 @@ class Results:
                 session.add(Artifact(trial_id=trial_id, kind=MAPPING_MODULE, path=report.artifact))
 
     def end_trial(self, number: int, state: str, reason: str | None, worker: dict[str, Any] | None) -> None:
-        """Stores how a trial ended and on what worker."""
+        """Store how a trial ended and on what worker."""
         values = {"state": state, "reason": reason, "finished": now(), **({"worker": worker} if worker else {})}
         with self._write() as session:
             session.execute(update(Trial).where(Trial.id == self._ids[number]).values(**values))
 
     def finish(self) -> None:
-        """Notes that the whole search is done."""
+        """Note that the whole search is done."""
         with self._write() as session:
             session.merge(Run(id=self.run.id, finished=now()))
 
     def event(self, kind: str, message: str, number: int | None = None) -> None:
-        """Stores something worth knowing later."""
+        """Store something worth knowing later."""
         with self._write() as session:
             session.add(Event(run_id=self.run.id, kind=kind, message=message, trial_number=number))
 
@@ -197,13 +197,13 @@ class Results:
         return read_answers(self._engine, self._ids[number])
 
     def events(self, limit: int) -> Sequence[Event]:
-        """The latest events, newest first."""
+        """Return the latest events, newest first."""
         with Session(self._engine, expire_on_commit=False) as session:
             chosen = select(Event).where(Event.run_id == self.run.id).order_by(Event.id.desc()).limit(limit)
             return session.scalars(chosen).all()
 
     def close(self) -> None:
-        """Gives the database connections back."""
+        """Give the database connections back."""
         self._engine.dispose()
 
 

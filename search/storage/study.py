@@ -55,7 +55,7 @@ class SearchStudy:
 
     @classmethod
     def open(cls, url: str, name: str) -> "SearchStudy":
-        """Opens the study, or creates it with the search's objectives.
+        """Open the study, or creates it with the search's objectives.
 
         Raises:
             StorageError: where the database can't be used.
@@ -78,7 +78,7 @@ class SearchStudy:
         return cls(study)
 
     def rows(self) -> list[Row]:
-        """All rows, in the order of their numbers."""
+        """Return all rows, in the order of their numbers."""
         trials = self._study.get_trials(deepcopy=False)
         return [
             Row(
@@ -92,7 +92,7 @@ class SearchStudy:
         ]
 
     def start(self, plan: Plan, attributes: Mapping[str, Any], violations: Mapping[str, float]) -> int:
-        """Creates a RUNNING row, in one transaction, and returns its number.
+        """Create a RUNNING row, in one transaction, and returns its number.
 
         The plan is stored as text, and as two counts one can plot against the objectives: one parameter per block
         would cost tens of milliseconds a trial and make the dashboard unreadable.
@@ -115,21 +115,21 @@ class SearchStudy:
         return number
 
     def annotate(self, number: int, key: str, value: Any) -> None:
-        """Stores an attribute on a running row."""
+        """Store an attribute on a running row."""
         self._storage.set_trial_user_attr(self._ids[number], key, value)
 
     def complete(self, number: int, values: Sequence[float], violations: Mapping[str, float]) -> None:
-        """Ends a row with its objectives, and with what is known now of the limits."""
+        """End a row with its objectives, and with what is known now of the limits."""
         for key, value in _constraints(violations).items():
             self._storage.set_trial_system_attr(self._ids[number], key, value)
         self._end(number, TrialState.COMPLETE, values)
 
     def stop(self, number: int) -> None:
-        """Ends a row that did not earn its next rung; its values stay attributes."""
+        """End a row that did not earn its next rung; its values stay attributes."""
         self._end(number, TrialState.PRUNED, None)
 
     def fail(self, number: int, reason: str) -> None:
-        """Ends a row that failed."""
+        """End a row that failed."""
         self.annotate(number, "reason", reason)
         self._end(number, TrialState.FAIL, None)
 

@@ -14,7 +14,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 
 def now() -> datetime:
-    """The present, in UTC without a time zone: SQLite stores none."""
+    """Return the present, in UTC without a time zone: SQLite stores none."""
     return datetime.now(UTC).replace(tzinfo=None)
 
 
@@ -148,6 +148,6 @@ class Event(Table):
 
 @contextmanager
 def transaction(engine: Engine) -> Iterator[Session]:
-    """A session that commits at the end, or leaves nothing behind."""
+    """Return a session that commits at the end, or leaves nothing behind."""
     with Session(engine, expire_on_commit=False) as session, session.begin():
         yield session

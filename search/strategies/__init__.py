@@ -44,7 +44,7 @@ ABOUT = {
 
 
 def load_strategy(name: str, task: "Task") -> "Strategy":
-    """The strategy called `name` for a task.
+    """Return the strategy called `name` for a task.
 
     Raises:
         ValueError: for a name not in `STRATEGIES`, with the nearest one.
@@ -54,12 +54,12 @@ def load_strategy(name: str, task: "Task") -> "Strategy":
 
 
 def signals_of(name: str) -> "frozenset[Signal]":
-    """What the strategy called `name` reads beside accuracies. Raises ValueError as `load_strategy`."""
+    """Return the signals that a strategy reads beside accuracies. Raises ValueError as `load_strategy`."""
     return getattr(_class(name), "reads", frozenset())
 
 
 def num_patterns_of(name: str, budget: int) -> int:
-    """As `num_patterns`, of the strategy called `name`. Raises ValueError as `load_strategy`."""
+    """Return `num_patterns` of the strategy called `name`. Raises ValueError as `load_strategy`."""
     return num_patterns(_class(name), budget)
 
 

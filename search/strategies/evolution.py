@@ -45,7 +45,7 @@ class Evolution:
         return self._child(history, rng)
 
     def _additive_plans(self, history: Sequence[Observation]) -> list[Plan]:
-        """What would be the best plans if the losses that the scan saw added up, spread over their FLOPs."""
+        """Return the plans that would be best if the losses of the scan added up, spread over their FLOPs."""
         scanned = {o.plan: o for o in history if o.accuracies and (o.plan.is_dense or o.plan in self._scan)}
         prices = _prices(self._space, scanned)
         if prices is None or not self._num_additive:
@@ -80,7 +80,7 @@ Prices = list[dict[Block, tuple[float, float]]]
 
 
 def _prices(space: Space, scanned: Mapping[Plan, Observation]) -> Prices | None:
-    """What the scan measured, at the cheapest rung, the only one that every trial has seen.
+    """Return the losses that the scan measured at the cheapest rung, which every trial has finished.
 
     A skipped block that was not scanned is taken to cost what its two halves cost.
     """
@@ -103,12 +103,12 @@ def _prices(space: Space, scanned: Mapping[Plan, Observation]) -> Prices | None:
 
 
 def _cheapest(prices: Prices, exchange: float) -> Plan:
-    """The plan that loses least when a unit of FLOPs is worth `exchange` units of accuracy."""
+    """Return the plan that loses least when a unit of FLOPs is worth `exchange` units of accuracy."""
     return Plan.of(min(known, key=lambda level: known[level][0] - exchange * known[level][1]) for known in prices)
 
 
 def _archive(history: Sequence[Observation], focus: Focus) -> list[Observation]:
-    """Members of the first front, those in the focus where there are any; full trials only, once there are a few."""
+    """Return the first front, its members in the focus where there are any; full trials only, once there are a few."""
     measured = [o for o in history if o.point is not None]
     full = [o for o in measured if o.full]
     pool = full if len(full) >= 4 else measured

@@ -16,15 +16,15 @@ class Encoding(Protocol):
 
     @property
     def distributions(self) -> Mapping[str, BaseDistribution]:
-        """The parameters' names and distributions."""
+        """Return the parameters' names and distributions."""
         ...
 
     def encode(self, plan: Plan) -> dict[str, Any]:
-        """The parameters of a plan of the space."""
+        """Return the parameters of a plan of the space."""
         ...
 
     def decode(self, parameters: Mapping[str, Any]) -> Plan:
-        """The plan of these parameters; always one of the space."""
+        """Return the plan of these parameters; always one of the space."""
         ...
 
 

@@ -32,11 +32,11 @@ class SamplerStrategy:
         self._told: set[int] = set()
 
     def sampler(self, seed: int) -> BaseSampler:
-        """A fresh sampler; what it has learned is all in the study."""
+        """Return a fresh sampler; its memory is the study."""
         raise NotImplementedError
 
     def ask(self, history: Sequence[Observation], rng: np.random.Generator) -> Proposal:
-        """The sampler's next parameters as a plan."""
+        """Return the sampler's next parameters as a plan."""
         self._study.sampler = self.sampler(int(rng.integers(2**31)))
         for observation in history:
             self._tell(observation)
@@ -47,7 +47,7 @@ class SamplerStrategy:
         return Proposal(plan, self.name)
 
     def _tell(self, observation: Observation) -> None:
-        """Brings one observation into the study: a running one stays running, so that it is not asked for again."""
+        """Bring one observation into the study: a running one stays running, so that it is not asked for again."""
         if observation.number in self._told:
             return
         if observation.number not in self._trials:

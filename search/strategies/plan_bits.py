@@ -39,25 +39,25 @@ class Coding:
 
     @property
     def num_bits(self) -> int:
-        """Of a plan."""
+        """Return the number of bits of a plan."""
         return self._bits[:, 0].size
 
     def encode(self, plans: Iterable[Plan]) -> Codes:
-        """(N, L)."""
+        """Return (N, L) codes of plans."""
         rows = [[places[level] for places, level in zip(self._places, choices_of(plan), strict=True)] for plan in plans]
         return np.array(rows, dtype=CODE).reshape(-1, len(self.choices))
 
     def decode(self, code: NDArray[CODE]) -> Plan:
-        """The plan of one row."""
+        """Return the plan of one row."""
         return plan_of([levels[place] for levels, place in zip(self.choices, code, strict=True)])
 
     def bits(self, codes: Codes) -> NDArray[np.float64]:
-        """(N, F) zeros and ones."""
+        """Return (N, F) zeros and ones of coded plans."""
         return self._bits[np.arange(codes.shape[1]), codes].reshape(len(codes), self.num_bits)
 
 
 def keys(codes: Codes) -> list[bytes]:
-    """What tells one row from another."""
+    """Return a value per row that is equal for equal rows only."""
     return np.ascontiguousarray(codes).view(f"V{codes.shape[1] * codes.itemsize}").ravel().tolist()
 
 

@@ -19,7 +19,7 @@ def goes_on(
     maximize: Sequence[bool],
     keep_fraction: float,
 ) -> bool:
-    """Whether the trial that measured `mine` at a rung may start the next one.
+    """Return True if the trial that measured `mine` at a rung may start the next one.
 
     Args:
         peers: the objectives of all other trials that have finished this rung.
@@ -44,7 +44,7 @@ def goes_on(
 
 
 def bar(points: np.ndarray, keep_fraction: float) -> np.ndarray:
-    """The front at a rung that a trial must not be dominated by to go on, cheapest first.
+    """Return the front at a rung that a trial must not be dominated by to go on, cheapest first.
 
     `goes_on` refuses what one of these dominates; what none does it refuses only by crowding, among the last trials
     that fit.

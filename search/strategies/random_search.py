@@ -14,5 +14,5 @@ class Random:
         self._space = task.space
 
     def ask(self, history: Sequence[Observation], rng: np.random.Generator) -> Proposal:
-        """A sample of the space."""
+        """Return a sample of the space."""
         return Proposal(self._space.sample(rng), "random")

@@ -44,7 +44,7 @@ def independent_singles(space: Space, coding: Coding, wanted: Callable[[Plan], b
 
 
 def changed(plan: Plan) -> tuple[int, Block]:
-    """The first changed block of a plan and what is done to it."""
+    """Return the first changed block of a plan and what is done to it."""
     return next((index, block) for index, block in enumerate(plan.blocks) if not block.is_kept)
 
 
@@ -53,6 +53,6 @@ def _is_scanned(block: Block, op: Op) -> bool:
 
 
 def change(plan: Plan) -> str:
-    """The first change as text, for the origin of a proposal."""
+    """Return the first change as text, for the origin of a proposal."""
     index, block = changed(plan)
     return f"{block.name} {index}"

@@ -24,11 +24,11 @@ class Focus:
     max_flops: float = 1.0
 
     def spans(self, flops_ratio: float) -> bool:
-        """Whether a plan of that cost may lie in it."""
+        """Return True if a plan of that cost may lie in it."""
         return self.min_flops <= flops_ratio <= self.max_flops
 
     def holds(self, observation: "Observation") -> bool:
-        """Whether a trial lies in it, by the highest rung it has finished."""
+        """Return True if a trial lies in it, by the highest rung it has finished."""
         accuracy = observation.accuracy
         return accuracy is not None and accuracy >= self.min_accuracy and self.spans(observation.flops_ratio)
 
@@ -61,7 +61,7 @@ class Task:
     """A wish, where `limits` are a must."""
 
     def feasible(self, plan: Plan) -> bool:
-        """Whether a plan keeps every limit."""
+        """Return True if a plan keeps every limit."""
         return is_feasible(plan, self.limits)
 
 
@@ -105,7 +105,7 @@ class Observation:
 
     @property
     def point(self) -> tuple[float, float] | None:
-        """(accuracy, FLOPs ratio), or None where nothing was measured."""
+        """Return (accuracy, FLOPs ratio), or None where nothing was measured."""
         return None if self.accuracy is None else (self.accuracy, self.flops_ratio)
 
 
@@ -133,7 +133,7 @@ class Strategy(Protocol):
     """
 
     def ask(self, history: Sequence[Observation], rng: np.random.Generator) -> Proposal:
-        """The next plan to try.
+        """Return the next proposal.
 
         Args:
             history: all trials so far, by number; running ones included, without accuracies.

@@ -92,7 +92,7 @@ def _images(parts: Sequence[Any]) -> list[Any]:
 
 
 def _text(parts: Sequence[Any]) -> str:
-    """The text of a turn, its images before or after it left out. Raises ValueError."""
+    """Return the text of a turn, its images before or after it left out. Raises ValueError."""
     kinds = ["image" if _is_image(part) else "text" for part in parts if _is_image(part) or not _is_space(part)]
     texts = [part for part in parts if not _is_image(part)]
     if any(not isinstance(part, str) for part in texts):

@@ -162,7 +162,7 @@ def embedded(text: str) -> bytes | None:
 
 
 def _decoded(text: str) -> bytes:
-    """Raises ValueError."""
+    """Decode a text in base64. Raises ValueError."""
     text = "".join(text.split())
     return b64decode(text + "=" * (-len(text) % 4), validate=True)
 

@@ -56,7 +56,7 @@ def _rgb(image: Image) -> Image:
 
 
 def _eight_bits(pixels: np.ndarray, mode: str) -> np.ndarray:
-    """(height, width) uint8 of gray that is stored otherwise. Raises Unreadable where white is not known."""
+    """Return (height, width) uint8 of gray that is stored otherwise. Raises Unreadable where white is not known."""
     low, high = float(pixels.min()), float(pixels.max())
     if mode.startswith("I;16"):
         white: float | None = WHITES[-1]

@@ -87,7 +87,7 @@ def _built(builder: Any, streaming: bool) -> Any:
 
 
 def _texts(builder: Any) -> dict[str, TextTable] | None:
-    """The tables of a data set of JSON or CSV; None for any other, and for options that say how to read them."""
+    """Return the tables of a data set of JSON or CSV; None for any other, and for options that say how to read them."""
     files = builder.config.data_files
     kind = type(builder).__module__.rpartition(".")[2]
     if kind not in READ_HERE or not files or getattr(builder.config, "field", None) is not None:
@@ -107,7 +107,7 @@ def _one_file(place: Path, streaming: bool) -> dict[str, Any]:
 
 
 def _descriptions(folder: Path) -> dict[str, TextTable] | None:
-    """An image folder with `metadata.jsonl` or `metadata.csv`, one for all images or one per split."""
+    """Return an image folder with `metadata.jsonl` or `metadata.csv`, one for all images or one per split."""
     files = [path for path in sorted(folder.rglob("metadata.*")) if path.suffix in (".jsonl", ".csv")]
     tables = [path for path in folder.iterdir() if path.suffix in TABLES and not _is_about_others(path)]
     if not files or tables or any(folder.glob("*.md")):  # a card may say which files are which split

@@ -176,7 +176,7 @@ def _number(value: Any) -> int | None:
 
 
 def _letter(text: str, options: Sequence[str]) -> int | None:
-    """The place of a letter: `B`, `b`, `(B)`, `B.`, or `B. blue` where blue is the option there."""
+    """Return the place of a letter: `B`, `b`, `(B)`, `B.`, or `B. blue` where blue is the option there."""
     match = re.fullmatch(r"\(?\s*([A-Za-z])\s*(?:[).:]+\s*(.*))?", text.strip(), re.DOTALL)
     if match is None:
         return None
@@ -187,7 +187,7 @@ def _letter(text: str, options: Sequence[str]) -> int | None:
 
 
 def _same_text(text: str, options: Sequence[str]) -> int | None:
-    """The place of the one option with this text, by letter case only where there is none with the same."""
+    """Return the place of the one option with this text, by letter case only where there is none with the same."""
     text = text.strip()
     for fold in (str, str.casefold):
         found = [place for place, option in enumerate(options) if fold(option) == fold(text)]

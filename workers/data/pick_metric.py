@@ -10,7 +10,7 @@ from workers.data.sample import DataTask, SplitData
 
 
 def pick_metric(data: SplitData, asked: str | None) -> str:
-    """The name of the metric. Raises ValueError, in one line, where the one asked for does not fit the data."""
+    """Return the name of the metric. Raises ValueError, in one line, where the one asked for does not fit the data."""
     name = asked or guess_metric(
         [median(len(sample.answers) for sample in data.samples)],  # a few rows with fewer don't change what it is
         captions=data.task is DataTask.CAPTIONS,

@@ -137,7 +137,7 @@ class _Reader:
                 return
 
     def _files(self, row: Mapping[str, Any]) -> list[bytes] | Unreadable:
-        """The image files of a row, or why there are none: rows without an image are parted too."""
+        """Return the image files of a row, or why there are none: rows without an image are parted too."""
         try:
             cells = self.columns.images(row)
             if not cells:

@@ -77,7 +77,7 @@ def read_rows(file: str) -> Iterator[dict[str, Any]]:
 
 
 def _opened(file: str) -> TextIO:
-    """The text of a file. Byte order marks are heeded; compressed files are unpacked."""
+    """Return the text of a file. Byte order marks are heeded; compressed files are unpacked."""
     import fsspec
 
     if "://" not in file and not stat.S_ISREG(Path(file).stat().st_mode):
@@ -123,7 +123,7 @@ def _of_json(text: TextIO, lines: bool) -> Iterator[dict[str, Any]]:
 
 
 def _held(whole: Any) -> Any:
-    """The one list of records in a record, such as `{"info": ..., "data": [...]}`; a record alone is a row."""
+    """Return the one list of records in a record, such as `{"info": ..., "data": [...]}`; a record alone is a row."""
     held = [value for value in whole.values() if _is_table(value)] if isinstance(whole, dict) else []
     if len(held) > 1:
         raise ValueError("several lists of rows in one file")

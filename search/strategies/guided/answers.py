@@ -36,7 +36,7 @@ FARTHEST = 30.0
 
 
 def bent(margins: Floats) -> Floats:
-    """Margins with what lies below 0 on a logarithmic scale, so that what plans leave out adds up better."""
+    """Return margins with values below 0 on a logarithmic scale, so that losses add up better."""
     return np.where(margins < 0, -BEND * np.log1p(-np.minimum(margins, 0.0) / BEND), margins)
 
 
@@ -55,7 +55,7 @@ class Fall:
 
     @classmethod
     def through(cls, bits: Floats, margins: Floats, tolls: Floats, weights: Floats) -> "Fall":
-        """From the one of N plans that leaves out least, as the dense one does, with the slope of least squares.
+        """Return least-squares lines through the plan that leaves out least.
 
         Args:
             bits: (N, F).
@@ -69,7 +69,7 @@ class Fall:
         return cls(tolls, weights, margins[first] - slope * lost[first], slope)
 
     def mean(self, bits: Floats) -> Floats:
-        """(M, Q) margins to expect of (M, F) plans."""
+        """Return (M, Q) margins to expect of (M, F) plans."""
         return self.start + self.slope * (bits @ self.tolls)[:, None]
 
 
@@ -120,7 +120,7 @@ class Answers:
 
     @cached_property
     def _moves(self) -> NDArray[np.float32]:
-        """(N + 1, Q); the last one moves all alike, lest few plans seem to say all of it."""
+        """Return (N + 1, Q); the last one moves all alike, lest few plans seem to say all of it."""
         whitened = self.surrogate.whitened
         return np.concatenate([whitened, np.ones((1, whitened.shape[1]), np.float32)])
 

@@ -30,16 +30,16 @@ class Trend(Protocol):
 
     @property
     def slope(self) -> float:
-        """Of the accuracy along that at the rung before."""
+        """Return the slope of the accuracy against that at the rung before."""
         ...
 
     @property
     def weights(self) -> Floats:
-        """(F,) of the surrogate of what the trend leaves, before they are fitted."""
+        """Return (F,) of the surrogate of what the trend leaves, before they are fitted."""
         ...
 
     def base(self, bits: Floats) -> Floats:
-        """(M,) accuracies to expect of (M, F) plans, without what follows from the rung before."""
+        """Return (M,) accuracies to expect of (M, F) plans, without what follows from the rung before."""
         ...
 
 
@@ -167,12 +167,12 @@ class Fidelities:
     levels: Sequence[Level]
 
     def of(self, bits: Floats) -> Prospects:
-        """(M, F) plans."""
+        """Return the outlook of (M, F) plans."""
         return Prospects([level.rise(bits) for level in self.levels])
 
 
 def cut_off(mean: Floats, deviation: Floats, bar: Floats) -> tuple[Floats, Floats, Floats]:
-    """Of normal values the chance to lie above a bar, and mean and standard deviation of those that do."""
+    """Return the probability that normal values exceed a bar, and mean and standard deviation of those that do."""
     below = np.clip((bar - mean) / deviation, -FARTHEST, FARTHEST)
     chance = ndtr(-below)
     ratio = np.exp(-0.5 * below**2) / np.sqrt(2 * np.pi) / chance

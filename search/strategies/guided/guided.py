@@ -76,11 +76,11 @@ class Guided:
 
     @property
     def start(self) -> tuple[Plan, ...]:
-        """The scan: nothing else follows from the budget."""
+        """Return the scan, the only part that follows from the budget."""
         return tuple(self._scan.values())
 
     def ask(self, history: Sequence[Observation], rng: np.random.Generator) -> Proposal:
-        """The scan first, then the child that is expected to add most."""
+        """Propose the rest of the scan, then the child with the highest expected gain."""
         tried = set(keys(self._reader.codes(history)))
         if (anyway := self._anyway(tried, len(history))) is not None:
             plan, origin = anyway
@@ -92,7 +92,7 @@ class Guided:
         return self._resumed(learned, at_least=max(gain, self._worth)) or child
 
     def _anyway(self, tried: set[bytes], num_trials: int) -> tuple[Plan, str] | None:
-        """What is asked for whatever may be expected of it, and why."""
+        """Return a proposal that does not depend on expected gains, and its reason."""
         for key, plan in self._scan.items():
             if key not in tried:
                 return plan, f"scan {change(plan)}"
@@ -101,7 +101,7 @@ class Guided:
         return (plan, "the cheapest plan") if due else None
 
     def _resumed(self, learned: Learned, at_least: float) -> Proposal | None:
-        """The stopped trial that is expected to add most if it goes on, if that is more than `at_least`."""
+        """Return the stopped trial that is expected to add most if it goes on, if that is more than `at_least`."""
         gains = learned.gains_onward(learned.stopped)
         if not len(gains) or gains.max() <= at_least:
             return None
@@ -111,11 +111,11 @@ class Guided:
         return Proposal(plan, f"goes on with {number}, expected to add {gains[best]:.5f}", resumes=number)
 
     def _saves(self, plan: Plan) -> bool:
-        """Whether a plan is cheaper than the dense one, as plans with blocks in parallel are not."""
+        """Return True if a plan is cheaper than the dense one, as plans with blocks in parallel are not."""
         return bool(self.costs(self._coding.encode([plan]))[0] < self._dense_cost)
 
     def _best_child(self, learned: Learned, tried: set[bytes], rng: np.random.Generator) -> tuple[Proposal, float]:
-        """A plan that is new, and what it is expected to add."""
+        """Return a new plan and its expected gain."""
         parents, looked_at = learned.archive, set(tried)
         found: list[tuple[Codes, np.ndarray]] = []
         for _ in range(_generations(len(tried))):
@@ -137,7 +137,7 @@ class Guided:
         return Proposal(plan, f"expected to add {gain:.5f}"), gain
 
     def _undo_idle(self, codes: Codes) -> Codes:
-        """Keeps the blocks whose change saves nothing: in both objectives such a plan gains by chance at most."""
+        """Keep the blocks whose change saves nothing: in both objectives such a plan gains by chance at most."""
         return np.where(self._prices[np.arange(codes.shape[1]), codes] > 0, codes, 0).astype(codes.dtype)
 
     def costs(self, codes: Codes) -> np.ndarray:
@@ -147,12 +147,12 @@ class Guided:
 
 
 def _generations(num_tried: int) -> int:
-    """Of children, at an ask after so many trials."""
+    """Return the number of generations of children after so many trials."""
     return min(MOST_GENERATIONS, max(GENERATIONS, LEARNED_FROM // num_tried))
 
 
 def _prices(task: Task, coding: Coding, dense_cost: float) -> np.ndarray:
-    """(L, choices) share of the dense FLOPs that every change saves alone."""
+    """Return (L, choices) share of the dense FLOPs that every change saves alone."""
     dense = [Block()] * task.space.num_blocks
     prices = np.zeros((len(coding.choices), coding.counts.max()))
     for block, levels in enumerate(coding.choices):
@@ -163,7 +163,7 @@ def _prices(task: Task, coding: Coding, dense_cost: float) -> np.ndarray:
 
 
 def _fresh(pool: Codes, looked_at: set[bytes]) -> Codes:
-    """Rows not looked at before, each once; they are added to `looked_at`."""
+    """Return the rows not looked at before, each once, and add them to `looked_at`."""
     fresh = []
     for row, key in enumerate(keys(pool)):
         if key not in looked_at:

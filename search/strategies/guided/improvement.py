@@ -16,7 +16,7 @@ class Staircase:
     """A front as steps over the costs: at every cost the best accuracy reached for at most that."""
 
     def __init__(self, points: Floats, focus: Focus = EVERYTHING) -> None:
-        """(N, 2) accuracy and cost of plans, dominated ones allowed; steps count as far as they lie in the focus."""
+        """Build the front of (N, 2) accuracy and cost of plans; steps count as far as they lie in the focus."""
         floor, ceiling = focus.min_accuracy, min(focus.max_flops, REFERENCE[1])
         front = points[non_dominated(points, MAXIMIZE)] if len(points) else points
         front = front[np.argsort(front[:, 1])]
@@ -28,7 +28,7 @@ class Staircase:
         self.right = np.minimum(np.concatenate([front[:, 1], [ceiling]]), ceiling)
 
     def at(self, costs: Floats) -> Floats:
-        """(M,) heights at (M,) costs."""
+        """Return (M,) heights at (M,) costs."""
         heights: Floats = self.heights[np.searchsorted(self.left, costs, side="right") - 1]
         return heights
 
@@ -56,7 +56,7 @@ def expected_improvement(stairs: Staircase, costs: Floats, means: Floats, deviat
 
 
 def _expected_above(height: Floats | float, means: Floats, deviations: Floats) -> Floats:
-    """The mean of what normal values have above a height, 0 for those below it."""
+    """Return the mean of what normal values have above a height, 0 for those below it."""
     above = (means - height) / deviations
     density = np.exp(-0.5 * above**2) / np.sqrt(2 * np.pi)
     expected: Floats = deviations * (density + above * ndtr(above))

@@ -53,7 +53,7 @@ class Learned:
     """Trials that were stopped below the last rung and keep the limits, nearest to the front first."""
 
     def gains(self, bits: Floats, costs: Floats) -> Floats:
-        """(M,) hypervolume that (M, F) plans can be expected to add by a trial.
+        """Return (M,) hypervolume that (M, F) plans can be expected to add by a trial.
 
         What a plan adds that is stopped on the way counts by `TAKEN_UP`: without it, plans that only tuning makes good
         would never be asked for once it is known well what they are untuned.
@@ -68,7 +68,7 @@ class Learned:
         return outlook.chance * expected_improvement(self.front, costs, outlook.mean, outlook.deviation)
 
     def gains_onward(self, stopped: Measured) -> Floats:
-        """(N,) hypervolume that N trials can be expected to add if they go on to the last rung."""
+        """Return (N,) hypervolume that N trials can be expected to add if they go on to the last rung."""
         return self._gains(self.fidelities.of(stopped.bits).onward(stopped.scores), stopped.costs)
 
 
@@ -83,7 +83,7 @@ class Learner:
         self._importance: Importance | None = None
 
     def learn(self, history: Sequence[Observation]) -> Learned | None:
-        """What is known now; None before two plans are measured."""
+        """Return the model of all trials, None before two plans are measured."""
         measured = self._reader.measured(history)
         if len(measured) < 2:
             return None
@@ -113,7 +113,7 @@ class Learner:
         )
 
     def _read_importance(self, history: Sequence[Observation]) -> None:
-        """Takes over what the dense trial says of the halves."""
+        """Take over what the dense trial says of the halves."""
         importance = next((trial.importance for trial in history if trial.importance is not None), None)
         if importance != self._importance:
             self._importance, self._tolls = importance, tolls_beforehand(self._coding, importance)
@@ -151,7 +151,7 @@ class Learner:
         return self._kernels[key][1]
 
     def _trend(self, measured: Measured, place: int, rows: np.ndarray, even: float) -> Trend | Fall:
-        """What these trials, which have a score, say of it in general."""
+        """Return the trend of these trials, which have a score."""
         values = measured.scores[rows, place]
         if place:
             return Line.through(measured.scores[rows, place - 1], values, measured.bits.shape[1])
@@ -165,7 +165,7 @@ class Learner:
 
 
 def _left(trend: Trend | Fall, measured: Measured, place: int, rows: np.ndarray) -> Floats:
-    """What a trend leaves of a score of these trials, (N,), or of their margins, (N, Q)."""
+    """Return the residuals of a trend: (N,) of a score, or (N, Q) of margins."""
     bits = measured.bits[rows]
     if isinstance(trend, Fall):
         residuals: Floats = measured.margins[rows] - trend.mean(bits)

@@ -49,7 +49,7 @@ class Measured:
         return len(self.costs)
 
     def take(self, rows: np.ndarray) -> "Measured":
-        """Some of the trials, in this order."""
+        """Return some of the trials, in the given order."""
         arrays = {name: value[rows] for name, value in vars(self).items() if isinstance(value, np.ndarray)}
         return replace(self, **arrays)
 
@@ -60,25 +60,25 @@ class Measured:
 
     @property
     def last(self) -> Floats:
-        """(N, 2) accuracy at the last rung that each trial finished, and FLOPs ratio."""
+        """Return (N, 2) accuracy at the last rung that each trial finished, and FLOPs ratio."""
         reached = np.isfinite(self.scores).sum(1) - 1
         return np.stack([self.scores[np.arange(len(self)), reached], self.costs], axis=1)
 
     def at(self, place: int) -> np.ndarray:
-        """Rows of the trials that have a score, by number."""
+        """Return the rows of the trials that have a score, by its number."""
         return np.flatnonzero(np.isfinite(self.scores[:, place]))
 
     def repeats(self, place: int) -> bool:
-        """Whether a score is the share of margins above 0, as the accuracy of greedy answers is where all are asked."""
+        """Return True if a score is the share of margins above 0, which greedy answers on the same questions repeat."""
         return place == self.num_signals == 1 and np.array_equal(self.scores[:, 0], self.scores[:, 1])
 
     def points(self, place: int) -> Floats:
-        """(K, 2) score and FLOPs ratio of the trials that have it."""
+        """Return (K, 2) score and FLOPs ratio of the trials that have it."""
         rows = self.at(place)
         return np.stack([self.scores[rows, place], self.costs[rows]], axis=1)
 
     def nearest(self) -> np.ndarray:
-        """All rows: those that keep the limits first, then from the front backwards.
+        """Return all rows: those within the limits first, then from the front backwards.
 
         A trial that was stopped counts with what the rungs that it lacks add on average.
         """
@@ -101,7 +101,7 @@ class Kept:
         self._rows = np.empty((0, width), dtype=dtype)
 
     def of(self, trials: Sequence[Observation]) -> NDArray[Any]:
-        """(N, width), in the order of the trials."""
+        """Return (N, width) rows, in the order of the trials."""
         for trial in trials:
             if trial.number not in self._places:
                 self._add(trial)
@@ -129,11 +129,11 @@ class Reader:
         """`bent`; None before a trial has some."""
 
     def codes(self, trials: Sequence[Observation]) -> Codes:
-        """(N, L), in the order of the trials."""
+        """Return (N, L) codes, in the order of the trials."""
         return self._codes.of(trials)
 
     def bits(self, trials: Sequence[Observation]) -> Floats:
-        """(N, F), in the order of the trials."""
+        """Return (N, F) bits, in the order of the trials."""
         return self._bits.of(trials)
 
     def measured(self, history: Sequence[Observation]) -> Measured:
@@ -157,7 +157,7 @@ class Reader:
         )
 
     def scores(self, trials: Sequence[Observation], num_signals: int, num_scores: int) -> Floats:
-        """(N, S) scores, see `Measured`, of trials that may not have finished a rung."""
+        """Return (N, S) scores, see `Measured`, of trials that may not have finished a rung."""
         rows = np.full((len(trials), num_scores), np.nan)
         if num_signals:
             measured = [place for place, trial in enumerate(trials) if trial.accuracies]
@@ -168,7 +168,7 @@ class Reader:
         return rows
 
     def _read_margins(self, trials: Sequence[Observation]) -> Floats:
-        """(N, Q) of trials that all have some."""
+        """Return (N, Q) of trials that all have some."""
         if self._margins is None:
             self._margins = Kept(lambda trial: bent(np.array(trial.margins)), len(trials[0].margins or ()))
         return self._margins.of(trials)

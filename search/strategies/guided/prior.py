@@ -45,24 +45,24 @@ class Prior:
         return 0.0
 
     def base(self, bits: Floats) -> Floats:
-        """(N,) accuracy to expect of (N, F) plans at the first rung."""
+        """Return (N,) accuracy to expect of (N, F) plans at the first rung."""
         return self.dense * np.exp(-self.steepness * (bits @ self.tolls))
 
     @property
     def weights(self) -> Floats:
-        """(F,) the surrogate's: plans that differ in a bit that matters little are nearly alike."""
+        """Return (F,) the surrogate's: plans that differ in a bit that matters little are nearly alike."""
         return weights_of(self.tolls, self.even)
 
 
 def weights_of(tolls: Floats, even: float) -> Floats:
-    """(F,) of a surrogate, given (F,) tolls and what all bits have in common, see `Prior`."""
+    """Return (F,) of a surrogate, given (F,) tolls and what all bits have in common, see `Prior`."""
     losses = 1.0 - np.exp(-tolls)
     weights: Floats = USUAL / len(losses) * (even + losses / max(losses.mean(), 1e-9)) / (1 + even)
     return weights
 
 
 def tolls_beforehand(coding: Coding, importance: Importance | None) -> Floats:
-    """(F,) tolls before any plan is measured: in proportion to the importance of what a bit leaves out.
+    """Return (F,) tolls before any plan is measured, in proportion to the importance of what a bit leaves out.
 
     Args:
         importance: of attention and FFN of every block, in any unit; None where nobody knows, all bits are alike then.
@@ -83,7 +83,7 @@ def tolls_beforehand(coding: Coding, importance: Importance | None) -> Floats:
 def prior_of(
     bits: Floats, values: Floats, is_single: np.ndarray, dense: float | None, beforehand: Floats, even: float
 ) -> Prior:
-    """The prior that N measured plans give.
+    """Return the prior that N measured plans give.
 
     Args:
         bits: (N, F).

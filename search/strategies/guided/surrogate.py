@@ -46,7 +46,7 @@ class Kernel:
     """(F,) how fast the product falls with a difference in a bit."""
 
     def between(self, first: Real, second: Real) -> Real:
-        """(N, M) covariances of (N, F) and (M, F) bits, in the precision of these."""
+        """Return (N, M) covariances of (N, F) and (M, F) bits, in the precision of these."""
         # In place: half of an ask goes into these tables.
         covariance = (first - 0.5) @ (second - 0.5).T
         covariance *= self.linear
@@ -57,7 +57,7 @@ class Kernel:
         return covariance
 
     def variances(self, bits: Floats) -> Floats:
-        """(N,) prior variances."""
+        """Return (N,) prior variances."""
         return np.full(len(bits), self.linear * bits.shape[1] / 4 + self.product)
 
 
@@ -141,7 +141,7 @@ def _negative_likelihood(parameters: Floats, bits: Floats, scatter: Floats, time
 
 
 def _distances(first: Real, second: Real, weights: Floats) -> Real:
-    """(N, M) sums of the weights of the bits that differ."""
+    """Return (N, M) sums of the weights of the bits that differ."""
     weights = weights.astype(first.dtype, copy=False)
     weighted = first * weights
     distances: Real = weighted.sum(1)[:, None] + (second @ weights)[None]

@@ -70,7 +70,7 @@ class _Program:
         self.high = min([self._dense_cost, *(limit.bound for limit in task.limits)])
 
     def solve(self, bound: float, excluded: list[Plan]) -> Plan | None:
-        """The plan that loses least within the bound and is none of the excluded; None where there is none."""
+        """Return the plan that loses least within the bound and is none of the excluded; None where there is none."""
         depth = len(self._of_block)
         known = np.array([[plan.ops[block] is op for block, op in self._changes] for plan in excluded], dtype=float)
         constraints = [

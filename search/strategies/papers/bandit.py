@@ -35,7 +35,7 @@ class Bandit:
         """(arms, 2 * blocks): what each arm leaves out."""
 
     def ask(self, history: Sequence[Observation], rng: np.random.Generator) -> Proposal:
-        """As many arms as drawn, the best first."""
+        """Return as many arms as drawn, the best first."""
         measured = [o for o in history if o.accuracies]
         count = int(rng.integers(1, len(self._arms) + 1))
         bounds = self._bounds(measured) + NOISE * rng.standard_normal(len(self._arms))

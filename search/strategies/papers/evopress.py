@@ -50,7 +50,7 @@ class EvoPress(ProgramStrategy):
 
 
 def draw(space: Space, size: int, rng: np.random.Generator) -> Plan:
-    """Leaves out `size` blocks, or as many attentions and as many FFNs where the space has halves."""
+    """Return a plan without `size` blocks, or as many attentions and as many FFNs."""
     ops = [level.op for level in space.choices(0)]
     halves = {Op.SKIP_ATTN, Op.SKIP_FFN, Op.SKIP_BLOCK} <= set(ops)
     attention = rng.permutation(space.num_blocks) < size

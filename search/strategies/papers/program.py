@@ -39,7 +39,7 @@ class ProgramStrategy:
         self._round: Round | None = None
 
     def steps(self, rng: np.random.Generator) -> Steps:
-        """The program. May draw from `rng`, which starts from the search's seed."""
+        """Run the program. It may draw from `rng`, which starts from the search's seed."""
         raise NotImplementedError
 
     def ask(self, history: Sequence[Observation], rng: np.random.Generator) -> Proposal:
@@ -67,7 +67,7 @@ class ProgramStrategy:
 
 
 def check_all_tokens(task: Task) -> None:
-    """Raises ValueError for a space with scopes, pairs or pruning, which the papers' algorithms know nothing of."""
+    """Raise ValueError for a space with scopes, pairs or pruning, which the papers' algorithms know nothing of."""
     levels = {level for block in range(task.space.num_blocks) for level in task.space.choices(block)}
     if any(level != SINGLE_BLOCKS.get(level.op) for level in levels):
         raise ValueError(
@@ -77,7 +77,7 @@ def check_all_tokens(task: Task) -> None:
 
 
 def check_independent(strategy: str, task: Task) -> None:
-    """Raises ValueError for a space whose blocks can't be chosen one by one."""
+    """Raise ValueError for a space whose blocks can't be chosen one by one."""
     if not isinstance(task.space, ProductSpace):
         raise ValueError(
             f"strategy '{strategy}' must have a space whose blocks are chosen independently, got '{task.space.name}': "

@@ -15,7 +15,7 @@ def plan_of_sublayers(space: Space, running: Iterable[tuple[bool, bool]]) -> Pla
 
 
 def num_out(plan: Plan) -> int:
-    """Attentions and FFNs that don't run."""
+    """Return the number of attentions and FFNs that don't run."""
     return 2 * len(plan) - plan.num_attention - plan.num_ffn
 
 
@@ -27,7 +27,7 @@ def steps_down(space: Space, plan: Plan) -> list[Plan]:
 
 
 def join(space: Space, first: Plan, second: Plan) -> Plan:
-    """The plan that leaves out what either of two leaves out."""
+    """Return the plan that leaves out what either of two leaves out."""
     pairs = zip(first.ops, second.ops, strict=True)
     return plan_of_sublayers(
         space, ((a.runs_attention and b.runs_attention, a.runs_ffn and b.runs_ffn) for a, b in pairs)
