@@ -38,7 +38,7 @@ class TrialPace:
             self._to_last.append(seconds)
 
     def seconds_for(self, baselines: int, others: int) -> float:
-        """What so many trials will take; nothing is known, and 0, before one has ended."""
+        """Return the seconds that so many trials will take, 0 before one has ended."""
         if not self._spent:
             return 0.0
         full = baselines * self._share(True, usual=1.0) + others * self._share(False, usual=self.keep_fraction)
@@ -60,7 +60,7 @@ class FinalPace:
     flops: float = 0.0
 
     def seconds_for(self, flops: float) -> float:
-        """What tests of plans of so many FLOPs in all will take."""
+        """Return the seconds that tests of plans with this sum of FLOPs ratios will take."""
         return (time.monotonic() - self.begin) / self.flops * flops
 
 

@@ -98,7 +98,7 @@ class Controller:
 
     @property
     def keep_fraction(self) -> float:
-        """Return share of the trials at a rung that goes on."""
+        """Return the share of the trials at a rung that goes on."""
         return self._settings.keep_fraction
 
     @property

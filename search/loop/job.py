@@ -29,6 +29,6 @@ class Job:
 
     @property
     def name(self) -> str:
-        """Its name where jobs are shown side by side, such as `search-000017` or `test-000017-seed-1`."""
+        """Return its name in lists of jobs, such as `search-000017` or `test-000017-seed-1`."""
         name = f"{self.phase}-{self.number:06d}"
         return f"{name}-seed-{self.request.seed}" if self.phase is Phase.TEST else name

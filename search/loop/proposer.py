@@ -49,8 +49,7 @@ class Proposer:
         return sum(proposal.plan not in history for proposal in self._baselines)
 
     def next(self, history: Tried) -> Proposal | None:
-        """The next plan nobody has tried and that keeps the limits, or a stopped trial to go on with; None where there
-        is neither."""
+        """Return the next untried plan within the limits, or a stopped trial to resume; None where there is neither."""
         for proposal in self._baselines:
             if proposal.plan not in history:
                 return proposal

@@ -55,7 +55,7 @@ class SearchStudy:
 
     @classmethod
     def open(cls, url: str, name: str) -> "SearchStudy":
-        """Open the study, or creates it with the search's objectives.
+        """Open the study, or create it with the search's objectives.
 
         Raises:
             StorageError: where the database can't be used.
@@ -92,7 +92,7 @@ class SearchStudy:
         ]
 
     def start(self, plan: Plan, attributes: Mapping[str, Any], violations: Mapping[str, float]) -> int:
-        """Create a RUNNING row, in one transaction, and returns its number.
+        """Create a RUNNING row, in one transaction, and return its number.
 
         The plan is stored as text, and as two counts one can plot against the objectives: one parameter per block
         would cost tens of milliseconds a trial and make the dashboard unreadable.

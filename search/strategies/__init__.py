@@ -64,7 +64,7 @@ def num_patterns_of(name: str, budget: int) -> int:
 
 
 def num_patterns(strategy: object, budget: int) -> int:
-    """How many hand-made patterns come before a strategy is asked at most, the dense plan included: as many as fit into
+    """Return the largest number of hand-made patterns before a strategy proposes, the dense plan included: those in
     its share of the budget, and no more than it has a use for."""
     fit = int(budget * getattr(strategy, "pattern_share", PATTERN_SHARE))
     return min(fit, getattr(strategy, "most_patterns", fit))

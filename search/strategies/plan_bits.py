@@ -108,7 +108,7 @@ def _steps(levels: tuple[Block, ...], half: Linears) -> tuple[list[float], list[
 
 
 def _kept(level: Block, half: Linears) -> float:
-    """The share of a half's weights that are not zero; a saved mask, which no level knows, counts as half of them."""
+    """Return the share of a sub-layer's weights that are not zero; a saved mask counts as 0.5."""
     if level.pruning is None or not level.pruning.sparsifies(half):
         return 1.0
     return 0.5 if level.pruning.method is Method.SAVED else level.pruning.kept_weights(1000) / 1000

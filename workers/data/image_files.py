@@ -85,7 +85,7 @@ class ImageFiles:
             raise OutsideError(path)
 
     def _address(self, path: str) -> bytes:
-        """A path with a protocol, opened by fsspec: of the hub for a data set of the hub, else only where told."""
+        """Open a path with a protocol by fsspec: of the hub for a data set of the hub, else only where told."""
         import fsspec
 
         ours = self.folder is None and path.rpartition("::")[2].startswith("hf://")

@@ -120,7 +120,7 @@ def _descriptions(folder: Path) -> dict[str, TextTable] | None:
 
 
 def _tables_beside(folder: Path) -> dict[str, list[str]] | None:
-    """Tables that lie beside images, one a split, named after it; None where the library finds its way.
+    """Return tables that lie beside images, one per split and named after it; None where the library finds its way.
 
     It would take such a folder for images without questions.
     """

@@ -150,7 +150,7 @@ class _Reader:
             return error
 
     def _group(self, row: Mapping[str, Any], files: list[bytes] | Unreadable) -> str:
-        """What is parted as one: rows with an id of their own for the image, else with the same file."""
+        """Return what is parted as one: rows with an id of their own for the image, else with the same file."""
         given = cell(row, self.columns.names["image_id"]) if "image_id" in self.columns.names else None
         if not is_blank(given):
             return text_of(given)

@@ -43,7 +43,7 @@ class ProgramStrategy:
         raise NotImplementedError
 
     def ask(self, history: Sequence[Observation], rng: np.random.Generator) -> Proposal:
-        """The next plan the program needs; a random one while a round is awaited and once the program has ended."""
+        """Return the next plan of the program, a random one while a round is awaited and after its end."""
         known = {observation.plan: observation for observation in history}
         if self._steps is None:
             self._steps = self.steps(np.random.default_rng([self.task.seed, 0]))

@@ -10,7 +10,7 @@ _OP = {(True, True): Op.KEEP, (False, True): Op.SKIP_ATTN, (True, False): Op.SKI
 
 
 def plan_of_sublayers(space: Space, running: Iterable[tuple[bool, bool]]) -> Plan:
-    """The plan in which per block attention and FFN run or don't, by the ops that the model's blocks have for it."""
+    """Return the plan in which the given attentions and FFNs run and no others."""
     return fitted(Plan.of(_OP[attention, ffn] for attention, ffn in running), space.kinds)
 
 
@@ -20,7 +20,7 @@ def num_out(plan: Plan) -> int:
 
 
 def steps_down(space: Space, plan: Plan) -> list[Plan]:
-    """The neighbors that leave out least more than `plan`: a sub-layer where the space has halves, else a block."""
+    """Return the plans that leave out one sub-layer more than `plan`, or one block where the space has blocks only."""
     fewer = [(num_out(other), other) for other in space.neighbors(plan) if num_out(other) > num_out(plan)]
     least = min((count for count, _ in fewer), default=0)
     return [other for count, other in fewer if count == least]
