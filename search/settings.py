@@ -103,9 +103,9 @@ class Settings(BaseModel):
     budget: int = Field(200, ge=1)
     """Number of trials, baselines and sensitivity scan included."""
     space: Annotated[str, known("space", SPACES)] = "layers"
-    """What may be chosen per block; the spaces are listed below."""
+    """Search space, the choices per block; the spaces are listed below."""
     strategy: Annotated[str, known("strategy", STRATEGIES)] = "guided"
-    """What proposes plans; the strategies are listed below."""
+    """Strategy that proposes plans; the strategies are listed below."""
     rungs: Annotated[tuple[Rung, ...], BeforeValidator(parse_rungs)] = Field(
         (
             Rung(tuning_steps=0, questions=256),

@@ -1,4 +1,4 @@
-"""What the dense model and a plan answered to the same questions: where the numbers of a run can be looked at."""
+"""Pairs the answers of a plan with those of the dense model, question by question."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass

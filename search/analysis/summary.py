@@ -1,4 +1,4 @@
-"""What a run has found, as plain data: read from the results tables alone, without torch or Optuna."""
+"""Summarizes the results of a run as plain data, from the results tables alone, without torch or Optuna."""
 
 from collections import Counter
 from collections.abc import Sequence

@@ -34,7 +34,7 @@ class Progress:
         self._first = len(controller.history) - len(controller.history.running())
         self._started: dict[tuple[int, Phase, int], float] = {}
         self._loads: dict[tuple[int, Phase, int], float] = {}
-        """What loading the model and measuring the floor took in trials that run."""
+        """Seconds that running trials spent on loading the model and measuring the floor."""
         self._tests: dict[bool, FinalPace] = {}
         """Pace of the tests that read a stored projector, and of those that tune it anew."""
         self._bar: Bar | None = None

@@ -1,4 +1,4 @@
-"""What models answered, as the database keeps it: compressed, one row per trial, and on the test split per seed."""
+"""Stores and reads the answers of trials: compressed, one row per trial, and on the test split one per seed."""
 
 import json
 import zlib

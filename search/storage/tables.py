@@ -30,7 +30,7 @@ class Run(Table):
     __tablename__ = "run"
     id: Mapped[int] = mapped_column(primary_key=True)
     uid: Mapped[str] = mapped_column(String(32), unique=True)
-    """What the run is known by, in its folder too; the folder may be moved, renamed, copied or linked."""
+    """Id of the run, also stored in its folder, which may be moved, renamed, copied or linked."""
     name: Mapped[str] = mapped_column(String(255))
     """Name of its folder when it was made, for people."""
     study: Mapped[str] = mapped_column(String(255))

@@ -1,4 +1,4 @@
-"""Multi-objective successive halving: which trials earn the next, dearer rung.
+"""Multi-objective successive halving: decides which trials continue with the next, more expensive rung.
 
 Asynchronous (a trial is judged when it reports, against what is known then), after MO-ASHA (Schmucker et al.
 2021, arXiv 2106.12639): rank by non-dominated sorting, then by crowding distance.

@@ -1,4 +1,4 @@
-"""How many questions a plan will answer right, learned from how surely plans answer each of them.
+"""Predicts the accuracy of untried plans from the margins of every answer of the plans tried so far.
 
 A trial says more than its accuracy: by how much every right answer is ahead of the likeliest wrong one. That margin
 falls smoothly as a plan leaves out more, long before the answer breaks, and differently for every question. So every

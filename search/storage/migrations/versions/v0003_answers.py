@@ -1,4 +1,4 @@
-"""What models answered is kept."""
+"""Adds the table of answers."""
 
 import sqlalchemy as sa
 from alembic import op
