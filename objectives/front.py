@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from objectives.dominance import non_dominated
 from objectives.objectives import MAXIMIZE
-from objectives.pareto import non_dominated
 
 T = TypeVar("T")
 Point = tuple[float, float]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from objectives.pareto import Floats, as_maximized
+from objectives.dominance import Floats, as_maximized
 
 
 def hypervolume(points: ArrayLike, reference: Sequence[float], maximize: Sequence[bool]) -> float:

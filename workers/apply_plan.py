@@ -23,9 +23,10 @@ from torch import nn
 
 from spaces.plan import Op, Plan, PlanError, Scope
 from workers.blocks.anatomy import CACHE_ARGUMENT, Parts, anatomy_of, find_blocks
-from workers.blocks.block_ops import BLOCK_OPS, Patch, join_pair
-from workers.blocks.part_attention import KEY, QUERY, VALUE
-from workers.blocks.patch import patched
+from workers.blocks.attention_of_rows import KEY, QUERY, VALUE
+from workers.blocks.block_ops import BLOCK_OPS
+from workers.blocks.parallel import join_pair
+from workers.blocks.patch import Patch, patched
 from workers.blocks.token_groups import Watch
 from workers.pruning.apply import pruned
 from workers.pruning.inputs import PruningInputs

@@ -7,9 +7,9 @@ from time import perf_counter
 import numpy as np
 
 from benchmarks.truth.table import Table
+from objectives.dominance import non_dominated
 from objectives.hypervolume import hypervolume
 from objectives.objectives import MAXIMIZE, REFERENCE
-from objectives.pareto import non_dominated
 from search.loop.proposer import Proposer
 from search.settings import Settings
 from search.strategies import load_strategy

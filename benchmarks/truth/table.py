@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from benchmarks.truth.landscapes import Landscape
+from objectives.dominance import non_dominated
 from objectives.hypervolume import hypervolume
 from objectives.objectives import MAXIMIZE, REFERENCE
-from objectives.pareto import non_dominated
 from spaces.plan import Plan
 from workers.evaluation.margins import nats
 

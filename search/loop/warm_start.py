@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from objectives.dominance import sort_fronts
 from objectives.objectives import MAXIMIZE
-from objectives.pareto import sort_fronts
 from search.storage.find_run import open_results
 from search.storage.results import Results
 from search.strategies.strategy import Task

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from objectives.dominance import crowding, non_dominated
 from objectives.objectives import MAXIMIZE
-from objectives.pareto import crowding, non_dominated
 from search.strategies.scan import change, changed, scan
 from search.strategies.strategy import Focus, Observation, Proposal, Task, focus_above_floor
 from spaces.plan import Block, Op, Plan, Scope

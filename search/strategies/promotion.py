@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from objectives.dominance import crowding, non_dominated, sort_fronts
 from objectives.objectives import MAXIMIZE
-from objectives.pareto import crowding, non_dominated, sort_fronts
 
 
 def goes_on(

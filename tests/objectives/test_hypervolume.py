@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from objectives.dominance import non_dominated
 from objectives.hypervolume import hypervolume
-from objectives.pareto import non_dominated
 from tests.fast import draws
 
 coordinates = st.integers(-2, 6)

@@ -21,7 +21,7 @@ from transformers.cache_utils import DynamicCache, DynamicLayer, LinearAttention
 
 from spaces.kinds import BlockKind
 from spaces.plan import PlanError
-from workers.blocks.mute import silent, silent_all
+from workers.blocks.zero_output import silent, silent_all
 
 CACHE_ARGUMENT = "past_key_values"
 """Keyword under which a model and its decoder receive the KV cache in transformers 5."""
@@ -47,6 +47,11 @@ class Parts:
     """True if the attention is cross-attention to image features."""
     ffn_extras: int = 0
     """Number of values that the FFN returns besides its hidden states, such as router logits."""
+
+    @property
+    def shares_norm(self) -> bool:
+        """Return True if attention and FFN read the output of the same norm."""
+        return self.attention_norm is self.ffn_norm
 
     @property
     def kind(self) -> BlockKind:

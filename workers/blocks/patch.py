@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 Change = tuple[nn.Module, str, Any]
 """A module, the name of one of its instance attributes, and the value to give it."""
+Forward = Callable[..., Any]
+Patch = tuple[nn.Module, Forward]
+"""A module and the function that replaces its `forward`."""
 _ABSENT = object()
+
+
+def identity(hidden_states: Tensor) -> Tensor:
+    """Return the input: the forward of a norm whose sub-layer is skipped."""
+    return hidden_states
 
 
 @contextmanager

@@ -18,8 +18,8 @@ from objectives.workload import Workload
 from spaces.plan import Plan
 from spaces.shape import ModelShape
 from workers.blocks.anatomy import CROSS_ARGUMENT, decoder_of, find_blocks, is_cross
-from workers.blocks.mute import mute
 from workers.blocks.patch import patched
+from workers.blocks.zero_output import mute
 from workers.models.meta_model import META, Weightless
 
 NUM_ROWS = 7

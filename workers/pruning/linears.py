@@ -13,7 +13,7 @@ from torch import nn
 from spaces.plan import PlanError
 from spaces.pruning import Linears
 from workers.blocks.anatomy import Parts
-from workers.blocks.part_attention import KEY, QUERY, VALUE
+from workers.blocks.attention_of_rows import KEY, QUERY, VALUE
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from spaces.pruning import Linears, Pruning
 from workers.blocks.anatomy import anatomy_of
-from workers.blocks.part_attention import KEY, VALUE
+from workers.blocks.attention_of_rows import KEY, VALUE
 from workers.pruning.files import MaskFile
 from workers.pruning.inputs import Masks, layer_name
 from workers.pruning.linears import linears_of, prunable

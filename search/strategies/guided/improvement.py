@@ -4,8 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
+from objectives.dominance import non_dominated
 from objectives.objectives import MAXIMIZE, REFERENCE
-from objectives.pareto import non_dominated
 from search.strategies.strategy import Focus
 
 EVERYTHING = Focus()

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from objectives.dominance import sort_fronts
 from objectives.objectives import MAXIMIZE
-from objectives.pareto import sort_fronts
 from search.strategies.guided.answers import Answers, Fall
 from search.strategies.guided.fidelities import Fidelities, Level, Line, Outlook, Same, Step, Trend
 from search.strategies.guided.improvement import Staircase, expected_improvement

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from objectives.dominance import sort_fronts
 from objectives.objectives import MAXIMIZE
-from objectives.pareto import sort_fronts
 from search.strategies.guided.answers import FEWEST, bent
 from search.strategies.guided.prior import Floats
 from search.strategies.plan_bits import CODE, Codes, Coding

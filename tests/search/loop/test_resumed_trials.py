@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from sqlalchemy import UniqueConstraint, create_engine
 
+from objectives.dominance import non_dominated
 from objectives.objectives import MAXIMIZE
-from objectives.pareto import non_dominated
 from search.analysis.rank_flips import rank_flips
 from search.loop.open_run import open_run
 from search.settings import Settings

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from benchmarks.strategies.replay import Recorded
+from objectives.dominance import non_dominated
 from objectives.objectives import MAXIMIZE
-from objectives.pareto import non_dominated
 from search.console.progress import Progress
 from search.dispatch.in_process import run_here
 from search.loop.open_run import open_run

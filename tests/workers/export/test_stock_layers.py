@@ -21,7 +21,7 @@ from tests.fast import draws
 from tests.spaces.drawn import plans
 from tests.workers.tiny import IMAGE_TOKEN, NUM_BLOCKS, NUM_VISUAL, inputs
 from workers.apply_plan import apply_plan
-from workers.blocks import part_attention
+from workers.blocks import attention_of_rows
 from workers.describe import describe_model
 from workers.export import modeling_skipsearch
 from workers.export.bundle import bundle
@@ -153,8 +153,8 @@ def test_bundles_need_torch_and_transformers_only(module):
 
 def test_bundled_code_is_that_of_the_search():
     """But for the places it is imported from."""
-    file = bundle(MODELING[Badge.REMOTE])["workers_blocks_part_attention"]
-    source = Path(part_attention.__file__).read_text()
+    file = bundle(MODELING[Badge.REMOTE])["workers_blocks_attention_of_rows"]
+    source = Path(attention_of_rows.__file__).read_text()
     assert file == re.sub(
         r"from workers\.([\w.]+) import", lambda found: f"from .workers_{found[1].replace('.', '_')} import", source
     )

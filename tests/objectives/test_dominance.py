@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from objectives.pareto import crowding, non_dominated, sort_fronts
+from objectives.dominance import crowding, non_dominated, sort_fronts
 
 # Few distinct values, so that ties, duplicates and non-finite rows are common.
 values = st.sampled_from([-1.0, 0.0, 0.5, 2.0, 3.0, math.nan, math.inf, -math.inf])

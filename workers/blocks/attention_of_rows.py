@@ -11,18 +11,17 @@ scope in the whole batch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from workers.blocks.mute import mute
-from workers.blocks.patch import patched
+from workers.blocks.patch import Forward, patched
 from workers.blocks.token_groups import Rows
+from workers.blocks.zero_output import mute
 
-Forward = Callable[..., Any]
 QUERY, KEY, VALUE = "q_proj", "k_proj", "v_proj"
 
 
