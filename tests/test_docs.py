@@ -25,6 +25,7 @@ PACKAGES = {
     "workers/pruning": "which weights, channels and heads go, and running without them",
     "workers/evaluation": "how good, how fast, and how important each part is",
     "workers/embedded": "the model and data that need no download",
+    "workers/embedded/training": "how that model was trained and measured; not installed with the package",
     "workers/export": "a plan as a smaller model folder, checked in a fresh process",
     "search": "the commands",
     "search/storage": "the database, the study and the lock of a run",

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from typing import Any
 from weakref import WeakSet
 
 from torch import nn
@@ -70,7 +71,7 @@ def _patches(plan: Plan, parts: Sequence[Parts], watch: Watch) -> Iterator[Patch
             yield from BLOCK_OPS[block.op](parts[index], block, watch)
 
 
-def _check_fit(blocks: nn.Module, plan: Plan) -> None:
+def _check_fit(blocks: nn.ModuleList, plan: Plan) -> None:
     if len(plan) != len(blocks):
         raise PlanError(
             f"a plan must have as many blocks as the model, {len(blocks)}, got {len(plan)} in '{plan}': "
@@ -100,7 +101,8 @@ def check_ops(plan: Plan, parts: Sequence[Parts]) -> None:
                 f"attention can be skipped by scope where {QUERY}, {KEY} and {VALUE} are apart, {where}, which has no "
                 f"{missing[0]}: skip it for all tokens"
             )
-        kind = part.attention.config._attn_implementation
+        config: Any = part.attention.config
+        kind = config._attn_implementation
         if kind not in ("eager", "sdpa"):
             raise PlanError(
                 f"attention can be skipped by scope under eager or sdpa attention, {where} under {kind}: "

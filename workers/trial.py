@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from time import perf_counter
 
@@ -59,7 +59,7 @@ class Worker:
             self.session, self._key = Session(request.model, request.data), key
         return self.session
 
-    def rungs(self, request: TrialRequest) -> Iterator[RungReport]:
+    def rungs(self, request: TrialRequest) -> Generator[RungReport, None, None]:
         """Run a trial rung by rung; closing the iterator early also restores the model.
 
         The time limit counts the trial's own work: neither loading nor what the caller does between rungs.

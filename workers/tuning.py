@@ -61,7 +61,8 @@ class TuningSchedule:
 
     def _draw(self) -> AnswerBatch:
         chosen = [index for _ in range(self.recipe.images_per_step) for index in self._questions(self._next_image())]
-        return self.prepared.answer_batch(self.loaded, chosen, self.recipe.questions_per_image)
+        batch: AnswerBatch = self.prepared.answer_batch(self.loaded, chosen, self.recipe.questions_per_image)
+        return batch
 
     def _next_image(self) -> int:
         """Return the next image: each once in random order, then again in another order."""

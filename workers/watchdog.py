@@ -25,13 +25,14 @@ class Watchdog:
 
     def __enter__(self) -> Watchdog:
         self._start = monotonic()
-        self._armed = self.limit is not None and threading.current_thread() is threading.main_thread()
-        if self.limit is not None and self.used >= self.limit:
-            self._armed = False
-            self._bark()
-        if self._armed:
-            self._handler = signal.signal(signal.SIGALRM, self._bark)
-            self._timer = signal.setitimer(signal.ITIMER_REAL, self.limit - self.used)
+        self._armed = False
+        if self.limit is not None:
+            if self.used >= self.limit:
+                self._bark()
+            self._armed = threading.current_thread() is threading.main_thread()
+            if self._armed:
+                self._handler = signal.signal(signal.SIGALRM, self._bark)
+                self._timer = signal.setitimer(signal.ITIMER_REAL, self.limit - self.used)
         return self
 
     def __exit__(self, *exception: Any) -> None:

@@ -48,7 +48,7 @@ class Landscape:
 MODELS = Path(__file__).parents[1] / "data"
 """Folder of the models other than the embedded one."""
 MODEL14, HELD_OUT = str(MODELS / "model14"), str(MODELS / "heldout")
-"""Models of `python -m workers.embedded.recipe --out DIR`, with `--seed 1 --blocks 14` and `--seed 2 --blocks 12`."""
+"""Models of `workers.embedded.training.recipe`, with `--seed 1 --blocks 14` and `--seed 2 --blocks 12`."""
 TUNED = (
     Rung(tuning_steps=0, questions=256),
     Rung(tuning_steps=8, questions=256),

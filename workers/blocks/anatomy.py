@@ -82,7 +82,7 @@ def anatomy_of(model: nn.Module) -> Anatomy:
     if model not in _FOUND:
         path, blocks = find_blocks(model)
         decoder = decoder_of(model)
-        calls = _calls(decoder, blocks, model.config.get_text_config().hidden_size)
+        calls = _calls(decoder, blocks, text_config(model).hidden_size)
         set_anatomy(model, [_parts(f"{path}.{index}", block, calls[index]) for index, block in enumerate(blocks)])
     return _FOUND[model]
 
@@ -102,6 +102,18 @@ def decoder_of(model: nn.Module) -> nn.Module:
     return model.get_submodule(find_blocks(model)[0].rpartition(".")[0])
 
 
+def text_config(model: nn.Module) -> Any:
+    """Return the config of the text decoder of a model of transformers, whose classes differ from family to family."""
+    config: Any = model.config
+    return config.get_text_config()
+
+
+def embeddings_of(model: nn.Module) -> list[nn.Module]:
+    """Return the LM head and the token embeddings of a model of transformers, those that it has."""
+    whole: Any = model
+    return [part for part in (whole.get_output_embeddings(), whole.get_input_embeddings()) if part is not None]
+
+
 def image_tokens_of(config: Any) -> frozenset[int]:
     """Return the token ids of image and video placeholders named in a model config."""
     found = (getattr(config, name, None) for name in _IMAGE_TOKENS)
@@ -114,8 +126,9 @@ def find_blocks(model: nn.Module) -> tuple[str, nn.ModuleList]:
     Raises:
         PlanError: there is no such list or more than one, or the decoder is a hybrid one.
     """
-    _refuse_hybrid(model.config.get_text_config())
-    depth = model.config.get_text_config().num_hidden_layers
+    text = text_config(model)
+    _refuse_hybrid(text)
+    depth = text.num_hidden_layers
     found = [
         (path, module)
         for path, module in model.named_modules()

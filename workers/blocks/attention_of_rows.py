@@ -180,7 +180,7 @@ def _pick_queries(mask: Tensor, column: Tensor) -> Tensor:
 
 def _mask(arguments: Mapping[str, Any], hidden: Tensor, num_keys: int) -> Tensor:
     """Return the mask passed to the block, (B or 1, 1 or heads, T, K); a causal one if it is None."""
-    mask = arguments.get("attention_mask")
+    mask: Tensor | None = arguments.get("attention_mask")
     if mask is not None:
         return mask
     num_rows = hidden.shape[1]

@@ -5,7 +5,7 @@ Legend: x: input of the block.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -22,7 +22,8 @@ def run_parallel(parts: Parts, block: Block, watch: Watch) -> Iterator[Patch]:
 
     The arguments are those of `skipped_attention.skip_attention`.
     """
-    before_attention, before_ffn = parts.attention_norm.forward, parts.ffn_norm.forward
+    before_attention: Callable[[Tensor], Tensor] = parts.attention_norm.forward
+    before_ffn: Callable[[Tensor], Tensor] = parts.ffn_norm.forward
     block_input: list[Tensor] = []
 
     def remember(hidden_states: Tensor) -> Tensor:
@@ -49,7 +50,8 @@ def join_pair(first: Parts, second: Parts, pair: Block, watch: Watch) -> Iterato
         pair: the op of the pair: its scope, and its variant (sum or mean).
         watch: gives the rows that are in scope.
     """
-    before_first, before_second = first.block.forward, second.block.forward
+    before_first: Callable[..., Tensor] = first.block.forward
+    before_second: Callable[..., Tensor] = second.block.forward
     memory: list[tuple[Tensor, Tensor]] = []
 
     def run_first(hidden_states: Tensor, *args: Any, **kwargs: Any) -> Tensor:

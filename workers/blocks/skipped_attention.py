@@ -7,7 +7,7 @@ Legend: B: sequences; T: rows of the pass.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from inspect import signature
 from typing import Any
 
@@ -47,7 +47,8 @@ def skip_attention(parts: Parts, block: Block, watch: Watch) -> Iterator[Patch]:
 
 def _attention_in_part(parts: Parts, block: Block, watch: Watch) -> Forward:
     """Return a forward with attention for the rows outside the scope; keys and values cover all rows attended to."""
-    attention, before = parts.attention, parts.attention.forward
+    attention = parts.attention
+    before: Callable[..., tuple[Tensor, Any]] = attention.forward
     names, cached = list(signature(before).parameters)[1:], cache_argument(attention)
 
     def stored(hidden: Tensor, arguments: dict[str, Any]) -> tuple[Tensor, Any]:
@@ -91,7 +92,8 @@ def _cross_in_part(parts: Parts, block: Block, watch: Watch) -> Forward:
 
     The first pass computes the keys and values of the image features for all passes, even if only later rows attend.
     """
-    attention, before, cached = parts.attention, parts.attention.forward, cache_argument(parts.attention)
+    attention, cached = parts.attention, cache_argument(parts.attention)
+    before: Callable[..., tuple[Tensor, Any]] = attention.forward
 
     def forward(hidden_states: Tensor, **kwargs: Any) -> tuple[Tensor, Any]:
         rows, cache = watch.rows(block.scope), kwargs.get(cached)

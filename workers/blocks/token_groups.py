@@ -147,8 +147,9 @@ class Watch:
                 decoder.register_forward_pre_hook(entered, with_kwargs=True),
             ):
                 stack.callback(handle.remove)
-            if hasattr(model, "generate"):
-                stack.enter_context(patched([(model, "generate", self._watched(model.generate))]))
+            generate = getattr(model, "generate", None)
+            if generate is not None:
+                stack.enter_context(patched([(model, "generate", self._watched(generate))]))
             yield
 
     def _watched(self, generate: Callable[..., Any]) -> Callable[..., Any]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from workers.requests import Split
 
@@ -129,4 +130,5 @@ def _warp(ink: np.ndarray, matrix: np.ndarray, shift: np.ndarray) -> np.ndarray:
     (y, x), (fy, fx) = np.moveaxis(low, -1, 0), np.moveaxis(part, -1, 0)
     upper = padded[glyph, y, x] * (1 - fx) + padded[glyph, y, x + 1] * fx
     lower = padded[glyph, y + 1, x] * (1 - fx) + padded[glyph, y + 1, x + 1] * fx
-    return (upper * (1 - fy) + lower * fy).reshape(-1, CELL_SIZE, CELL_SIZE)
+    placed: NDArray[np.float64] = (upper * (1 - fy) + lower * fy).reshape(-1, CELL_SIZE, CELL_SIZE)
+    return placed

@@ -37,9 +37,9 @@ def score_choices(
         said = answer_log_probs(loaded, prepared, list(enumerate(answers)))
         return answers, [likelihood(values) for values in said]
     asked = [(index, text) for index, sample in enumerate(samples) for text in sample.choices]
-    said = iter(answer_log_probs(loaded, prepared, asked))
+    of_choices = iter(answer_log_probs(loaded, prepared, asked))
     # without end-of-sequence, as lm-evaluation-harness compares continuations
-    answers = [likeliest([sum(next(said)[:-1]) for _ in sample.choices], sample.choices) for sample in samples]
+    answers = [likeliest([sum(next(of_choices)[:-1]) for _ in sample.choices], sample.choices) for sample in samples]
     scores = [float(text == sample.answers[0]) for text, sample in zip(answers, samples, strict=True)]
     return answers, scores
 

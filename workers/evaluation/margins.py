@@ -54,7 +54,8 @@ def token_margins(logits: Tensor, right: Tensor) -> Tensor:
 def coarse(margins: NDArray[np.floating]) -> NDArray[np.int8]:
     """Return the step of each margin, clipped; it is at least 0 for margins of at least 0."""
     most = FARTHEST * STEPS
-    return np.clip(np.floor(margins * STEPS), -most, most - 1).astype(np.int8)
+    steps: NDArray[np.int8] = np.clip(np.floor(margins * STEPS), -most, most - 1).astype(np.int8)
+    return steps
 
 
 def nats(steps: NDArray[np.int8]) -> NDArray[np.float64]:

@@ -97,9 +97,9 @@ def ask_reference(
             chosen = samples[first:last]
             prompts = [loaded.asker.prompt(sample.question, len(sample.images)) for sample in chosen]
             encoded = reload.encode(loaded.processor, prompts, [sample.images for sample in chosen], loaded.device)
-            last, new = reload.logits_and_tokens(loaded.model, encoded, loaded.pad_token)
+            of_last, new = reload.logits_and_tokens(loaded.model, encoded, loaded.pad_token)
             ids.append(encoded["input_ids"].cpu())
-            logits.append(last.cpu())
+            logits.append(of_last.cpu())
             tokens.append(new.cpu())
         evaluation = evaluate(loaded, prepared, metric, questions)
     return Reference(tuple(ids), tuple(logits), tuple(tokens), evaluation.answers, evaluation.scores, metric)

@@ -76,7 +76,7 @@ def logits_and_tokens(model: Any, inputs: dict[str, Tensor], pad: int) -> tuple[
     """
     keep = {"logits_to_keep": KEPT_POSITIONS} if "logits_to_keep" in signature(model.forward).parameters else {}
     with torch.inference_mode():
-        logits = model(**_cast(model, inputs), **keep).logits[:, -KEPT_POSITIONS:]
+        logits: Tensor = model(**_cast(model, inputs), **keep).logits[:, -KEPT_POSITIONS:]
     return logits, generate(model, inputs, pad, NEW_TOKENS, NEW_TOKENS)
 
 
@@ -94,7 +94,7 @@ def generate(
         ends: ids of the end tokens; None: those of the model.
     """
     options = {"eos_token_id": ends} if ends else {}
-    ids = model.generate(
+    ids: Tensor = model.generate(
         **_cast(model, inputs),
         do_sample=False,
         num_beams=1,
@@ -176,7 +176,7 @@ def main(work: Path) -> None:
     model, processor = probe.exported(), probe.processor()
     outputs = _outputs(probe, model, processor)
     save_file(outputs, work / "outputs.safetensors")
-    result = {
+    result: dict[str, Any] = {
         "class": type(model).__name__,
         "answers": _answers(probe, model, processor),
         "own_modules": sorted(OWN & {name.partition(".")[0] for name in sys.modules}),
@@ -193,7 +193,8 @@ def main(work: Path) -> None:
 
 
 def _outputs(probe: Probe, model: Any, processor: Any) -> dict[str, Tensor]:
-    outputs, asked = {}, probe.asked
+    asked = probe.asked
+    outputs: dict[str, Tensor] = {}
     for number, (first, last) in enumerate(asked["batches"]):
         inputs = probe.inputs(processor, first, last)
         logits, tokens = logits_and_tokens(model, inputs, asked["pad"])
@@ -207,7 +208,8 @@ def _outputs(probe: Probe, model: Any, processor: Any) -> dict[str, Tensor]:
 
 def _answers(probe: Probe, model: Any, processor: Any) -> list[str]:
     """Return the greedy answer to every question, in batches."""
-    asked, texts = probe.asked, []
+    asked = probe.asked
+    texts: list[str] = []
     for first in range(0, len(asked["samples"]), asked["batch"]):
         inputs = probe.inputs(processor, first, first + asked["batch"])
         ids = generate(model, inputs, asked["pad"], asked["max_new_tokens"], 0, asked["ends"])
@@ -226,7 +228,7 @@ def _flops(model: Any, inputs: dict[str, Tensor], asked: dict[str, Any]) -> int:
     tokens = asked["max_new_tokens"]
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         generate(model, inputs, asked["pad"], tokens, tokens)
-    return counter.get_total_flops()
+    return int(counter.get_total_flops())
 
 
 def _time(probe: Probe, processor: Any, models: dict[str, Any]) -> dict[str, Any]:

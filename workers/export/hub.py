@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from workers.export.route import ExportError
 
+T = TypeVar("T")
 COMMIT = "Export by skipsearch"
 """Message of the commit."""
 
@@ -60,12 +62,12 @@ def push(folder: Path, repository: str, private: bool) -> str:
 
     def upload() -> str:
         api.create_repo(repository, private=private, exist_ok=True)
-        return api.upload_folder(repo_id=repository, folder_path=folder, commit_message=COMMIT).commit_url
+        return str(api.upload_folder(repo_id=repository, folder_path=folder, commit_message=COMMIT).commit_url)
 
     return _asked(repository, upload, f"; the export is complete in {folder}: hf upload {repository} {folder}")
 
 
-def _asked(repository: str, ask: Any, way_out: str = ": check name, network and `hf auth login`") -> Any:
+def _asked(repository: str, ask: Callable[[], T], way_out: str = ": check name, network and `hf auth login`") -> T:
     """Return the result of a request to the hub, whose client has no common base class for its errors."""
     try:
         return ask()

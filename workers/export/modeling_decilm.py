@@ -17,7 +17,7 @@ PARTS = {"attention": ("self_attn", "input_layernorm"), "ffn": ("mlp", "post_att
 """Sub-layer -> its modules in a Llama layer."""
 
 
-class Fields(dict):
+class Fields(dict[str, Any]):
     """A JSON object whose keys are attributes too: engines read `block_config.attention.no_op`."""
 
     def __init__(self, values: dict[str, Any]) -> None:
@@ -39,35 +39,45 @@ class DeciLMConfig(LlamaConfig):
         self.block_configs = [Fields(block) for block in block_configs]
 
 
-class _AttentionOnly:
+class _AttentionOnly(nn.Module):
     """y = x + SA(N1 x)"""
 
+    input_layernorm: nn.Module
+    self_attn: nn.Module
+
     def forward(self, hidden_states: Tensor, **kwargs: Any) -> Tensor:
-        attention, _ = self.self_attn(hidden_states=self.input_layernorm(hidden_states), **kwargs)
+        attention: Tensor = self.self_attn(hidden_states=self.input_layernorm(hidden_states), **kwargs)[0]
         return hidden_states + attention
 
 
-class _FfnOnly:
+class _FfnOnly(nn.Module):
     """y = x + FFN(N2 x)"""
+
+    layer_idx: int
+    mlp: nn.Module
+    post_attention_layernorm: nn.Module
 
     def forward(self, hidden_states: Tensor, past_key_values: Any = None, **kwargs: Any) -> Tensor:
         if past_key_values is not None:
             batch, new, _ = hidden_states.shape
             placeholder = hidden_states.new_zeros(batch, 1, new, 1)
             past_key_values.update(placeholder, placeholder, self.layer_idx)
-        return hidden_states + self.mlp(self.post_attention_layernorm(hidden_states))
+        ffn: Tensor = self.mlp(self.post_attention_layernorm(hidden_states))
+        return hidden_states + ffn
 
 
 @cache
-def _without(layer_class: type, half: str) -> type:
+def _without(layer_class: type[nn.Module], half: str) -> type:
     rest = _FfnOnly if half == "attention" else _AttentionOnly
     return type(f"{rest.__name__.lstrip('_')}{layer_class.__name__}", (rest, layer_class), {})
 
 
 def remove(layer: nn.Module, half: str) -> None:
     """Remove attention or FFN from a Llama layer, in place."""
-    layer.layer_idx = layer.self_attn.layer_idx
-    layer.__class__ = _without(type(layer), half)
+    attention: Any = layer.self_attn
+    layer.layer_idx = attention.layer_idx
+    whole: type = type(layer)
+    layer.__class__ = _without(whole, half)
     for part in PARTS[half]:
         delattr(layer, part)
 

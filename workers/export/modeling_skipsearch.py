@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import transformers
 
@@ -20,7 +20,13 @@ from workers.export.part_paths import settle
 PREFIX = "Skipsearch"
 
 
-class _UnderPlan:
+if TYPE_CHECKING:
+    _Model = transformers.PreTrainedModel
+else:  # a mixin, which comes before the class of transformers
+    _Model = object
+
+
+class _UnderPlan(_Model):
     """Mixin for a model class that applies the plan for the lifetime of the model."""
 
     def __init__(self, config: Any, *args: Any, **kwargs: Any) -> None:
@@ -37,21 +43,22 @@ class _UnderPlan:
         return loaded
 
     def _run_plan(self) -> None:
-        vars(self).get("_plan", ExitStack()).close()
+        self.__dict__.get("_plan", ExitStack()).close()
         plan = ExitStack()
         plan.enter_context(apply_plan(self, Plan.parse(self.config.skipsearch["plan"])))
-        vars(self)["_plan"] = plan
+        self.__dict__["_plan"] = plan
 
 
 @cache
-def _config(base: type) -> type:
+def _config(base: type[transformers.PreTrainedConfig]) -> type:
     values = {"model_type": f"skipsearch_{base.model_type}", "__module__": __name__}
     return type(f"{PREFIX}{base.__name__}", (base,), values)
 
 
 @cache
-def _model(base: type) -> type:
-    values = {"config_class": _config(base.config_class), "__module__": __name__}
+def _model(base: type[transformers.PreTrainedModel]) -> type:
+    config_class: Any = base.config_class
+    values = {"config_class": _config(config_class), "__module__": __name__}
     return type(f"{PREFIX}{base.__name__}", (_UnderPlan, base), values)
 
 

@@ -30,7 +30,8 @@ class Removed(nn.Module):
 
 def path_of(model: nn.Module, module: nn.Module) -> str:
     """Return the path of a module in a model."""
-    return next(path for path, each in model.named_modules() if each is module)
+    paths: Iterator[str] = (path for path, each in model.named_modules() if each is module)
+    return next(paths)
 
 
 def places_of(parts: Sequence[Parts]) -> Places:

@@ -110,9 +110,9 @@ def _weights(model: nn.Module, route: Route, states: States) -> Iterator[tuple[s
             yield name, tensor
     for number, layer in enumerate(route.layers):
         for name in states[layer.source]:
-            tensor = _weight(states, places[layer.source], layer, name, route.fills(number))
-            if tensor is not None:
-                yield f"{path}.{number}.{name}", tensor
+            weight = _weight(states, places[layer.source], layer, name, route.fills(number))
+            if weight is not None:
+                yield f"{path}.{number}.{name}", weight
 
 
 def _weight(states: States, place: dict[str, Any], layer: Layer, name: str, fill: bool) -> Tensor | None:

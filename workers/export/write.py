@@ -93,7 +93,7 @@ def check_base(request: ExportRequest) -> None:
         ExportError: a fingerprint differs.
     """
     seen, trial = request.fingerprints, request.trial
-    marks = {
+    marks: dict[str, Callable[[], str]] = {
         "model": lambda: fingerprint_model(trial.model),
         "data set": lambda: fingerprint_samples(load_samples(trial.data, "search")),
     }

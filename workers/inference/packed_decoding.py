@@ -61,7 +61,7 @@ def answer_batch(
 
 def _greedy(loaded: LoadedModel, hidden: Tensor) -> Tensor:
     """Return the (N,) next tokens of (N, width) hidden states. Raises NonFinite."""
-    logits = loaded.head(hidden)
+    logits: Tensor = loaded.head(hidden)
     check_logits(logits)
     return logits.argmax(-1)
 

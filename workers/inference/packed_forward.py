@@ -18,7 +18,8 @@ from workers.models.loaded_model import LoadedModel
 def projector(loaded: LoadedModel) -> nn.Module:
     """Return the mapping module of a model whose mapping is a single module."""
     (path,) = loaded.mapping
-    return loaded.model.get_submodule(path)
+    module: nn.Module = loaded.model.get_submodule(path)
+    return module
 
 
 @torch.no_grad()
@@ -47,7 +48,7 @@ def embed(loaded: LoadedModel, input_ids: Tensor, features: Tensor) -> Tensor:
     Returns:
         (B, T, width) embeddings.
     """
-    embeddings = loaded.model.get_input_embeddings()(input_ids)
+    embeddings: Tensor = loaded.model.get_input_embeddings()(input_ids)
     places = (input_ids == loaded.image_token)[..., None]
     return embeddings.masked_scatter(places, projector(loaded)(features).to(embeddings.dtype))
 
@@ -87,10 +88,11 @@ def decode(
     if groups is None:
         groups = torch.full(embeddings.shape[:2], CODES[Group.GENERATED], device=embeddings.device)
     with token_groups(groups):
-        return loaded.decoder(
+        hidden: Tensor = loaded.decoder(
             inputs_embeds=embeddings,
             attention_mask=mask,
             position_ids=position_ids,
             past_key_values=cache,
             use_cache=cache is not None,
         ).last_hidden_state
+        return hidden

@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
+from workers.blocks.token_groups import IGNORED
 from workers.data.sample import Sample
-from workers.inference.packed_batch import IGNORED, PackedBatch, Tokenized, pack
+from workers.inference.packed_batch import PackedBatch, Tokenized, pack
 from workers.inference.packed_decoding import answer_batch
 from workers.inference.packed_forward import decode, encode, read
 from workers.models.loaded_model import LoadedModel, longest_answer
@@ -109,7 +110,8 @@ class PackedSplit:
     def answer_logits(self, loaded: LoadedModel, batch: PackedBatch) -> Tensor:
         """Return the logits of the answer tokens, (labeled positions, vocabulary) float32."""
         hidden = read(loaded, batch, self.features)
-        return loaded.head(hidden[batch.labels != IGNORED]).float()
+        logits: Tensor = loaded.head(hidden[batch.labels != IGNORED])
+        return logits.float()
 
     def rows(self, loaded: LoadedModel, batch: PackedBatch) -> list[tuple[Tensor, Tensor]]:
         """Return the (B, T) mask of rows without padding and their token groups, of the single decoder pass."""

@@ -39,10 +39,12 @@ def _is_exact(loaded: LoadedModel) -> bool:
     ]
     try:
         packed, plain = pack_split(loaded, samples), PlainSplit(loaded, samples)
-        batches = [each.answer_batch(loaded, range(len(samples)), len(QUESTIONS)) for each in (packed, plain)]
-        if not torch.equal(batches[0].targets, batches[1].targets) or not plain.takes_the_likeliest(loaded):
+        chosen = range(len(samples))
+        packs = packed.answer_batch(loaded, chosen, len(QUESTIONS))
+        batch = plain.answer_batch(loaded, chosen, len(QUESTIONS))
+        if not torch.equal(packs.targets, batch.targets) or not plain.takes_the_likeliest(loaded):
             return False
-        return close(packed.answer_logits(loaded, batches[0]), plain.answer_logits(loaded, batches[1]))
+        return close(packed.answer_logits(loaded, packs), plain.answer_logits(loaded, batch))
     except Unpackable as error:
         log.info("questions can't be packed: %s", error)
     except (RuntimeError, ValueError, TypeError, AttributeError, LookupError) as error:

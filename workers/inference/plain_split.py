@@ -15,10 +15,9 @@ import torch
 from torch import Tensor
 
 from spaces.scope import Group
-from workers.blocks.token_groups import CODES, prompt_groups
+from workers.blocks.token_groups import CODES, IGNORED, prompt_groups
 from workers.data.sample import Sample
 from workers.inference.finite import check_logits
-from workers.inference.packed_batch import IGNORED
 from workers.inference.stepwise import Talk
 from workers.models.loaded_model import LoadedModel, longest_answer
 from workers.models.processor import on_device
@@ -67,7 +66,7 @@ class PlainSplit:
         self.max_new_tokens = longest_answer(loaded, samples)
         self._recorded: dict[int, Recording] = {}
         self._batches: list[PlainBatch] = []
-        self._rows = max(1, TOKENS_AT_ONCE // loaded.asker.inputs(*_asked(samples[:1]))["input_ids"].shape[1])
+        self._rows: int = max(1, TOKENS_AT_ONCE // loaded.asker.inputs(*_asked(samples[:1]))["input_ids"].shape[1])
 
     @torch.no_grad()
     def answer_ids(self, loaded: LoadedModel, questions: int) -> list[list[int]]:

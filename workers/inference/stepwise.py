@@ -44,7 +44,8 @@ class Talk:
         with token_groups(self._groups):
             self._output = self._model(**fed, return_dict=True)
         self._state.pop("logits_to_keep", None)
-        return self._output.logits[:, -1]
+        logits: Tensor = self._output.logits[:, -1]
+        return logits
 
     def feed(self, ids: Tensor) -> Tensor:
         """Append tokens and return the logits of the token after each.
@@ -65,4 +66,5 @@ class Talk:
         )
         with token_groups(torch.full_like(ids, CODES[Group.GENERATED])):
             self._output = self._model(**fed, return_dict=True)
-        return self._output.logits
+        logits: Tensor = self._output.logits
+        return logits

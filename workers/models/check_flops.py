@@ -17,7 +17,7 @@ from objectives.flops import flops
 from objectives.workload import Workload
 from spaces.plan import Plan
 from spaces.shape import ModelShape
-from workers.blocks.anatomy import CROSS_ARGUMENT, decoder_of, find_blocks, is_cross
+from workers.blocks.anatomy import CROSS_ARGUMENT, decoder_of, find_blocks, is_cross, text_config
 from workers.blocks.patch import patched
 from workers.blocks.zero_output import mute
 from workers.models.meta_model import META, Weightless
@@ -36,7 +36,7 @@ def check_flops(model: nn.Module, shape: ModelShape) -> None:
     Raises:
         ValueError: the two differ, or a block has more than one kind of experts.
     """
-    name = model.config.get_text_config().model_type
+    name = text_config(model).model_type
     counted, wanted = _counted(model, name), _closed_form(shape, has_cross=any(map(is_cross, find_blocks(model)[1])))
     if counted != wanted:
         raise ValueError(
@@ -60,7 +60,7 @@ def _closed_form(shape: ModelShape, has_cross: bool) -> float:
 def _counted(model: nn.Module, name: str) -> float:
     """Return the FLOPs of the blocks for a prompt; for experts, those of the active experts in closed form."""
     blocks = find_blocks(model)[1]
-    text = model.config.get_text_config()
+    text = text_config(model)
     experts = [_experts(block) for block in blocks]
     if any(len(each) > 1 for each in experts):
         raise ValueError(
@@ -68,7 +68,7 @@ def _counted(model: nn.Module, name: str) -> float:
             "which of them a row runs can't be read off its config, take another model"
         )
     muted = [module for each in experts for module in each]
-    active = sum(2 * NUM_ROWS * text.num_experts_per_tok * _weights_per_expert(module) for module in muted)
+    active: float = sum(2 * NUM_ROWS * text.num_experts_per_tok * _weights_per_expert(module) for module in muted)
     with ExitStack() as stack:
         counter = stack.enter_context(FlopCounterMode(display=False))
         spent = _note(blocks, counter, stack)
@@ -100,7 +100,7 @@ def run_decoder(model: nn.Module) -> None:
     Raises:
         ValueError: another part of the decoder needs values instead of shapes.
     """
-    blocks, text = find_blocks(model)[1], model.config.get_text_config()
+    blocks, text = find_blocks(model)[1], text_config(model)
     has_cross = any(map(is_cross, blocks))
     experts = [(module, "forward", mute(module)) for block in blocks for module in _experts(block)]
     rows = torch.empty(1, NUM_ROWS, text.hidden_size, device=META)

@@ -72,7 +72,7 @@ def shape_without_weights(model: Any, bytes_per_parameter: int, stored: int | No
     caches = DynamicCache(config=text).layers
     kinds = tuple(
         BlockKind(
-            window=cache.sliding_window if cache.is_sliding else None,
+            window=_window(cache),
             is_parallel=row.is_parallel,
             is_cross=is_cross(block),
             active_ffn_weights=_active_weights(block, text),
@@ -139,6 +139,11 @@ def _model(source: ModelSource) -> nn.Module:
     return load_or_value_error(source, lambda: weightless_model(source))
 
 
+def _window(cache: Any) -> int | None:
+    """Return the sliding window of a layer's KV cache; None if it keeps all tokens."""
+    return cache.sliding_window if cache.is_sliding else None
+
+
 def _active_weights(block: nn.Module, text: Any) -> int | None:
     """Return the FFN weights that one row is multiplied with in a mixture of experts; None for a dense FFN."""
     ffn = [child for child in block.children() if child is not attention_of(block)]
@@ -146,7 +151,8 @@ def _active_weights(block: nn.Module, text: Any) -> int | None:
     stacked = sum(weight.numel() // len(weight) for weight in weights if weight.ndim == 3)
     if not stacked:
         return None
-    return text.num_experts_per_tok * stacked + sum(weight.numel() for weight in weights if weight.ndim == 2)
+    num_active: int = text.num_experts_per_tok
+    return num_active * stacked + sum(weight.numel() for weight in weights if weight.ndim == 2)
 
 
 def _parameters(block: nn.Module) -> dict[str, int]:

@@ -5,11 +5,21 @@ A new family is a new row here, not a new branch elsewhere. Imports no torch.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from spaces.names import unknown
 
+T = TypeVar("T")
 Config = Mapping[str, Any]
+_TRANSFORMER_KEYS = {
+    "num_blocks": "num_hidden_layers",
+    "hidden_size": "hidden_size",
+    "num_heads": "num_attention_heads",
+    "num_kv_heads": "num_key_value_heads",
+    "head_size": "head_dim",
+    "ffn_size": "intermediate_size",
+    "vocab_size": "vocab_size",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,7 +27,7 @@ class DecoderFamily:
     """A text decoder of pre-norm residual blocks: h = x + attention(norm x), y = h + ffn(norm h)."""
 
     gated_ffn: bool = True
-    keys: Mapping[str, str] = field(default_factory=lambda: _TRANSFORMER_KEYS)
+    keys: Mapping[str, str] = field(default_factory=_TRANSFORMER_KEYS.copy)
     """Field of `ModelShape` -> key of the text config."""
     is_parallel: bool = False
     """True if the family itself feeds attention and FFN with the same input."""
@@ -64,15 +74,6 @@ def _llava_visual_tokens(config: Config, num_patches: int, num_positions: int) -
     return num_patches if config["vision_feature_select_strategy"] == "default" else num_positions
 
 
-_TRANSFORMER_KEYS = {
-    "num_blocks": "num_hidden_layers",
-    "hidden_size": "hidden_size",
-    "num_heads": "num_attention_heads",
-    "num_kv_heads": "num_key_value_heads",
-    "head_size": "head_dim",
-    "ffn_size": "intermediate_size",
-    "vocab_size": "vocab_size",
-}
 _VIT_KEYS = {
     "num_layers": "num_hidden_layers",
     "hidden_size": "hidden_size",
@@ -184,7 +185,7 @@ def has_rows(config: Config) -> bool:
 
 def decoder_sizes(row: DecoderFamily, text: Config) -> dict[str, Any]:
     """Return the fields of `ModelShape` that a text config, with defaults filled in, determines."""
-    sizes = {field: text.get(key) for field, key in row.keys.items()}
+    sizes: dict[str, Any] = {field: text.get(key) for field, key in row.keys.items()}
     return {
         **sizes,
         "num_kv_heads": sizes["num_kv_heads"] or sizes["num_heads"],
@@ -214,7 +215,7 @@ def families_of(config: Config) -> Families:
     )
 
 
-def _row(kind: str, table: Mapping[str, Any], name: object) -> Any:
+def _row(kind: str, table: Mapping[str, T], name: Any) -> T:
     if name not in table:
         raise unknown(kind, name, table, "other families need a row in workers/models/families.py")
     return table[name]

@@ -47,7 +47,8 @@ class LoadedModel:
     @property
     def head(self) -> nn.Module:
         """Return the LM head."""
-        return self.model.get_output_embeddings()
+        head: nn.Module = self.model.get_output_embeddings()
+        return head
 
     @property
     def image_tokens(self) -> frozenset[int]:
@@ -58,7 +59,7 @@ class LoadedModel:
     def image_token(self) -> int:
         """Return the token id of image placeholders."""
         config = self.model.config
-        return config.image_token_id if hasattr(config, "image_token_id") else config.image_token_index
+        return int(config.image_token_id if hasattr(config, "image_token_id") else config.image_token_index)
 
     @property
     def pad_token(self) -> int:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map
 
-from workers.blocks.anatomy import decoder_of
+from workers.blocks.anatomy import decoder_of, embeddings_of
 from workers.models.decoder_inputs import decoder_inputs, weighted_sum
 
 Inputs = Mapping[str, Any]
@@ -56,7 +56,7 @@ def find_mapping(model: nn.Module, inputs: Inputs) -> tuple[str, ...]:
 
 def vision_weights(model: nn.Module) -> dict[str, nn.Parameter]:
     """Return the parameters outside the decoder, the LM head and the token embeddings, by name."""
-    text = (decoder_of(model), model.get_output_embeddings(), model.get_input_embeddings())
+    text = (decoder_of(model), *embeddings_of(model))
     taken = {id(weight) for part in text if part is not None for weight in part.parameters()}
     return {name: weight for name, weight in model.named_parameters() if id(weight) not in taken}
 

@@ -43,6 +43,9 @@ class Weightless(TorchDispatchMode):
     An operation with an input on `meta` computes shapes only; all others run as usual on the CPU.
     """
 
+    def __init__(self) -> None:
+        TorchDispatchMode.__init__(self)
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = dict(kwargs or {})
         wants_meta = "device" in kwargs and torch.device(kwargs["device"] or "cpu") == META

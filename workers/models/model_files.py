@@ -24,9 +24,7 @@ def locate(source: ModelSource, file: str) -> Path | None:
     if folder.is_dir():
         return folder / file if (folder / file).is_file() else None
     if source.name == "embedded":
-        raise ValueError(
-            f"the embedded model must be in {folder}, which is missing: run python -m workers.embedded.recipe"
-        )
+        raise ValueError(f"the embedded model must be in {folder}, which is missing: install the package again")
     if hint := nearest(source.name, ["embedded"]):  # probably a typing error: do not wait for the hub
         raise _not_found(source, f"there is no such folder{hint}")
     return _fetch(source, file)

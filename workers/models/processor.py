@@ -132,16 +132,17 @@ def images_only() -> Iterator[None]:
     own = {name: vars(ProcessorMixin)[name] for name in ("get_attributes", "from_args_and_dict")}
     attributes, make = (method.__func__ for method in own.values())
 
-    def without_video(cls: Any) -> list[str]:
+    def without_video(cls: Any, /) -> list[str]:
         return [name for name in attributes(cls) if name != VIDEO]
 
-    def with_none(cls: Any, args: list[Any], processor_dict: dict[str, Any], **kwargs: Any) -> Any:
+    def with_none(cls: Any, /, args: list[Any], processor_dict: dict[str, Any], **kwargs: Any) -> Any:
         place = attributes(cls).index(VIDEO) if VIDEO in attributes(cls) else len(args)
         given = {name: value for name, value in processor_dict.items() if name != VIDEO}
         return make(cls, [*args[:place], None, *args[place:]] if VIDEO in attributes(cls) else args, given, **kwargs)
 
-    ProcessorMixin.get_attributes = classmethod(without_video)
-    ProcessorMixin.from_args_and_dict = classmethod(with_none)
+    changed = {"get_attributes": classmethod(without_video), "from_args_and_dict": classmethod(with_none)}
+    for name, method in changed.items():
+        setattr(ProcessorMixin, name, method)
     try:
         yield
     finally:

@@ -108,7 +108,10 @@ class Prompter:
         return find_turn(self._render, conversation(PROBE_QUESTION), {*marks, *self.special_tokens.values()})
 
     def _render(self, messages: Conversation, generation_prompt: bool) -> str:
-        return self.template.render(messages=messages, add_generation_prompt=generation_prompt, **self.special_tokens)
+        text: str = self.template.render(
+            messages=messages, add_generation_prompt=generation_prompt, **self.special_tokens
+        )
+        return text
 
     def text(self, question: str, images: int = 1) -> str:
         """Return the prompt up to the first generated token, with one placeholder per image."""
@@ -121,7 +124,8 @@ class Prompter:
         """Return the token ids of the prompt; special tokens are added unless the template begins with one."""
         text = self.text(question, images)
         bos = self.special_tokens.get("bos_token")
-        return self.tokenizer.encode(text, add_special_tokens=not (bos and text.startswith(bos))).ids
+        ids: list[int] = self.tokenizer.encode(text, add_special_tokens=not (bos and text.startswith(bos))).ids
+        return ids
 
     def answer_ids(self, answer: str) -> list[int]:
         """Return the token ids of an answer behind the prompt, including the end of turn."""

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
 
-from workers.blocks.anatomy import anatomy_of
+from workers.blocks.anatomy import anatomy_of, embeddings_of
 from workers.blocks.patch import patched
 from workers.models.decoder_inputs import decoder_inputs, weighted_sum
 from workers.models.mapping_module import trainable
@@ -188,7 +188,7 @@ def _frozen_calls(
 
     with torch.enable_grad(), _calls(model, [path for path, _ in model.named_modules() if path], watch):
         decoder_inputs(model, batch)
-    text = {anatomy_of(model).decoder, model.get_output_embeddings(), model.get_input_embeddings()}
+    text = {anatomy_of(model).decoder, *embeddings_of(model)}
     paths = tuple(_largest(model, "", {path for path, found in depends.items() if not found}, text))
     leaves: dict[tuple[Call, int], Tensor] = {}
     known: set[Call] = set()
@@ -208,7 +208,7 @@ def _frozen_calls(
     return paths, frozenset(read), frozenset(known)
 
 
-def _largest(module: nn.Module, path: str, frozen: set[str], text: set[nn.Module | None]) -> Iterator[str]:
+def _largest(module: nn.Module, path: str, frozen: set[str], text: set[nn.Module]) -> Iterator[str]:
     """Yield the paths of the largest frozen modules with weights, except those of `text` and their children."""
     for name, child in module.named_children():
         below = f"{path}.{name}".lstrip(".")

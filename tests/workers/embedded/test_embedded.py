@@ -1,6 +1,5 @@
 """The embedded data set and the shipped checkpoint."""
 
-import copy
 import re
 from collections import Counter, defaultdict
 from dataclasses import replace
@@ -10,13 +9,9 @@ import pytest
 import torch
 from transformers import AutoModelForImageTextToText, AutoProcessor, LlavaForConditionalGeneration
 
-from workers.embedded import NUM_IMAGES, embedded_path, embedded_samples, recipe
-from workers.embedded.curriculum import Curriculum, to_pixels
+from workers.embedded import NUM_IMAGES, embedded_path, embedded_samples
 from workers.embedded.digits import CELLS, COLORS, SPLIT_SIZES, draw_scene, handwriting, render, split_rows
-from workers.embedded.network import build_model, read, see, unfold
 from workers.embedded.questions import KINDS
-from workers.embedded.recipe import Recipe, Schedule, Stage, fit
-from workers.embedded.words import build_processor
 from workers.evaluation.evaluate import evaluate
 from workers.inference.prepare import prepare
 from workers.models.load_model import load_model
@@ -133,27 +128,6 @@ def test_every_word_is_known(loaded):
     assert tokenizer.decode(tokenizer("red 3 blue 7").input_ids) == "red 3 blue 7"
 
 
-def test_training_prompts_and_pixels_are_those_of_the_processor(loaded):
-    samples = embedded_samples("tune")[:16]
-    curriculum = Curriculum(loaded.processor, loaded.model.config.image_seq_length)
-    prepared = prepare(loaded, samples)
-    for item, sample in zip(prepared.items, samples, strict=True):
-        assert curriculum.tokenized(item.image, sample.question, sample.answers[0]) == item
-    inputs = loaded.processor(images=[samples[0].image], text=["<image>"], return_tensors="pt")
-    torch.testing.assert_close(to_pixels(np.asarray(samples[0].image)[None]), inputs["pixel_values"])
-
-
-def test_the_lean_forward_is_the_forward_of_transformers(loaded):
-    samples = embedded_samples("tune")[:8]
-    curriculum = Curriculum(loaded.processor, loaded.model.config.image_seq_length)
-    pixels, (batch,) = curriculum.exam(samples)
-    with torch.no_grad():
-        logits = read(loaded.model, see(loaded.model, pixels), batch)
-        item = curriculum.tokenized(0, samples[0].question, samples[0].answers[0])
-        plain = loaded.model(input_ids=torch.tensor([item.prompt]), pixel_values=pixels).logits[0, -1]
-    torch.testing.assert_close(logits[0], plain, rtol=1e-4, atol=1e-4)
-
-
 def test_the_checkpoint_loads_with_stock_classes_and_answers():
     model = AutoModelForImageTextToText.from_pretrained(embedded_path(), dtype=torch.float32)
     processor = AutoProcessor.from_pretrained(embedded_path())
@@ -192,35 +166,3 @@ def test_the_checkpoint_sees():
     for kind, accuracy in blind.accuracy_by_kind.items():
         answers = Counter(sample.answers[0] for sample in samples if sample.kind == kind)
         assert accuracy <= answers.most_common(1)[0][1] / answers.total() + 0.15, kind
-
-
-def test_unfolding_shares_out_heads_and_channels():
-    model = build_model(2, build_processor())
-    before = copy.deepcopy(model.model.language_model.layers)
-    unfold(model, (((2, 100), (4, 56), (0, 100)), ((6, 256),)))
-    layers = model.model.language_model.layers
-    assert len(layers) == model.config.text_config.num_hidden_layers == 4
-    assert [block.self_attn.layer_idx for block in layers] == list(range(4))
-    for name in ("self_attn.o_proj", "mlp.down_proj"):
-        parts = [block.get_submodule(name).weight for block in layers]
-        assert torch.equal(sum(parts[:3]), before[0].get_submodule(name).weight)
-        assert torch.equal(parts[3], before[1].get_submodule(name).weight)
-    assert not layers[2].self_attn.o_proj.weight.any()
-    assert (layers[1].self_attn.o_proj.weight.abs().sum(0) > 0).nonzero().flatten().tolist() == list(range(32, 96))
-
-
-def test_the_recipe_is_deterministic_and_resumes(tmp_path, monkeypatch):
-    tiny = Schedule(**{name: Stage(3, 1e-3, images=2) for name in ("sight", "shallow", "deep", "mapping")})
-    for name in ("once", "twice"):
-        Recipe(tiny, 0, tmp_path / name).run()
-    once, twice = (tmp_path / name / "model.safetensors" for name in ("once", "twice"))
-    assert once.read_bytes() == twice.read_bytes()
-    twice.unlink()
-    (tmp_path / "twice" / "stages" / "4-mapping.pt").unlink()
-    fits = []
-    monkeypatch.setattr(recipe, "fit", lambda *args, **options: fits.append(fit(*args, **options)))
-    Recipe(tiny, 0, tmp_path / "twice").run()
-    assert once.read_bytes() == twice.read_bytes()
-    assert (
-        type(load_model(ModelSource(name=str(tmp_path / "twice"), device="cpu")).model) is LlavaForConditionalGeneration
-    )

@@ -1,4 +1,4 @@
-"""Training of the embedded model: `python -m workers.embedded.recipe --seed 0 --out DIR`.
+"""Training of the embedded model: `python -m workers.embedded.training.recipe --seed 0 --out DIR`.
 
 1. sight:   the vision tower learns digit, color and cell of every patch; its classification heads are discarded.
 2. shallow: projector and a language model of four blocks learn the questions; kinds without progress are drawn more
@@ -26,11 +26,11 @@ from torch import Tensor, nn
 from transformers import LlavaForConditionalGeneration, LlavaProcessor
 
 from workers.embedded import embedded_samples
-from workers.embedded.curriculum import Curriculum, draw_images
 from workers.embedded.digits import CELLS, COLORS, IMAGE_SIZE, Scene
-from workers.embedded.exams import accuracy_by_kind, grade
-from workers.embedded.network import build_model, read, see, unfold
 from workers.embedded.questions import KINDS
+from workers.embedded.training.curriculum import Curriculum, draw_images
+from workers.embedded.training.exams import accuracy_by_kind, grade
+from workers.embedded.training.network import build_model, read, see, unfold
 from workers.embedded.words import PATCH_SIZE, build_processor
 
 

@@ -14,7 +14,9 @@ from transformers import (
     LlavaForConditionalGeneration,
     LlavaProcessor,
 )
+from transformers.models.llama.modeling_llama import LlamaDecoderLayer
 
+from workers.blocks.anatomy import text_config
 from workers.embedded.digits import IMAGE_SIZE
 from workers.embedded.words import PATCH_SIZE
 from workers.inference.packed_batch import PackedBatch
@@ -50,13 +52,13 @@ def build_model(num_blocks: int, processor: LlavaProcessor) -> LlavaForCondition
     config = LlavaConfig(
         vision_config=vision,
         text_config=text,
-        image_token_id=tokenizer.convert_tokens_to_ids(processor.image_token),
+        image_token_index=tokenizer.convert_tokens_to_ids(processor.image_token),
         vision_feature_layer=FEATURE_LAYER,
         vision_feature_select_strategy="default",
         image_seq_length=(IMAGE_SIZE // PATCH_SIZE) ** 2,
-        pad_token_id=tokenizer.pad_token_id,
     )
-    model = LlavaForConditionalGeneration(config).float().eval()
+    config.pad_token_id = tokenizer.pad_token_id
+    model: LlavaForConditionalGeneration = LlavaForConditionalGeneration(config).float().eval()
     model.generation_config.pad_token_id = tokenizer.pad_token_id
     model.generation_config.bos_token_id = tokenizer.bos_token_id
     model.generation_config.eos_token_id = tokenizer.eos_token_id
@@ -66,7 +68,8 @@ def build_model(num_blocks: int, processor: LlavaProcessor) -> LlavaForCondition
 def see(model: LlavaForConditionalGeneration, pixels: Tensor) -> Tensor:
     """Return the input of the projector, (N, visual tokens, vision width), for (N, 3, 32, 32) normalized pixels."""
     tower = model.model.vision_tower
-    return tower(pixels, output_hidden_states=True).hidden_states[FEATURE_LAYER][:, 1:]
+    features: Tensor = tower(pixels, output_hidden_states=True).hidden_states[FEATURE_LAYER][:, 1:]
+    return features
 
 
 def read(model: LlavaForConditionalGeneration, features: Tensor, batch: PackedBatch) -> Tensor:
@@ -86,7 +89,8 @@ def read(model: LlavaForConditionalGeneration, features: Tensor, batch: PackedBa
         normed = block.input_layernorm(hidden)
         hidden = hidden + block.self_attn(normed, position_embeddings=rotary, attention_mask=mask)[0]
         hidden = hidden + block.mlp(block.post_attention_layernorm(hidden))
-    return model.lm_head(decoder.norm(hidden[batch.labels >= 0]))
+    logits: Tensor = model.lm_head(decoder.norm(hidden[batch.labels >= 0]))
+    return logits
 
 
 def unfold(model: LlavaForConditionalGeneration, shares: Sequence[Sequence[Share]]) -> None:
@@ -100,11 +104,11 @@ def unfold(model: LlavaForConditionalGeneration, shares: Sequence[Sequence[Share
     for index, block in enumerate(blocks):
         block.self_attn.layer_idx = index
     decoder.layers = nn.ModuleList(blocks)
-    model.config.text_config.num_hidden_layers = decoder.config.num_hidden_layers = len(blocks)
+    decoder.config.num_hidden_layers = text_config(model).num_hidden_layers = len(blocks)
 
 
 @torch.no_grad()
-def _parts(block: nn.Module, shares: Sequence[Share]) -> Iterator[nn.Module]:
+def _parts(block: LlamaDecoderLayer, shares: Sequence[Share]) -> Iterator[LlamaDecoderLayer]:
     head_size, first_head, first_channel = block.self_attn.head_dim, 0, 0
     for heads, channels in shares:
         part = copy.deepcopy(block)

@@ -1,4 +1,4 @@
-"""Measurement of the shipped checkpoint, written to its card: `python -m workers.embedded.card`.
+"""Measurement of the shipped checkpoint, written to its card: `python -m workers.embedded.training.card`.
 
 Every number comes from the code that a search trial runs. Takes about ten minutes on one core.
 """
@@ -13,15 +13,18 @@ from time import process_time
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from spaces.patterns import pattern
 from spaces.plan import Op, Plan
 from workers.describe import describe_model
 from workers.embedded import embedded_path
-from workers.embedded.card_text import render
-from workers.embedded.card_values import Interval, Kind, Measured, Tuned
+from workers.embedded.training.card_text import render
+from workers.embedded.training.card_values import Interval, Kind, Measured, Tuned
 from workers.evaluation.evaluate import evaluate
+from workers.inference.packed_split import PackedSplit
 from workers.requests import ModelSource, Rung, Split, TrialReport, TrialRequest, TuningRecipe
+from workers.session import Session
 from workers.trial import Worker, run_trial
 from workers.tuning import Tuning
 
@@ -85,14 +88,13 @@ class Card:
 
     def examine(self) -> dict[str, Kind]:
         """Return kind -> accuracy of the dense model on `test`, with the accuracy of guessing."""
-        session = self.worker.session
-        test, images = session.split("test"), self._images("test")
+        loaded, test, images = self.session.loaded, self._split("test"), self._images("test")
         blindfolded = replace(test, features=test.features.roll(1, dims=0), _packs={})
-        seen, blind = (np.array(evaluate(session.loaded, one, METRIC).scores) for one in (test, blindfolded))
+        seen, blind = (np.array(evaluate(loaded, one, METRIC).scores) for one in (test, blindfolded))
         kinds = np.array([sample.kind for sample in test.samples])
         answers = np.array([sample.answers[0] for sample in test.samples])
 
-        def summary(rows: np.ndarray) -> Kind:
+        def summary(rows: NDArray[np.bool_]) -> Kind:
             guessed = [Counter(answers[rows & (kinds == kind)].tolist()).most_common(1) for kind in set(kinds[rows])]
             majority = sum(most[0][1] for most in guessed) / rows.sum()
             return Kind(Interval.of(seen[rows], images[rows]), majority, float(blind[rows].mean()))
@@ -102,7 +104,7 @@ class Card:
 
     def cost(self) -> dict[str, float]:
         """Return CPU seconds, which other processes do not affect, of an evaluation and of a tuning step."""
-        session = self.worker.session
+        session = self.session
         search, tuning = session.split("search"), Tuning(session.tuning_schedule(self.recipe, seed=0), self.steps)
         start = process_time()
         evaluate(session.loaded, search, METRIC)
@@ -112,8 +114,19 @@ class Card:
         session.make_dense()
         return {"evaluate": evaluated - start, "step": (tuned - evaluated) / self.steps}
 
-    def _images(self, split: Split) -> np.ndarray:
-        return np.array([item.image for item in self.worker.session.split(split).items])
+    @property
+    def session(self) -> Session:
+        """Return the session of the worker, once a trial has run."""
+        assert self.worker.session is not None, "the first trial loads the model"
+        return self.worker.session
+
+    def _split(self, name: Split) -> PackedSplit:
+        split = self.session.split(name)
+        assert isinstance(split, PackedSplit), "the embedded model is asked several questions per sequence"
+        return split
+
+    def _images(self, split: Split) -> NDArray[np.intp]:
+        return np.array(self._split(split).images)
 
 
 def main() -> None:

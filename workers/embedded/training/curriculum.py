@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -74,7 +75,7 @@ class Curriculum:
         return Tokenized(image, self._prompt(question), self._answer(answer))
 
     def _tokenize_prompt(self, question: str) -> tuple[int, ...]:
-        content = [{"type": "image"}, {"type": "text", "text": question}]
+        content: Any = [{"type": "image"}, {"type": "text", "text": question}]
         text = self.processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
         text = text.replace(self.processor.image_token, self.processor.image_token * self.num_visual_tokens)
         return tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"])

@@ -10,12 +10,12 @@ from workers.embedded.digits import SPLIT_SIZES
 from workers.embedded.questions import KINDS
 
 if TYPE_CHECKING:
-    from workers.embedded.card_values import Interval, Measured, Tuned
+    from workers.embedded.training.card_values import Interval, Measured, Tuned
 
 CARD = """\
 # The embedded model
 
-<!-- Written by `python -m workers.embedded.card`: change the words in workers/embedded/card_text.py. -->
+<!-- Written by `python -m workers.embedded.training.card`: change the words in card_text.py beside it. -->
 
 What a search runs on when nothing can be downloaded: a genuine `LlavaForConditionalGeneration` (CLIP vision tower,
 two-layer projector, Llama decoder of {num_blocks} blocks) that answers questions about images of handwritten digits.
@@ -28,9 +28,9 @@ search: it needs its image, its blocks matter unequally, and its projector can b
   read out.
 - **Splits** by original digit image ({splits}); none is in two of them.
   `train` tunes, `tune` decides whether tuning is kept, `search` scores trials, `test` is for final fronts.
-- **Training**: `python -m workers.embedded.recipe --seed 0 --out DIR`: vision tower, then a language model of four
-  blocks, then those unfolded into {num_blocks}, then the projector alone with all else frozen. What was tried on the
-  way is in [experiments.md](experiments.md).
+- **Training**: `python -m workers.embedded.training.recipe --seed 0 --out DIR`: vision tower, then a language model
+  of four blocks, then those unfolded into {num_blocks}, then the projector alone with all else frozen. What was
+  tried on the way is in [experiments.md](experiments.md).
 
 ## Accuracy on `test`
 
