@@ -1,4 +1,4 @@
-"""Strategies by name: each looks at what was observed and proposes the next plan."""
+"""The strategies by name: each proposes the next plan from the trials observed so far."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -8,9 +8,8 @@ from spaces.names import unknown
 if TYPE_CHECKING:
     from search.strategies.strategy import Signal, Strategy, Task
 
-#: Of a strategy that does not say.
 PATTERN_SHARE = 0.25
-#: name -> `module:class`; nothing is imported until it is asked for.
+"""Default fraction of the budget for hand-made patterns, for strategies without a `pattern_share`."""
 STRATEGIES = {
     "guided": "search.strategies.guided.guided:Guided",
     "evolution": "search.strategies.evolution:Evolution",
@@ -25,6 +24,7 @@ STRATEGIES = {
     "evopress": "search.strategies.papers.evopress:EvoPress",
     "bandit": "search.strategies.papers.bandit:Bandit",
 }
+"""name -> `module:class`; a module is imported when its strategy is loaded."""
 
 ABOUT = {
     "guided": "evolution whose children are ranked by Gaussian processes (default)",
@@ -47,25 +47,27 @@ def load_strategy(name: str, task: "Task") -> "Strategy":
     """Return the strategy called `name` for a task.
 
     Raises:
-        ValueError: for a name not in `STRATEGIES`, with the nearest one.
+        ValueError: `name` is not in `STRATEGIES`; the message suggests the nearest name.
     """
     strategy: Strategy = _class(name)(task)
     return strategy
 
 
 def signals_of(name: str) -> "frozenset[Signal]":
-    """Return the signals that a strategy reads beside accuracies. Raises ValueError as `load_strategy`."""
+    """Return the signals that a strategy reads besides accuracies. Raises ValueError like `load_strategy`."""
     return getattr(_class(name), "reads", frozenset())
 
 
 def num_patterns_of(name: str, budget: int) -> int:
-    """Return `num_patterns` of the strategy called `name`. Raises ValueError as `load_strategy`."""
+    """Return `num_patterns` of the strategy called `name`. Raises ValueError like `load_strategy`."""
     return num_patterns(_class(name), budget)
 
 
 def num_patterns(strategy: object, budget: int) -> int:
-    """Return the largest number of hand-made patterns before a strategy proposes, the dense plan included: those in
-    its share of the budget, and no more than it has a use for."""
+    """Return the maximum number of hand-made patterns that are tried before a strategy proposes its first plan.
+
+    The dense plan is counted. The number is `pattern_share * budget`, but at most `most_patterns` of the strategy.
+    """
     fit = int(budget * getattr(strategy, "pattern_share", PATTERN_SHARE))
     return min(fit, getattr(strategy, "most_patterns", fit))
 

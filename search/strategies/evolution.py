@@ -1,8 +1,8 @@
-"""Evolution without a surrogate: a sensitivity scan, plans built from it, then children of the Pareto archive.
+"""Evolution without a surrogate: a sensitivity scan, plans derived from it, then children of the Pareto archive.
 
-Operators after EvoPress (Sieberling et al. 2024, arXiv 2410.14649): level-switch mutation keeps the number of
-changed blocks and moves one; crossover takes blocks of two members of the archive. Everything spent on the scan
-counts against the budget.
+The operators follow EvoPress (Sieberling et al. 2024, arXiv 2410.14649). Level-switch mutation moves the change of one
+block to another block, so that the number of changed blocks stays the same. Crossover mixes the blocks of two members
+of the archive. The trials of the scan count against the budget.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,14 +16,16 @@ from search.strategies.strategy import Focus, Observation, Proposal, Task, focus
 from spaces.plan import Block, Op, Plan, Scope
 from spaces.spaces import Space
 
-#: At most this share of the budget goes into the scan, and into plans built from its result.
 SCAN_SHARE, ADDITIVE_SHARE = 0.3, 0.1
+"""Maximum fraction of the budget for the scan, and for the plans derived from its result."""
 CROSSOVER_RATE = 0.4
+"""Probability that a child has two parents instead of one."""
 MAX_MUTATIONS = 3
+"""Maximum number of mutations per child; drawn uniformly from 1 to this."""
 
 
 class Evolution:
-    """Warm-started evolution around the archive of non-dominated plans."""
+    """Evolves the archive of non-dominated plans, after a sensitivity scan."""
 
     def __init__(self, task: Task) -> None:
         self._space, self._focus = task.space, task.focus
@@ -32,7 +34,7 @@ class Evolution:
         self._additive: list[Plan] | None = None
 
     def ask(self, history: Sequence[Observation], rng: np.random.Generator) -> Proposal:
-        """Scan first, then what it suggests, then children of the archive."""
+        """Return the next plan of the scan; after the scan an additive plan; after these a child of the archive."""
         tried = {observation.plan for observation in history}
         for plan in self._scan:
             if plan not in tried:
@@ -45,7 +47,7 @@ class Evolution:
         return self._child(history, rng)
 
     def _additive_plans(self, history: Sequence[Observation]) -> list[Plan]:
-        """Return the plans that would be best if the losses of the scan added up, spread over their FLOPs."""
+        """Return the best plans under the assumption that the losses of the scan add up, spread over the FLOPs."""
         scanned = {o.plan: o for o in history if o.accuracies and (o.plan.is_dense or o.plan in self._scan)}
         prices = _prices(self._space, scanned)
         if prices is None or not self._num_additive:
@@ -75,14 +77,14 @@ class Evolution:
         return Proposal(child, origin)
 
 
-#: Per block and level: the accuracy lost and the share of FLOPs saved by that change alone.
 Prices = list[dict[Block, tuple[float, float]]]
+"""Per block, and per level of it: (accuracy lost, fraction of FLOPs saved) by this change alone."""
 
 
 def _prices(space: Space, scanned: Mapping[Plan, Observation]) -> Prices | None:
-    """Return the losses that the scan measured at the cheapest rung, which every trial has finished.
+    """Return what the scan measured at the cheapest rung, or None while the dense plan is not measured.
 
-    A skipped block that was not scanned is taken to cost what its two halves cost.
+    The loss of skipping a whole block, if not scanned, is taken as the sum of the losses of its two sub-layers.
     """
     dense = scanned.get(Plan.dense(space.num_blocks))
     if dense is None:
@@ -103,12 +105,15 @@ def _prices(space: Space, scanned: Mapping[Plan, Observation]) -> Prices | None:
 
 
 def _cheapest(prices: Prices, exchange: float) -> Plan:
-    """Return the plan that loses least when a unit of FLOPs is worth `exchange` units of accuracy."""
+    """Return the plan with the smallest `accuracy lost - exchange * FLOPs saved`."""
     return Plan.of(min(known, key=lambda level: known[level][0] - exchange * known[level][1]) for known in prices)
 
 
 def _archive(history: Sequence[Observation], focus: Focus) -> list[Observation]:
-    """Return the first front, its members in the focus where there are any; full trials only, once there are a few."""
+    """Return the non-dominated trials, restricted to the focus if any lies in it.
+
+    With four full trials or more, only full trials are considered.
+    """
     measured = [o for o in history if o.point is not None]
     full = [o for o in measured if o.full]
     pool = full if len(full) >= 4 else measured
@@ -120,7 +125,7 @@ def _archive(history: Sequence[Observation], focus: Focus) -> list[Observation]:
 
 
 def _select(archive: Sequence[Observation], rng: np.random.Generator) -> Observation:
-    """Binary tournament on crowding distance: gaps of the front are searched more."""
+    """Return the winner of a binary tournament on crowding distance, which prefers gaps of the front."""
     spread = crowding([o.point for o in archive if o.point is not None])
     first, second = rng.integers(len(archive), size=2)
     selected: Observation = archive[first if spread[first] >= spread[second] else second]

@@ -12,29 +12,29 @@ from spaces.spaces import Space
 
 
 class Encoding(Protocol):
-    """How the plans of a space become parameters."""
+    """Converts the plans of a space to parameters, and parameters back to plans."""
 
     @property
     def distributions(self) -> Mapping[str, BaseDistribution]:
-        """Return the parameters' names and distributions."""
+        """Return the Optuna distribution of each parameter, by name."""
         ...
 
     def encode(self, plan: Plan) -> dict[str, Any]:
-        """Return the parameters of a plan of the space."""
+        """Return the value of each parameter for a plan of the space, by name."""
         ...
 
     def decode(self, parameters: Mapping[str, Any]) -> Plan:
-        """Return the plan of these parameters; always one of the space."""
+        """Return the plan of these parameters, always a plan of the space."""
         ...
 
 
 def encoding_of(space: Space) -> Encoding:
-    """Four parameters for the interval rule, one a block everywhere else."""
+    """Return the encoding of a space: four parameters for the interval space, one per block for all others."""
     return IntervalEncoding(space) if isinstance(space, IntervalSpace) else BlockEncoding(space)
 
 
 class BlockEncoding:
-    """One categorical parameter a block."""
+    """One categorical parameter per block, with the names of its levels as choices."""
 
     def __init__(self, space: Space) -> None:
         self.distributions = {
@@ -50,7 +50,7 @@ class BlockEncoding:
 
 
 class IntervalEncoding:
-    """Op, interval, start and end: block i is changed when start < i < end and i is a multiple of the interval."""
+    """Op, interval, start and end: block i is changed if start < i < end and i is a multiple of the interval."""
 
     def __init__(self, space: Space) -> None:
         self._num_blocks = num_blocks = space.num_blocks

@@ -1,7 +1,8 @@
-"""Optuna's samplers behind our seam.
+"""Optuna's samplers as strategies.
 
-A sampler works on a study in memory, one parameter a block; the study in the database keeps one row a trial with
-few, readable parameters. What is in memory is rebuilt from the history, so a search can be taken up by anybody.
+A sampler works on a study in memory with one parameter per block. It is not the study in the database, which has fewer,
+readable parameters per trial. The study in memory is rebuilt from the history, so that any process can resume the
+search.
 """
 
 import math
@@ -18,9 +19,10 @@ from search.strategies.strategy import Observation, Proposal, Task
 
 
 class SamplerStrategy:
-    """Asks an Optuna sampler for parameters of the space's encoding."""
+    """Proposes plans with an Optuna sampler, through the encoding of the space."""
 
     name: str
+    """Origin of its proposals."""
 
     def __init__(self, task: Task) -> None:
         self._encoding = encoding_of(task.space)
@@ -28,27 +30,28 @@ class SamplerStrategy:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._study = optuna.create_study(directions=["maximize" if up else "minimize" for up in MAXIMIZE])
         self._trials: dict[int, optuna.Trial] = {}
-        """Study trial of every observation that has been told or is under way."""
-        self._told: set[int] = set()
+        """Trial of the study in memory, by the number of its observation."""
+        self._reported: set[int] = set()
+        """Numbers of the observations whose result the study has."""
 
     def sampler(self, seed: int) -> BaseSampler:
-        """Return a fresh sampler; its memory is the study."""
+        """Return a new sampler; all state is in the study."""
         raise NotImplementedError
 
     def ask(self, history: Sequence[Observation], rng: np.random.Generator) -> Proposal:
-        """Return the sampler's next parameters as a plan."""
+        """Return the plan of the sampler's next parameters."""
         self._study.sampler = self.sampler(int(rng.integers(2**31)))
         for observation in history:
             self._tell(observation)
         trial = self._study.ask(dict(self._encoding.distributions))
         plan = self._encoding.decode(trial.params)
-        # Whether this plan is run is the caller's choice; if it is, it comes back as an observation.
+        # The caller may reject this plan; if it is run, it comes back as an observation.
         self._study.tell(trial, state=TrialState.FAIL)
         return Proposal(plan, self.name)
 
     def _tell(self, observation: Observation) -> None:
-        """Bring one observation into the study: a running one stays running, so that it is not asked for again."""
-        if observation.number in self._told:
+        """Add one observation to the study; a running one stays running there, so that it is not proposed again."""
+        if observation.number in self._reported:
             return
         if observation.number not in self._trials:
             self._study.enqueue_trial(self._encoding.encode(observation.plan))
@@ -60,11 +63,11 @@ class SamplerStrategy:
             self._study.tell(trial, state=TrialState.FAIL)
         else:
             self._study.tell(trial, observation.point)
-        self._told.add(observation.number)
+        self._reported.add(observation.number)
 
 
 class TPE(SamplerStrategy):
-    """Multi-objective tree-structured Parzen estimator, multivariate (Ozaki et al. 2022)."""
+    """Multi-objective, multivariate tree-structured Parzen estimator (Ozaki et al. 2022)."""
 
     name = "tpe"
 
@@ -73,7 +76,7 @@ class TPE(SamplerStrategy):
 
 
 class GP(SamplerStrategy):
-    """Gaussian process with expected hypervolume improvement. Takes seconds an ask after a hundred trials."""
+    """Gaussian process with expected hypervolume improvement; takes seconds per proposal after a hundred trials."""
 
     name = "gp"
 
@@ -91,9 +94,9 @@ class NSGA2(SamplerStrategy):
 
 
 class _NSGA2(NSGAIISampler):
-    """Takes plans that others proposed into its population.
+    """NSGA-II that also takes plans from elsewhere, such as warm starts, into its population.
 
-    Optuna's own gives a generation only to trials whose parameters it sampled, and ignores all others.
+    Optuna's sampler assigns a generation only to trials whose parameters it sampled, and ignores all others.
     """
 
     def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:

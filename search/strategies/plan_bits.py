@@ -1,4 +1,4 @@
-"""Plans as rows of numbers: the place of each level among a block's choices, and bits of what it does.
+"""Plans as rows of numbers: codes (the index of each block's level among its choices) and bits (what the level does).
 
 A level is an op with its scope and its pruning.
 """
@@ -18,24 +18,24 @@ from spaces.spaces import Space
 
 CODE = np.int16
 Codes = NDArray[CODE]
-"""(N, blocks). Rows are compared by their bytes (`keys`): all are of this type."""
+"""(N, L) codes of N plans with L blocks; one dtype for all, since rows are compared by their bytes (`keys`)."""
 
 
 class Coding:
-    """The rows of one space. L blocks, F bits."""
+    """Converts the plans of one space to codes and bits, and codes back to plans. L blocks, F bits."""
 
     def __init__(self, space: Space) -> None:
         self.choices = [space.choices(block) for block in range(space.num_blocks)]
         self.counts = np.array([len(levels) for levels in self.choices])
-        """(L,) levels to choose from at every block."""
+        """(L,) number of levels that each block can choose from."""
         self._places = [{level: place for place, level in enumerate(levels)} for levels in self.choices]
         tables = [_bits(levels) for levels in self.choices]
         self._bits = np.zeros((len(tables), self.counts.max(), max(table.shape[1] for table in tables)))
-        """(L, choices, bits a block); blocks with fewer choices or bits are filled up with zeros."""
+        """(L, choices, bits per block); blocks with fewer choices or bits are padded with zeros."""
         for block, table in enumerate(tables):
             self._bits[block, : table.shape[0], : table.shape[1]] = table
         self.bits_of = tables
-        """Per block (choices, bits)."""
+        """Per block, (choices, bits) without padding."""
 
     @property
     def num_bits(self) -> int:
@@ -52,18 +52,22 @@ class Coding:
         return plan_of([levels[place] for levels, place in zip(self.choices, code, strict=True)])
 
     def bits(self, codes: Codes) -> NDArray[np.float64]:
-        """Return (N, F) zeros and ones of coded plans."""
+        """Return the (N, F) bits, 0.0 or 1.0, of plans given as (N, L) codes."""
         return self._bits[np.arange(codes.shape[1]), codes].reshape(len(codes), self.num_bits)
 
 
 def keys(codes: Codes) -> list[bytes]:
-    """Return a value per row that is equal for equal rows only."""
+    """Return one hashable key per row; two keys are equal if and only if the rows are."""
     return np.ascontiguousarray(codes).view(f"V{codes.shape[1] * codes.itemsize}").ravel().tolist()
 
 
 def _bits(levels: tuple[Block, ...]) -> NDArray[np.float64]:
-    """(levels, bits): for every group of tokens no attention, no FFN, both in parallel, in a pair, then what is pruned;
-    of columns that always agree, as those of the groups do where no level has a scope, only the first."""
+    """Return (levels, bits) of one block's levels.
+
+    The bits say, per token group: attention skipped, FFN skipped, run in parallel, run in a pair; then what is pruned.
+    Constant zero columns are dropped, and of identical columns only the first is kept: without scopes, for example,
+    the columns of all token groups are identical.
+    """
     steps = [_steps(levels, half) for half in (Linears.ATTENTION, Linears.FFN)]
     rows = []
     for level in levels:
@@ -87,8 +91,10 @@ def _kinds(pruning: Pruning) -> tuple[StrEnum | None, ...]:
 
 
 def removed(level: Block) -> tuple[float, float]:
-    """How much of a block's attention and of its FFN a level leaves out, from 0 to 1, every group of tokens counted
-    alike; what is only rearranged, in parallel or in a pair, counts as half left out."""
+    """Return the fractions in [0, 1] of a block's attention and of its FFN that a level leaves out.
+
+    All token groups have the same weight. A sub-layer that only moves, in parallel or in a pair, counts as 0.5.
+    """
     moved = 0.5 if level.op in (Op.PARALLEL, Op.PAIR, Op.PAIRED) else 0.0
     skips = (
         fmean(moved * (group in level.scope.groups) or float(not runs(group)) for group in Group)
@@ -100,15 +106,18 @@ def removed(level: Block) -> tuple[float, float]:
 
 
 def _steps(levels: tuple[Block, ...], half: Linears) -> tuple[list[float], list[float]]:
-    """The shares of weights, and of width, below 1 that levels leave of a half: a level has the bits of every share
-    that is no smaller than its own, so that what is learned of a mild pruning counts for a severe one."""
+    """Return the fractions of weights, and of width, below 1 that the levels keep of a sub-layer, largest first.
+
+    Each fraction is one bit. A level has the bits of all fractions not smaller than its own, so that the effect
+    learned for mild pruning also counts for severe pruning.
+    """
     shares = {_kept(level, half) for level in levels}, {_width(level, half) for level in levels}
     kept, widths = (sorted(each - {1.0}, reverse=True) for each in shares)
     return kept, widths
 
 
 def _kept(level: Block, half: Linears) -> float:
-    """Return the share of a sub-layer's weights that are not zero; a saved mask counts as 0.5."""
+    """Return the fraction of a sub-layer's weights that are not zero; a saved mask counts as 0.5."""
     if level.pruning is None or not level.pruning.sparsifies(half):
         return 1.0
     return 0.5 if level.pruning.method is Method.SAVED else level.pruning.kept_weights(1000) / 1000

@@ -1,7 +1,7 @@
 """Multi-objective successive halving: decides which trials continue with the next, more expensive rung.
 
-Asynchronous (a trial is judged when it reports, against what is known then), after MO-ASHA (Schmucker et al.
-2021, arXiv 2106.12639): rank by non-dominated sorting, then by crowding distance.
+Follows MO-ASHA (Schmucker et al. 2021, arXiv 2106.12639): trials are ranked by non-dominated sorting, then by crowding
+distance. The decision is asynchronous: it is made when a trial reports, against the results available at that time.
 """
 
 import math
@@ -19,14 +19,14 @@ def goes_on(
     maximize: Sequence[bool],
     keep_fraction: float,
 ) -> bool:
-    """Return True if the trial that measured `mine` at a rung may start the next one.
+    """Return True if a trial may continue with the next rung.
 
     Args:
         peers: the objectives of all other trials that have finished this rung.
-        mine: the objectives of this trial.
-        maximize: per objective, whether larger is better.
-        keep_fraction: share of the trials at this rung that may go on. Members of the first front always may:
-            stopping them was measured to cost hypervolume, and letting them on costs little.
+        mine: the objectives of this trial, in the same order; a trial with a non-finite one never continues.
+        maximize: per objective, True if larger is better.
+        keep_fraction: fraction in (0, 1] of the trials at this rung that may continue. Members of the first front
+            always continue.
     """
     if not all(math.isfinite(value) for value in mine):
         return False
@@ -44,17 +44,17 @@ def goes_on(
 
 
 def bar(points: np.ndarray, keep_fraction: float) -> np.ndarray:
-    """Return the front at a rung that a trial must not be dominated by to go on, cheapest first.
+    """Return the last non-dominated front of a rung that may continue, cheapest point first.
 
-    `goes_on` refuses what one of these dominates; what none does it refuses only by crowding, among the last trials
-    that fit.
+    `goes_on` rejects every trial that one of these points dominates. A trial that none of them dominates may still be
+    rejected by crowding distance.
 
     Args:
         points: (N, 2) accuracy and cost of the trials that have finished the rung.
         keep_fraction: as in `goes_on`.
 
     Returns:
-        (K, 2), empty where nothing is measured.
+        (K, 2) accuracy and cost; empty if N is 0.
     """
     ranks = sort_fronts(points, MAXIMIZE)
     places = math.ceil((len(points) + 1) * keep_fraction)

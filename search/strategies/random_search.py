@@ -1,4 +1,4 @@
-"""Random search: the baseline every other strategy has to beat."""
+"""Random search, the baseline for all other strategies."""
 
 from collections.abc import Sequence
 
@@ -8,11 +8,11 @@ from search.strategies.strategy import Observation, Proposal, Task
 
 
 class Random:
-    """Samples of the space, independent of what was observed."""
+    """Proposes independent random samples of the space."""
 
     def __init__(self, task: Task) -> None:
         self._space = task.space
 
     def ask(self, history: Sequence[Observation], rng: np.random.Generator) -> Proposal:
-        """Return a sample of the space."""
+        """Return a random plan of the space."""
         return Proposal(self._space.sample(rng), "random")

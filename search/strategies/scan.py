@@ -8,13 +8,17 @@ from search.strategies.plan_bits import Coding
 from spaces.plan import Block, Op, Plan
 from spaces.spaces import Space
 
-#: The ops that save most come first: with a small budget the scan ends after them. A kept block may be pruned.
 _CHEAPEST_FIRST = (Op.SKIP_BLOCK, Op.KEEP, Op.SKIP_FFN, Op.SKIP_ATTN, Op.SKIP_CROSS, Op.PARALLEL)
+"""Order of the scan: the ops that save most come first, since a small budget ends early. KEEP stands for blocks that
+are only pruned."""
 
 
 def scan(space: Space, limit: int) -> list[Plan]:
-    """Plans of the space with one changed block, at most `limit`: op after op, whole blocks first; of the op that does
-    not fit as a whole, some, spread over the depth. Blocks are pruned only where they are kept otherwise."""
+    """Return at most `limit` plans of the space that change one block.
+
+    The plans are sorted by op, whole blocks first. Of the op that no longer fits completely, blocks spread evenly over
+    the depth are taken. Pruning is scanned on its own, never together with another op.
+    """
     dense = Plan.dense(space.num_blocks)
     singles = [plan for plan in space.neighbors(dense) if plan.num_changed == 1]
     found: list[Plan] = []
@@ -28,8 +32,16 @@ def scan(space: Space, limit: int) -> list[Plan]:
 
 
 def independent_singles(space: Space, coding: Coding, wanted: Callable[[Plan], bool]) -> list[Plan]:
-    """Plans with one changed block, as few as say what every bit costs: a level is left out where its bits follow from
-    those of milder levels of its block, as a whole block's do from its attention's and its FFN's."""
+    """Return the fewest plans with one changed block that determine the effect of every bit.
+
+    A level is left out if its bits are a linear combination of the bits of milder levels of its block, as those of a
+    skipped block are of its skipped attention and its skipped FFN.
+
+    Args:
+        space: the space to search.
+        coding: the bits of its plans.
+        wanted: returns False for plans that must not be scanned.
+    """
     singles = [plan for plan in space.neighbors(Plan.dense(space.num_blocks)) if plan.num_changed == 1 and wanted(plan)]
     codes = coding.encode(singles)
     found = []
@@ -44,7 +56,7 @@ def independent_singles(space: Space, coding: Coding, wanted: Callable[[Plan], b
 
 
 def changed(plan: Plan) -> tuple[int, Block]:
-    """Return the first changed block of a plan and what is done to it."""
+    """Return the index and the level of the first changed block of a plan."""
     return next((index, block) for index, block in enumerate(plan.blocks) if not block.is_kept)
 
 

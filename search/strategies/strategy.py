@@ -1,4 +1,4 @@
-"""The seam between a strategy and the search: observations in, one proposal out."""
+"""The interface between a strategy and the search: observations in, one proposal out."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -16,25 +16,27 @@ from workers.requests import Importance
 
 @dataclass(frozen=True)
 class Focus:
-    """The part of the front that effort goes to; all of it by default."""
+    """The part of the Pareto front that the search concentrates on; by default the whole front."""
 
     min_accuracy: float = 0.0
+    """Lowest accuracy of interest, in [0, 1]."""
     min_flops: float = 0.0
-    """Ratio to the dense model's FLOPs, as the next."""
+    """Lowest FLOPs of interest, as a ratio to the dense model's."""
     max_flops: float = 1.0
+    """Highest FLOPs of interest, as a ratio to the dense model's."""
 
     def spans(self, flops_ratio: float) -> bool:
-        """Return True if a plan of that cost may lie in it."""
+        """Return True if a plan with this ratio of FLOPs may lie in the focus."""
         return self.min_flops <= flops_ratio <= self.max_flops
 
     def holds(self, observation: "Observation") -> bool:
-        """Return True if a trial lies in it, by the highest rung it has finished."""
+        """Return True if a trial lies in the focus, judged by its accuracy at the highest rung it has finished."""
         accuracy = observation.accuracy
         return accuracy is not None and accuracy >= self.min_accuracy and self.spans(observation.flops_ratio)
 
 
 def focus_above_floor(focus: Focus, history: "Sequence[Observation]") -> Focus:
-    """Return the part of a focus that lies above the floor, once the history holds it."""
+    """Return the part of a focus that lies above the floor; the focus itself while no trial has measured the floor."""
     floor = next((trial.floor for trial in history if trial.floor is not None), None)
     if floor is None:
         return focus
@@ -43,40 +45,42 @@ def focus_above_floor(focus: Focus, history: "Sequence[Observation]") -> Focus:
 
 @dataclass(frozen=True)
 class Task:
-    """What is known before anything is measured: all of it closed form."""
+    """What a strategy knows before anything is measured; FLOPs are computed in closed form."""
 
     space: Space
     budget: int
-    """Trials in all, baselines included."""
+    """Total number of trials, baselines included."""
     flops_ratio: Callable[[Plan], float]
-    """FLOPs of any plan as a share of the dense model's."""
+    """Returns the FLOPs of a plan as a ratio to the dense model's."""
     limits: tuple[Limit, ...] = ()
+    """Hard constraints that every plan on the front must keep."""
     seed: int = 0
-    """For strategies that must draw the same numbers at every ask."""
+    """For strategies that must draw the same numbers in every call of `ask`."""
     keep_fraction: float = 1.0
-    """Share of the trials at a rung that goes on to the next, see `search.strategies.promotion`."""
+    """Fraction of the trials at a rung that continue with the next rung, see `search.strategies.promotion`."""
     first: tuple[tuple[str, Plan], ...] = ()
-    """Origin and plan of what is tried right after the dense plan: warm starts."""
+    """(origin, plan) of the warm starts: the plans tried right after the dense plan."""
     focus: Focus = Focus()
-    """A wish, where `limits` are a must."""
+    """The preferred part of the front; a soft constraint, unlike `limits`."""
 
     def feasible(self, plan: Plan) -> bool:
-        """Return True if a plan keeps every limit."""
+        """Return True if a plan keeps all limits."""
         return is_feasible(plan, self.limits)
 
 
 class Signal(StrEnum):
-    """What a strategy may read beside accuracies; workers measure it for those alone that say so."""
+    """A measurement besides accuracy; workers only take it for strategies that name it in `reads`."""
 
     MARGINS = "margins"
-    """Of every trial; takes one further pass over the questions of the cheapest rung."""
+    """Margin of each right answer, for every trial; costs one further pass over the questions of the cheapest rung."""
     IMPORTANCE = "importance"
-    """Of the dense trial alone, once a search; takes three such passes, of one question a sequence."""
+    """Importance of each sub-layer, for the dense trial only; costs three passes over the questions of the cheapest
+    rung, one question per sequence."""
 
 
 @dataclass(frozen=True)
 class Observation:
-    """What is known of one trial."""
+    """What is known about one trial."""
 
     number: int
     plan: Plan
@@ -87,58 +91,61 @@ class Observation:
     accuracies: tuple[float, ...] = ()
     """Accuracy at every rung it has finished, cheapest first."""
     full: bool = False
-    """Whether it finished the last rung: only then may it enter the front."""
+    """True if the trial has finished the last rung; only then may it enter the front."""
     margins: tuple[float, ...] | None = None
-    """By how much the right answer to every question of the cheapest rung is likelier than the next best
-    (`workers.evaluation.margins`), in nats; None where they are not measured. They predict untried plans better than
-    accuracies do, and decide nothing."""
+    """Per question of the cheapest rung: log-probability of the right answer minus that of the best wrong answer, in
+    nats (`workers.evaluation.margins`); None if not measured. Surrogates learn from margins; they never decide whether
+    a trial is on the front."""
     floor: float | None = None
-    """Accuracy that is reached without the pictures, where the trial measured it: the dense one does."""
+    """Accuracy without looking at the images; measured by the dense trial only, None elsewhere."""
     importance: Importance | None = None
-    """How much attention and FFN of every block matter for the right answers, at the cheapest rung: what gates on
-    them win (`workers.evaluation.importance`). None where it is not measured."""
+    """Per block, the importance of its attention and of its FFN for the right answers of the cheapest rung
+    (`workers.evaluation.importance`); None if not measured."""
 
     @property
     def accuracy(self) -> float | None:
-        """Accuracy at the highest rung finished: the best that is known of the plan."""
+        """Return the accuracy at the highest rung finished, the best estimate; None if no rung is finished."""
         return self.accuracies[-1] if self.accuracies else None
 
     @property
     def point(self) -> tuple[float, float] | None:
-        """Return (accuracy, FLOPs ratio), or None where nothing was measured."""
+        """Return (accuracy, FLOPs ratio), or None if no rung is finished."""
         return None if self.accuracy is None else (self.accuracy, self.flops_ratio)
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """A plan to try, and why."""
+    """A plan to try, and the reason for it."""
 
     plan: Plan
     origin: str
-    """Who proposes it, read in logs and the dashboard: `scan b@3`, `mutation of 17`."""
+    """How the plan was found, for logs and the dashboard: `scan b@3`, `mutation of 17`."""
     probe: bool = False
-    """A probe stops after the cheapest rung: it is asked for what it teaches, not for the front."""
+    """If True, the trial stops after the cheapest rung: it is run for information, not for the front."""
     resumes: int | None = None
-    """Number of an ended trial of the same plan that was stopped below the last rung: this one goes on from there, to
-    the last rung."""
+    """Number of an earlier trial of the same plan that was stopped before the last rung; the new trial continues it up
+    to the last rung."""
 
 
 class Strategy(Protocol):
-    """Proposes plans. What it knows is in `history`, so a search can be taken up again by anybody.
+    """Proposes plans. All state is derived from `history`, so that any process can resume the search.
 
-    One that has an attribute `reads`, a set of `Signal`, is given those in its observations; one that has a
-    `pattern_share` starts after as many hand-made patterns as fit into that share of the budget, not a quarter, and no
-    more than `most_patterns` where it has that. One for which the budget decides only what it starts with
-    says so by `start`, these plans.
+    Optional attributes of a strategy:
+        reads (set of `Signal`): measurements that its observations must contain.
+        pattern_share (float): fraction of the budget that the hand-made patterns may take before the strategy proposes
+            its first plan; `PATTERN_SHARE` by default.
+        most_patterns (int): maximum number of hand-made patterns; no maximum by default.
+        start (tuple of `Plan`): the first plans it proposes. Its presence says that the budget has no other influence
+            on the strategy.
     """
 
     def ask(self, history: Sequence[Observation], rng: np.random.Generator) -> Proposal:
         """Return the next proposal.
 
-        Args:
-            history: all trials so far, by number; running ones included, without accuracies.
-            rng: seeded with the search's seed and the number of this proposal, so that a search repeats itself.
+        If the plan was tried before, the caller rejects it and calls again, with another state of `rng`.
 
-        The caller refuses a plan it has seen and asks again, with another state of `rng`.
+        Args:
+            history: all trials so far, in the order of their numbers; running trials have no accuracies yet.
+            rng: seeded with the search's seed and the number of this proposal, so that a search is reproducible.
         """
         ...

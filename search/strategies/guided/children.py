@@ -1,8 +1,8 @@
-"""Plans near given ones, many at a time: crossover, then level switches and single changes.
+"""Children of many plans at once: crossover, then level switches and single changes.
 
-For spaces whose blocks are chosen independently the moves of `spaces.product` are made on whole tables of codes,
-which is what lets thousands of plans be looked at for one proposal; other spaces make their own moves, fewer of
-them.
+For spaces whose blocks are chosen independently, the moves of `spaces.product` are applied to whole tables of codes,
+which makes it possible to rank thousands of plans per proposal. Other spaces apply their own moves, to one plan at a
+time and to fewer plans.
 """
 
 import numpy as np
@@ -12,13 +12,23 @@ from spaces.product import ProductSpace
 from spaces.spaces import Space
 
 CROSSOVER_RATE = 0.4
-MOST_MOVES = 3
+"""Probability that a child has two parents instead of one."""
+MAX_MOVES = 3
+"""Maximum number of moves per child: the smaller of two uniform draws from 1 to this."""
 SLOW_SHARE = 4
-"""A space that makes its own moves gives this many times fewer children."""
+"""Factor by which the number of children is reduced in spaces that apply their own moves."""
 
 
 def children(space: Space, coding: Coding, parents: Codes, count: int, rng: np.random.Generator) -> Codes:
-    """About `count` (N, L) plans of the space, near the (P, L) parents and each other's mixtures."""
+    """Return (N, L) codes of children, duplicates included.
+
+    Args:
+        space: the space that the children belong to.
+        coding: the codes of this space.
+        parents: (P, L) codes.
+        count: number of children; divided by `SLOW_SHARE` in spaces whose blocks depend on each other.
+        rng: source of all random choices.
+    """
     if isinstance(space, ProductSpace):
         return _table(coding, parents, count, rng)
     plans = [coding.decode(code) for code in parents]
@@ -37,9 +47,9 @@ def _table(coding: Coding, parents: Codes, count: int, rng: np.random.Generator)
     others = parents[rng.integers(len(parents), size=count)]
     taken = (rng.random(born.shape) < 0.5) & (rng.random(count) < CROSSOVER_RATE)[:, None]
     born = np.where(taken, others, born)
-    moves = np.minimum(*rng.integers(1, MOST_MOVES + 1, size=(2, count)))
+    moves = np.minimum(*rng.integers(1, MAX_MOVES + 1, size=(2, count)))
     rows = np.arange(count)
-    for move in range(MOST_MOVES):
+    for move in range(MAX_MOVES):
         active = moves > move
         first, second = rng.integers(num_blocks, size=(2, count))
         one, other = born[rows, first], born[rows, second]
@@ -48,7 +58,7 @@ def _table(coding: Coding, parents: Codes, count: int, rng: np.random.Generator)
         switched = active & (one != other) & fits & (rng.random(count) < 0.5)
         changed = active & ~switched
         moved = (one + rng.integers(1, counts)) % counts
-        # `first` comes last: where both are the same block its change counts.
+        # `first` is written last: if both are the same block, its change is the one that counts.
         born[rows, second] = np.where(switched, one, other)
         born[rows, first] = np.where(switched, other, np.where(changed, moved, one))
     return born

@@ -1,14 +1,14 @@
-"""The default strategy: evolution whose children are chosen by a surrogate.
+"""The default strategy: candidates come from evolution, and a surrogate chooses among them.
 
-1. How much every attention and FFN matters is known from the dense trial, which measures what gates on them win
-   (`prior`). Where the budget is large enough a sensitivity scan follows: every block changed alone. Later the cheapest
-   plan of all is tried, the other end of what is searched.
-2. Gaussian processes on plans (`surrogate`), one a rung (`fidelities`), learn from everything measured so far.
-3. Children of the archive, and children of the most promising children, are ranked by the hypervolume they can be
-   expected to add (`improvement`): accuracy at the last rung and getting there in doubt, FLOPs exact. The best one is
-   asked for, unless a trial that was stopped at a cheap rung is expected to add more by going on.
+1. The dense trial measures the importance of every attention and FFN, the prior of the surrogate (`prior`). If the
+   budget is large enough, a sensitivity scan follows: each block changed alone. Later the cheapest plan of the space is
+   evaluated, to anchor the low-cost end.
+2. A Gaussian process per rung (`surrogate`, `fidelities`) predicts the accuracy of plans from all trials so far.
+3. Children of the archive, and children of the best children, are ranked by expected hypervolume improvement
+   (`improvement`), where accuracy and reaching the last rung are uncertain and FLOPs are exact. The best child is
+   proposed, unless continuing a trial that was stopped at a cheap rung is expected to add more.
 
-Trials that are running count with the accuracy that is expected of them, so parallel workers spread out.
+A running trial counts as if it had its predicted accuracy, so that parallel workers do not evaluate similar plans.
 """
 
 from collections.abc import Sequence
@@ -24,38 +24,31 @@ from search.strategies.strategy import Observation, Proposal, Signal, Task
 from spaces.plan import Block, Plan
 from spaces.product import plan_of
 
-SCAN_SHARE, MOST_SCANNED = 1 / 5, 20
-"""A scan that takes more than this share of the budget, or more trials than this, is left out whole: a part of it was
-measured to be worse than none. By one of 24 or 28 plans a search of 200 trials gained nothing in the end, and was far
-behind up to the seventieth."""
+SCAN_SHARE, MAX_SCANNED = 1 / 5, 20
+"""Maximum size of the sensitivity scan, as a fraction of the budget and in trials; a larger scan is left out."""
 CHEAPEST_FROM, CHEAPEST_PER_BIT = 25, 2
-"""Trials from which on the cheapest plan is asked for, in all and a bit of a plan. How the answers fail there says what
-plans near it may still know, which nothing that is learned from dearer plans does. With fewer trials between the two
-ends all of those look worth a trial: at 25 trials searches of blocks lost 0.003 of the hypervolume by it, at 50 they
-gain 0.002; of halves of blocks, with three times the bits, they lost 0.005 at 50."""
-SMALLEST_POOL, POOL, MOST_BITS = 100, 300, 48_000
-"""Children in a generation: fewer where a plan has so many bits that all together would have more than that. What is
-learned of plans takes time in proportion to both."""
-GENERATIONS, MOST_GENERATIONS, LEARNED_FROM = 3, 10, 750
-"""Generations of children, as many times as the trials learned from fit into `LEARNED_FROM`, within these bounds: with
-few trials an ask is cheap, and what is best by their surrogate is worth a longer search."""
+"""Evaluate the cheapest plan after max(25, 2 * num_bits) trials, to anchor the low-cost end."""
+MIN_POOL, POOL, MAX_BITS = 100, 300, 48_000
+"""Children per generation: `MAX_BITS` over the bits of a plan, bounded to 100 .. 300. Ranking takes time in proportion
+to children times bits."""
+GENERATIONS, MAX_GENERATIONS, GENERATIONS_TIMES_TRIALS = 3, 10, 750
+"""Generations of children per proposal: `GENERATIONS_TIMES_TRIALS` over the number of trials, bounded to 3 .. 10. With
+few trials a prediction is cheap, so that more plans can be ranked."""
 PARENTS = 24
-"""Most promising children that the next generation descends from."""
-WORTH_RESUMING = 0.01
-"""Accuracy that a stopped trial must be expected to add, over the FLOPs of a block, to go on, since that takes nearly
-the compute of a full trial: the standard error of an accuracy of 0.95 on 500 questions."""
-MOST_CHECKED = 50
-"""Children checked against the limits before one is left to be repaired."""
+"""Number of the best children that become parents of the next generation."""
+MIN_RESUMED_GAIN = 0.01
+"""Minimum expected hypervolume improvement for continuing a stopped trial, in units of accuracy times the FLOPs of one
+block."""
+MAX_CHECKED = 50
+"""Number of children checked against the limits; if none keeps them, the best child is returned for repair."""
 
 
 class Guided:
-    """Expected hypervolume improvement over evolved children."""
+    """Proposes the evolved child with the highest expected hypervolume improvement."""
 
     reads = frozenset(Signal)
     pattern_share, most_patterns = 0.15, 3
-    """Knowing the importance of every half it asks for better plans than most patterns from the start. More than three
-    were measured to add nothing to searches of tables, and to cost real ones, most of whose patterns are dear and run
-    to the end, 0.01 of the hypervolume up to the hundredth trial."""
+    """Hand-made patterns before its first proposal: a fraction of the budget and a maximum number."""
 
     def __init__(self, task: Task) -> None:
         self._task = task
@@ -63,24 +56,24 @@ class Guided:
         self._dense_cost = task.flops_ratio(Plan.dense(task.space.num_blocks))
         self._prices = _prices(task, self._coding, self._dense_cost)
         singles = independent_singles(task.space, self._coding, self._saves)
-        if len(singles) > min(MOST_SCANNED, task.budget * SCAN_SHARE):
+        if len(singles) > min(MAX_SCANNED, task.budget * SCAN_SHARE):
             singles = []
         self._scan = dict(zip(keys(self._coding.encode(singles)), singles, strict=True))
-        self._pool = max(SMALLEST_POOL, min(POOL, MOST_BITS // self._coding.num_bits))
+        self._pool = max(MIN_POOL, min(POOL, MAX_BITS // self._coding.num_bits))
         cheapest = self._prices.argmax(1).astype(CODE)
         self._cheapest = self._coding.decode(cheapest), keys(cheapest[None])[0]
-        self._worth = WORTH_RESUMING * float(self._prices.max(1).mean())
+        self._worth = MIN_RESUMED_GAIN * float(self._prices.max(1).mean())
         self._cheapest_from = max(CHEAPEST_FROM, CHEAPEST_PER_BIT * self._coding.num_bits)
         self._reader = Reader(task, self._coding)
         self._learner = Learner(task, self._coding, self._reader)
 
     @property
     def start(self) -> tuple[Plan, ...]:
-        """Return the scan, the only part that follows from the budget."""
+        """Return the plans of the scan, the only part that depends on the budget."""
         return tuple(self._scan.values())
 
     def ask(self, history: Sequence[Observation], rng: np.random.Generator) -> Proposal:
-        """Propose the rest of the scan, then the child with the highest expected gain."""
+        """Return the next plan of the scan; after the scan, the child with the highest expected gain."""
         tried = set(keys(self._reader.codes(history)))
         if (anyway := self._anyway(tried, len(history))) is not None:
             plan, origin = anyway
@@ -92,7 +85,7 @@ class Guided:
         return self._resumed(learned, at_least=max(gain, self._worth)) or child
 
     def _anyway(self, tried: set[bytes], num_trials: int) -> tuple[Plan, str] | None:
-        """Return a proposal that does not depend on expected gains, and its reason."""
+        """Return (plan, origin) of the next proposal that does not depend on expected gains; None if there is none."""
         for key, plan in self._scan.items():
             if key not in tried:
                 return plan, f"scan {change(plan)}"
@@ -101,8 +94,8 @@ class Guided:
         return (plan, "the cheapest plan") if due else None
 
     def _resumed(self, learned: Learned, at_least: float) -> Proposal | None:
-        """Return the stopped trial that is expected to add most if it goes on, if that is more than `at_least`."""
-        gains = learned.gains_onward(learned.stopped)
+        """Return a proposal that continues the stopped trial with the highest expected gain, if above `at_least`."""
+        gains = learned.gains_if_continued(learned.stopped)
         if not len(gains) or gains.max() <= at_least:
             return None
         best = int(gains.argmax())
@@ -111,11 +104,11 @@ class Guided:
         return Proposal(plan, f"goes on with {number}, expected to add {gains[best]:.5f}", resumes=number)
 
     def _saves(self, plan: Plan) -> bool:
-        """Return True if a plan is cheaper than the dense one, as plans with blocks in parallel are not."""
+        """Return True if a plan has fewer FLOPs than the dense plan; running blocks in parallel saves none."""
         return bool(self.costs(self._coding.encode([plan]))[0] < self._dense_cost)
 
     def _best_child(self, learned: Learned, tried: set[bytes], rng: np.random.Generator) -> tuple[Proposal, float]:
-        """Return a new plan and its expected gain."""
+        """Return the untried child with the highest expected gain, and that gain in hypervolume."""
         parents, looked_at = learned.archive, set(tried)
         found: list[tuple[Codes, np.ndarray]] = []
         for _ in range(_generations(len(tried))):
@@ -129,7 +122,7 @@ class Guided:
         if not found:
             return Proposal(self._task.space.sample(rng), "random"), 0.0
         codes, gains = (np.concatenate(parts) for parts in zip(*found, strict=True))
-        order = np.argsort(-gains)[:MOST_CHECKED]
+        order = np.argsort(-gains)[:MAX_CHECKED]
         plans = map(self._coding.decode, codes[order])
         feasible = (plan for plan in plans if self._task.feasible(plan))
         gain = float(gains[order[0]])
@@ -137,22 +130,25 @@ class Guided:
         return Proposal(plan, f"expected to add {gain:.5f}"), gain
 
     def _undo_idle(self, codes: Codes) -> Codes:
-        """Keep the blocks whose change saves nothing: in both objectives such a plan gains by chance at most."""
+        """Return codes in which changes that save no FLOPs are undone: such a change could only improve by chance."""
         return np.where(self._prices[np.arange(codes.shape[1]), codes] > 0, codes, 0).astype(codes.dtype)
 
     def costs(self, codes: Codes) -> np.ndarray:
-        """Return the (N,) FLOPs ratios of plans as (N, blocks) codes: the sum of what every change saves alone."""
+        """Return the (N,) FLOPs ratios of plans given as (N, L) codes.
+
+        Savings of single blocks are added up, which is faster than `Task.flops_ratio` per plan.
+        """
         costs: np.ndarray = self._dense_cost - self._prices[np.arange(codes.shape[1]), codes].sum(1)
         return costs
 
 
 def _generations(num_tried: int) -> int:
-    """Return the number of generations of children after so many trials."""
-    return min(MOST_GENERATIONS, max(GENERATIONS, LEARNED_FROM // num_tried))
+    """Return the number of generations of children per proposal after `num_tried` trials."""
+    return min(MAX_GENERATIONS, max(GENERATIONS, GENERATIONS_TIMES_TRIALS // num_tried))
 
 
 def _prices(task: Task, coding: Coding, dense_cost: float) -> np.ndarray:
-    """Return (L, choices) share of the dense FLOPs that every change saves alone."""
+    """Return (L, choices) fractions of the dense FLOPs that each change saves alone."""
     dense = [Block()] * task.space.num_blocks
     prices = np.zeros((len(coding.choices), coding.counts.max()))
     for block, levels in enumerate(coding.choices):
@@ -163,7 +159,7 @@ def _prices(task: Task, coding: Coding, dense_cost: float) -> np.ndarray:
 
 
 def _fresh(pool: Codes, looked_at: set[bytes]) -> Codes:
-    """Return the rows not looked at before, each once, and add them to `looked_at`."""
+    """Return the rows whose keys are not in `looked_at`, without duplicates, and add their keys to it."""
     fresh = []
     for row, key in enumerate(keys(pool)):
         if key not in looked_at:

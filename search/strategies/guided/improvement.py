@@ -1,4 +1,4 @@
-"""What a plan can be expected to add to the hypervolume, its cost known exactly and its accuracy in doubt."""
+"""Expected hypervolume improvement of plans whose cost is known exactly and whose accuracy is uncertain."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,39 +13,46 @@ Floats = NDArray[np.float64]
 
 
 class Staircase:
-    """A front as steps over the costs: at every cost the best accuracy reached for at most that."""
+    """A Pareto front as a step function: the best accuracy reached at or below each cost."""
 
     def __init__(self, points: Floats, focus: Focus = EVERYTHING) -> None:
-        """Build the front of (N, 2) accuracy and cost of plans; steps count as far as they lie in the focus."""
+        """Build the step function.
+
+        Args:
+            points: (N, 2) accuracy and FLOPs ratio of plans; dominated ones are ignored.
+            focus: the part of the front that counts; the hypervolume outside is not considered.
+        """
         floor, ceiling = focus.min_accuracy, min(focus.max_flops, REFERENCE[1])
         front = points[non_dominated(points, MAXIMIZE)] if len(points) else points
         front = front[np.argsort(front[:, 1])]
         self.heights = np.maximum(np.concatenate([[floor], front[:, 0]]), floor)
-        """(K + 1,) accuracies, from the step left of the cheapest plan on."""
+        """(K + 1,) accuracies of the steps, starting with the step left of the cheapest plan."""
         self.left = np.concatenate([[-np.inf], front[:, 1]])
+        """(K + 1,) FLOPs ratios at which the steps begin."""
         self.start = focus.min_flops
-        """Cost from which on a step counts."""
+        """FLOPs ratio below which the hypervolume does not count."""
         self.right = np.minimum(np.concatenate([front[:, 1], [ceiling]]), ceiling)
 
     def at(self, costs: Floats) -> Floats:
-        """Return (M,) heights at (M,) costs."""
+        """Return the (M,) accuracies of the front at (M,) FLOPs ratios."""
         heights: Floats = self.heights[np.searchsorted(self.left, costs, side="right") - 1]
         return heights
 
 
 def expected_improvement(stairs: Staircase, costs: Floats, means: Floats, deviations: Floats) -> Floats:
-    """Expected growth of the hypervolume by one more plan.
+    """Return the expected increase of the hypervolume by one further plan, for each of M plans.
 
-    A plan of cost c lifts all steps right of c that are below it, so its expected growth is the sum over these steps of
-    their widths times the expected improvement above their heights. No accuracy is above 1: what the normal
-    distribution has there counts as 1, else plans dearer than one that is always right would seem worth a trial.
+    A plan of cost c raises all steps right of c that are lower than its accuracy. The expected increase is the sum over
+    these steps of width times expected improvement above the step. The normal distribution is cut at accuracy 1;
+    otherwise plans more expensive than a plan that is always right would seem to improve on it.
 
     Args:
-        stairs: of the measured plans.
-        costs, means, deviations: (M,) of the plans in question; accuracies are normal.
+        stairs: front of the measured plans.
+        costs: (M,) FLOPs ratios.
+        means, deviations: (M,) of the normal distributions of the accuracies.
 
     Returns:
-        (M,).
+        (M,) hypervolumes.
     """
     starts = np.maximum(costs, stairs.start)[:, None]
     widths = np.maximum(stairs.right[None] - np.maximum(stairs.left[None], starts), 0.0)
@@ -56,7 +63,7 @@ def expected_improvement(stairs: Staircase, costs: Floats, means: Floats, deviat
 
 
 def _expected_above(height: Floats | float, means: Floats, deviations: Floats) -> Floats:
-    """Return the mean of what normal values have above a height, 0 for those below it."""
+    """Return the expected value of max(0, X - height) for normal X."""
     above = (means - height) / deviations
     density = np.exp(-0.5 * above**2) / np.sqrt(2 * np.pi)
     expected: Floats = deviations * (density + above * ndtr(above))

@@ -1,4 +1,4 @@
-"""What the trials so far teach: how rungs follow from plans, the front as it is, and the plans to descend from."""
+"""Learns from the trials so far: the models of all rungs, the current front, and the archive of parents."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,88 +7,105 @@ import numpy as np
 
 from objectives.dominance import sort_fronts
 from objectives.objectives import MAXIMIZE
-from search.strategies.guided.answers import Answers, Fall
-from search.strategies.guided.fidelities import Fidelities, Level, Line, Outlook, Same, Step, Trend
+from search.strategies.guided.answers import MarginModel, MarginTrend
+from search.strategies.guided.fidelities import (
+    Fidelities,
+    Line,
+    Prediction,
+    RepeatedScore,
+    RungModel,
+    ScoreModel,
+    Trend,
+)
 from search.strategies.guided.improvement import Staircase, expected_improvement
 from search.strategies.guided.measured import Measured, Reader
-from search.strategies.guided.prior import Floats, prior_of, tolls_beforehand, weights_of
+from search.strategies.guided.prior import Floats, prior_of, prior_tolls, weights_of
 from search.strategies.guided.surrogate import Kernel, Surrogate, fit
 from search.strategies.plan_bits import Codes, Coding
 from search.strategies.promotion import bar
 from search.strategies.strategy import Observation, Task, focus_above_floor
 from workers.requests import Importance
 
-MOST_LEARNED = (250, 120)
-"""Trials that the first score (margins where they are known, else accuracy at the first rung), and every further one,
-are learned from at most: those nearest to the front. What bounds the time of an ask."""
-MOST_FITTED = 120
-"""Trials a kernel is fitted to at most."""
-REFIT = 1.25
-"""A kernel is fitted anew when there are this many times as many trials."""
-ENOUGH_FULL = 4
-"""Full trials from which on only they make the front; before, every trial does."""
-EVENS = (0.1, 1.0)
-"""How much all bits of a plan have in common in the kernel before it is fitted (`Prior.even`), by turns: what one
-kernel is too sure of to look at, the other one asks for."""
-MOST_STOPPED = 100
-"""Stopped trials that are looked at again at most."""
-TAKEN_UP = 0.5
-"""What a stopped trial adds that goes on later, over what it would add at once: it takes two trials."""
+MAX_LEARNED = (250, 120)
+"""Maximum number of trials that the model of the first score, and that of each further score, learns from; the trials
+nearest to the front are taken. Bounds the time per proposal."""
+MAX_FITTED = 120
+"""Maximum number of trials that the hyperparameters of a kernel are fitted to."""
+REFIT_GROWTH = 1.25
+"""A kernel is refitted when the number of trials has grown by this factor."""
+MIN_FULL_TRIALS = 4
+"""Number of full trials from which on only full trials make up the front."""
+EVEN_SHARES = (0.1, 1.0)
+"""Values of `Prior.even` for the initial kernel weights, used in turn by successive proposals."""
+MAX_STOPPED = 100
+"""Maximum number of stopped trials considered for continuing."""
+RESUMED_WEIGHT = 0.5
+"""Weight of the gain that a plan has only if it is first stopped and later continued: such a plan takes two trials."""
 ARCHIVE = 40
-"""Plans to descend from: the front, and while it is small the fronts behind it."""
+"""Number of parents: the first front, filled up from the next fronts."""
 
 
 @dataclass(frozen=True)
 class Learned:
-    """What is known at one moment. L blocks."""
+    """Everything that a proposal needs to know about the trials so far. L blocks."""
 
     archive: Codes
-    """(A, L) plans near the front that keep the limits, as far as there are any."""
+    """(A, L) codes of the parents, nearest to the front first; plans that keep the limits come before all others."""
     front: Staircase
-    """What a new plan has to improve on."""
+    """The current front, which a new plan must improve on; running trials have their predicted accuracy."""
     bars: Sequence[Staircase | None]
-    """What it has to pass at every rung but the last; None for a score that decides nothing."""
+    """Per score but the last, the accuracy below which a trial is stopped, by cost; None if none is stopped there."""
     fidelities: Fidelities
+    """Predicts the accuracy at the last rung."""
     stopped: Measured
-    """Trials that were stopped below the last rung and keep the limits, nearest to the front first."""
+    """Trials that were stopped before the last rung and keep the limits, nearest to the front first."""
 
     def gains(self, bits: Floats, costs: Floats) -> Floats:
-        """Return (M,) hypervolume that (M, F) plans can be expected to add by a trial.
+        """Return the expected hypervolume improvement (M,) of a trial of each plan.
 
-        What a plan adds that is stopped on the way counts by `TAKEN_UP`: without it, plans that only tuning makes good
-        would never be asked for once it is known well what they are untuned.
+        The gain of a plan that would be stopped on the way has the weight `RESUMED_WEIGHT`, since it can be continued
+        later. With weight 0, plans that are good only after tuning would never be proposed.
+
+        Args:
+            bits: (M, F) bits of the plans.
+            costs: (M,) their FLOPs ratios.
         """
-        prospects = self.fidelities.of(bits)
-        judged = self._gains(prospects.outlook([None if bar is None else bar.at(costs) for bar in self.bars]), costs)
+        conditionals = self.fidelities.of(bits)
+        judged = self._gains(
+            conditionals.if_judged([None if bar is None else bar.at(costs) for bar in self.bars]), costs
+        )
         if all(bar is None for bar in self.bars):
             return judged
-        return judged + TAKEN_UP * np.maximum(self._gains(prospects.outlook(), costs) - judged, 0.0)
+        return judged + RESUMED_WEIGHT * np.maximum(self._gains(conditionals.if_judged(), costs) - judged, 0.0)
 
-    def _gains(self, outlook: Outlook, costs: Floats) -> Floats:
-        return outlook.chance * expected_improvement(self.front, costs, outlook.mean, outlook.deviation)
+    def _gains(self, prediction: Prediction, costs: Floats) -> Floats:
+        return prediction.chance * expected_improvement(self.front, costs, prediction.mean, prediction.deviation)
 
-    def gains_onward(self, stopped: Measured) -> Floats:
-        """Return (N,) hypervolume that N trials can be expected to add if they go on to the last rung."""
-        return self._gains(self.fidelities.of(stopped.bits).onward(stopped.scores), stopped.costs)
+    def gains_if_continued(self, stopped: Measured) -> Floats:
+        """Return the expected hypervolume improvement (N,) of continuing each of N trials to the last rung."""
+        return self._gains(self.fidelities.of(stopped.bits).if_continued(stopped.scores), stopped.costs)
 
 
 class Learner:
-    """Keeps the kernels between asks, which are dear to fit. All follows from the history alone."""
+    """Builds `Learned` from a history; caches the kernels between proposals, since fitting them is expensive.
+
+    The result depends on the history only, not on earlier calls.
+    """
 
     def __init__(self, task: Task, coding: Coding, reader: Reader) -> None:
         self._task, self._coding, self._reader = task, coding, reader
         self._kernels: dict[tuple[int, float], tuple[int, Kernel]] = {}
-        """Per rung (-1 for the margins) and `EVENS` to how many trials its kernel was fitted, and the kernel."""
-        self._tolls = tolls_beforehand(coding, None)
+        """(rung, even) -> (number of trials the kernel was fitted to, kernel); rung -1 stands for the margins."""
+        self._tolls = prior_tolls(coding, None)
         self._importance: Importance | None = None
 
     def learn(self, history: Sequence[Observation]) -> Learned | None:
-        """Return the model of all trials, None before two plans are measured."""
+        """Return what the history teaches, or None if fewer than two trials have finished a rung."""
         measured = self._reader.measured(history)
         if len(measured) < 2:
             return None
         self._read_importance(history)
-        even = EVENS[len(history) % len(EVENS)]
+        even = EVEN_SHARES[len(history) % len(EVEN_SHARES)]
         order = measured.nearest()
         running = [trial for trial in history if trial.state == "running"]
         bits = self._reader.bits(running)
@@ -99,11 +116,11 @@ class Learner:
         front = _front(measured)
         if running:
             so_far = self._reader.scores(running, measured.num_signals, measured.num_scores)
-            expected = fidelities.of(bits).onward(so_far).mean
+            expected = fidelities.of(bits).if_continued(so_far).mean
             front = np.concatenate([front, np.stack([expected, [t.flops_ratio for t in running]], axis=1)])
         climbed = [measured.points(place) for place in range(measured.num_signals, measured.num_scores - 1)]
         passed = [Staircase(bar(points, self._task.keep_fraction)) for points in climbed]
-        stopped = order[measured.stopped[order] & measured.feasible[order]][:MOST_STOPPED]
+        stopped = order[measured.stopped[order] & measured.feasible[order]][:MAX_STOPPED]
         return Learned(
             archive=measured.codes[order[:ARCHIVE]],
             front=Staircase(front, focus_above_floor(self._task.focus, history)),
@@ -113,61 +130,67 @@ class Learner:
         )
 
     def _read_importance(self, history: Sequence[Observation]) -> None:
-        """Take over what the dense trial says of the halves."""
+        """Compute the tolls again if the dense trial has measured the importance of the sub-layers."""
         importance = next((trial.importance for trial in history if trial.importance is not None), None)
         if importance != self._importance:
-            self._importance, self._tolls = importance, tolls_beforehand(self._coding, importance)
+            self._importance, self._tolls = importance, prior_tolls(self._coding, importance)
 
-    def _level(self, measured: Measured, order: np.ndarray, place: int, unseen: Floats, even: float) -> Level:
-        """What is known of a score. Trials that run, with their (U, F) bits `unseen`, count at the first one as if they
-        scored what is expected of them, so that parallel workers spread out."""
+    def _level(self, measured: Measured, order: np.ndarray, place: int, unseen: Floats, even: float) -> ScoreModel:
+        """Return the model of the score number `place`.
+
+        Running trials without a score, (U, F) bits `unseen`, count at the first score as if they had their predicted
+        score, so that parallel workers do not evaluate similar plans.
+        """
         if measured.repeats(place):
-            return Same()
+            return RepeatedScore()
         kernel, trend = self._kernel(measured, place, even), self._trend(measured, place, measured.at(place), even)
         reached = order[np.isfinite(measured.scores[order, place])]
-        chosen = np.sort(reached[: MOST_LEARNED[place > 0]])
+        chosen = np.sort(reached[: MAX_LEARNED[place > 0]])
         bits, values = measured.bits[chosen], _left(trend, measured, place, chosen)
         surrogate = Surrogate(kernel, bits, values)
         if place == 0 and len(unseen):
             expected, _ = surrogate.predict(unseen)
             surrogate = Surrogate(kernel, np.concatenate([bits, unseen]), np.concatenate([values, expected]))
-        return Answers(trend, surrogate) if isinstance(trend, Fall) else Step(trend, surrogate)
+        return MarginModel(trend, surrogate) if isinstance(trend, MarginTrend) else RungModel(trend, surrogate)
 
     def _kernel(self, measured: Measured, place: int, even: float) -> Kernel:
-        """The kernel for the first trials of a number that grows in steps, so that most asks find it made. It is made
-        from these alone, so that it is the same whenever it is made."""
+        """Return the kernel of the score number `place`, fitted to the first trials that have it.
+
+        The number of these trials grows in steps of `REFIT_GROWTH`, so that most proposals find the kernel in the
+        cache. It depends on these trials only, so that a resumed search fits the same kernel.
+        """
         rows = measured.at(place)
         due = 1
-        while (after := max(due + 1, int(due * REFIT))) <= len(rows):
+        while (after := max(due + 1, int(due * REFIT_GROWTH))) <= len(rows):
             due = after
         key = place - measured.num_signals, even
         if key not in self._kernels or self._kernels[key][0] != due:
             rows = rows[:due]
             trend = self._trend(measured, place, rows, even)
             ranks = sort_fronts(measured.points(place)[:due], MAXIMIZE)
-            nearest = rows[np.argsort(ranks, kind="stable")[:MOST_FITTED]]
+            nearest = rows[np.argsort(ranks, kind="stable")[:MAX_FITTED]]
             left = _left(trend, measured, place, nearest)
             self._kernels[key] = due, fit(trend.weights, measured.bits[nearest], left)
         return self._kernels[key][1]
 
-    def _trend(self, measured: Measured, place: int, rows: np.ndarray, even: float) -> Trend | Fall:
-        """Return the trend of these trials, which have a score."""
+    def _trend(self, measured: Measured, place: int, rows: np.ndarray, even: float) -> Trend | MarginTrend:
+        """Return the mean function of the score number `place`, fitted to the trials `rows`, which all have it."""
         values = measured.scores[rows, place]
         if place:
             return Line.through(measured.scores[rows, place - 1], values, measured.bits.shape[1])
         bits = measured.bits[rows]
         if measured.num_signals:
-            return Fall.through(bits, measured.margins[rows], self._tolls, weights_of(self._tolls, even))
+            return MarginTrend.through(bits, measured.margins[rows], self._tolls, weights_of(self._tolls, even))
         changes = measured.num_changed[rows]
         dense = values[changes == 0]
         known = float(dense[0]) if len(dense) else None
         return prior_of(bits, values, changes == 1, known, self._tolls, even)
 
 
-def _left(trend: Trend | Fall, measured: Measured, place: int, rows: np.ndarray) -> Floats:
-    """Return the residuals of a trend: (N,) of a score, or (N, Q) of margins."""
+def _left(trend: Trend | MarginTrend, measured: Measured, place: int, rows: np.ndarray) -> Floats:
+    """Return the residuals of a trend: (N,) for accuracies, (N, Q) for margins."""
     bits = measured.bits[rows]
-    if isinstance(trend, Fall):
+    if isinstance(trend, MarginTrend):
         residuals: Floats = measured.margins[rows] - trend.mean(bits)
         return residuals
     left = measured.scores[rows, place] - trend.base(bits)
@@ -176,8 +199,10 @@ def _left(trend: Trend | Fall, measured: Measured, place: int, rows: np.ndarray)
 
 
 def _front(measured: Measured) -> Floats:
-    """(K, 2) points of the full trials that keep the limits, once there are enough; before, of all, at the last rung
-    of each."""
-    full = measured.full if measured.full.sum() >= ENOUGH_FULL else np.ones(len(measured), dtype=bool)
+    """Return (K, 2) accuracy and FLOPs ratio of the trials that keep the limits, each at its highest rung.
+
+    With `MIN_FULL_TRIALS` full trials or more, only full trials are returned.
+    """
+    full = measured.full if measured.full.sum() >= MIN_FULL_TRIALS else np.ones(len(measured), dtype=bool)
     front: Floats = measured.last[measured.feasible & full]
     return front

@@ -1,4 +1,4 @@
-"""Trials as arrays: what they do, what they cost, and what they scored at every rung."""
+"""The history as arrays: codes, bits, costs and scores of the trials."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from objectives.dominance import sort_fronts
 from objectives.objectives import MAXIMIZE
-from search.strategies.guided.answers import FEWEST, bent
+from search.strategies.guided.answers import MIN_TRIALS_FOR_MARGINS, compressed
 from search.strategies.guided.prior import Floats
 from search.strategies.plan_bits import CODE, Codes, Coding
 from search.strategies.strategy import Observation, Task
@@ -18,38 +18,38 @@ from search.strategies.strategy import Observation, Task
 
 @dataclass(frozen=True)
 class Measured:
-    """Trials that have finished a rung. N trials, L blocks, F bits, S scores."""
+    """The trials that have finished at least one rung. N trials, L blocks, F bits, S scores."""
 
     codes: Codes
-    """(N, L)."""
+    """(N, L) codes of the plans."""
     bits: Floats
-    """(N, F)."""
+    """(N, F) bits of the plans."""
     costs: Floats
     """(N,) FLOPs ratios."""
     scores: Floats
-    """(N, S) accuracies at the rungs, NaN where a trial has not finished them. Before them the share of
-    margins above 0, where trials are enough and all have them."""
+    """(N, S) accuracies at the rungs, NaN where a trial has not finished the rung. If margins are used (`num_signals`),
+    the first column is the fraction of margins above 0."""
     num_signals: int
-    """How many of the scores come before the accuracies: 0 or 1."""
+    """Number of scores before the accuracies: 1 if margins are used, which takes enough trials all of which have
+    margins, else 0."""
     margins: Floats
-    """(N, Q) of the right answers to Q questions at the cheapest rung, `bent`; Q is 0 where trials are few, or one has
-    none."""
+    """(N, Q) compressed margins (`compressed`) of Q questions at the cheapest rung; Q is 0 if margins are not used."""
     num_changed: np.ndarray
-    """(N,) blocks that are not kept."""
+    """(N,) int, number of blocks that are not kept."""
     feasible: np.ndarray
-    """(N,) bool, whether the plan keeps the limits."""
+    """(N,) bool, True if the plan keeps the limits."""
     full: np.ndarray
-    """(N,) bool, whether the trial may enter the front."""
+    """(N,) bool, True if the trial has finished the last rung."""
     stopped: np.ndarray
-    """(N,) bool, whether the trial was ended below the last rung."""
+    """(N,) bool, True if the trial was stopped before the last rung."""
     numbers: np.ndarray
-    """(N,) of the trials."""
+    """(N,) int, numbers of the trials."""
 
     def __len__(self) -> int:
         return len(self.costs)
 
     def take(self, rows: np.ndarray) -> "Measured":
-        """Return some of the trials, in the given order."""
+        """Return the trials of these rows, in the given order."""
         arrays = {name: value[rows] for name, value in vars(self).items() if isinstance(value, np.ndarray)}
         return replace(self, **arrays)
 
@@ -60,27 +60,30 @@ class Measured:
 
     @property
     def last(self) -> Floats:
-        """Return (N, 2) accuracy at the last rung that each trial finished, and FLOPs ratio."""
+        """Return (N, 2) accuracy at the highest rung that each trial has finished, and FLOPs ratio."""
         reached = np.isfinite(self.scores).sum(1) - 1
         return np.stack([self.scores[np.arange(len(self)), reached], self.costs], axis=1)
 
     def at(self, place: int) -> np.ndarray:
-        """Return the rows of the trials that have a score, by its number."""
+        """Return the rows of the trials that have the score number `place`."""
         return np.flatnonzero(np.isfinite(self.scores[:, place]))
 
     def repeats(self, place: int) -> bool:
-        """Return True if a score is the share of margins above 0, which greedy answers on the same questions repeat."""
+        """Return True if the score number `place` equals the fraction of margins above 0 in every trial.
+
+        So it does when answers are chosen greedily among the candidates, on the same questions.
+        """
         return place == self.num_signals == 1 and np.array_equal(self.scores[:, 0], self.scores[:, 1])
 
     def points(self, place: int) -> Floats:
-        """Return (K, 2) score and FLOPs ratio of the trials that have it."""
+        """Return (K, 2) score number `place` and FLOPs ratio of the trials that have this score."""
         rows = self.at(place)
         return np.stack([self.scores[rows, place], self.costs[rows]], axis=1)
 
     def nearest(self) -> np.ndarray:
-        """Return all rows: those within the limits first, then from the front backwards.
+        """Return all rows, sorted: plans within the limits first, among these the nearest to the front first.
 
-        A trial that was stopped counts with what the rungs that it lacks add on average.
+        A stopped trial is ranked with the mean gain of each rung that it did not finish added to its accuracy.
         """
         points, reached = self.last, np.isfinite(self.scores).sum(1)
         for place in range(self.num_signals + 1, self.num_scores):
@@ -89,13 +92,20 @@ class Measured:
         return np.lexsort((sort_fronts(points, MAXIMIZE), ~self.feasible))
 
 
-class Kept:
-    """What was made of trials once, a row of `width` numbers each; tables of any trials are then read off it.
+class RowCache:
+    """Cache of one row of numbers per trial, from which tables of any trials are assembled.
 
-    A search asks for the same rows again and again, all but the last of them as before.
+    From one proposal to the next nearly all rows stay the same.
     """
 
     def __init__(self, make: Callable[[Observation], ArrayLike], width: int, dtype: DTypeLike = np.float64) -> None:
+        """Create an empty cache.
+
+        Args:
+            make: computes the row of a trial, (width,).
+            width: numbers per row.
+            dtype: of the table.
+        """
         self._make = make
         self._places: dict[int, int] = {}
         self._rows = np.empty((0, width), dtype=dtype)
@@ -109,38 +119,38 @@ class Kept:
 
     def _add(self, trial: Observation) -> None:
         place = len(self._places)
-        if place == len(self._rows):  # room for as many again
+        if place == len(self._rows):  # doubled, so that adding a row takes constant time on average
             self._rows = np.resize(self._rows, (max(1, 2 * place), self._rows.shape[1]))
         self._rows[place] = self._make(trial)
         self._places[trial.number] = place
 
 
 class Reader:
-    """Reads the history."""
+    """Converts histories to arrays."""
 
     def __init__(self, task: Task, coding: Coding) -> None:
-        self._codes = Kept(lambda trial: coding.encode([trial.plan])[0], len(coding.choices), CODE)
-        self._bits = Kept(lambda trial: coding.bits(coding.encode([trial.plan]))[0], coding.num_bits)
-        self._about = Kept(lambda trial: (task.feasible(trial.plan), trial.plan.num_changed), 2, np.int64)
-        """Whether the plan keeps the limits, blocks that it changes."""
-        self._share = Kept(lambda trial: (np.array(trial.margins) > 0).mean(), 1)
-        """Of margins above 0, of trials that have some."""
-        self._margins: Kept | None = None
-        """`bent`; None before a trial has some."""
+        self._codes = RowCache(lambda trial: coding.encode([trial.plan])[0], len(coding.choices), CODE)
+        self._bits = RowCache(lambda trial: coding.bits(coding.encode([trial.plan]))[0], coding.num_bits)
+        self._about = RowCache(lambda trial: (task.feasible(trial.plan), trial.plan.num_changed), 2, np.int64)
+        """1 if the plan keeps the limits, else 0; number of blocks that it changes."""
+        self._share = RowCache(lambda trial: (np.array(trial.margins) > 0).mean(), 1)
+        """Fraction of margins above 0; only for trials with margins."""
+        self._margins: RowCache | None = None
+        """Compressed margins; None until the number of questions is known."""
 
     def codes(self, trials: Sequence[Observation]) -> Codes:
-        """Return (N, L) codes, in the order of the trials."""
+        """Return the (N, L) codes of N trials."""
         return self._codes.of(trials)
 
     def bits(self, trials: Sequence[Observation]) -> Floats:
-        """Return (N, F) bits, in the order of the trials."""
+        """Return the (N, F) bits of N trials."""
         return self._bits.of(trials)
 
     def measured(self, history: Sequence[Observation]) -> Measured:
-        """Those that have finished a rung."""
+        """Return the trials that have finished at least one rung."""
         trials = [trial for trial in history if trial.accuracies]
         num_rungs = max((len(trial.accuracies) for trial in trials), default=1)
-        num_signals = int(len(trials) >= FEWEST and all(trial.margins is not None for trial in trials))
+        num_signals = int(len(trials) >= MIN_TRIALS_FOR_MARGINS and all(trial.margins is not None for trial in trials))
         about = self._about.of(trials)
         return Measured(
             codes=self.codes(trials),
@@ -157,18 +167,18 @@ class Reader:
         )
 
     def scores(self, trials: Sequence[Observation], num_signals: int, num_scores: int) -> Floats:
-        """Return (N, S) scores, see `Measured`, of trials that may not have finished a rung."""
+        """Return the (N, S) scores of trials, see `Measured`; also of trials that have not finished any rung."""
         rows = np.full((len(trials), num_scores), np.nan)
         if num_signals:
             measured = [place for place, trial in enumerate(trials) if trial.accuracies]
             rows[measured, 0] = self._share.of([trials[place] for place in measured])[:, 0]
-        # Rung by rung, as many as any trial has; no trial that runs is farther than all that are measured.
+        # `trials` may have fewer rungs than `num_scores` says, never more: a running trial is no further than the rest.
         for rung, own in enumerate(zip_longest(*(trial.accuracies for trial in trials), fillvalue=np.nan)):
             rows[:, num_signals + rung] = own
         return rows
 
     def _read_margins(self, trials: Sequence[Observation]) -> Floats:
-        """Return (N, Q) of trials that all have some."""
+        """Return the (N, Q) compressed margins of N trials that all have margins."""
         if self._margins is None:
-            self._margins = Kept(lambda trial: bent(np.array(trial.margins)), len(trials[0].margins or ()))
+            self._margins = RowCache(lambda trial: compressed(np.array(trial.margins)), len(trials[0].margins or ()))
         return self._margins.of(trials)

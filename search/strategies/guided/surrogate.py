@@ -1,12 +1,12 @@
-"""A Gaussian process on plans: what a number measured of plans will be for others, and how sure that is.
+"""A Gaussian process on plans: predicts a value of untried plans, with its uncertainty.
 
-A plan is a row of bits: per block whether its attention is left out, its FFN, and whether both run in parallel. Two
-plans are alike as far as their bits agree: the kernel is a linear part (every bit has an effect of its own) and the
-product over the bits of exp(-weight) where they differ, which holds interactions of any order (the kernel of Hamming
-distances with a weight a bit). Weights, scales and noise are fitted to the marginal likelihood. The mean is zero:
-what is known beforehand is subtracted by the caller.
+A plan is a row of bits (`search.strategies.plan_bits`). The kernel is the sum of a linear part, in which each bit has
+an effect of its own, and a product part: the product of exp(-weight) over the bits in which two plans differ. The
+product part covers interactions of any order; it is the exponential of a Hamming distance with one weight per bit.
+Weights, scales and noise are fitted to the marginal likelihood. The mean is zero: the caller subtracts the mean
+function.
 
-Several numbers of the same plans, V columns of values, are so many Gaussian processes with one kernel.
+V columns of values of the same plans are V independent Gaussian processes with the same kernel.
 """
 
 from dataclasses import dataclass
@@ -24,30 +24,30 @@ Singles = NDArray[np.float32]
 Real = TypeVar("Real", Floats, Singles)
 
 LENGTH_PRIOR, SCALE_PRIOR = 1.0, 2.0
-"""Standard deviations of the normal priors on the logarithms of the weights and of the scales."""
-MOST_FITTED = 150
-"""Points that weights are fitted to at most: a fit costs the third power of them."""
-MOST_STEPS = 25
-INDEPENDENT = 8
-"""Columns of values count as so many at most when a kernel is fitted: questions fail together. From 2 to 32 it makes no
-difference to what is predicted."""
+"""Standard deviations of the normal priors on the logarithms of the weights, and of the scales and the noise."""
+MAX_STEPS = 25
+"""Maximum number of L-BFGS iterations per fit."""
+MAX_INDEPENDENT_COLUMNS = 8
+"""Maximum number of value columns counted as independent in the likelihood; questions fail together, so the columns are
+correlated."""
 
 
 @dataclass(frozen=True)
 class Kernel:
-    """Hyperparameters, for F bits."""
+    """Hyperparameters of the Gaussian process, for F bits."""
 
     linear: float
-    """Variance of a bit's own effect."""
+    """Variance of the linear part, per bit."""
     product: float
-    """Variance of what interactions add."""
+    """Variance of the product part."""
     noise: float
+    """Variance of the measurement noise."""
     weights: Floats
-    """(F,) how fast the product falls with a difference in a bit."""
+    """(F,) weight of each bit in the Hamming distance."""
 
     def between(self, first: Real, second: Real) -> Real:
-        """Return (N, M) covariances of (N, F) and (M, F) bits, in the precision of these."""
-        # In place: half of an ask goes into these tables.
+        """Return the (N, M) covariances of (N, F) and (M, F) bits, in their dtype."""
+        # In place: these tables take half the time of a proposal.
         covariance = (first - 0.5) @ (second - 0.5).T
         covariance *= self.linear
         product = _distances(first, second, self.weights)
@@ -57,48 +57,59 @@ class Kernel:
         return covariance
 
     def variances(self, bits: Floats) -> Floats:
-        """Return (N,) prior variances."""
+        """Return the (N,) prior variances of (N, F) bits."""
         return np.full(len(bits), self.linear * bits.shape[1] / 4 + self.product)
 
 
 class Surrogate:
-    """The posterior given N measured plans, none included, with (N,) or (N, V) values.
+    """The posterior given N measured plans; N may be 0.
 
-    Learned in double precision; predicts in single, which most of an ask goes into. Standard deviations were measured
-    to be off by 5e-4 of themselves at most by that.
+    Computed in float64; predictions are in float32 for speed (relative error of the standard deviation: at most 5e-4).
     """
 
     def __init__(self, kernel: Kernel, bits: Floats, values: Floats) -> None:
+        """Condition the Gaussian process on measured plans.
+
+        Args:
+            kernel: fitted hyperparameters.
+            bits: (N, F) bits of the plans.
+            values: (N,) or (N, V) their values.
+        """
         self.kernel = kernel
         covariance = kernel.between(bits, bits)
         covariance[np.diag_indices_from(covariance)] += kernel.noise
         factor = cholesky(covariance, lower=True, check_finite=False)
-        # Inverted once for many predictions of an ask, which are products then; the noise keeps it well conditioned.
+        # Inverted once, so that the many predictions per proposal are products; the noise keeps it well conditioned.
         whitening, _ = dtrtri(factor, lower=True)
         self.whitened: Singles = (whitening @ values).astype(np.float32)
-        """The values as so many independent draws, each with variance 1, as the kernel would have them."""
+        """(N,) or (N, V) whitened values: independent with variance 1 under the kernel."""
         self._bits, self._whitening = bits.astype(np.float32), whitening.astype(np.float32)
 
     def predict(self, bits: Floats) -> tuple[Floats, Floats]:
-        """Mean of (M, F) plans, shaped (M,) or (M, V) as the values are, and the (M,) standard deviations."""
+        """Return the mean, (M,) or (M, V) like the values, and the (M,) standard deviations of (M, F) bits."""
         explained, deviation = self.explain(bits)
-        # With rows of a few numbers BLAS was seen to raise the flag where operands and product are finite.
+        # On short rows some BLAS set the flag although operands and product are finite.
         with np.errstate(invalid="ignore"):
             return (explained @ self.whitened).astype(float), deviation
 
     def explain(self, bits: Floats) -> tuple[Singles, Floats]:
-        """(M, N) how far (M, F) plans go along with the `whitened` values, and the (M,) standard deviations of what
-        they do beside."""
+        """Return the (M, N) coefficients of the `whitened` values in the mean of (M, F) bits, and the (M,) standard
+        deviations."""
         explained = self.kernel.between(bits.astype(np.float32), self._bits) @ self._whitening.T
         variance = self.kernel.variances(bits) - np.einsum("ij,ij->i", explained, explained)
         return explained, np.sqrt(np.maximum(variance, 1e-12))
 
 
 def fit(weights: Floats, bits: Floats, values: Floats) -> Kernel:
-    """The most likely kernel for N measured plans, under broad priors around (F,) weights and the spread of the (N,) or
-    (N, V) values."""
+    """Return the kernel with the highest posterior density given N measured plans.
+
+    Args:
+        weights: (F,) medians of the log-normal priors on the weights.
+        bits: (N, F) bits of the plans.
+        values: (N,) or (N, V) their values; their mean square sets the priors on the scales.
+    """
     columns = values.reshape(len(values), -1)
-    scatter, times = columns @ columns.T / columns.shape[1], min(columns.shape[1], INDEPENDENT)
+    scatter, times = columns @ columns.T / columns.shape[1], min(columns.shape[1], MAX_INDEPENDENT_COLUMNS)
     spread = float((values**2).mean()) + 1e-4
     start = np.log(np.concatenate([[spread / 4, spread, spread / 100], weights]))
     deviation = np.concatenate([[SCALE_PRIOR] * 3, np.full(len(weights), LENGTH_PRIOR)])
@@ -109,17 +120,19 @@ def fit(weights: Floats, bits: Floats, values: Floats) -> Kernel:
         return value + 0.5 * float(off @ off), slope + off / deviation
 
     bounds = [(s - 3 * d, s + 3 * d) for s, d in zip(start, deviation, strict=True)]
-    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": MOST_STEPS}).x
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": MAX_STEPS}).x
     linear, product, noise, *fitted = np.exp(found)
     return Kernel(linear, product, noise, np.array(fitted))
 
 
 def _negative_likelihood(parameters: Floats, bits: Floats, scatter: Floats, times: int) -> tuple[float, Floats]:
-    """Negative log marginal likelihood and its slope along the logarithm of every parameter.
+    """Return the negative log marginal likelihood, and its gradient in the logarithms of the parameters.
 
     Args:
-        scatter: (N, N) mean over the columns of values of their outer products.
-        times: independent columns it counts for.
+        parameters: (3 + F,) linear, product and noise variance, then the weights.
+        bits: (N, F) bits of the plans.
+        scatter: (N, N) mean over the value columns of their outer products.
+        times: number of independent columns that the scatter counts for.
     """
     linear, product, noise = parameters[:3]
     weights = parameters[3:]
@@ -133,7 +146,7 @@ def _negative_likelihood(parameters: Floats, bits: Floats, scatter: Floats, time
     value = times * (0.5 * np.trace(solved) + np.log(np.diag(factor)).sum())
     pull = 0.5 * times * (solved @ inverse - inverse)  # d log likelihood / d covariance
     pulled = pull * decay
-    # Where bits differ, x + y - 2xy = 1; summed over all pairs without a table a bit.
+    # x + y - 2xy is 1 where bits differ: this sums over all pairs without building a table per bit.
     rows = pulled.sum(1)
     differ = 2 * bits.T @ rows - 2 * ((pulled @ bits) * bits).sum(0)
     slope = np.concatenate([[linear * (pull * gram).sum(), pulled.sum(), noise * np.trace(pull)], -weights * differ])
@@ -141,7 +154,7 @@ def _negative_likelihood(parameters: Floats, bits: Floats, scatter: Floats, time
 
 
 def _distances(first: Real, second: Real, weights: Floats) -> Real:
-    """Return (N, M) sums of the weights of the bits that differ."""
+    """Return the (N, M) weighted Hamming distances of (N, F) and (M, F) bits."""
     weights = weights.astype(first.dtype, copy=False)
     weighted = first * weights
     distances: Real = weighted.sum(1)[:, None] + (second @ weights)[None]

@@ -1,9 +1,9 @@
 """Additive scores and integer programming, after Puzzle (Bercovich et al. 2024, arXiv 2411.19146).
 
-Every replacement of one block is scored alone; a plan is taken to lose the sum of its scores. The best plan
-within a bound on FLOPs is then a small integer program, solved for one bound after another. Plans that came out
-before are excluded by a constraint each, so that the next best ones follow (Puzzle asks for diverse solutions in
-the same way).
+Each replacement of one block is scored alone, and the loss of a plan is assumed to be the sum of its scores. The best
+plan within a bound on FLOPs is then the solution of a small integer program, solved for one bound after another. One
+constraint per plan excludes the plans found before, so that the next best ones follow; Puzzle obtains diverse solutions
+in the same way.
 """
 
 import numpy as np
@@ -14,16 +14,17 @@ from search.strategies.strategy import Task
 from spaces.plan import Op, Plan
 
 SCAN_SHARE = 0.5
-"""At most this share of the budget scores replacements, those that save most first."""
+"""Maximum fraction of the budget for scoring replacements; those that save most are scored first."""
 BOUNDS = 8
-"""Bounds on FLOPs in a round: evenly over the range, moved by a random part of their distance."""
+"""Number of bounds on FLOPs per round: an even grid over the range, shifted by a random offset."""
 SECONDS = 2.0
-"""Limit for one integer program; the best that was found until then is taken."""
+"""Time limit for one integer program, in seconds; the best solution found so far is taken."""
 Change = tuple[int, Op]
+"""(block, op) of a replacement."""
 
 
 class Additive(ProgramStrategy):
-    """Scores every replacement, then solves for the bounds of a grid."""
+    """Scores each replacement, then solves one integer program per bound on FLOPs."""
 
     def __init__(self, task: Task) -> None:
         check_independent("additive", task)
@@ -54,7 +55,7 @@ def _change(plan: Plan) -> Change:
 
 
 class _Program:
-    """Over one-hot choices x: least `losses @ x` with FLOPs within a bound. C choices in all."""
+    """Minimize `losses @ x` over one-hot choices x, with FLOPs within a bound. C choices over all blocks."""
 
     def __init__(self, task: Task, losses: dict[Change, float]) -> None:
         depth = task.space.num_blocks
@@ -66,11 +67,16 @@ class _Program:
         self._saved = np.array([self._dense_cost - task.flops_ratio(dense.replace(*change)) for change in scores])
         self._of_block = np.array([[block == own for own, _ in scores] for block in range(depth)], dtype=float)
         self.low = self._dense_cost - float((self._of_block * self._saved).max(1).sum())
-        # Limits of today are all on the ratio of FLOPs.
+        # All limits that exist today bound the ratio of FLOPs.
         self.high = min([self._dense_cost, *(limit.bound for limit in task.limits)])
 
     def solve(self, bound: float, excluded: list[Plan]) -> Plan | None:
-        """Return the plan that loses least within the bound and is none of the excluded; None where there is none."""
+        """Return the plan with the smallest loss within the bound, other than the excluded ones; None if none exists.
+
+        Args:
+            bound: maximum FLOPs, as a ratio to the dense model's.
+            excluded: plans that must not be returned.
+        """
         depth = len(self._of_block)
         known = np.array([[plan.ops[block] is op for block, op in self._changes] for plan in excluded], dtype=float)
         constraints = [

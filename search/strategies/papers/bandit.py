@@ -1,9 +1,9 @@
 """A bandit over operators, after DAS (Wu et al. 2023) and EAS (arXiv 2403.15226).
 
-Every block (or sub-layer) is an arm. A trial pulls several arms at once: what they leave out together. An arm is
-worth what trials with it scored above others of the same size, plus a bonus for arms that were pulled seldom
-(UCB1). The papers learn the worths while the model trains, for one size; here sizes are drawn evenly, since a
-front is wanted.
+Each block (or sub-layer) is an arm. A trial pulls several arms at once: its plan leaves out all of them. The value of
+an arm is the mean accuracy of the trials that pulled it, relative to other trials of the same size, plus a bonus for
+arms that were pulled rarely (UCB1). The papers learn the values while the model trains, for one size. Here the size is
+drawn uniformly, to cover the whole front.
 """
 
 import math
@@ -18,13 +18,13 @@ from search.strategies.strategy import Observation, Proposal, Task
 from spaces.plan import Plan
 
 BONUS = 0.2
-"""Weight of the bonus, in units of accuracy."""
+"""Weight of the UCB bonus, in units of accuracy."""
 NOISE = 0.02
-"""Spread of what is added to every worth, so that equal histories don't name the same plan for ever."""
+"""Standard deviation of the noise added to each bound, in units of accuracy, so that ties are broken at random."""
 
 
 class Bandit:
-    """Leaves out the arms with the highest upper bounds."""
+    """Leaves out the arms with the highest upper confidence bounds."""
 
     def __init__(self, task: Task) -> None:
         check_all_tokens(task)
@@ -32,10 +32,10 @@ class Bandit:
         self._dense = Plan.dense(task.space.num_blocks)
         self._arms = steps_down(task.space, self._dense)
         self._members = np.array([_out(arm) for arm in self._arms], dtype=int)
-        """(arms, 2 * blocks): what each arm leaves out."""
+        """(arms, 2 * blocks), 1 where an arm leaves out a sub-layer."""
 
     def ask(self, history: Sequence[Observation], rng: np.random.Generator) -> Proposal:
-        """Return as many arms as drawn, the best first."""
+        """Return the plan that leaves out the best arms; their number is drawn uniformly."""
         measured = [o for o in history if o.accuracies]
         count = int(rng.integers(1, len(self._arms) + 1))
         bounds = self._bounds(measured) + NOISE * rng.standard_normal(len(self._arms))
@@ -46,7 +46,7 @@ class Bandit:
         return Proposal(plan, f"{count} arms")
 
     def _bounds(self, measured: Sequence[Observation]) -> np.ndarray:
-        """Upper confidence bound of every arm."""
+        """Return the (arms,) upper confidence bounds."""
         if not measured:
             return np.zeros(len(self._arms))
         sizes = np.array([num_out(o.plan) for o in measured])
@@ -62,5 +62,5 @@ class Bandit:
 
 @lru_cache(maxsize=65536)
 def _out(plan: Plan) -> tuple[int, ...]:
-    """Per block 1 where its attention is left out, then likewise for its FFN."""
+    """Return, per block, True if its attention is left out; then the same for its FFN: (2 * blocks,)."""
     return (*(not op.runs_attention for op in plan.ops), *(not op.runs_ffn for op in plan.ops))

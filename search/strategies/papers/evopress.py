@@ -1,9 +1,9 @@
 """(1 + lambda) evolution with level-switch mutation, after EvoPress (Sieberling et al. 2024, arXiv 2410.14649).
 
-The paper searches one size at a time: so many attentions and FFNs are left out, a mutation puts one back and
-leaves out another of its kind, and the best of the offspring and their parent goes on. For a whole front it is
-run for several sizes, here in turns, a generation each. The paper's thousands of evaluations a size don't fit our
-budgets: few offspring, one fidelity.
+The paper searches one size at a time, that is, a fixed number of attentions and FFNs to leave out. A mutation puts one
+back and leaves out another of the same kind; the best of parent and offspring is the next parent. To cover a whole
+front, several sizes are searched in turn, one generation each. The paper spends thousands of evaluations per size. To
+fit smaller budgets there are few offspring here, and all are evaluated at one fidelity.
 """
 
 import numpy as np
@@ -16,15 +16,17 @@ from spaces.plan import Op, Plan
 from spaces.spaces import Space
 
 NUM_SIZES = 6
+"""Number of sizes (blocks left out), spread evenly between 0 and all blocks."""
 FIRST, OFFSPRING = 4, 4
+"""Number of random plans in the first generation of a size, and of offspring per later generation."""
 MAX_SWITCHES = 3
-"""A mutation switches this often at most: the smaller of two draws, as in the paper's code."""
+"""Maximum number of switches per mutation: the smaller of two uniform draws from 1 to this, as in the paper's code."""
 IDLE = 20
-"""Generations in a row of nothing but known plans after which a size is taken to be searched out."""
+"""Number of successive generations without a new plan after which a size is no longer searched."""
 
 
 class EvoPress(ProgramStrategy):
-    """One population of one plan for every size."""
+    """Keeps one parent per size and replaces it by its best offspring."""
 
     def __init__(self, task: Task) -> None:
         check_independent("evopress", task)
@@ -50,11 +52,11 @@ class EvoPress(ProgramStrategy):
 
 
 def draw(space: Space, size: int, rng: np.random.Generator) -> Plan:
-    """Return a plan without `size` blocks, or as many attentions and as many FFNs."""
+    """Return a random plan that leaves out `size` blocks, or `size` attentions and `size` FFNs if the space can."""
     ops = [level.op for level in space.choices(0)]
-    halves = {Op.SKIP_ATTN, Op.SKIP_FFN, Op.SKIP_BLOCK} <= set(ops)
+    has_sublayers = {Op.SKIP_ATTN, Op.SKIP_FFN, Op.SKIP_BLOCK} <= set(ops)
     attention = rng.permutation(space.num_blocks) < size
-    ffn = rng.permutation(space.num_blocks) < size if halves else attention
+    ffn = rng.permutation(space.num_blocks) < size if has_sublayers else attention
     if Op.SKIP_BLOCK in ops:
         return plan_of_sublayers(space, zip(~attention, ~ffn, strict=True))
     others = [op for op in ops if op is not Op.KEEP]
@@ -63,11 +65,14 @@ def draw(space: Space, size: int, rng: np.random.Generator) -> Plan:
 
 
 def switch(space: Space, plan: Plan, rng: np.random.Generator) -> Plan:
-    """Exchanges, once or a few times, what two blocks do: both attentions, both FFNs, or both ops as a whole."""
+    """Return a plan in which pairs of blocks have exchanged their attentions, their FFNs, or their whole ops.
+
+    The number of exchanges is random, from 1 to `MAX_SWITCHES`.
+    """
     ops = list(plan.ops)
     for _ in range(min(rng.integers(1, MAX_SWITCHES + 1, size=2))):
-        has_halves = {Op.SKIP_ATTN, Op.SKIP_CROSS, Op.SKIP_FFN} & set(ops)
-        kind = rng.choice(["attention", "ffn"]) if has_halves else "whole"
+        has_sublayers = {Op.SKIP_ATTN, Op.SKIP_CROSS, Op.SKIP_FFN} & set(ops)
+        kind = rng.choice(["attention", "ffn"]) if has_sublayers else "whole"
         pairs = [(i, j) for i in range(len(ops)) for j in range(i) if _part(ops[i], kind) != _part(ops[j], kind)]
         if pairs:
             i, j = pairs[rng.integers(len(pairs))]

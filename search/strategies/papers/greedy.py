@@ -1,8 +1,8 @@
 """Greedy backward elimination, after SLEB (arXiv 2402.09025) and BlockPruner (arXiv 2406.10594).
 
-From the dense model, every round tries to leave out each of the blocks that are left (or each sub-layer, where
-the space has halves) and keeps the removal that costs least; by accuracy here, by perplexity there. The path
-gives a plan for every size, everything tried on the way counts.
+Starting from the dense model, each round tries to leave out every remaining block (or every remaining sub-layer, if the
+space has sub-layers) and keeps the removal that loses least. The papers measure perplexity, this strategy accuracy. The
+path contains one plan per size; all plans tried on the way may enter the front.
 """
 
 import numpy as np
@@ -14,7 +14,7 @@ from spaces.plan import Plan
 
 
 class Greedy(ProgramStrategy):
-    """Removes one after another, the least important first."""
+    """Removes blocks or sub-layers one by one, the least important first."""
 
     def steps(self, rng: np.random.Generator) -> Steps:
         plan = Plan.dense(self.task.space.num_blocks)

@@ -1,4 +1,4 @@
-"""The grid of the source paper (arXiv 2410.09454), op, interval, start and end, in an order that fills it evenly."""
+"""The grid of the source paper (arXiv 2410.09454) over op, interval, start and end, in an order that covers it."""
 
 from collections.abc import Iterator
 
@@ -10,7 +10,7 @@ from spaces.spaces import interval
 
 
 class IntervalGrid(ProgramStrategy):
-    """Every plan of the interval rule that lies in the space; after the first few the range of FLOPs is covered."""
+    """Proposes the plans of the interval rule that lie in the space; the first few already cover the range of FLOPs."""
 
     def steps(self, rng: np.random.Generator) -> Steps:
         space = self.task.space
@@ -21,7 +21,7 @@ class IntervalGrid(ProgramStrategy):
 
 
 def spread(count: int) -> Iterator[int]:
-    """0 .. count-1, each once, so that the first ones are already far apart (van der Corput, base 2)."""
+    """Yield 0 .. count-1 in the order of the base-2 van der Corput sequence: the first ones are already far apart."""
     bits = max(1, (count - 1).bit_length())
     for number in range(2**bits):
         place = int(f"{number:0{bits}b}"[::-1], 2)

@@ -1,8 +1,8 @@
 """One-shot ranking, after ShortGPT (Men et al. 2024, arXiv 2403.03853) and ShortV (arXiv 2504.00502).
 
-Every block (or sub-layer) gets a score of its own, then the k least important ones are left out together, for
-every k. The papers score by how little a block changes its input; here the score is the accuracy lost when it
-alone is left out, measured by a trial.
+Each block (or sub-layer) is scored once; then the k least important ones are left out together, for each k. The papers
+score a block by how little it changes its input. Here the score is the accuracy lost if it alone is left out, measured
+by a trial.
 """
 
 from functools import partial
@@ -16,7 +16,7 @@ from spaces.plan import Plan
 
 
 class OneShot(ProgramStrategy):
-    """Scores once, then cuts the ranking at every place."""
+    """Ranks the blocks or sub-layers once, then proposes the k least important ones for each k."""
 
     def steps(self, rng: np.random.Generator) -> Steps:
         singles = steps_down(self.task.space, Plan.dense(self.task.space.num_blocks))

@@ -1,7 +1,7 @@
-"""Algorithms written as programs that evaluate plans, behind a seam that asks for one plan at a time.
+"""Strategies written as generators that evaluate rounds of plans, adapted to `Strategy.ask`, which returns one plan.
 
-A program yields rounds of plans and is sent their accuracies. Nothing of its state is stored: started again with
-the same results it takes the same way, so a search can be taken up by anybody.
+A generator yields rounds of plans and receives their accuracies. None of its state is stored: started again with the
+same results it yields the same rounds, so that any process can resume the search.
 """
 
 from collections.abc import Generator, Mapping, Sequence
@@ -17,20 +17,22 @@ from spaces.product import ProductSpace
 
 @dataclass(frozen=True)
 class Round:
-    """Plans to evaluate before the program can go on."""
+    """Plans that must be evaluated before the program continues."""
 
     origin: str
+    """Origin of the proposals of this round."""
     plans: Sequence[Plan]
 
 
 Accuracies = Mapping[Plan, float]
-"""Accuracy of every plan of a round at the cheapest rung, the only one every trial reaches; 0 where it failed."""
+"""Accuracy of each plan of a round at the cheapest rung, the only one that every trial reaches; 0 for failed trials."""
 
 Steps = Generator[Round, Accuracies, None]
+"""A program: yields rounds and receives their accuracies."""
 
 
 class ProgramStrategy:
-    """Runs `steps` on the results so far, up to the first plan that is not known yet."""
+    """Runs the program `steps` on the results so far, up to the first plan without a result."""
 
     def __init__(self, task: Task) -> None:
         check_all_tokens(task)
@@ -39,11 +41,15 @@ class ProgramStrategy:
         self._round: Round | None = None
 
     def steps(self, rng: np.random.Generator) -> Steps:
-        """Run the program. It may draw from `rng`, which starts from the search's seed."""
+        """Run the program: yield rounds, receive their accuracies.
+
+        Args:
+            rng: seeded with the seed of the search only, so that a restarted program repeats its draws.
+        """
         raise NotImplementedError
 
     def ask(self, history: Sequence[Observation], rng: np.random.Generator) -> Proposal:
-        """Return the next plan of the program, a random one while a round is awaited and after its end."""
+        """Return the next plan of the program; a random plan while results are outstanding and after its end."""
         known = {observation.plan: observation for observation in history}
         if self._steps is None:
             self._steps = self.steps(np.random.default_rng([self.task.seed, 0]))
@@ -67,20 +73,20 @@ class ProgramStrategy:
 
 
 def check_all_tokens(task: Task) -> None:
-    """Raise ValueError for a space with scopes, pairs or pruning, which the papers' algorithms know nothing of."""
+    """Raise ValueError if a space has scopes, pairs or pruning, which the papers' algorithms do not support."""
     levels = {level for block in range(task.space.num_blocks) for level in task.space.choices(block)}
     if any(level != SINGLE_BLOCKS.get(level.op) for level in levels):
         raise ValueError(
-            f"this strategy must have a space of ops for all tokens, unpruned, got '{task.space.name}': "
-            "use --space layers, or --strategy guided, evolution, tpe, nsga2, gp or random"
+            "this strategy needs a space without scopes, pairs and pruning, "
+            f"got '{task.space.name}': use --space layers, or --strategy guided, evolution, tpe, nsga2, gp or random"
         )
 
 
 def check_independent(strategy: str, task: Task) -> None:
-    """Raise ValueError for a space whose blocks can't be chosen one by one."""
+    """Raise ValueError if the blocks of the space are not chosen independently of each other."""
     if not isinstance(task.space, ProductSpace):
         raise ValueError(
-            f"strategy '{strategy}' must have a space whose blocks are chosen independently, got '{task.space.name}': "
+            f"strategy '{strategy}' needs a space whose blocks are chosen independently, got '{task.space.name}': "
             "use --space blocks or layers, or another strategy"
         )
 

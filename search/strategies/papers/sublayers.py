@@ -1,4 +1,4 @@
-"""Plans as sets of sub-layers that are left out, for algorithms that remove one after another."""
+"""Plans as sets of sub-layers that are left out, for algorithms that remove sub-layers one by one."""
 
 from collections.abc import Iterable
 
@@ -10,7 +10,12 @@ _OP = {(True, True): Op.KEEP, (False, True): Op.SKIP_ATTN, (True, False): Op.SKI
 
 
 def plan_of_sublayers(space: Space, running: Iterable[tuple[bool, bool]]) -> Plan:
-    """Return the plan in which the given attentions and FFNs run and no others."""
+    """Return the plan in which exactly the given sub-layers run.
+
+    Args:
+        space: gives the kind of each block.
+        running: per block, (True if its attention runs, True if its FFN runs).
+    """
     return fitted(Plan.of(_OP[attention, ffn] for attention, ffn in running), space.kinds)
 
 
@@ -20,14 +25,14 @@ def num_out(plan: Plan) -> int:
 
 
 def steps_down(space: Space, plan: Plan) -> list[Plan]:
-    """Return the plans that leave out one sub-layer more than `plan`, or one block where the space has blocks only."""
+    """Return the plans that leave out one sub-layer more than `plan`; one block more if the space has blocks only."""
     fewer = [(num_out(other), other) for other in space.neighbors(plan) if num_out(other) > num_out(plan)]
     least = min((count for count, _ in fewer), default=0)
     return [other for count, other in fewer if count == least]
 
 
 def join(space: Space, first: Plan, second: Plan) -> Plan:
-    """Return the plan that leaves out what either of two leaves out."""
+    """Return the plan that leaves out every sub-layer that `first` or `second` leaves out."""
     pairs = zip(first.ops, second.ops, strict=True)
     return plan_of_sublayers(
         space, ((a.runs_attention and b.runs_attention, a.runs_ffn and b.runs_ffn) for a, b in pairs)

@@ -10,7 +10,7 @@ from benchmarks.strategies.compute import compute, compute_to_reach, computes, r
 from benchmarks.strategies.replay import KEEP, Climb, Recorded, Replays, Run, replay, share
 from benchmarks.truth.enumerated import Truth
 from objectives.objectives import MAXIMIZE
-from search.strategies.guided.guided import WORTH_RESUMING
+from search.strategies.guided.guided import MIN_RESUMED_GAIN
 from search.strategies.promotion import goes_on
 from search.strategies.strategy import Proposal
 from tests.fast import but_slow
@@ -64,7 +64,7 @@ def test_as_many_trials_have_the_front_of_full_ones_for_a_third_of_the_compute(s
     assert compute(truth, lazy) <= compute(truth, eager) / 3
     added = [float(origin.split()[-1]) for origin in lazy.origins if origin.startswith("goes on with")]
     block = (truth.flops_ratio.max() - truth.flops_ratio.min()) / truth.landscape.searched.num_blocks
-    assert added and min(added) >= WORTH_RESUMING * block, "what adds little is not worth a full trial's compute"
+    assert added and min(added) >= MIN_RESUMED_GAIN * block, "what adds little is not worth a full trial's compute"
 
 
 def test_a_replay_repeats_itself_and_spends_its_budget() -> None:

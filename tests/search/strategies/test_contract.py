@@ -99,15 +99,13 @@ def test_rich_spaces_are_searched(name: str, space: str) -> None:
 @pytest.mark.parametrize("name", ["greedy", "one-shot", "additive", "evopress", "bandit", "interval-grid"])
 @pytest.mark.parametrize("space", ["scoped", "full"])
 def test_the_papers_algorithms_refuse_rich_spaces(name: str, space: str) -> None:
-    with pytest.raises(
-        ValueError, match=rf"must have a space of ops for all tokens, unpruned, got '{space}': use --sp"
-    ):
+    with pytest.raises(ValueError, match=rf"needs a space without scopes, pairs and pruning, got '{space}': use --sp"):
         load_strategy(name, task(space))
 
 
 @pytest.mark.parametrize("name", ["additive", "evopress"])
 def test_what_needs_independent_blocks_is_refused_elsewhere(name: str) -> None:
-    with pytest.raises(ValueError, match=rf"strategy '{name}' must have a space whose blocks .* got 'interval': use"):
+    with pytest.raises(ValueError, match=rf"strategy '{name}' needs a space whose blocks .* got 'interval': use"):
         load_strategy(name, task("interval"))
 
 

@@ -7,8 +7,15 @@ import numpy as np
 import pytest
 from scipy.special import ndtr
 
-from search.strategies.guided.answers import BOLD, BOLD_FROM, FEWEST, Answers, Fall, bent
-from search.strategies.guided.fidelities import Same, Step
+from search.strategies.guided.answers import (
+    MIN_TRIALS_FOR_MARGINS,
+    OPTIMISM,
+    OPTIMISM_FROM,
+    MarginModel,
+    MarginTrend,
+    compressed,
+)
+from search.strategies.guided.fidelities import RepeatedScore, RungModel
 from search.strategies.guided.learning import Learned, Learner
 from search.strategies.guided.measured import Reader
 from search.strategies.guided.surrogate import Kernel, Surrogate
@@ -50,7 +57,7 @@ def test_margins_tell_more_of_plans_nobody_has_tried() -> None:
     for told in (True, False):
         known = learned([trial(number, plan, told) for number, plan in enumerate([Plan.dense(8), *seen])])
         assert len(known.fidelities.levels) == 1 + told
-        outlook = known.fidelities.of(CODING.bits(CODING.encode(unseen))).outlook([None] * told)
+        outlook = known.fidelities.of(CODING.bits(CODING.encode(unseen))).if_judged([None] * told)
         assert (outlook.chance == 1).all(), "nothing is stopped for its margins"
         error[told] = np.sqrt(np.mean((outlook.mean - truth) ** 2))
         off = np.sqrt(np.mean(((outlook.mean - truth) / outlook.deviation) ** 2))
@@ -59,11 +66,11 @@ def test_margins_tell_more_of_plans_nobody_has_tried() -> None:
 
 
 def test_few_trials_or_one_without_margins_are_learned_by_their_accuracies() -> None:
-    few = [trial(number, plan) for number, plan in enumerate([Plan.dense(8), *PLANS[: FEWEST - 2]])]
+    few = [trial(number, plan) for number, plan in enumerate([Plan.dense(8), *PLANS[: MIN_TRIALS_FOR_MARGINS - 2]])]
     assert len(learned(few).fidelities.levels) == 1
-    enough = [*few, trial(FEWEST, PLANS[50])]
+    enough = [*few, trial(MIN_TRIALS_FOR_MARGINS, PLANS[50])]
     assert len(learned(enough).fidelities.levels) == 2
-    assert len(learned([*enough[:-1], trial(FEWEST, PLANS[50], told=False)]).fidelities.levels) == 1
+    assert len(learned([*enough[:-1], trial(MIN_TRIALS_FOR_MARGINS, PLANS[50], told=False)]).fidelities.levels) == 1
 
 
 def test_what_is_learned_is_the_same_whenever_it_is_learned() -> None:
@@ -76,7 +83,7 @@ def test_what_is_learned_is_the_same_whenever_it_is_learned() -> None:
     assert kept is not None
     at = CODING.bits(CODING.encode(PLANS[60:70]))
     for one, other in zip(
-        *(known.fidelities.of(at).outlook([None]).__dict__.values() for known in (kept, fresh)), strict=True
+        *(known.fidelities.of(at).if_judged([None]).__dict__.values() for known in (kept, fresh)), strict=True
     ):
         np.testing.assert_array_equal(one, other)
 
@@ -89,9 +96,9 @@ def test_the_share_and_its_doubt_are_those_of_simulated_margins() -> None:
     groups = np.repeat(np.eye(4), 20, axis=1)  # four groups of questions that fail together
     inside = kernel.between(bits, bits) + kernel.noise * np.eye(30)
     values = np.linalg.cholesky(inside) @ rng.standard_normal((30, 4)) @ groups
-    fall = Fall(np.full(6, 0.5), np.full(6, 0.5), rng.uniform(-1.0, 4.0, 80), -1.0)
+    fall = MarginTrend(np.full(6, 0.5), np.full(6, 0.5), rng.uniform(-1.0, 4.0, 80), -1.0)
     at = np.array(list(product((0.0, 1.0), repeat=6)))[[3, 17, 40, 60]]
-    rise = Answers(fall, Surrogate(kernel, bits, values)).rise(at)
+    rise = MarginModel(fall, Surrogate(kernel, bits, values)).conditional(at)
     mean, deviation = rise.after(np.zeros(4), np.zeros(4))
     rest, doubt = Surrogate(kernel, bits, values).predict(at)
     doubt = np.sqrt(doubt**2 + kernel.noise)
@@ -109,47 +116,47 @@ def test_a_bold_doubt_is_at_least_as_far_up_as_simulated_shares_go() -> None:
     """Where all answers seem lost they come back together, farther than the slope of the share says (twice as far as
     simulated, since what was measured has longer tails than the processes); where all seem right there is no room."""
     rng = np.random.default_rng(6)
-    bits = (rng.random((BOLD_FROM, 12)) < 0.5).astype(float)
+    bits = (rng.random((OPTIMISM_FROM, 12)) < 0.5).astype(float)
     kernel = Kernel(linear=0.1, product=2.0, noise=0.05, weights=np.full(12, 0.3))
-    drawn = np.linalg.cholesky(kernel.between(bits, bits) + kernel.noise * np.eye(BOLD_FROM))
-    drawn = drawn @ rng.standard_normal((BOLD_FROM, 81))
+    drawn = np.linalg.cholesky(kernel.between(bits, bits) + kernel.noise * np.eye(OPTIMISM_FROM))
+    drawn = drawn @ rng.standard_normal((OPTIMISM_FROM, 81))
     values = np.sqrt(0.5) * (drawn[:, :1] + drawn[:, 1:])  # half of the variance is of all questions, half of each
     at = (rng.random((1, 12)) < 0.5).astype(float)
     rest, doubt = Surrogate(kernel, bits, values).predict(at)
     doubt = float(np.hypot(doubt[0], np.sqrt(kernel.noise)))
     draws = np.sqrt(0.5) * (rng.standard_normal((40_000, 1)) + rng.standard_normal((40_000, 80)))
     for off, least, most in ((-2.0, 1.0, 2.5), (2.0, 1.0, 1.5)):
-        fall = Fall(np.full(12, 0.5), np.full(12, 0.5), off * doubt - rest[0], 0.0)
-        bold = Answers(fall, Surrogate(kernel, bits, values))
-        timid = Answers(fall, Surrogate(kernel, bits[1:], values[1:]))
+        fall = MarginTrend(np.full(12, 0.5), np.full(12, 0.5), off * doubt - rest[0], 0.0)
+        bold = MarginModel(fall, Surrogate(kernel, bits, values))
+        timid = MarginModel(fall, Surrogate(kernel, bits[1:], values[1:]))
         shares = (off + draws > 0).mean(1)
-        up = (np.quantile(shares, ndtr(BOLD)) - shares.mean()) / BOLD
-        one, other = bold.rise(at).own[0], timid.rise(at).own[0]
+        up = (np.quantile(shares, ndtr(OPTIMISM)) - shares.mean()) / OPTIMISM
+        one, other = bold.conditional(at).own[0], timid.conditional(at).own[0]
         assert least * up < one < most * up
         assert (one > other) == (off < 0) and (other < up if off < 0 else other > most * up), "the slope alone"
 
 
 def test_accuracies_that_are_the_share_of_margins_are_not_learned_again() -> None:
     trials = [trial(number, plan) for number, plan in enumerate([Plan.dense(8), *PLANS[:30]])]
-    assert isinstance(learned(trials).fidelities.levels[1], Same)
+    assert isinstance(learned(trials).fidelities.levels[1], RepeatedScore)
     odd = replace(trials[7], accuracies=(trials[7].accuracies[0] + 0.01,))
-    assert isinstance(learned([*trials[:7], odd, *trials[8:]]).fidelities.levels[1], Step)
+    assert isinstance(learned([*trials[:7], odd, *trials[8:]]).fidelities.levels[1], RungModel)
 
 
 def test_a_fall_is_the_slope_through_the_dense_plan() -> None:
     bits = np.array([[1.0, 0.0], [0.0, 0.0], [1.0, 1.0]])
     tolls = np.array([1.0, 2.0])
     margins = np.array([[4.0, 1.0], [6.0, 3.0], [0.0, -3.0]])
-    fall = Fall.through(bits, margins, tolls, tolls)
+    fall = MarginTrend.through(bits, margins, tolls, tolls)
     assert fall.slope == pytest.approx(-(1 * 2 + 3 * 6) / (1 + 9))
     np.testing.assert_allclose(fall.mean(bits), [[4.0, 1.0], [6.0, 3.0], [0.0, -3.0]])
-    alone = Fall.through(bits[1:2], margins[1:2], tolls, tolls)
+    alone = MarginTrend.through(bits[1:2], margins[1:2], tolls, tolls)
     np.testing.assert_allclose(alone.mean(bits), np.tile(margins[1], (3, 1)))
 
 
 def test_bent_margins_keep_their_order_and_what_is_right() -> None:
     margins = np.linspace(-20, 20, 201)
-    low = bent(margins)
+    low = compressed(margins)
     assert (np.diff(low) > 0).all()
     np.testing.assert_array_equal(low[margins >= 0], margins[margins >= 0])
     assert low[0] > -5 and (low[margins < 0] < 0).all()

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from search.strategies.guided.fidelities import Fidelities, Line, Step, cut_off
+from search.strategies.guided.fidelities import Fidelities, Line, RungModel, cut_off
 from search.strategies.guided.improvement import expected_improvement
-from search.strategies.guided.learning import TAKEN_UP, Learner
+from search.strategies.guided.learning import RESUMED_WEIGHT, Learner
 from search.strategies.guided.measured import Reader
 from search.strategies.guided.prior import Prior
 from search.strategies.guided.surrogate import Kernel, Surrogate
@@ -45,12 +45,12 @@ def test_an_outlook_is_the_mean_of_simulated_climbs() -> None:
     prior = Prior(0.8, np.full(6, 0.1), 1.0, even=0.1)
     first = Surrogate(kernel, BITS[:20], 0.1 * RNG.standard_normal(20))
     second = Surrogate(kernel, BITS[:10], 0.05 * RNG.standard_normal(10))
-    known = Fidelities([Step(prior, first), Step(Line(0.1, 0.8, 6), second)])
+    known = Fidelities([RungModel(prior, first), RungModel(Line(0.1, 0.8, 6), second)])
     at = BITS[30:34]
     rest, deviation = first.predict(at)
     mean = prior.base(at) + rest
     bar = mean + deviation * np.array([-1.0, 0.0, -np.inf, 1.0])
-    got = known.of(at).outlook([bar])
+    got = known.of(at).if_judged([bar])
     low = mean + deviation * RNG.standard_normal((200_000, 4))
     more, doubt = second.predict(at)
     high = 0.1 + 0.8 * low + more + doubt * RNG.standard_normal(low.shape)
@@ -66,10 +66,10 @@ def test_what_a_trial_that_goes_on_will_score_starts_from_what_it_scored() -> No
     first = Surrogate(kernel, BITS[:20], 0.1 * RNG.standard_normal(20))
     later = [Surrogate(kernel, BITS[:10], 0.05 * RNG.standard_normal(10)) for _ in range(2)]
     lines = Line(0.1, 0.8, 6), Line(0.02, 1.1, 6)
-    levels = [Step(Prior(0.8, np.full(6, 0.1), 1.0, even=0.1), first), *map(Step, lines, later)]
+    levels = [RungModel(Prior(0.8, np.full(6, 0.1), 1.0, even=0.1), first), *map(RungModel, lines, later)]
     at = BITS[30:33]
     so_far = np.array([[0.5, np.nan, np.nan], [0.5, 0.6, np.nan], [0.5, 0.6, 0.7]])
-    got = Fidelities(levels).of(at).onward(so_far)
+    got = Fidelities(levels).of(at).if_continued(so_far)
     (more, doubt), (rest, last) = (surrogate.predict(at) for surrogate in later)
     second = 0.1 + 0.8 * 0.5 + more[0] + doubt[0] * RNG.standard_normal(200_000)
     third = 0.02 + 1.1 * second + rest[0] + last[0] * RNG.standard_normal(200_000)
@@ -115,14 +115,14 @@ def test_what_tuning_mends_is_learned_from_the_few_trials_that_were_tuned() -> N
     known = Learner(wanted, coding, Reader(wanted, coding)).learn(trials)
     assert known is not None
     truth = np.array([0.7 * additive_accuracy(plan) + mends_ffn(plan) for plan in unseen])
-    got = known.fidelities.of(coding.bits(coding.encode(unseen))).outlook().mean
+    got = known.fidelities.of(coding.bits(coding.encode(unseen))).if_judged().mean
     # One lift for all plans would be off by the spread of what tuning adds: 0.05.
     spread = np.std([mends_ffn(plan) for plan in unseen])
     assert np.sqrt(np.mean((got - truth) ** 2)) < 0.5 * spread
     assert spearmanr(got, truth).statistic > 0.95
     stopped = [trial for trial in trials if len(trial.accuracies) == 1][:30]
     so_far = np.array([(*trial.accuracies, np.nan) for trial in stopped])
-    finished = known.fidelities.of(coding.bits(coding.encode([t.plan for t in stopped]))).onward(so_far).mean
+    finished = known.fidelities.of(coding.bits(coding.encode([t.plan for t in stopped]))).if_continued(so_far).mean
     exact = [t.accuracies[0] + mends_ffn(t.plan) for t in stopped]
     assert np.sqrt(np.mean(np.subtract(finished, exact) ** 2)) < 0.4 * spread
 
@@ -138,12 +138,14 @@ def test_plans_that_would_be_stopped_are_expected_to_add_less() -> None:
     assert strict is not None and lax is not None
     others = [plan for plan in wanted.space.neighbors(plans[0]) if plan not in plans]
     bits, costs = coding.bits(coding.encode(others)), np.array([flops_ratio(plan) for plan in others])
-    assert (strict.fidelities.of(bits).outlook([s.at(costs) for s in strict.bars]).chance < 0.9).any()
+    assert (strict.fidelities.of(bits).if_judged([s.at(costs) for s in strict.bars]).chance < 0.9).any()
     assert strict.gains(bits, costs).sum() < lax.gains(bits, costs).sum()
     prospects = strict.fidelities.of(bits)
-    on, judged = prospects.outlook(), prospects.outlook([s.at(costs) for s in strict.bars])
+    on, judged = prospects.if_judged(), prospects.if_judged([s.at(costs) for s in strict.bars])
     whole = expected_improvement(strict.front, costs, on.mean, on.deviation)
     passed = judged.chance * expected_improvement(strict.front, costs, judged.mean, judged.deviation)
     below = passed < whole
     assert below.any()
-    np.testing.assert_allclose(strict.gains(bits, costs)[below], ((1 - TAKEN_UP) * passed + TAKEN_UP * whole)[below])
+    np.testing.assert_allclose(
+        strict.gains(bits, costs)[below], ((1 - RESUMED_WEIGHT) * passed + RESUMED_WEIGHT * whole)[below]
+    )

@@ -10,7 +10,7 @@ from scipy.stats import spearmanr
 from search.strategies.guided.guided import CHEAPEST_FROM, CHEAPEST_PER_BIT, MOST_SCANNED, Guided
 from search.strategies.guided.learning import Learner
 from search.strategies.guided.measured import Reader
-from search.strategies.guided.prior import prior_of, tolls_beforehand
+from search.strategies.guided.prior import prior_of, prior_tolls
 from search.strategies.plan_bits import Coding, removed
 from search.strategies.scan import independent_singles
 from search.strategies.strategy import Focus, Observation
@@ -32,7 +32,7 @@ def halves() -> np.ndarray:
 @pytest.mark.parametrize("name", ["blocks", "layers", "scoped"])
 def test_tolls_are_those_of_what_a_level_leaves_out(name: str) -> None:
     coding = Coding(load_space(name, 6))
-    tolls = tolls_beforehand(coding, IMPORTANCE)
+    tolls = prior_tolls(coding, IMPORTANCE)
     assert (tolls >= 0).all()
     for block in range(6):
         singles = np.zeros((coding.counts[block], 6), dtype=np.int16)
@@ -46,14 +46,14 @@ def test_tolls_are_those_of_what_a_level_leaves_out(name: str) -> None:
 def test_bits_are_alike_where_nobody_measured_the_importance() -> None:
     coding = Coding(load_space("layers", 6))
     for unknown in (None, ((0.0, 0.0),) * 6):
-        tolls = tolls_beforehand(coding, unknown)
+        tolls = prior_tolls(coding, unknown)
         assert tolls.sum() == pytest.approx(3) and np.ptp(tolls) == 0
 
 
 def test_a_unit_of_importance_does_not_matter() -> None:
     coding = Coding(load_space("layers", 6))
     scaled = tuple((1e4 * attention, 1e4 * ffn) for attention, ffn in IMPORTANCE)
-    np.testing.assert_allclose(tolls_beforehand(coding, scaled), tolls_beforehand(coding, IMPORTANCE))
+    np.testing.assert_allclose(prior_tolls(coding, scaled), prior_tolls(coding, IMPORTANCE))
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_what_a_level_leaves_out(level: Block, share: tuple[float, float]) -> No
 
 def test_a_scan_is_believed_and_the_rest_follows_what_was_known() -> None:
     coding = Coding(load_space("blocks", 6))
-    beforehand = tolls_beforehand(coding, IMPORTANCE)
+    beforehand = prior_tolls(coding, IMPORTANCE)
     plans = [Plan.parse(text) for text in ("b.....", ".b....")]
     prior = prior_of(
         coding.bits(coding.encode(plans)), np.array([0.4, 0.7]), np.ones(2, dtype=bool), 0.8, beforehand, even=0.1
@@ -85,7 +85,7 @@ def test_a_scan_is_believed_and_the_rest_follows_what_was_known() -> None:
 
 def test_one_harmless_block_does_not_take_the_tolls_from_the_others() -> None:
     coding = Coding(load_space("blocks", 6))
-    beforehand = tolls_beforehand(coding, IMPORTANCE)
+    beforehand = prior_tolls(coding, IMPORTANCE)
     least = min(range(6), key=lambda block: sum(IMPORTANCE[block]))
     plan = Plan.dense(6).replace(least, Op.SKIP_BLOCK)
     prior = prior_of(coding.bits(coding.encode([plan])), np.array([0.8]), np.ones(1, dtype=bool), 0.8, beforehand, 0.1)
@@ -99,14 +99,14 @@ def test_importance_ranks_plans_before_they_are_measured() -> None:
     wanted = task("layers", num_blocks=6)
     coding = Coding(wanted.space)
     plans = [wanted.space.sample(np.random.default_rng(seed)) for seed in range(60)]
-    lost = coding.bits(coding.encode(plans)) @ tolls_beforehand(coding, IMPORTANCE)
+    lost = coding.bits(coding.encode(plans)) @ prior_tolls(coding, IMPORTANCE)
     ranks = {}
     for importance in (IMPORTANCE, None):
         history = [replace(trial, importance=None) for trial in observed([Plan.dense(6), *plans[:2]])]
         history[0] = replace(history[0], importance=importance)
         known = Learner(wanted, coding, Reader(wanted, coding)).learn(history)
         assert known is not None
-        expected = known.fidelities.of(coding.bits(coding.encode(plans[2:]))).outlook().mean
+        expected = known.fidelities.of(coding.bits(coding.encode(plans[2:]))).if_judged().mean
         ranks[importance is None] = spearmanr(expected, -lost[2:])[0]
     assert ranks[False] > 0.9 > ranks[True]
 

@@ -205,7 +205,7 @@ def test_running_trials_count_with_what_is_expected_of_them(monkeypatch: pytest.
     alone, together = learned(wanted, trials), learned(wanted, [*trials, running])
     assert len(together.front.heights) == len(alone.front.heights) + 1
     at = Coding(wanted.space).bits(Coding(wanted.space).encode([running.plan]))
-    before, after = (known.fidelities.of(at).outlook() for known in (alone, together))
+    before, after = (known.fidelities.of(at).if_judged() for known in (alone, together))
     assert after.deviation < 0.8 * before.deviation
     assert together.front.at(np.array([running.flops_ratio])) == pytest.approx(before.mean)
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from search.strategies.guided.measured import Kept
+from search.strategies.guided.measured import RowCache
 from search.strategies.strategy import Observation
 from spaces.plan import Plan
 
@@ -18,7 +18,7 @@ def test_every_row_is_made_once_and_read_in_the_order_asked_for() -> None:
         made.append(trial.number)
         return trial.number, -trial.number
 
-    kept = Kept(make, 2, np.int64)
+    kept = RowCache(make, 2, np.int64)
     assert kept.of([]).shape == (0, 2)
     for numbers in ((0,), (0, 7, 3), range(40), (39, 3, 0)):
         assert kept.of(trials(*numbers)).tolist() == [[number, -number] for number in numbers]
