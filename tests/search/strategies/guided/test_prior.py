@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from search.strategies.guided.guided import CHEAPEST_FROM, CHEAPEST_PER_BIT, MOST_SCANNED, Guided
+from search.strategies.guided.guided import CHEAPEST_FROM, CHEAPEST_PER_BIT, MAX_SCANNED, Guided
 from search.strategies.guided.learning import Learner
 from search.strategies.guided.measured import Reader
 from search.strategies.guided.prior import prior_of, prior_tolls
@@ -130,7 +130,7 @@ def test_a_scan_is_as_small_as_says_what_every_bit_costs(name: str, ops: tuple[O
 
 
 @pytest.mark.parametrize(
-    ("num_blocks", "budget", "scanned"), [(8, 79, 0), (8, 80, 16), (10, 1000, MOST_SCANNED), (11, 1000, 0)]
+    ("num_blocks", "budget", "scanned"), [(8, 79, 0), (8, 80, 16), (10, 1000, MAX_SCANNED), (11, 1000, 0)]
 )
 def test_a_scan_is_whole_or_left_out(num_blocks: int, budget: int, scanned: int) -> None:
     """It takes two plans a block, one without its attention and one without its FFN."""

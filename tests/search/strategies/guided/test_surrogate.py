@@ -197,7 +197,7 @@ def test_the_trials_nearest_to_the_front_come_first_with_what_their_rungs_lack()
 
 
 def test_running_trials_count_with_what_is_expected_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(learning, "EVENS", (0.1,))  # else another trial is another turn
+    monkeypatch.setattr(learning, "EVEN_SHARES", (0.1,))  # else another trial is another turn
     wanted = task("blocks", num_blocks=6)
     plans = list(wanted.space.neighbors(Plan.dense(6)))
     trials = [*observed([Plan.dense(6), *plans])]
