@@ -29,7 +29,8 @@ from search.loop.problem import Problem
 from search.settings import Settings, SettingsError, load_settings, parse_rungs
 from spaces.patterns import baselines
 from workers.data.load_split import load_split
-from workers.requests import RungReport, TrialRequest
+from workers.reports import RungReport
+from workers.requests import TrialRequest
 from workers.trial import Worker
 
 AFTER = (25, 50, 70, 100, 150)

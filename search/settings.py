@@ -13,7 +13,9 @@ from search.yaml_file import parse_yaml
 from spaces.names import shortened, shown, unknown
 from spaces.spaces import SPACES
 from workers.data.open_tables import is_local
-from workers.requests import DataSource, ModelSource, Rung, TuningRecipe, known
+from workers.requests import Rung, TuningRecipe
+from workers.sources import DataSource, ModelSource
+from workers.value import known
 
 CALLBACKS = ("tensorboard", "wandb", "mlflow")
 

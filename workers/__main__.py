@@ -13,7 +13,8 @@ from pydantic import ValidationError
 from workers.data.load_split import load_split
 from workers.data.pick_metric import pick_metric
 from workers.describe import check_fit, describe_model
-from workers.requests import RungReport, TrialReport, TrialRequest, TrialState
+from workers.reports import RungReport, TrialReport, TrialState
+from workers.requests import TrialRequest
 
 app = typer.Typer(add_completion=False)
 

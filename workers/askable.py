@@ -18,7 +18,7 @@ from workers.describe import describe_model
 from workers.models.families import families_of, has_rows
 from workers.models.model_files import read_config
 from workers.models.prompts import read_prompter
-from workers.requests import DataSource, ModelSource, Split
+from workers.sources import DataSource, ModelSource, Split
 
 if TYPE_CHECKING:
     from workers.data.sample import Sample

@@ -23,7 +23,8 @@ from workers.models.families import Families, decoder_sizes, families_of, has_ro
 from workers.models.model_files import read_config, weight_files
 from workers.models.prompts import read_prompter, target
 from workers.pruning.files import read_weights
-from workers.requests import ModelSource, TrialRequest
+from workers.requests import TrialRequest
+from workers.sources import ModelSource
 
 if TYPE_CHECKING:
     from workers.data.sample import Sample

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from workers.data.load_split import load_samples
 from workers.models.model_files import locate, weight_files
-from workers.requests import DataSource, ModelSource, Split
+from workers.sources import DataSource, ModelSource, Split
 
 if TYPE_CHECKING:
     from workers.data.sample import Sample

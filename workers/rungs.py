@@ -20,8 +20,10 @@ from workers.evaluation.margins import answer_margins
 from workers.inference.finite import NonFinite
 from workers.models.stored_module import labels
 from workers.models.trainable import State, copy_state, put_state
-from workers.requests import AskedQuestion, Importance, Rung, RungReport, Split, TrialRequest
+from workers.reports import AskedQuestion, Importance, RungReport
+from workers.requests import Rung, TrialRequest
 from workers.session import Session
+from workers.sources import Split
 from workers.tuning import Tuning
 from workers.watchdog import Watchdog
 

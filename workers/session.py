@@ -23,7 +23,8 @@ from workers.pruning.calibrate import calibrate
 from workers.pruning.files import read_masks
 from workers.pruning.inputs import Norms, PruningInputs
 from workers.pruning.make import masks_for
-from workers.requests import DataSource, ModelSource, Split, TrialRequest, TuningRecipe
+from workers.requests import TrialRequest, TuningRecipe
+from workers.sources import DataSource, ModelSource, Split
 from workers.tuning import TuningSchedule
 
 

@@ -12,7 +12,8 @@ import torch
 
 from workers.describe import check_fit
 from workers.origin import origin
-from workers.requests import RungReport, TrialReport, TrialRequest, TrialState
+from workers.reports import RungReport, TrialReport, TrialState
+from workers.requests import TrialRequest
 from workers.rungs import climb
 from workers.session import Session
 from workers.surroundings import surroundings

@@ -132,8 +132,9 @@ class Counted:
 
 def measure(landscape: Landscape) -> Truth:
     """Return the table of a landscape, with every plan measured on the embedded model."""
-    from workers.requests import DataSource, ModelSource, TrialRequest
+    from workers.requests import TrialRequest
     from workers.session import Session
+    from workers.sources import DataSource, ModelSource
 
     session = Session(ModelSource(name=landscape.model), DataSource())
     dense = Plan.dense(session.shape.num_blocks)

@@ -22,7 +22,7 @@ from spaces.plan import Plan
 from spaces.shape import ModelShape
 from workers.data.load_split import load_samples
 from workers.describe import describe_model, describe_workload
-from workers.requests import DataSource, ModelSource
+from workers.sources import DataSource, ModelSource
 
 UNKNOWN = -128
 """Replaces margins that were not measured; margins are never that low (`workers.evaluation.margins.FARTHEST`)."""

@@ -16,7 +16,9 @@ from benchmarks.truth.enumerated import SPLITS, Counted, Truth, count, origin_of
 from benchmarks.truth.landscapes import Landscape
 from objectives.flops import costs
 from spaces.plan import Plan
-from workers.requests import ModelSource, RungReport, TrialRequest
+from workers.reports import RungReport
+from workers.requests import TrialRequest
+from workers.sources import ModelSource
 from workers.trial import Worker
 
 _worker = Worker()

@@ -11,7 +11,7 @@ from search.analysis.rank_flips import rank_flips
 from search.analysis.scores_on_test import describe_test
 from search.storage.results import Results, TrialRecord
 from search.storage.tables import Run, RungResult
-from workers.requests import Floor
+from workers.reports import Floor
 
 
 def summarize(results: Results) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from search.console.eta import FinalPace, TrialPace
 from search.console.samples import examples
 from search.loop.controller import Controller
 from search.loop.job import Job, Phase
-from workers.requests import RungReport, TrialReport
+from workers.reports import RungReport, TrialReport
 
 
 class Progress:

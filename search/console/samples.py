@@ -16,7 +16,7 @@ from search.analysis.select_trials import select
 from search.analysis.summary import limits_of
 from search.storage.results import Results, TrialRecord
 from spaces.names import shown
-from workers.requests import RungReport
+from workers.reports import RungReport
 
 LONGEST = 160
 """Characters of a question or an answer that are shown."""

@@ -33,7 +33,8 @@ from search.console.progress import Progress  # noqa: E402
 from search.loop.controller import Controller  # noqa: E402
 from search.loop.job import Job  # noqa: E402
 from search.settings import Settings, SettingsError  # noqa: E402
-from workers.requests import TrialReport, TrialRequest, TrialState  # noqa: E402
+from workers.reports import TrialReport, TrialState  # noqa: E402
+from workers.requests import TrialRequest  # noqa: E402
 from workers.trial import TrialRun, Worker  # noqa: E402
 
 # Tune logs the traceback of every lost worker; ours are events of the run, with their trial.

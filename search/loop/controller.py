@@ -21,7 +21,8 @@ from search.storage.results import Results
 from search.storage.study import SearchStudy
 from search.strategies.promotion import goes_on
 from search.strategies.strategy import Proposal, Signal, Strategy
-from workers.requests import RungReport, TrialReport, TrialRequest, TrialState
+from workers.reports import RungReport, TrialReport, TrialState
+from workers.requests import TrialRequest
 from workers.surroundings import SurroundingsError
 
 #: A trial whose worker dies this often is failed: it is probably the cause.

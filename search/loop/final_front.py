@@ -12,7 +12,8 @@ from search.loop.problem import Problem
 from search.settings import Settings
 from search.storage.results import Results
 from search.strategies.strategy import Observation
-from workers.requests import Rung, RungReport, TrialRequest
+from workers.reports import RungReport
+from workers.requests import Rung, TrialRequest
 
 
 class FinalTest:

@@ -10,7 +10,7 @@ from search.storage.results import Results, TrialRecord
 from search.storage.study import Row, SearchStudy
 from search.strategies.strategy import Observation, Proposal
 from spaces.plan import Plan
-from workers.requests import Floor, Importance, RungReport, TrialState
+from workers.reports import Floor, Importance, RungReport, TrialState
 
 
 @dataclass

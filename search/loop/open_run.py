@@ -21,7 +21,7 @@ from search.storage.run_id import new_run_id, read_run_id, write_run_id
 from search.storage.schema import bring_up_to_date
 from search.storage.study import SearchStudy
 from search.strategies import load_strategy
-from workers.requests import TrialState
+from workers.reports import TrialState
 from workers.software import commit, versions
 
 

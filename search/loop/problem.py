@@ -24,7 +24,8 @@ from workers.data.sample import SplitData
 from workers.describe import describe_model, describe_workload
 from workers.fingerprints import fingerprint_model, fingerprint_samples
 from workers.models.device import check_device
-from workers.requests import Split, TrialRequest
+from workers.requests import TrialRequest
+from workers.sources import Split
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from sqlalchemy import Engine, delete, select
 from sqlalchemy.orm import Session
 
 from search.storage.tables import Answers
-from workers.requests import AskedQuestion, RungReport
+from workers.reports import AskedQuestion, RungReport
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ from search.storage.database_url import StorageError, open_engine, shown
 from search.storage.schema import bring_up_to_date
 from search.storage.tables import Artifact, Event, Run, RungResult, Trial, now, transaction
 from spaces.plan import Plan
-from workers.requests import Floor, RungReport, TrialRequest
+from workers.reports import Floor, RungReport
+from workers.requests import TrialRequest
 
 #: Kind of artifact: the tuned projector of a trial.
 MAPPING_MODULE = "mapping_module"

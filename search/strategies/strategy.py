@@ -11,7 +11,7 @@ import numpy as np
 from spaces.constraints import Limit, is_feasible
 from spaces.plan import Plan
 from spaces.spaces import Space
-from workers.requests import Importance
+from workers.reports import Importance
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,8 @@ from spaces.constraints import Limit
 from spaces.plan import Op, Plan
 from spaces.shape import ModelShape, VisionShape
 from spaces.spaces import load_space
-from workers.requests import Floor, Rung, RungReport, TrialRequest
+from workers.reports import Floor, RungReport
+from workers.requests import Rung, TrialRequest
 
 NUM_BLOCKS = 8
 SHAPE = ModelShape(

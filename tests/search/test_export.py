@@ -19,7 +19,8 @@ from search.storage.results import Results
 from search.storage.run_id import write_run_id
 from spaces.plan import Plan
 from tests.command import call
-from workers.requests import Rung, RungReport
+from workers.reports import RungReport
+from workers.requests import Rung
 from workers.trial import Worker
 
 PLANS = {0: "." * 12, 1: "." * 6 + "b" * 6, 2: "..a..p......"}

@@ -7,7 +7,7 @@ from tests.workers.tiny import save_tiny
 from workers.data.load_split import SOURCES, load_samples
 from workers.inference.prepare import prepare
 from workers.models.load_model import load_model
-from workers.requests import DataSource, ModelSource
+from workers.sources import DataSource, ModelSource
 
 
 @pytest.fixture(scope="session", autouse=True)

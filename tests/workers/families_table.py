@@ -24,7 +24,7 @@ from tests.workers.hub import ALL_KINDS, save_hub
 from tests.workers.whole import NEW_TOKENS, case_of, check_outputs, check_restored, counted_flops, first_sample
 from tests.workers.zoo import NUM_BLOCKS
 from workers.describe import describe_model, describe_workload
-from workers.requests import ModelSource
+from workers.sources import ModelSource
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "families.md"
 SINGLES = tuple(op for op in (*SINGLE_OPS, Op.SKIP_CROSS) if op is not Op.KEEP)

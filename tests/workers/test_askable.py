@@ -7,7 +7,7 @@ import pytest
 from tests.workers.hub import hub_samples, save_hub
 from workers.askable import askable_split
 from workers.data.sample import SplitData
-from workers.requests import DataSource, ModelSource
+from workers.sources import DataSource, ModelSource
 
 
 @pytest.fixture(params=["llava", "idefics3"])

@@ -20,7 +20,7 @@ from workers.inference.prepare import prepare
 from workers.models.families import DECODERS, MODELS, VISION_TOWERS, families_of
 from workers.models.load_model import load_model
 from workers.models.prompts import conversation, read_prompter
-from workers.requests import DataSource, ModelSource
+from workers.sources import DataSource, ModelSource
 
 # What the config.json of llava-hf/llava-1.5-7b-hf holds of its text_config: almost everything is left to defaults.
 LLAVA_1_5 = {
@@ -138,7 +138,7 @@ def test_a_hub_id_from_the_cache(tiny_folder, tmp_path):
 from workers.describe import describe_model, describe_workload
 from workers.fingerprints import fingerprint_model
 from workers.models.load_model import load_model
-from workers.requests import ModelSource
+from workers.sources import ModelSource
 from tests.workers.tiny import tiny_samples
 hub, local = ModelSource(name="me/tiny"), ModelSource(name={str(tiny_folder)!r})
 shape = describe_model(local)
@@ -243,7 +243,7 @@ def test_describing_imports_no_torch(tiny_folder):
     code = f"""
 import sys
 from workers.describe import describe_model, describe_workload, fingerprint
-from workers.requests import DataSource, ModelSource
+from workers.sources import DataSource, ModelSource
 from workers.data.load_split import load_samples
 from workers.data.load_split import load_samples
 source = ModelSource(name={str(tiny_folder)!r})

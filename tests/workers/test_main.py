@@ -9,7 +9,9 @@ import pytest
 from spaces.plan import Plan
 from tests.command import call
 from workers.__main__ import app
-from workers.requests import DataSource, Rung, TrialReport, TrialRequest
+from workers.reports import TrialReport
+from workers.requests import Rung, TrialRequest
+from workers.sources import DataSource
 from workers.trial import Worker, run_trial
 
 

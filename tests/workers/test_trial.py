@@ -16,7 +16,9 @@ from workers import rungs as climbing
 from workers.describe import describe_model
 from workers.inference.finite import NonFinite
 from workers.models.trainable import put_state
-from workers.requests import DataSource, Rung, TrialReport, TrialRequest, TrialState, TuningRecipe
+from workers.reports import TrialReport, TrialState
+from workers.requests import Rung, TrialRequest, TuningRecipe
+from workers.sources import DataSource
 from workers.trial import TrialRun, Worker, run_trial
 from workers.watchdog import TrialTimeout, Watchdog
 

@@ -11,7 +11,8 @@ from workers.inference.packed_forward import embed
 from workers.inference.prepare import prepare
 from workers.models.load_model import load_model
 from workers.models.trainable import copy_state, put_state
-from workers.requests import DataSource, TuningRecipe
+from workers.requests import TuningRecipe
+from workers.sources import DataSource
 from workers.tuning import Tuning, TuningSchedule, cosine
 
 RECIPE = TuningRecipe(learning_rate=5e-3, images_per_step=3, questions_per_image=2)

@@ -17,7 +17,7 @@ from workers.data.answers import accepted, is_blank, text_of
 from workers.data.image_files import Unreadable, cells_of
 from workers.data.options import Reading, option_columns, options_of, place_of
 from workers.data.sample import DataTask
-from workers.requests import DataSource
+from workers.sources import DataSource
 
 NAMES = {
     "image": ("image", "images", "img", "picture", "image_path", "file_name", "path"),

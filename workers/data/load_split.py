@@ -10,7 +10,7 @@ from typing import get_args
 from spaces.names import unknown
 from workers.data.open_tables import is_local
 from workers.data.sample import Sample, SplitData
-from workers.requests import DataSource, Split
+from workers.sources import DataSource, Split
 
 SOURCES = {"embedded": "workers.embedded:embedded_samples"}
 """Name of a data set -> `module:function` of type `(split) -> list[Sample]`, imported only when asked for."""

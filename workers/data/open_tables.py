@@ -15,7 +15,7 @@ from spaces.names import shown
 from workers.data.columns import holds_images
 from workers.data.image_files import ImageFiles
 from workers.data.text_tables import SUFFIXES, TextTable
-from workers.requests import DataSource
+from workers.sources import DataSource
 
 TABLES = (*SUFFIXES, ".parquet")
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")

@@ -23,7 +23,7 @@ from workers.data.open_tables import image_files, open_tables, undecoded
 from workers.data.options import Reading, find_reading
 from workers.data.sample import DataTask, Sample, SplitData
 from workers.data.splits import CARVED, part_of, places_of
-from workers.requests import DataSource, Split
+from workers.sources import DataSource, Split
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 
 from spaces.names import unknown
-from workers.requests import DataSource, Split
+from workers.sources import DataSource, Split
 
 SPLITS: dict[Split, tuple[str, ...]] = {
     "train": ("train", "training"),

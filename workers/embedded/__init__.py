@@ -10,7 +10,7 @@ from PIL import Image
 from workers.data.sample import Sample
 from workers.embedded.digits import draw_scene, render
 from workers.embedded.questions import KINDS
-from workers.requests import Split
+from workers.sources import Split
 
 NUM_IMAGES: dict[Split, int] = {"train": 512, "tune": 64, "search": 128, "test": 256}
 """Number of images per split; every image has one question of each kind."""

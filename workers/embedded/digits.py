@@ -13,7 +13,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from workers.requests import Split
+from workers.sources import Split
 
 CELLS = ("top-left", "top-right", "bottom-left", "bottom-right")
 """The cells of an image, row by row."""

@@ -15,7 +15,7 @@ from workers.evaluation.evaluate import evaluate
 from workers.inference.finite import NonFinite
 from workers.inference.prepare import Prepared, prepare
 from workers.models.loaded_model import LoadedModel
-from workers.requests import Floor
+from workers.reports import Floor
 
 CANDIDATES = 20
 """Commonest answers that are scored as constant answers."""

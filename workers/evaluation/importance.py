@@ -22,7 +22,7 @@ from workers.blocks.anatomy import Parts, anatomy_of
 from workers.inference.finite import NonFinite, check_logits
 from workers.inference.prepare import AnswerBatch, Prepared
 from workers.models.loaded_model import LoadedModel
-from workers.requests import Importance
+from workers.reports import Importance
 
 AT_ONCE = 8
 """Questions per batch, one per sequence; bounds the memory of the backward pass."""

@@ -6,7 +6,8 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from workers.requests import TrialRequest, Value
+from workers.requests import TrialRequest
+from workers.value import Value
 
 
 class ExportRequest(Value):

@@ -33,9 +33,9 @@ from workers.models.loaded_model import LoadedModel
 from workers.models.model_files import checkpoint
 from workers.models.processor import NO_VIDEO
 from workers.pruning.inputs import PruningInputs
-from workers.requests import ModelSource
 from workers.session import Session
 from workers.software import versions
+from workers.sources import ModelSource
 
 MAX_SHARD_SIZE = "5GB"
 """Largest file of weights."""

@@ -32,7 +32,7 @@ from workers.models.meta_model import Weightless, read_auto_config, weightless_m
 from workers.models.model_files import read_config
 from workers.models.processor import Asker, load_processor
 from workers.models.prompts import prompt_form, target
-from workers.requests import ModelSource
+from workers.sources import ModelSource
 
 MOST_SAMPLES = 128
 """Largest number of samples that are processed; from a larger split, evenly spaced ones are taken."""

@@ -20,7 +20,7 @@ from workers.models.processor import Asker, load_processor, on_device
 from workers.models.prompts import prompt_form
 from workers.models.trainable import MAPPING, choose_trainable
 from workers.models.vision_replay import plan_replay
-from workers.requests import ModelSource
+from workers.sources import ModelSource
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
 from workers.models.model_files import checkpoint
-from workers.requests import ModelSource
+from workers.sources import ModelSource
 
 META = torch.device("meta")
 _INDEXED = (torch.ops.aten.index, torch.ops.aten.index_put, torch.ops.aten.index_put_)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from spaces.names import nearest
-from workers.requests import ModelSource
+from workers.sources import ModelSource
 
 EMBEDDED = Path(__file__).parents[1] / "embedded" / "checkpoint"
 """Folder of the embedded model, which is package data."""

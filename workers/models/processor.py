@@ -14,7 +14,7 @@ import torch
 from workers.models.assistant_turn import AssistantTurn, Conversation, find_turn
 from workers.models.model_files import checkpoint
 from workers.models.prompts import PROBE_QUESTION, PromptForm, check_one_image, conversation
-from workers.requests import ModelSource
+from workers.sources import ModelSource
 
 VIDEO = "video_processor"
 NO_VIDEO = SimpleNamespace(num_frames=None, fps=None)

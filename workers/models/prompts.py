@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from workers.models.assistant_turn import AssistantTurn, Conversation, find_turn
 from workers.models.model_files import locate, read_config, read_json
-from workers.requests import ModelSource
+from workers.sources import ModelSource
 
 if TYPE_CHECKING:
     from workers.data.sample import Sample

@@ -22,7 +22,7 @@ from pydantic import ValidationError
 from spaces.pruning import Pruning
 from spaces.pruning_forms import pruning_of_text, text_of_pruning
 from workers.pruning.files import MaskFile, intersected, read_masks
-from workers.requests import DataSource, ModelSource
+from workers.sources import DataSource, ModelSource
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 Source = TypeVar("Source", ModelSource, DataSource)

@@ -24,7 +24,7 @@ from search.strategies.guided.surrogate import Kernel, Surrogate, fit
 from search.strategies.plan_bits import Codes, Coding
 from search.strategies.promotion import bar
 from search.strategies.strategy import Observation, Task, focus_above_floor
-from workers.requests import Importance
+from workers.reports import Importance
 
 MAX_LEARNED = (250, 120)
 """Maximum number of trials that the model of the first score, and that of each further score, learns from; the trials

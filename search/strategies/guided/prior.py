@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.strategies.plan_bits import Coding, removed
-from workers.requests import Importance
+from workers.reports import Importance
 
 Floats = NDArray[np.float64]
 

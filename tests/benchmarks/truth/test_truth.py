@@ -21,8 +21,9 @@ from tests.fast import but_slow
 from workers.apply_plan import apply_plan
 from workers.evaluation.evaluate import evaluate
 from workers.evaluation.margins import answer_margins, nats
-from workers.requests import DataSource, ModelSource, Rung, TrialRequest
+from workers.requests import Rung, TrialRequest
 from workers.session import Session
+from workers.sources import DataSource, ModelSource
 from workers.trial import Worker
 
 

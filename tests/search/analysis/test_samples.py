@@ -19,7 +19,8 @@ from search.storage.find_run import open_results
 from search.storage.results import TrialRecord
 from tests.search.loop.test_controller import search
 from tests.search.pretend import PretendWorker, problem_of, settings_in
-from workers.requests import AskedQuestion, RungReport, TrialRequest
+from workers.reports import AskedQuestion, RungReport
+from workers.requests import TrialRequest
 
 SMALL = {"strategy": "random", "budget": 12, "metric": "exact_match"}
 

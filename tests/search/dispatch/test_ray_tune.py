@@ -18,7 +18,8 @@ from search.settings import Settings, SettingsError
 from search.storage.results import TrialRecord
 from tests.search.loop.test_controller import records_of, study_of
 from tests.search.pretend import PretendWorker, problem_of, settings_in
-from workers.requests import RungReport, TrialRequest
+from workers.reports import RungReport
+from workers.requests import TrialRequest
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone]
 

@@ -33,7 +33,8 @@ from tests.search.pretend import (
     settings_in,
     true_accuracy,
 )
-from workers.requests import RungReport, TrialRequest
+from workers.reports import RungReport
+from workers.requests import TrialRequest
 from workers.trial import run_trial
 from workers.watchdog import Watchdog
 

@@ -25,7 +25,8 @@ from search.storage.find_run import open_results
 from search.storage.results import TrialRecord
 from tests.search.loop.test_controller import Stop, drive, records_of, search, study_of
 from tests.search.pretend import NUM_BLOCKS, PretendWorker, problem_of, settings_in
-from workers.requests import Rung, RungReport, TrialRequest
+from workers.reports import RungReport
+from workers.requests import Rung, TrialRequest
 from workers.trial import Worker, run_trial
 
 SMALL = {"strategy": "random", "budget": 12, "keep_fraction": 1.0}

@@ -17,7 +17,8 @@ from search.settings import Settings
 from search.storage.find_run import open_results
 from tests.search.loop.test_controller import search
 from tests.search.pretend import NUM_BLOCKS, PretendWorker, problem_of, settings_in
-from workers.requests import AskedQuestion, RungReport, TrialRequest
+from workers.reports import AskedQuestion, RungReport
+from workers.requests import TrialRequest
 
 FLOOR = 0.6
 

@@ -8,7 +8,7 @@ from typing import Any
 from tests.workers.tiny import picture
 from workers.data.read_table import read_split
 from workers.data.sample import Sample, SplitData
-from workers.requests import DataSource
+from workers.sources import DataSource
 
 PICTURES = 8
 

@@ -5,7 +5,7 @@ import pytest
 
 from workers.data.columns import find_columns
 from workers.data.sample import DataTask
-from workers.requests import DataSource
+from workers.sources import DataSource
 
 IMAGE, TEXT = datasets.Image(), datasets.Value("string")
 

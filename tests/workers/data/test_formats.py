@@ -8,7 +8,7 @@ import pytest
 from tests.workers.saved_data import FORMATS, as_table, captions, choices, from_the_hub, questions, save
 from tests.workers.tiny import picture
 from workers.data.load_split import load_split
-from workers.requests import DataSource
+from workers.sources import DataSource
 
 TASKS = {"questions": questions, "captions": captions, "multiple choice": choices}
 

@@ -10,7 +10,7 @@ import pytest
 from tests.workers.data.small_sets import png
 from tests.workers.tiny import picture
 from workers.data.read_table import read_split
-from workers.requests import DataSource
+from workers.sources import DataSource
 
 FILES = [png(number) for number in range(8)]
 PIXELS = [picture(number).tobytes() for number in range(8)]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.fast import draws
 from tests.workers.data.small_sets import search_samples
 from workers.data.options import find_reading, option_columns, options_of, place_of
-from workers.requests import DataSource
+from workers.sources import DataSource
 
 DEEP = "[" * 5000
 

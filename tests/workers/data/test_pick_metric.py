@@ -6,7 +6,7 @@ from tests.workers.saved_data import captions, choices, questions, save
 from workers.data.load_split import load_split
 from workers.data.pick_metric import pick_metric
 from workers.data.sample import SplitData
-from workers.requests import DataSource
+from workers.sources import DataSource
 
 
 def split(tmp_path, rows):

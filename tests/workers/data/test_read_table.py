@@ -13,7 +13,9 @@ from tests.workers.tiny import picture
 from workers.data.images import decoded
 from workers.data.load_split import load_samples, load_split
 from workers.models.prompts import target
-from workers.requests import DataSource, Rung, TrialRequest, TrialState
+from workers.reports import TrialState
+from workers.requests import Rung, TrialRequest
+from workers.sources import DataSource
 from workers.trial import Worker, run_trial
 
 

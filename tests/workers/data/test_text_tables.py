@@ -9,7 +9,7 @@ import pytest
 
 from tests.workers.data.small_sets import png, read_search, save_rows
 from workers.data.load_split import load_split
-from workers.requests import DataSource
+from workers.sources import DataSource
 
 ROWS = [{"image": f"im/{n}.png", "question": f"q{n}", "answer": "x"} for n in range(60)]
 

@@ -15,7 +15,7 @@ from workers.embedded.questions import KINDS
 from workers.evaluation.evaluate import evaluate
 from workers.inference.prepare import prepare
 from workers.models.load_model import load_model
-from workers.requests import ModelSource
+from workers.sources import ModelSource
 
 SPLITS = list(SPLIT_SIZES)
 

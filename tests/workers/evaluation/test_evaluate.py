@@ -14,7 +14,7 @@ from workers.inference.packed_batch import pack
 from workers.inference.prepare import prepare
 from workers.models.load_model import load_model
 from workers.models.prompts import conversation
-from workers.requests import DataSource, ModelSource
+from workers.sources import DataSource, ModelSource
 
 PLANS = ["....", "a...", "b..f", "pppp", ".aab", "bbbb", "bvavfvpv", "btag.f", "agbg()v", "[]tptb", "bgfgbgpg"]
 

@@ -12,7 +12,7 @@ from workers.evaluation.evaluate import answer
 from workers.evaluation.floor import best_constant, measure_floor, swap_images
 from workers.inference.prepare import prepare
 from workers.models.load_model import load_model
-from workers.requests import ModelSource
+from workers.sources import ModelSource
 
 PIXELS = np.zeros((4, 4, 3), np.uint8)
 

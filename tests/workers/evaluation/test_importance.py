@@ -28,7 +28,9 @@ from workers.inference.prepare import prepare
 from workers.models.load_model import assemble
 from workers.models.processor import Asker, on_device
 from workers.models.prompts import PROMPT_FORMS
-from workers.requests import DataSource, Rung, TrialReport, TrialRequest, TrialState
+from workers.reports import TrialReport, TrialState
+from workers.requests import Rung, TrialRequest
+from workers.sources import DataSource
 from workers.trial import Worker, run_trial
 
 STEP = 2e-3

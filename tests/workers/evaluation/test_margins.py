@@ -9,8 +9,8 @@ from workers.apply_plan import apply_plan
 from workers.evaluation.evaluate import evaluate
 from workers.evaluation.margins import FARTHEST, answer_margins, coarse, nats, token_margins
 from workers.models.prompts import conversation, target
-from workers.requests import DataSource, ModelSource
 from workers.session import Session
+from workers.sources import DataSource, ModelSource
 
 
 def brute_force(loaded, sample):

@@ -22,7 +22,8 @@ from workers.export.route import ExportError
 from workers.export.write import export
 from workers.models.load_model import load_model
 from workers.models.trainable import put_state
-from workers.requests import DataSource, ModelSource, Rung, TrialRequest
+from workers.requests import Rung, TrialRequest
+from workers.sources import DataSource, ModelSource
 
 FILES = {
     "README.md", "chat_template.jinja", "config.json", "generation_config.json", "model.safetensors", "plan.json",

@@ -21,7 +21,8 @@ from workers.export.request import ExportRequest
 from workers.export.route import Badge, export_route
 from workers.export.stock_layers import build, facts_of
 from workers.export.write import export
-from workers.requests import DataSource, ModelSource, Rung, TrialRequest
+from workers.requests import Rung, TrialRequest
+from workers.sources import DataSource, ModelSource
 
 PLANS = ("..b.", "b..b", ".fa.", "..af", "av.bgf", ".()t.")
 BY_REMOTE_CODE = {

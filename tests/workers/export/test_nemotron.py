@@ -20,7 +20,7 @@ from workers.export.route import Badge, ExportError, export_route
 from workers.export.stock_layers import build, facts_of
 from workers.export.write import export
 from workers.models.load_model import load_model
-from workers.requests import ModelSource
+from workers.sources import ModelSource
 
 PLANS = {"mixed": "fabf", "without a first attention": "ba..", "attention alone": "fff."}
 PROMPT = torch.randint(5, len(WORDS), (1, 9), generator=torch.Generator().manual_seed(0))

@@ -30,7 +30,7 @@ from workers.export.stock_layers import build, facts_of
 from workers.export.write import MODELING
 from workers.pruning.calibrate import calibrate
 from workers.pruning.inputs import PruningInputs
-from workers.requests import ModelSource
+from workers.sources import ModelSource
 
 PLANS = ("....", "b...", ".bb.", "bbbb", "fa..", "fbab", "a..f", "ffaa", "aaaa", "ffff", "aabb", ".p..", "pppp", "apfb")
 BY_REMOTE_CODE = (".b.a", "a..f", "aaaa", "ffff", "fa.b", "av.bgf", "()b.", ".[]ta", "btbvatfg", "()gpv.")

@@ -19,7 +19,7 @@ from workers.inference.plain_split import PlainSplit
 from workers.models.load_model import assemble
 from workers.models.processor import Asker, images_only
 from workers.models.prompts import PROMPT_FORMS, conversation, read_prompter
-from workers.requests import ModelSource
+from workers.sources import ModelSource
 
 ASK = "what color ?"
 SAID = {"role": "assistant", "content": [{"type": "text", "text": "B"}]}

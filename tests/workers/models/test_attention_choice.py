@@ -7,7 +7,7 @@ from transformers import LlamaModel, LlavaForConditionalGeneration
 
 from tests.workers.hub import save_hub
 from workers.models.load_model import load_model
-from workers.requests import ModelSource
+from workers.sources import ModelSource
 
 
 @pytest.mark.parametrize("part", [LlamaModel, LlavaForConditionalGeneration])

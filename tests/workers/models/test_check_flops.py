@@ -12,7 +12,7 @@ from workers.describe import describe_model
 from workers.models.check_flops import check_flops
 from workers.models.count_on_meta import shape_without_weights
 from workers.models.meta_model import weightless_model
-from workers.requests import ModelSource
+from workers.sources import ModelSource
 
 
 @pytest.mark.parametrize("family", [family for family in ALL_KINDS if family != "llava"])

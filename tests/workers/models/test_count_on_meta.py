@@ -26,7 +26,7 @@ from workers.models.load_model import load_model
 from workers.models.mapping_module import find_mapping
 from workers.models.meta_model import weightless_model
 from workers.models.processor import Asker
-from workers.requests import ModelSource
+from workers.sources import ModelSource
 
 EACH = pytest.mark.parametrize("family", but_slow(ALL_KINDS, FEW))
 COUNTED = pytest.mark.parametrize("family", [family for family in KINDS if family != "llava"])

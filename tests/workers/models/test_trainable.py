@@ -18,7 +18,8 @@ from workers.models.load_model import assemble, load_model
 from workers.models.mapping_module import find_mapping
 from workers.models.processor import Asker
 from workers.models.trainable import copy_state, put_state
-from workers.requests import DataSource, ModelSource, TuningRecipe
+from workers.requests import TuningRecipe
+from workers.sources import DataSource, ModelSource
 from workers.tuning import Tuning, TuningSchedule
 
 RECIPE = TuningRecipe(learning_rate=2e-2, images_per_step=2, questions_per_image=2)

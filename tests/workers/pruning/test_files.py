@@ -20,7 +20,8 @@ from workers.fingerprints import fingerprint_model
 from workers.pruning.__main__ import app
 from workers.pruning.files import MaskFile, intersected, read_masks, read_weights
 from workers.pruning.make import make_masks, mask_file, masks_for
-from workers.requests import DataSource, TrialRequest
+from workers.requests import TrialRequest
+from workers.sources import DataSource
 from workers.trial import Worker, run_trial
 
 ROLES = {"0.a": "query_and_output", "0.b": "key_and_value", "1.c": "ffn"}

@@ -11,7 +11,9 @@ from objectives.workload import Workload
 from spaces.plan import Plan
 from tests.workers.test_trial import RECIPE, RUNGS, always, numbers, untouched
 from workers import session as sessions
-from workers.requests import DataSource, Rung, TrialRequest, TrialState
+from workers.reports import TrialState
+from workers.requests import Rung, TrialRequest
+from workers.sources import DataSource
 from workers.trial import Worker, run_trial
 
 PLANS = ("{w50,h50}....", ".{w2:4/ffn/image}a{ffn50}.bv{h50}", "{m50/attn}...b")

@@ -23,8 +23,10 @@ from workers.embedded.training.card_text import render
 from workers.embedded.training.card_values import Interval, Kind, Measured, Tuned
 from workers.evaluation.evaluate import evaluate
 from workers.inference.packed_split import PackedSplit
-from workers.requests import ModelSource, Rung, Split, TrialReport, TrialRequest, TuningRecipe
+from workers.reports import TrialReport
+from workers.requests import Rung, TrialRequest, TuningRecipe
 from workers.session import Session
+from workers.sources import ModelSource, Split
 from workers.trial import Worker, run_trial
 from workers.tuning import Tuning
 

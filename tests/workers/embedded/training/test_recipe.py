@@ -15,7 +15,7 @@ from workers.embedded.training.recipe import Recipe, Schedule, Stage, fit
 from workers.embedded.words import build_processor
 from workers.inference.prepare import prepare
 from workers.models.load_model import load_model
-from workers.requests import ModelSource
+from workers.sources import ModelSource
 
 
 @pytest.fixture(scope="module")
