@@ -12,6 +12,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import transformers
+from transformers.conversion_mapping import get_checkpoint_conversion_mapping, register_checkpoint_conversion_mapping
 
 from spaces.plan import Plan
 from workers.apply_plan import apply_plan
@@ -59,7 +60,24 @@ def _config(base: type[transformers.PreTrainedConfig]) -> type:
 def _model(base: type[transformers.PreTrainedModel]) -> type:
     config_class: Any = base.config_class
     values = {"config_class": _config(config_class), "__module__": __name__}
+    _rename_as(base)
     return type(f"{PREFIX}{base.__name__}", (_UnderPlan, base), values)
+
+
+def _rename_as(base: type[transformers.PreTrainedModel]) -> None:
+    """Register the renamings of `base` for its subclass: transformers has renamings for its own classes only.
+
+    They let the subclass read checkpoints whose tensors have the names of the base checkpoint.
+    """
+    config_class: Any = base.config_class
+    kinds = {
+        base.__name__: f"{PREFIX}{base.__name__}",
+        config_class.model_type: vars(_config(config_class))["model_type"],
+    }
+    for stock, ours in kinds.items():
+        renamings = get_checkpoint_conversion_mapping(stock)
+        if renamings is not None:
+            register_checkpoint_conversion_mapping(ours, renamings, overwrite=True)
 
 
 def __getattr__(name: str) -> type:
