@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from workers.blocks.anatomy import anatomy_of
@@ -12,6 +13,9 @@ from workers.export import modeling_decilm
 from workers.export.part_paths import path_of
 from workers.export.remote_code import auto_map
 from workers.export.route import Route
+
+ZERO_CHANNELS = 256
+"""FFN channels, all zeros, of a layer that has attention only. llama.cpp drops such a layer if it has no FFN."""
 
 
 def decilm(model: Any, text: Any, weights: dict[str, Tensor], route: Route) -> tuple[Any, type, dict[str, Tensor]]:
@@ -29,21 +33,48 @@ def decilm(model: Any, text: Any, weights: dict[str, Tensor], route: Route) -> t
     config = kind.config_class(block_configs=_blocks(text, route), **values)
     config.auto_map = auto_map(kind, "AutoModelForCausalLM")
     config.rope_theta = text.rope_parameters["rope_theta"]  # read by engines older than transformers 5
-    return config, kind, dict(_renamed(model, weights))
+    filled = {name: zeros for number, layer in enumerate(route.layers) if layer.ffn is None
+              for name, zeros in _zero_ffn(text, number, model.dtype)}  # fmt: skip
+    return config, kind, {**dict(_renamed(model, weights)), **filled}
 
 
 def _blocks(text: Any, route: Route) -> list[dict[str, Any]]:
-    attention = {"no_op": False, "n_heads_in_group": text.num_attention_heads // text.num_key_value_heads}
-    # Engines compute the channels from this number, rounding up to a multiple of 256.
-    ffn = {"no_op": False, "ffn_mult": 3 * text.intermediate_size / (2 * text.hidden_size)}
-    nothing = {"no_op": True}
-    return [
-        {
-            "attention": attention if layer.attention is not None or route.fills(number) else nothing,
-            "ffn": ffn if layer.ffn is not None else nothing,
-        }
-        for number, layer in enumerate(route.layers)
-    ]
+    """Return the `block_configs`; converters look up every key, so that absent sub-layers have nulls."""
+    group = text.num_attention_heads // text.num_key_value_heads
+    blocks = []
+    for number, layer in enumerate(route.layers):
+        attends = layer.attention is not None or route.fills(number)
+        channels = ZERO_CHANNELS if layer.ffn is None else text.intermediate_size
+        # Engines compute the channels from `ffn_mult`, rounding up to a multiple of 256.
+        blocks.append(
+            {
+                "attention": {
+                    "no_op": not attends,
+                    "n_heads_in_group": group if attends else None,
+                    "replace_with_linear": False,
+                },
+                "ffn": {
+                    "no_op": False,
+                    "ffn_mult": 3 * channels / (2 * text.hidden_size),
+                    "replace_with_linear": False,
+                },
+            }
+        )
+    return blocks
+
+
+def _zero_ffn(text: Any, number: int, dtype: torch.dtype) -> Iterator[tuple[str, Tensor]]:
+    """Yield the weights of an FFN that adds nothing, for layer `number`."""
+    width, layer = text.hidden_size, f"model.layers.{number}"
+    yield f"{layer}.post_attention_layernorm.weight", torch.ones(width, dtype=dtype)
+    for name, inputs, outputs in (
+        ("gate_proj", width, ZERO_CHANNELS),
+        ("up_proj", width, ZERO_CHANNELS),
+        ("down_proj", ZERO_CHANNELS, width),
+    ):
+        yield f"{layer}.mlp.{name}.weight", torch.zeros(outputs, inputs, dtype=dtype)
+        if text.mlp_bias:
+            yield f"{layer}.mlp.{name}.bias", torch.zeros(outputs, dtype=dtype)
 
 
 def _renamed(model: Any, weights: dict[str, Tensor]) -> Iterator[tuple[str, Tensor]]:

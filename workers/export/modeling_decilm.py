@@ -7,6 +7,7 @@ KV cache of a layer without attention: transformers derives positions and masks 
 such a layer appends a placeholder of one number per token.
 """
 
+import copy
 from functools import cache
 from typing import Any
 
@@ -82,8 +83,22 @@ def remove(layer: nn.Module, half: str) -> None:
         delattr(layer, part)
 
 
+def channels(ffn: Fields, hidden_size: int) -> int:
+    """Return the number of FFN channels, as engines compute it: a multiple of 256."""
+    size = int(2 * ffn.ffn_mult * hidden_size / 3)
+    return -(-size // 256) * 256
+
+
+def resize(layer: nn.Module, config: DeciLMConfig, size: int) -> None:
+    """Replace the FFN of a Llama layer by one with `size` channels, in place."""
+    if size != config.intermediate_size:
+        narrow = copy.copy(config)
+        narrow.intermediate_size = size
+        layer.mlp = type(layer.mlp)(narrow)
+
+
 class DeciLMForCausalLM(LlamaForCausalLM):
-    """Llama without the sub-layers that its config marks as `no_op`."""
+    """Llama without the sub-layers that its config marks as `no_op`, each FFN as wide as its `ffn_mult` says."""
 
     config_class = DeciLMConfig
 
@@ -93,3 +108,5 @@ class DeciLMForCausalLM(LlamaForCausalLM):
             for half in PARTS:
                 if block[half].no_op:
                     remove(layer, half)
+            if not block.ffn.no_op:
+                resize(layer, config, channels(block.ffn, config.hidden_size))

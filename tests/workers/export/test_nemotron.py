@@ -28,9 +28,9 @@ PROMPT = torch.randint(5, len(WORDS), (1, 9), generator=torch.Generator().manual
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory) -> ModelSource:
-    """A tiny LLaVA whose decoder the form can hold: grouped queries, 256 FFN channels."""
+    """A tiny LLaVA whose decoder the form can hold: grouped queries, 512 FFN channels."""
     config = tiny_config()
-    config.text_config.intermediate_size, config.text_config.head_dim = 256, 8
+    config.text_config.intermediate_size, config.text_config.head_dim = 512, 8
     torch.manual_seed(3)
     model = LlavaForConditionalGeneration(config)
     with torch.no_grad():
@@ -81,11 +81,14 @@ class TestFolder:
         config = json.loads((exports / "mixed" / "config.json").read_text())
         assert (config["model_type"], config["architectures"]) == ("nemotron-nas", ["DeciLMForCausalLM"])
         assert config["num_hidden_layers"] == len(config["block_configs"]) == 2
-        attention = {"no_op": False, "n_heads_in_group": 2}
-        ffn = {"no_op": False, "ffn_mult": 3 * 256 / (2 * 32)}
+        attention = {"no_op": False, "n_heads_in_group": 2, "replace_with_linear": False}
+        whole, zeros = (
+            {"no_op": False, "ffn_mult": 3 * channels / (2 * 32), "replace_with_linear": False}
+            for channels in (512, 256)
+        )
         assert config["block_configs"] == [
-            {"attention": attention, "ffn": ffn},
-            {"attention": attention, "ffn": {"no_op": True}},
+            {"attention": attention, "ffn": whole},
+            {"attention": attention, "ffn": zeros},
         ]
         assert config["rope_theta"] == config["rope_parameters"]["rope_theta"]
 
@@ -95,14 +98,26 @@ class TestFolder:
         assert not config["block_configs"][0]["attention"]["no_op"]
         assert not weights["model.layers.0.self_attn.o_proj.weight"].any()
 
+    def test_a_layer_without_ffn_has_one_of_zeros(self, exports):
+        """llama.cpp drops the attention of a layer whose FFN has no channels."""
+        config = json.loads((exports / "attention alone" / "config.json").read_text())
+        weights = load_file(exports / "attention alone" / "model.safetensors")
+        for number in range(3):
+            assert not config["block_configs"][number]["ffn"]["no_op"]
+            for name in ("gate_proj", "up_proj", "down_proj"):
+                assert not weights[f"model.layers.{number}.mlp.{name}.weight"].any()
+        assert weights["model.layers.3.mlp.down_proj.weight"].any()
+
     @pytest.mark.parametrize("name", PLANS)
-    def test_holds_the_language_model_alone_and_nothing_skipped(self, exports, name):
+    def test_holds_the_language_model_alone_and_no_skipped_attention(self, exports, name):
         weights = load_file(exports / name / "model.safetensors")
         config = json.loads((exports / name / "config.json").read_text())
         for number, block in enumerate(config["block_configs"]):
-            for half, parts in (("attention", ("self_attn", "input_layernorm")), ("ffn", ("mlp", "post_att"))):
-                held = [key for key in weights if key.startswith(tuple(f"model.layers.{number}.{p}" for p in parts))]
-                assert bool(held) != block[half]["no_op"]
+            parts = ("self_attn", "input_layernorm")
+            held = [key for key in weights if key.startswith(tuple(f"model.layers.{number}.{p}" for p in parts))]
+            skipped = block["attention"]["no_op"]
+            assert bool(held) != skipped
+            assert (block["attention"]["n_heads_in_group"] is None) == skipped  # a key that converters look up
         assert not [key for key in weights if "vision" in key or "projector" in key]
 
     @pytest.mark.parametrize("name", PLANS)
