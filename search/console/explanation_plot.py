@@ -31,7 +31,7 @@ def draw_explanation(found: Explanation, source: Mapping[str, Any], file: Path) 
     from matplotlib import pyplot
 
     pictures = _images(found.lost[:MOST_PICTURES], source, found.split)
-    figure = pyplot.figure(figsize=(8, 6.5 if pictures else 4.6), layout="constrained")
+    figure: Any = pyplot.figure(figsize=(8, 6.5 if pictures else 4.6), layout="constrained")
     rows = figure.subfigures(3 if pictures else 2, 1, height_ratios=[1, 2, 1.7] if pictures else [1, 2])
     _draw_blocks(rows[0].subplots(), found)
     left, right = rows[1].subplots(1, 2)
