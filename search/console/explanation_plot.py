@@ -92,7 +92,7 @@ def _images(lost: Sequence[AnsweredQuestion], source: Mapping[str, Any], split: 
     if not lost:
         return []
     from workers.data.load_split import load_split
-    from workers.requests import DataSource, Split
+    from workers.sources import DataSource, Split
 
     try:
         samples = load_split(DataSource.model_validate(source), cast(Split, split)).samples

@@ -6,7 +6,8 @@ from objectives.intervals import paired_interval
 from search.analysis.explain import Contribution
 from spaces.block import SINGLE_BLOCKS
 from spaces.plan import Op, Plan
-from workers.requests import Rung, RungReport, TrialReport, TrialRequest
+from workers.reports import RungReport, TrialReport
+from workers.requests import Rung, TrialRequest
 from workers.trial import Worker, run_trial
 
 
