@@ -26,6 +26,8 @@ PACKAGES = {
     "workers/evaluation": "how good, how fast, and how important each part is",
     "workers/embedded": "the model and data that need no download",
     "workers/embedded/training": "how that model was trained and measured; not installed with the package",
+    "workers/pretrained": "a model of pretrained parts: SmolLM2-135M, a frozen vision tower, a mapping module of ours",
+    "workers/pretrained/training": "how its mapping module was trained; not installed with the package",
     "workers/export": "a plan as a smaller model folder, checked in a fresh process",
     "search": "the commands",
     "search/storage": "the database, the study and the lock of a run",
@@ -39,6 +41,7 @@ PACKAGES = {
     "benchmarks": "how fast and how good, as tables",
     "benchmarks/truth": "measured tables of small spaces",
     "benchmarks/strategies": "strategies replayed on those tables",
+    "benchmarks/paper": "the source paper's findings, measured again",
 }
 WIDTH = 28
 

@@ -50,8 +50,8 @@ WorkloadValue = Annotated[Workload, PlainValidator(_read_workload), PlainSeriali
 class TuningRecipe(Value):
     """Brief training of the mapping module under a plan; everything else is frozen."""
 
-    learning_rate: float = Field(2e-3, gt=0)
-    """Peak learning rate of AdamW."""
+    learning_rate: float | None = Field(None, gt=0)
+    """Peak learning rate of AdamW. By default 0.192 / width of the language model: 2e-3 for the embedded model."""
     weight_decay: float = Field(0.0, ge=0)
     """Weight decay of AdamW."""
     images_per_step: int = Field(8, ge=1)
@@ -105,8 +105,6 @@ class TrialRequest(Value):
     mapping_module: str | None = None
     """Absolute path of a stored mapping module to evaluate in place of the dense one; goes with rungs that don't
     tune: the final test reads what the search tuned."""
-    mapping_plan: PlanValue | None = None
-    """The plan that `mapping_module` was tuned for; None is the trial's own."""
     artifacts: str | None = None
     """Absolute folder where the tuned mapping module is stored; None stores nothing."""
 

@@ -20,6 +20,10 @@ from workers.inference.prepare import AnswerBatch, Prepared
 from workers.models.loaded_model import LoadedModel
 from workers.requests import TuningRecipe
 
+RATE_TIMES_WIDTH = 0.192
+"""Default learning rate times the width of the language model. The rate that Adam can take falls as the inverse of the
+width (Yang et al. 2022, arXiv 2203.03466, table 8)."""
+
 
 @dataclass
 class TuningSchedule:
@@ -38,6 +42,14 @@ class TuningSchedule:
         self._by_image: dict[int, list[int]] = {}
         for index, image in enumerate(self.prepared.images):
             self._by_image.setdefault(image, []).append(index)
+
+    @property
+    def learning_rate(self) -> float:
+        """Return the peak learning rate of the recipe, or the default for the width of the language model."""
+        if self.recipe.learning_rate is not None:
+            return self.recipe.learning_rate
+        width: int = self.loaded.model.config.get_text_config().hidden_size
+        return RATE_TIMES_WIDTH / width
 
     def batch(self, step: int) -> AnswerBatch:
         """Return the batch of a step, counted from 0."""
@@ -87,7 +99,7 @@ class Tuning:
         self._parameters = list(schedule.loaded.weights.values())
         self._exact = [parameter.detach().float().clone() for parameter in self._parameters]
         recipe = schedule.recipe
-        self._optimizer = torch.optim.AdamW(self._exact, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+        self._optimizer = torch.optim.AdamW(self._exact, lr=schedule.learning_rate, weight_decay=recipe.weight_decay)
 
     def until(self, steps: int) -> None:
         """Tune until `steps` steps are done in total.
@@ -100,7 +112,7 @@ class Tuning:
             if not torch.isfinite(loss):
                 raise NonFinite(f"the tuning loss must be finite, got {loss.item()} at step {self.step}")
             gradients = self._gradients(loss)
-            self._take_step(gradients, self.schedule.recipe.learning_rate * cosine(self.step, self.total_steps))
+            self._take_step(gradients, self.schedule.learning_rate * cosine(self.step, self.total_steps))
             self.step += 1
 
     def _gradients(self, loss: Tensor) -> Sequence[Tensor]:

@@ -58,6 +58,13 @@ def test_only_the_mapping_module_changes(loaded, train, dense):
     assert {n for n, p in loaded.model.named_parameters() if p.requires_grad}.isdisjoint(frozen)
 
 
+def test_wider_models_are_tuned_in_smaller_steps(loaded, train):
+    schedule = TuningSchedule(loaded, train, TuningRecipe(), seed=0)
+    width = loaded.model.config.text_config.hidden_size
+    assert schedule.learning_rate == pytest.approx(2e-3 * 96 / width)
+    assert TuningSchedule(loaded, train, RECIPE, seed=0).learning_rate == 5e-3
+
+
 def test_the_loss_falls(loaded, train):
     before = loss_under(loaded, train, "a...")
     tuned(loaded, train, 40)

@@ -16,6 +16,7 @@ from workers.models.probe_inputs import ANSWERS, QUESTIONS, pictures
 from workers.models.vision_replay import close
 
 log = logging.getLogger(__name__)
+_SLOWER = "every question runs in a sequence of its own, which is slower than sharing the prefix of a picture"
 _PROVEN: WeakKeyDictionary[nn.Module, bool] = WeakKeyDictionary()
 
 
@@ -26,7 +27,8 @@ def packing_is_exact(loaded: LoadedModel) -> bool:
     """
     if loaded.model not in _PROVEN:
         _PROVEN[loaded.model] = _is_exact(loaded)
-        log.info("questions are put to the model %s", "packed" if _PROVEN[loaded.model] else "one a sequence")
+        if _PROVEN[loaded.model]:
+            log.info("questions about one picture share its prefix")
     return _PROVEN[loaded.model]
 
 
@@ -43,11 +45,14 @@ def _is_exact(loaded: LoadedModel) -> bool:
         packs = packed.answer_batch(loaded, chosen, len(QUESTIONS))
         batch = plain.answer_batch(loaded, chosen, len(QUESTIONS))
         if not torch.equal(packs.targets, batch.targets) or not plain.takes_the_likeliest(loaded):
-            return False
-        return close(packed.answer_logits(loaded, packs), plain.answer_logits(loaded, batch))
+            raise Unpackable("the model asks or answers in another way")
+        if not close(packed.answer_logits(loaded, packs), plain.answer_logits(loaded, batch)):
+            raise Unpackable("packed questions get other logits")
     except Unpackable as error:
-        log.info("questions can't be packed: %s", error)
+        log.warning("%s: %s", _SLOWER, error)
+        return False
     except (RuntimeError, ValueError, TypeError, AttributeError, LookupError) as error:
         # families that do not support packed inputs raise various errors
-        log.info("questions can't be packed: %s", " ".join(str(error).split()))
-    return False
+        log.warning("%s: %s", _SLOWER, " ".join(str(error).split())[:200])
+        return False
+    return True

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, TypeVar
 
 import torch
+from torch import nn
 
 from spaces.names import unknown
 from workers.blocks.anatomy import anatomy_of
 from workers.lora_options import parse_lora
 from workers.models.loaded_model import LoadedModel
-from workers.models.mapping_module import find_mapping, reached_weights
+from workers.models.mapping_module import NoMapping, find_mapping, reached_weights
 from workers.models.model_files import checkpoint, read_config
 from workers.models.probe_inputs import probe_inputs
 from workers.models.processor import Asker, load_processor, on_device
@@ -73,8 +74,10 @@ def assemble(model: Any, asker: Asker, trainable: str = MAPPING) -> LoadedModel:
     anatomy_of(model)  # refuse an unsupported decoder before anything else
     batch, *alone = (on_device(each, model.device, model.dtype) for each in probe_inputs(asker))
     is_pattern = trainable != MAPPING and parse_lora(trainable) is None
-    mapping = () if is_pattern else find_mapping(model, batch)
+    mapping = _mapping_or_none(model, batch) if is_pattern else find_mapping(model, batch)
     weights = choose_trainable(model, mapping, trainable)
+    if not all(name.startswith(tuple(f"{path}." for path in mapping)) for name in weights):
+        mapping = ()
     if is_pattern and not reached_weights(model, batch, weights):
         raise ValueError(
             f"what is trained must have an effect on the answers, got {trainable!r} which has none: "
@@ -84,6 +87,13 @@ def assemble(model: Any, asker: Asker, trainable: str = MAPPING) -> LoadedModel:
     if not replay.modules:
         log.warning("the vision tower runs in every pass: what it returns can't be replayed for this model")
     return LoadedModel(model, asker.processor, model.device, asker, mapping, weights, replay)
+
+
+def _mapping_or_none(model: nn.Module, batch: Mapping[str, Any]) -> tuple[str, ...]:
+    try:
+        return find_mapping(model, batch)
+    except NoMapping:
+        return ()
 
 
 def check_takes_images(source: ModelSource) -> None:

@@ -31,7 +31,7 @@ class LoadedModel:
     device: torch.device
     asker: Asker
     mapping: tuple[str, ...]
-    """Paths of the modules between vision tower and decoder; empty if a pattern selects the trained weights."""
+    """Paths of the modules between vision tower and decoder; empty if weights elsewhere are trained."""
     weights: Weights = field(repr=False)
     """Trained weights by name in the whole model; by default those of the mapping module."""
     replay: Replay = field(repr=False)

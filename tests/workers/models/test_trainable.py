@@ -12,7 +12,7 @@ from tests.workers.hub import hub_model, hub_processor, hub_samples, save_hub
 from tests.workers.tiny import tiny_model
 from workers.apply_plan import apply_plan
 from workers.data.load_split import load_samples
-from workers.inference.prepare import prepare
+from workers.inference.prepare import PackedSplit, prepare
 from workers.lora_options import parse_lora
 from workers.models.load_model import assemble, load_model
 from workers.models.mapping_module import find_mapping
@@ -51,6 +51,12 @@ class TestPatterns:
     )
     def test_names_and_modules_match(self, pattern, modules):
         assert {name.rpartition(".")[0] for name in loaded_as(pattern).weights} == modules
+
+    @pytest.mark.parametrize("pattern", [PROJECTOR, "*linear_2"])
+    def test_questions_are_packed_where_the_weights_are_those_of_the_mapping_module(self, pattern, caplog):
+        assert isinstance(prepare(loaded_as(pattern), hub_samples("search", 2)), PackedSplit)
+        assert not isinstance(prepare(loaded_as("*pre_layrnorm"), hub_samples("search", 2)), PackedSplit)
+        assert "a sequence of its own" in caplog.text
 
     @pytest.mark.parametrize("family", ["idefics3", "qwen2_vl"])
     def test_weights_inside_the_tower_are_trained_too(self, family):

@@ -1,0 +1,56 @@
+"""The fixed text of docs/paper.md."""
+
+INTRODUCTION = """\
+# The source paper's findings, measured again
+
+<!-- Written by `python -m benchmarks.paper.page`: change the words in benchmarks/paper/words.py. -->
+
+"Skipping Computations in Multimodal LLMs" (arXiv 2410.09454) studies frozen language models of 7B with a small
+trained
+mapping module. It reports that much can be skipped without training; that training the mapping module with half of
+the
+blocks skipped keeps at least 97 % of the accuracy; and that a smaller model trained properly matches one two to three
+times larger. This page measures the first two on two small models:
+
+- **the embedded model** ([embedded-model.md](embedded-model.md)): 12 blocks, language model and mapping module
+  trained by us
+  together;
+- **SmolLM2-135M** ([real-model.md](real-model.md)): 30 blocks, pretrained by others and frozen, with a frozen
+  vision tower;
+  only the mapping module is ours.
+
+FLOPs are relative to the dense model, the vision tower included. Intervals are 95 %, bootstrap over whole images.
+"""
+
+UNTRAINED = """\
+## 1. How much can be skipped without training
+
+`python -m benchmarks.paper.untrained embedded` and `... smollm2 --folder DIR`, on `test`. Patterns are named as in
+`spaces/patterns.py`: `interval-K:OP@START` changes every K-th block behind START and before the last one, `first-K`
+keeps
+the first K blocks. `visual` and `generated` change those tokens alone; an answer of one token comes from the
+prompt, so a skip for
+generated tokens cannot change it.
+"""
+
+TRAINED = """\
+## 2. Training with the skips active
+
+`python -m benchmarks.paper.trained SUBJECT --plans FILE`: the mapping module is trained from random weights under
+the plan,
+with the same steps, rate and order of the data for every plan. The dense row is the same training without skips.
+"""
+
+CLOSING = """\
+## What this does not show
+
+Both models are small, and the questions are simple. Redundancy between blocks grows with depth and width, so that a
+7B
+model can lose more blocks than these; nothing here confirms or refutes the paper's numbers at its size. Where few
+steps of training
+are compared, a plan that learns more slowly looks worse than it would after more. Not run: three seeds on SmolLM2,
+the
+intersected Wanda masks at 70 % of the weights, and finding 3 (a smaller model trained properly against a deep one
+with
+blocks skipped).
+"""

@@ -1,0 +1,102 @@
+"""Puts the parts together as a stock FastVLM and writes it as a folder for `from_pretrained`."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from transformers import FastVlmConfig, FastVlmForConditionalGeneration, GenerationConfig, LlavaProcessor
+
+from workers.pretrained.language_model import IMAGE_TOKEN, read_language_model
+from workers.pretrained.vision_tower import IMAGE_SIZE, STRIDE, image_processor, read_vision_weights, vision_config
+
+MAPPING_FILE = Path(__file__).parent / "checkpoint" / "mapping.safetensors"
+CHAT_TEMPLATE = """\
+{%- for message in messages -%}
+<|im_start|>{{ message['role'] }}
+{% if message['content'] is string -%}
+{{- message['content'] -}}
+{%- else -%}
+{%- for part in message['content'] -%}
+{%- if part['type'] == 'image' -%}<image>{%- else -%}{{- part['text'] -}}{%- endif -%}
+{%- endfor -%}
+{%- endif -%}
+<|im_end|>
+{% endfor -%}
+{%- if add_generation_prompt -%}<|im_start|>assistant
+{% endif -%}
+"""
+"""The template of SmolLM2 without its system turn, with the image before the question."""
+
+
+def build_model(packages: Path) -> tuple[FastVlmForConditionalGeneration, LlavaProcessor]:
+    """Return the model with pretrained parts and an untrained mapping module, in float32, and its processor.
+
+    Args:
+        packages: folder of unpacked packages.
+
+    Raises:
+        MissingPackage: a package cannot be had.
+    """
+    text_config, text_weights, tokenizer = read_language_model(packages)
+    config = FastVlmConfig(
+        vision_config=vision_config().to_dict(),
+        text_config=text_config.to_dict(),
+        image_token_index=tokenizer.get_vocab()[IMAGE_TOKEN],
+        image_seq_length=(IMAGE_SIZE // STRIDE) ** 2,
+        tie_word_embeddings=True,
+    )
+    model = FastVlmForConditionalGeneration(config).float().eval()
+    model.model.vision_tower.load_state_dict(read_vision_weights(packages))
+    decoder = {name.removeprefix("model."): weight for name, weight in text_weights.items() if "lm_head" not in name}
+    model.model.language_model.load_state_dict(decoder)
+    model.tie_weights()
+    model.generation_config = GenerationConfig(
+        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id
+    )
+    return model, LlavaProcessor(
+        image_processor=image_processor(),
+        tokenizer=tokenizer,
+        patch_size=STRIDE,
+        vision_feature_select_strategy="full",
+        chat_template=CHAT_TEMPLATE,
+        image_token=IMAGE_TOKEN,
+        num_additional_image_tokens=0,
+    )
+
+
+@torch.no_grad()
+def initialize(mapping: Any, scale: float, seed: int) -> None:
+    """Draw new weights for the mapping module, whose outputs have the scale of token embeddings.
+
+    Args:
+        mapping: changed in place.
+        scale: standard deviation of token embeddings.
+        seed: of the random numbers.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    first, second = mapping.linear_1, mapping.linear_2
+    first.weight.normal_(0, 1 / math.sqrt(first.in_features), generator=generator)
+    second.weight.normal_(0, scale / math.sqrt(second.in_features), generator=generator)
+    first.bias.zero_()
+    second.bias.zero_()
+
+
+def write_model(packages: Path, folder: Path) -> None:
+    """Write the model with the shipped mapping module, and its processor.
+
+    Args:
+        packages: folder of unpacked packages.
+        folder: folder to write.
+
+    Raises:
+        MissingPackage: a package cannot be had.
+    """
+    model, processor = build_model(packages)
+    stored = {name: weight.float() for name, weight in load_file(MAPPING_FILE).items()}
+    model.model.multi_modal_projector.load_state_dict(stored)
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
