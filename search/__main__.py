@@ -6,7 +6,9 @@ from typing import Annotated
 import typer
 
 from search.command_line import Command
+from search.compare import compare
 from search.dashboard import dashboard
+from search.explain import explain
 from search.export import export
 from search.report import report
 from search.run import EPILOG, run
@@ -15,7 +17,7 @@ from workers.__main__ import main as trial
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode="markdown")
 app.command(cls=Command, epilog=EPILOG)(run)
-for command in (report, status, export, dashboard):
+for command in (report, explain, compare, status, export, dashboard):
     app.command(cls=Command)(command)
 app.command("trial")(trial)
 

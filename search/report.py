@@ -1,12 +1,16 @@
-"""`python -m search.report`: the front of a run as a table, a picture, or JSON; and what the model answered."""
+"""`python -m search.report`: the front of a run as a table, a picture, files or JSON; and what the model answered."""
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from search.command_line import Command
+from search.console.front_columns import SORTS
+
+if TYPE_CHECKING:
+    from search.storage.results import Results, TrialRecord
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -15,7 +19,10 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 def report(
     out: Annotated[Path, typer.Option(help="Folder of the run.")],
     storage: Annotated[str | None, typer.Option(help="Database URL, where it is not in the folder.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON (docs/report.md).")] = False,
+    sort: Annotated[str | None, typer.Option(help=f"Order of the rows: {', '.join(SORTS)}.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="Write all trials to this file, one per row.")] = None,
+    parquet: Annotated[Path | None, typer.Option(help="Write all trials to this file, one per row.")] = None,
     picture: Annotated[
         Path | None, typer.Option(help="File of the picture. Default: front.png in the folder of the run.")
     ] = None,
@@ -29,43 +36,74 @@ def report(
     ] = None,
 ) -> None:
     """Show what a run has found so far."""
-    from search.analysis.rank_flips import rank_flips
     from search.analysis.summary import summarize
-    from search.console.front_table import front_table, hypervolumes
-    from search.console.samples import dense_note, metric_line, samples_table, write_samples
-    from search.console.terminal import console, one_line_errors
+    from search.console.terminal import one_line_errors
     from search.storage.find_run import open_results
 
     with one_line_errors():
         results = open_results(out, storage)
-        records = results.records()
-        summary = summarize(results)
         if request is not None:
-            found = [record.trial for record in records if record.trial.number == request]
-            if not found:
-                raise ValueError(f"--request must be the number of a trial, got {request}: there are {len(records)}")
-            print(json.dumps(found[0].request, indent=1))
+            _print_request(results.records(), request)
         elif samples is not None or samples_to is not None:
-            if samples is not None:
-                console().print(samples_table(results, records, samples, trial))
-            if samples_to is not None:
-                print(f"{write_samples(results, records, trial, samples_to)} answers: {samples_to}")
+            _show_samples(results, samples, samples_to, trial)
+        elif csv is not None or parquet is not None:
+            _write_tables(results, [file for file in (csv, parquet) if file is not None])
         elif as_json:
-            print(json.dumps(summary, indent=1))
+            print(json.dumps(summarize(results), indent=1))
         else:
-            from search.console.front_plot import draw_front
+            _show_front(results, picture or out / "front.png", sort)
 
-            file = picture or out / "front.png"
-            draw_front(records, summary, file)
-            printer = console()
-            printer.print(front_table(summary, printer.width))
-            for flips in rank_flips(records):
-                printer.print(str(flips), style="yellow" if flips.misleads else None, soft_wrap=True)
-            if (line := metric_line(summary["settings"]["metric"])) is not None:
-                printer.print(line, soft_wrap=True)
-            if (note := dense_note(results, records)) is not None:
-                printer.print(note, style="red", markup=False, soft_wrap=True)
-            printer.print(f"{hypervolumes(summary)}. Picture: {file}", soft_wrap=True)
+
+def _print_request(records: list["TrialRecord"], number: int) -> None:
+    found: list[dict[str, Any]] = [each.trial.request for each in records if each.trial.number == number]
+    if not found:
+        raise ValueError(f"--request must be the number of a trial, got {number}: there are {len(records)}")
+    print(json.dumps(found[0], indent=1))
+
+
+def _show_samples(results: "Results", count: int | None, file: Path | None, trial: int | None) -> None:
+    from search.console.samples import samples_table, write_samples
+    from search.console.terminal import console
+
+    records = results.records()
+    if count is not None:
+        console().print(samples_table(results, records, count, trial))
+    if file is not None:
+        print(f"{write_samples(results, records, trial, file)} answers: {file}")
+
+
+def _write_tables(results: "Results", files: list[Path]) -> None:
+    from search.analysis.frames import trials_frame, write_frame
+    from search.analysis.summary import limits_of
+
+    records = results.records()
+    frame = trials_frame(records, limits_of(results.run, records))
+    for file in files:
+        write_frame(frame, file)
+        print(f"{len(frame)} trials: {file}")
+
+
+def _show_front(results: "Results", picture: Path, sort: str | None) -> None:
+    from search.analysis.rank_flips import rank_flips
+    from search.analysis.summary import summarize
+    from search.console.closing import hypervolumes
+    from search.console.front_plot import draw_front
+    from search.console.front_table import front_table
+    from search.console.samples import dense_note, metric_line
+    from search.console.terminal import console
+
+    records, summary, printer = results.records(), summarize(results), console()
+    table = front_table(summary, printer.width, sort)
+    draw_front(records, summary, picture)
+    printer.print(table, soft_wrap=False)
+    for flips in rank_flips(records):
+        if flips.misleads:
+            printer.print(str(flips), style="yellow", soft_wrap=True)
+    if (line := metric_line(summary["settings"]["metric"])) is not None:
+        printer.print(line, soft_wrap=True)
+    if (note := dense_note(results, records)) is not None:
+        printer.print(note, style="red", markup=False, soft_wrap=True)
+    printer.print(f"{hypervolumes(summary)}. Picture: {picture}", soft_wrap=True, markup=False)
 
 
 if __name__ == "__main__":

@@ -8,11 +8,15 @@ in braces (`spaces.pruning_forms`). A pruning before the first block applies to 
 
 `.av.bg()t` is keep, skip_attn for visual tokens, keep, skip_block for generated tokens, and a pair for the prompt.
 `.av{ffn50}.` also keeps 50 % of the FFN channels of its second block. `{w50}..b.` prunes all weights that run.
+
+Long plans are also read and written as runs: `4. 2f b` is `....ffb`. A number repeats the block or pair after it.
 """
 
 from collections.abc import Iterator, Sequence
+from itertools import groupby, repeat
 
 from spaces.block import SINGLE_BLOCKS, Block, Op, PlanError, Variant
+from spaces.names import shortened
 from spaces.plan_pruning import gathered, spread
 from spaces.pruning import Pruning
 from spaces.pruning_forms import EXAMPLES, pruning_of_text, text_of_pruning
@@ -23,6 +27,8 @@ _BRACKETS = {"(": (")", Variant.SUM), "[": ("]", Variant.MEAN)}
 _CLOSING = {variant: (opening, closing) for opening, (closing, variant) in _BRACKETS.items()}
 LEGEND = ", ".join([*(f"{op.char} {op}" for op in SINGLE_BLOCKS), "() pair", "[] pair of mean"])
 """The characters of the ops, for error messages."""
+MOST_BLOCKS = 4096
+"""Largest number that a run may repeat a block."""
 MARKS = ", ".join(f"{mark} {scope}" for mark, scope in SCOPE_OF_MARK.items())
 """The scope marks, for error messages."""
 
@@ -42,6 +48,19 @@ def text_of(blocks: Sequence[Block]) -> str:
     return text
 
 
+def runs_of_text(text: str) -> str:
+    """Return the text of a plan with equal neighbours counted, such as `4. 2f b` for `....ffb`.
+
+    Raises:
+        PlanError: `text` is not the text of a plan.
+    """
+    chars = text.strip()
+    _, start = _pruning(chars, 0, f"before the blocks of {chars!r}")
+    counted = [(len(list(equal)), token) for token, equal in groupby(token for token, _ in _tokens(chars, start))]
+    runs = [token if count == 1 else f"{count}{token}" for count, token in counted]
+    return " ".join([chars[:start], *runs] if start else runs)
+
+
 def blocks_of_text(text: str) -> tuple[Block, ...]:
     """Return the blocks of a text. Leading and trailing whitespace is ignored.
 
@@ -52,25 +71,43 @@ def blocks_of_text(text: str) -> tuple[Block, ...]:
     whole, start = _pruning(chars, 0, f"before the blocks of {chars!r}")
     if start == len(chars):
         raise PlanError(f"a plan text must hold one character per block, got {text!r}: {LEGEND}")
-    blocks = tuple(_blocks(chars, start))
+    blocks = tuple(block for _, token in _tokens(chars, start) for block in token)
     return blocks if whole is None else spread(whole, blocks)
 
 
-def _blocks(chars: str, place: int) -> Iterator[Block]:
+def _tokens(chars: str, place: int) -> Iterator[tuple[str, tuple[Block, ...]]]:
+    """Yield the text and the blocks of every block or pair; of a run, as often as it says."""
     block = 0
     while place < len(chars):
-        char = chars[place]
         where = f"at block {block} (counted from 0) of {chars!r}"
+        count, begin = _count(chars, place, where)
+        char = chars[begin]
         if char in _BRACKETS:
-            first, second, place = _pair(chars, place, where)
-            yield from (first, second)
-            block += 2
+            first, second, place = _pair(chars, begin, where)
+            blocks: tuple[Block, ...] = (first, second)
         else:
             op = _op(char, where)
-            scope, place = _scope(chars, place + 1, op, where)
+            scope, place = _scope(chars, begin + 1, op, where)
             pruning, place = _pruning(chars, place, where)
-            yield _pruned(Block(op, scope), pruning, where)
-            block += 1
+            blocks = (_pruned(Block(op, scope), pruning, where),)
+        yield from repeat((chars[begin:place], blocks), count)
+        block += count * len(blocks)
+
+
+def _count(chars: str, place: int, where: str) -> tuple[int, int]:
+    """Return how often the block at `place` is repeated, 1 without a number, and where the block begins."""
+    while chars[place].isspace():
+        place += 1
+    end = place
+    while chars[end : end + 1].isdecimal():
+        end += 1
+    count = int(chars[place : min(end, place + 9)]) if end > place else 1
+    if end == len(chars) or not 1 <= count <= MOST_BLOCKS:
+        raise PlanError(
+            f"a number must be 1 to {MOST_BLOCKS} and precede the block that it repeats, got "
+            f"{shortened(chars[place:end])!r} {where}: write 4. for ...."
+        )
+    return count, end
 
 
 def _pair(chars: str, place: int, where: str) -> tuple[Block, Block, int]:

@@ -105,6 +105,8 @@ class TrialRequest(Value):
     mapping_module: str | None = None
     """Absolute path of a stored mapping module to evaluate in place of the dense one; goes with rungs that don't
     tune: the final test reads what the search tuned."""
+    mapping_plan: PlanValue | None = None
+    """The plan that `mapping_module` was tuned for; None is the trial's own."""
     artifacts: str | None = None
     """Absolute folder where the tuned mapping module is stored; None stores nothing."""
 

@@ -19,7 +19,7 @@ def request_of(results: Results, chosen: Selected, out: Path, **options: Any) ->
 
     Raises ValueError (one line) for an option that can't be, or where the trial's mapping module is missing.
     """
-    trial = _trial_request(results, chosen, out)
+    trial = trial_request(results, chosen, out)
     try:
         return ExportRequest(
             trial=trial,
@@ -34,8 +34,12 @@ def request_of(results: Results, chosen: Selected, out: Path, **options: Any) ->
         raise ValueError(f"--{detail['loc'][0]}: {detail['msg'].lower()}, got {detail['input']!r}") from None
 
 
-def _trial_request(results: Results, chosen: Selected, out: Path) -> TrialRequest:
-    """Return the stored request, with the mapping module that the trial tuned."""
+def trial_request(results: Results, chosen: Selected, out: Path) -> TrialRequest:
+    """Return the stored request of a trial, with the mapping module that it tuned, to run on the test split.
+
+    Raises:
+        ValueError: the run has no trial, or the trial's mapping module is missing.
+    """
     records = results.records()
     stored = chosen.record or next(iter(records), None)
     if stored is None:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from statistics import fmean
 from typing import Any
 
 from objectives.front import FrontLimits, Point, front, within
@@ -13,6 +14,9 @@ from search.storage.results import Results, TrialRecord
 from search.storage.tables import Run, RungResult
 from workers.reports import Floor
 
+SCHEMA_VERSION = 1
+"""Version of the form of `search.report --json` (docs/report.md); it grows when a field changes its meaning or goes."""
+
 
 def summarize(results: Results) -> dict[str, Any]:
     """Counts, front, hypervolume and settings of a run; ready for JSON."""
@@ -22,6 +26,7 @@ def summarize(results: Results) -> dict[str, Any]:
     dense = next((r for r in full if r.plan.is_dense), None)
     limits = limits_of(results.run, records)
     return {
+        "schema_version": SCHEMA_VERSION,
         "run": results.run.name,
         "counts": {"trials": len(records), **Counter(record.trial.state for record in records)},
         "budget": settings["budget"],
@@ -77,6 +82,7 @@ def describe_trial(record: TrialRecord, dense: TrialRecord | None) -> dict[str, 
         "plan": record.trial.plan,
         "origin": record.trial.origin,
         "accuracy": last.accuracy,
+        "retention": _retention(record, dense),
         "flops": last.flops,
         "flops_ratio": last.flops_ratio,
         "sparse_flops": last.costs.get("sparse_flops", last.flops),
@@ -86,6 +92,22 @@ def describe_trial(record: TrialRecord, dense: TrialRecord | None) -> dict[str, 
         "rungs": [_describe_rung(rung) for rung in record.rungs],
         "test": describe_test(record, dense),
     }
+
+
+def _retention(record: TrialRecord, dense: TrialRecord | None) -> float | None:
+    """Return the share of the dense model's accuracy that a trial keeps, on the test split where both were tested."""
+    if dense is None:
+        return None
+    if record.tests and dense.tests:
+        accuracy, of_dense = _test_accuracy(record), _test_accuracy(dense)
+    else:
+        accuracy, of_dense = point_of(record)[0], point_of(dense)[0]
+    return accuracy / of_dense if of_dense else None
+
+
+def _test_accuracy(record: TrialRecord) -> float:
+    """Return the mean accuracy over the seeds of tuning."""
+    return fmean(test.accuracy for test in record.tests.values())
 
 
 def _describe_rung(rung: RungResult) -> dict[str, Any]:

@@ -1,5 +1,6 @@
-"""The front as a picture."""
+"""The front as a picture, and two of them on one."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,5 +39,28 @@ def draw_front(records: list[TrialRecord], summary: dict[str, Any], file: Path) 
     axes.set_title(f"{summary['run']}: hypervolume {summary['hypervolume_above_floor']:.3f}", loc="left", fontsize=10)
     axes.grid(alpha=0.25)
     axes.legend(frameon=False, fontsize=8, loc="best")
+    figure.savefig(file, dpi=150)
+    pyplot.close(figure)
+
+
+def draw_two_fronts(summaries: Sequence[dict[str, Any]], names: Sequence[str], file: Path) -> None:
+    """Write a picture of the fronts of two runs on the search split, told apart by colour, marker and line."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(7.2, 4.6), layout="constrained")
+    looks = (("#0072b2", "o", "-"), ("#d55e00", "s", "--"))
+    for summary, name, (color, marker, line) in zip(summaries, names, looks, strict=True):
+        x = [trial["flops_ratio"] for trial in summary["front"]]
+        y = [trial["accuracy"] for trial in summary["front"]]
+        label = f"{name} (hypervolume {summary['hypervolume_above_floor']:.3f})"
+        axes.step(x, y, where="post", color=color, linestyle=line, linewidth=1.3)
+        axes.scatter(x, y, s=26, color=color, marker=marker, label=label, zorder=3)
+    axes.set_xlabel("FLOPs, share of the dense model")
+    axes.set_ylabel("accuracy on the search split")
+    axes.grid(alpha=0.25)
+    axes.legend(frameon=False, fontsize=8, loc="lower right")
     figure.savefig(file, dpi=150)
     pyplot.close(figure)

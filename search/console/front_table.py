@@ -1,127 +1,116 @@
-"""The front as a table on the terminal."""
+"""The front as a table on the terminal: numbers with their units, and plans that are never broken over lines."""
 
-from collections.abc import Callable
-from typing import Any, Literal
+from collections.abc import Iterator, Sequence
+from typing import Any
 
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
+from rich.text import Text
 
-from search.analysis.rank_flips import rank_flips
-from search.analysis.summary import summarize
-from search.console.terminal import console
-from search.settings import Settings
-from search.storage.database_url import shown
-from search.storage.find_run import open_results
+from search.console.aligned import Column, aligned
+from search.console.front_columns import ACCURACY, COLUMNS, SORTS, FrontColumn, Trial
+from spaces.agreement import agreement
+from spaces.names import unknown
+from spaces.plan import Plan
+from spaces.plan_text import runs_of_text
+
+LONGEST_PLAN = 24
+"""Characters of a plan that is shown in a column; if one is longer, every plan has a line of its own."""
+LEGEND = (
+    ("accuracy [95 %]", "mean over the seeds of tuning on the test split, with its interval over questions; (search): "
+     "not tested, accuracy on the search split"),
+    ("of dense", "share of the dense model's accuracy that is kept"),
+    ("FLOPs", "share of the dense model's"),
+    ("prefill", "median time to the first token of one question"),
+    ("weights", "remaining parameters of the language model"),
+    ("floor", "accuracy that is reached without looking at the pictures"),
+)  # fmt: skip
+"""What a heading or row means."""
+OPS = (". whole block", "a attention skipped", "f FFN skipped", "b block skipped", "p both in parallel",
+       "c cross-attention skipped", "() pair", "v for visual tokens", "t for the prompt", "g for generated tokens",
+       "{} pruned", "4. four times .")  # fmt: skip
+"""Meaning of the characters of a plan; those that occur are printed."""
 
 
-def front_table(summary: dict[str, Any], width: int) -> Table:
-    """Return a table of one row per plan of the front, cheapest first, then the dense model and the floor."""
-    table = Table(title=f"Pareto front of {summary['run']}", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-    columns = [column for column in _COLUMNS if width >= WIDE or column[0] not in _WIDE_ONLY]
-    for name, justify, _ in columns:
-        # plans whose blocks are pruned may be longer than the table is wide
-        table.add_column(name, justify=justify, no_wrap=name != "plan", overflow="fold")
+def front_table(summary: dict[str, Any], width: int, sort: str | None = None) -> Text:
+    """Return the plans of the front with title and legend, then the dense model and the floor as rows.
+
+    Args:
+        summary: what `search.analysis.summary.summarize` returns.
+        width: width of the terminal in characters.
+        sort: one of `SORTS`, or None for the cheapest first.
+
+    Raises:
+        ValueError: `sort` is not one of `SORTS`.
+    """
+    if sort is not None and sort not in SORTS:
+        raise unknown("--sort", sort, SORTS)
+    front = sorted(summary["front"], key=SORTS[sort or "flops"])
     dense = summary["dense"]
-    for trial in summary["front"]:
-        table.add_row(*(cell(trial) for _, _, cell in columns))
-    if dense and all(dense["number"] != trial["number"] for trial in summary["front"]):
-        table.add_section()
-        table.add_row(*(cell(dense) for _, _, cell in columns), style="dim")
-    if (floor := summary["floor"]) is not None:
-        shown_of_floor = {"plan": "floor", "accuracy": f"{floor['accuracy']:.3f}"}
-        table.add_section()
-        table.add_row(*(shown_of_floor.get(name, "") for name, _, _ in columns), style="dim")
-    return table
+    rows = [*front, *([dense] if dense and not any(_is(trial, dense) for trial in front) else [])]
+    title = f"Pareto front of {summary['run']}{f', by {sort}' if sort else ''}"
+    text = Text(f"{title}\n\n", style="bold")
+    for line, style in _lines(rows, dense, summary["floor"], width):
+        text.append(f"{line}\n", style=style)
+    if sentence := agreement([Plan.parse(trial["plan"]) for trial in front if not _is(trial, dense)]):
+        text.append(f"\n{sentence}\n")
+    return text.append(f"\n{_legend(rows, summary['floor'] is not None)}\n", style="dim")
 
 
-def _on_test(trial: dict[str, Any]) -> str:
-    """Mean over the seeds of tuning, and their standard deviation."""
-    test = trial["test"]
-    if not test:
-        return ""
-    return f"{test['accuracy']:.3f}" + ("" if test["seed_spread"] is None else f" ±{test['seed_spread']:.3f}")
+def _lines(
+    rows: Sequence[Trial], dense: Trial | None, floor: dict[str, Any] | None, width: int
+) -> Iterator[tuple[str, str]]:
+    """Yield (line, style) of the heading and of every row; a long plan follows on a line of its own."""
+    plans = [_plan(trial["plan"]) for trial in rows]
+    table = _fitting(rows, plans, dense, floor, width)
+    beside = max(map(len, plans), default=0) <= LONGEST_PLAN and max(map(len, table)) <= width
+    heading, *lines = table if beside else _fitting(rows, [""] * len(plans), dense, floor, width)
+    yield heading, "bold"
+    for line, trial, plan in zip(lines, rows, plans, strict=False):
+        style = "dim" if _is(trial, dense) else ""
+        yield line, style
+        if not beside:
+            yield plan, style
+    yield from ((line, "dim") for line in lines[len(rows) :])
 
 
-def _against_dense(trial: dict[str, Any]) -> str:
-    test = trial["test"]
-    if not test or "difference_to_dense" not in test:
-        return ""
-    low, high = test["difference_interval"]
-    return f"{test['difference_to_dense']:+.3f} [{low:+.3f}, {high:+.3f}]"
+def _fitting(
+    rows: Sequence[Trial], plans: Sequence[str], dense: Trial | None, floor: dict[str, Any] | None, width: int
+) -> list[str]:
+    """Return heading and rows with as many of the columns as fit, those for every width first."""
+    columns = list(COLUMNS)
+    while True:
+        cells = [
+            [_name(trial, dense), plan, *(each.cell(trial) for each in columns)]
+            for trial, plan in zip(rows, plans, strict=True)
+        ]
+        if floor is not None:
+            cells.append(["floor", "", *(_of_floor(each, floor) for each in columns)])
+        lines = aligned([Column("trial"), Column("plan", "left"), *(each.column for each in columns)], cells)
+        optional = [each for each in columns if each.wide_only]
+        if max(map(len, lines)) <= width or not optional:
+            return lines
+        columns.remove(optional[-1])
 
 
-def _engineering(flops: float) -> str:
-    """Return FLOPs as text with three digits and a unit."""
-    for unit, size in (("T", 1e12), ("G", 1e9), ("M", 1e6)):
-        if flops >= size:
-            return f"{flops / size:.3g} {unit}"
-    return f"{flops:.0f}"
+def _plan(text: str) -> str:
+    """Return the text of a plan, or its runs where it is too long for a column and they are shorter."""
+    return text if len(text) <= LONGEST_PLAN else min(runs_of_text(text), text, key=len)
 
 
-#: Column, its side, and what it shows of a trial.
-_COLUMNS: list[tuple[str, Literal["left", "right"], Callable[[dict[str, Any]], str]]] = [
-    ("trial", "right", lambda trial: str(trial["number"])),
-    ("plan", "left", lambda trial: trial["plan"]),
-    ("FLOPs", "right", lambda trial: _engineering(trial["flops"])),
-    ("ratio", "right", lambda trial: f"{trial['flops_ratio']:.3f}"),
-    ("accuracy", "right", lambda trial: f"{trial['accuracy']:.3f}"),
-    ("test", "right", _on_test),
-    ("against dense, 95 %", "right", _against_dense),
-    ("found by", "left", lambda trial: trial["origin"]),
-]
-_WIDE_ONLY = ("FLOPs", "found by")
-WIDE = 110
+def _name(trial: Trial, dense: Trial | None) -> str:
+    return f"dense {trial['number']}" if _is(trial, dense) else str(trial["number"])
 
 
-def hypervolumes(summary: dict[str, Any]) -> str:
-    """Return one line with the hypervolume that the search maximizes and the one that compares runs."""
-    accuracy, floor = summary["reference_above_floor"]["accuracy"], summary["floor"]
-    what = f", which {floor['by']} reaches" if floor else ""
-    return (
-        f"Hypervolume {summary['hypervolume_above_floor']:.4f} within the limits above accuracy {accuracy:.3g}{what} "
-        f"({summary['hypervolume']:.4f} of all finished trials above accuracy 0)"
-    )
+def _is(trial: Trial, other: Trial | None) -> bool:
+    return other is not None and bool(trial["number"] == other["number"])
 
 
-def _why_empty(summary: dict[str, Any]) -> str:
-    if not summary["counts"].get("complete"):
-        return "No trial has finished its last rung yet."
-    return "No finished trial is within the limits and above the floor."
+def _of_floor(shown: FrontColumn, floor: dict[str, Any]) -> str:
+    return f"{floor['accuracy']:.3f}" if shown.column.heading == ACCURACY else ""
 
 
-def print_front(settings: Settings, is_finished: bool) -> None:
-    """Print the end of a search: the front, where files are, and the next commands."""
-    from search.console.front_plot import draw_front
-
-    folder = settings.run_folder
-    results = open_results(folder, settings.storage)
-    summary = summarize(results)
-    records = results.records()
-    results.close()
-    out = console()
-    out.print()
-    out.print(front_table(summary, out.width) if summary["front"] else _why_empty(summary))
-    counts = summary["counts"]
-    states = ", ".join(f"{counts.get(state, 0)} {state}" for state in ("complete", "stopped", "failed", "running"))
-    out.print(f"{counts['trials']} of {summary['budget']} trials: {states}. {hypervolumes(summary)}.")
-    for flips in rank_flips(records):
-        if flips.misleads:
-            out.print(str(flips), style="yellow", soft_wrap=True)
-    if summary["front"]:
-        picture = folder / "front.png"
-        draw_front(records, summary, picture)
-        out.print(f"Picture: {picture}", soft_wrap=True)
-    out.print(f"Database: {shown(settings.storage_url)}", soft_wrap=True)
-    where = f"--out {folder}" + (f" --storage {shown(settings.storage)}" if settings.storage else "")
-    if not is_finished:
-        out.print("Not finished: the same command goes on where this one stopped.")
-    out.print("Next:")
-    for what in ("report", "dashboard", "status"):
-        out.print(f"  python -m search.{what} {where}", soft_wrap=True)
-    if summary["front"]:
-        out.print(f"  python -m search.export {where} --knee --to DIR    # a model folder, checked", soft_wrap=True)
-        number = summary["front"][-1]["number"]
-        out.print(
-            f"  python -m search.report {where} --request {number} | python -m workers -    # run a trial by hand",
-            soft_wrap=True,
-        )
+def _legend(rows: Sequence[Trial], has_floor: bool) -> str:
+    """Return the meaning of the headings and of the characters that occur in the plans."""
+    written = "".join(_plan(trial["plan"]) for trial in rows)
+    ops = [each for each in OPS if each[0] in written and (each[0] != "4" or " " in written)]
+    meanings = [f"{name}: {meaning}" for name, meaning in LEGEND if has_floor or name != "floor"]
+    return "\n".join([*meanings, f"plan: first block first; {', '.join(ops)}"])

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from search.console.front_table import print_front
+from search.console.closing import print_front
 from search.console.progress import Progress
 from search.console.terminal import console
 from search.loop.controller import Controller

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from spaces.block import SINGLE_OPS
 from spaces.plan import Block, Group, Op, Plan, PlanError, Scope, Variant
+from spaces.plan_text import runs_of_text
 from tests.spaces.drawn import cross_plans, ops, plans, pruned_plans, scopes, unscoped_plans
 
 LEGEND = ". keep, a skip_attn, f skip_ffn, b skip_block, p parallel, c skip_cross, () pair, [] pair of mean"
@@ -26,6 +27,20 @@ def test_text_round_trips(plan):
 @given(st.text(alphabet=".afbpc", min_size=1, max_size=40))
 def test_every_text_over_the_alphabet_is_a_plan(text):
     assert str(Plan.parse(text)) == text
+
+
+@given(pruned_plans() | cross_plans())
+def test_runs_are_read_as_the_plan_they_were_made_of(plan):
+    assert Plan.parse(runs_of_text(str(plan))) == plan
+
+
+@pytest.mark.parametrize(
+    ("text", "runs"),
+    [("....ffb", "4. 2f b"), ("." * 80, "80."), ("{w50}..b", "{w50} 2. b"), ("av av .()()", "2av . 2()")],
+)
+def test_equal_neighbours_are_counted(text, runs):
+    assert runs_of_text(text) == runs
+    assert str(Plan.parse(runs)) == text.replace(" ", "")
 
 
 @given(pruned_plans() | cross_plans())
@@ -163,9 +178,13 @@ def test_space_around_a_text_is_ignored():
             lambda: Plan.parse("..x."),
             f"unknown op 'x' at block 2 (counted from 0) of '..x.': an op is one of {LEGEND}",
         ),
-        (
-            lambda: Plan.parse(". ."),
-            f"unknown op ' ' at block 1 (counted from 0) of '. .': an op is one of {LEGEND}",
+        *(
+            (
+                lambda text=text: Plan.parse(text),
+                f"a number must be 1 to 4096 and precede the block that it repeats, got {number!r} at block {block} "
+                f"(counted from 0) of {text!r}: write 4. for ....",
+            )
+            for text, number, block in [("3", "3", 0), ("0.", "0", 0), ("..99999f", "99999", 2), (". 4", "4", 1)]
         ),
         (lambda: Plan.parse(" "), f"a plan text must hold one character per block, got ' ': {LEGEND}"),
         (lambda: Plan.of([]), "a plan must have at least one block, got none: use Plan.dense(num_blocks)"),

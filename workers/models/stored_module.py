@@ -12,7 +12,7 @@ from workers.requests import TrialRequest
 def labels(request: TrialRequest) -> dict[str, str]:
     """Return the metadata of the safetensors file that a trial stores."""
     known = {"run": request.run, "trial": request.number}
-    plan = request.plan
+    plan = request.mapping_plan or request.plan
     return {"plan": str(plan), "digest": plan.digest} | {name: str(v) for name, v in known.items() if v is not None}
 
 

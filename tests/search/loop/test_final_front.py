@@ -188,13 +188,15 @@ def test_the_report_is_the_mean_over_seeds_and_its_intervals_are_over_questions(
         assert test["own"]["difference_to_dense"] == pytest.approx((mine[0] - scores[0][0]).mean())
         assert test["own"]["latency"] == test["latency"] == {"prefill_median": 0.1}
         assert [rung["seed"] for rung in trial["rungs"] if rung["split"] == "test"] == [0, 1, 2]
-    console = Console(width=80)
+    console = Console(width=200)
     with console.capture() as shown:
-        console.print(front_table(summary, 80))
+        console.print(front_table(summary, 200))
     table = shown.get()
     for trial in summary["front"]:
-        assert f"{trial['test']['accuracy']:.3f} ±{trial['test']['seed_spread']:.3f}" in table
-    assert all("." * NUM_BLOCKS in line for line in table.splitlines() if line.strip().startswith("0 "))
+        row = next(line for line in table.splitlines() if f" {trial['plan']} " in line)
+        assert f"{trial['test']['accuracy']:.3f} [" in row
+        assert f"±{trial['test']['seed_spread']:.3f}" in row
+    assert any(line.startswith(f"dense 0  {'.' * NUM_BLOCKS}") for line in table.splitlines())
 
 
 def test_an_export_says_what_its_own_projector_scored(tmp_path: Path) -> None:
@@ -219,7 +221,7 @@ def test_nothing_is_chosen_on_test(tmp_path: Path) -> None:
 
     def said(settings: Settings) -> tuple[Any, ...]:
         summary = found(settings)
-        front = [{k: v for k, v in t.items() if k not in ("test", "rungs")} for t in summary["front"]]
+        front = [{k: v for k, v in t.items() if k not in ("test", "rungs", "retention")} for t in summary["front"]]
         trials = [(t.state, t.values, t.user_attrs, t.system_attrs) for t in study_of(settings).trials]
         modules = [record.mapping_module for record in records_of(settings)]
         return front, summary["hypervolume"], summary["counts"], summary["rank_flips"], trials, modules

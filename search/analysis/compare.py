@@ -1,0 +1,135 @@
+"""Compares two runs of one model and data set: their hypervolumes, and what their fronts reach at equal cost."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from objectives.front import front
+from objectives.intervals import paired_interval
+from search.analysis.summary import limits_of, point_of, summarize
+from search.storage.results import Results, TrialRecord
+
+LEVELS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+"""Shares of the dense FLOPs at which fronts are compared."""
+
+
+class ComparisonError(ValueError):
+    """Two runs that can't be compared. The message is one line for the user."""
+
+
+@dataclass(frozen=True)
+class AtLevel:
+    """The best plan of two runs within a share of the dense FLOPs, chosen on the search split."""
+
+    flops_ratio: float
+    trials: tuple[int | None, int | None]
+    """Number in the first and the second run; None where the run's front has no plan that cheap."""
+    accuracies: tuple[float | None, float | None]
+    """On the test split; on the search split where `tested` is False."""
+    tested: bool
+    difference: float | None
+    """Second minus first, None where one has no plan."""
+    interval: tuple[float, float] | None
+    """95 % bootstrap interval of the difference, paired by question."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two runs side by side."""
+
+    names: tuple[str, str]
+    trials: tuple[int, int]
+    hypervolumes: tuple[float, float]
+    """Above the floor, within each run's limits."""
+    levels: tuple[AtLevel, ...]
+
+
+def compare(first: Results, second: Results) -> Comparison:
+    """Return two runs side by side.
+
+    Raises:
+        ComparisonError: the runs differ in model, data or metric, so that their accuracies mean different things.
+    """
+    check_comparable(first, second)
+    summaries = [summarize(run) for run in (first, second)]
+    fronts = [_members(run) for run in (first, second)]
+    levels = [_at_level(level, fronts[0], fronts[1]) for level in LEVELS]
+    return Comparison(
+        names=_names(first, second),
+        trials=(summaries[0]["counts"]["trials"], summaries[1]["counts"]["trials"]),
+        hypervolumes=(summaries[0]["hypervolume_above_floor"], summaries[1]["hypervolume_above_floor"]),
+        levels=tuple(level for level in levels if any(trial is not None for trial in level.trials)),
+    )
+
+
+def check_comparable(first: Results, second: Results) -> None:
+    """Check that accuracies of two runs can be compared.
+
+    Raises:
+        ComparisonError: with the first thing in which they differ.
+    """
+    for name, mine, other in _conditions(first, second):
+        if mine != other:
+            raise ComparisonError(
+                f"runs must be of one {name} to be compared, got {str(mine)[:60]!r} in {first.run.name} and "
+                f"{str(other)[:60]!r} in {second.run.name}: search both alike"
+            )
+
+
+def _conditions(first: Results, second: Results) -> list[tuple[str, Any, Any]]:
+    mine, other = first.run.origin["fingerprints"], second.run.origin["fingerprints"]
+    prints = [(name, mine.get(name), other.get(name)) for name in sorted({*mine, *other})]
+    costs = [(name, first.run.settings.get(name), second.run.settings.get(name)) for name in ("metric", "minimize")]
+    return [*prints, *costs]
+
+
+def _names(first: Results, second: Results) -> tuple[str, str]:
+    """Return the names of the runs, told apart by their ids where they are equal."""
+    if first.run.name != second.run.name:
+        return first.run.name, second.run.name
+    return f"{first.run.name} ({first.run.uid[:8]})", f"{second.run.name} ({second.run.uid[:8]})"
+
+
+def _members(results: Results) -> list[TrialRecord]:
+    records = results.records()
+    full = [record for record in records if record.trial.state == "complete" and record.on("search")]
+    return list(front(full, point_of, limits_of(results.run, records)))
+
+
+def _at_level(level: float, first: Sequence[TrialRecord], second: Sequence[TrialRecord]) -> AtLevel:
+    best = [_best(level, members) for members in (first, second)]
+    scores, tested = _scores(best)
+    accuracies = [None if each is None else float(np.mean(each)) for each in scores]
+    one, other = scores
+    both = one is not None and other is not None and len(one) == len(other)
+    return AtLevel(
+        flops_ratio=level,
+        trials=(_number(best[0]), _number(best[1])),
+        accuracies=(accuracies[0], accuracies[1]),
+        tested=tested,
+        difference=float(np.mean(np.subtract(other, one))) if both else None,  # type: ignore[arg-type]
+        interval=paired_interval(other, one) if both else None,  # type: ignore[arg-type]
+    )
+
+
+def _number(record: TrialRecord | None) -> int | None:
+    return None if record is None else record.trial.number
+
+
+def _best(level: float, members: Sequence[TrialRecord]) -> TrialRecord | None:
+    cheap = [record for record in members if point_of(record)[1] <= level]
+    return max(cheap, key=lambda record: point_of(record)[0], default=None)
+
+
+def _scores(best: Sequence[TrialRecord | None]) -> tuple[list[list[float] | None], bool]:
+    """Return one score per question, the mean over the seeds where they are of the test split, and whether they are."""
+    tested = all(record.tests for record in best if record is not None)
+    if tested:
+        means = [
+            None if each is None else np.mean([test.scores for test in each.tests.values()], axis=0).tolist()
+            for each in best
+        ]
+        return means, True
+    return [None if each is None else list(each.on("search")[-1].scores) for each in best], False

@@ -1,0 +1,164 @@
+"""Explains one trial: what it skips, what that saves part by part, and what it costs per kind of question."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from objectives.intervals import bootstrap_interval
+from search.analysis.samples import AnsweredQuestion, answered_questions, most_telling
+from search.analysis.select_trials import SelectionError
+from search.storage.results import Results, TrialRecord
+from spaces.plan_words import plan_words
+
+PARTS = {
+    "flops_vision": "vision tower",
+    "flops_projector": "mapping module",
+    "flops_prefill": "prefill",
+    "flops_decode": "decode",
+    "flops_head": "LM head",
+}
+"""Key of the ledger -> part of the model, in the order in which they run."""
+
+
+@dataclass(frozen=True)
+class PartCost:
+    """FLOPs per question of one part of the model."""
+
+    part: str
+    dense: float
+    plan: float
+
+
+@dataclass(frozen=True)
+class KindLoss:
+    """Accuracy on one kind of question beside the dense model's."""
+
+    kind: str
+    """Empty for all kinds together."""
+    questions: int
+    dense: float
+    plan: float
+    difference: float
+    interval: tuple[float, float]
+    """95 % bootstrap interval of the difference, paired by question."""
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What there is to know about one trial without running it again."""
+
+    trial: int
+    plan: str
+    words: list[str]
+    """Clauses whose subject is the plan."""
+    costs: list[PartCost]
+    split: str
+    """Split of the kinds and of the lost questions; the test split where the trial was tested."""
+    kinds: list[KindLoss]
+    """All questions together first, then kind by kind, largest loss first."""
+    lost: list[AnsweredQuestion]
+    """Questions that the dense model answers right and the plan does not."""
+
+
+@dataclass(frozen=True)
+class Contribution:
+    """What the change of one block, or of one pair, costs and saves in the company of all others."""
+
+    blocks: tuple[int, ...]
+    text: str
+    """The block or pair as in the text of a plan."""
+    saved: float
+    """FLOPs of the dense model that the change saves, as a share."""
+    lost: float
+    """Accuracy that returns when the change alone is taken back; not tuned again."""
+    interval: tuple[float, float]
+    """95 % bootstrap interval of `lost`, paired by question."""
+
+
+def finished_trial(records: Sequence[TrialRecord], number: int) -> TrialRecord:
+    """Return a complete trial of a run by its number.
+
+    Raises:
+        SelectionError: there is no such trial, or it did not finish.
+    """
+    found = next((record for record in records if record.trial.number == number), None)
+    if found is None:
+        raise SelectionError(f"--trial must be the number of a trial, got {number}: there are {len(records)}")
+    if found.trial.state != "complete" or not found.on("search"):
+        raise SelectionError(
+            f"--trial must be a complete trial, got {number}, which is {found.trial.state}: take another"
+        )
+    return found
+
+
+def dense_trial(records: Sequence[TrialRecord]) -> TrialRecord:
+    """Return the dense model's trial.
+
+    Raises:
+        SelectionError: the run has none that finished.
+    """
+    found = next((r for r in records if r.plan.is_dense and r.trial.state == "complete" and r.on("search")), None)
+    if found is None:
+        raise SelectionError("a trial is explained beside the dense model, which this run has not finished: search on")
+    return found
+
+
+def explain(results: Results, number: int, num_samples: int) -> Explanation:
+    """Return the explanation of a complete trial.
+
+    Args:
+        results: the run.
+        number: the trial.
+        num_samples: number of lost questions, at most.
+
+    Raises:
+        SelectionError: there is no such complete trial, or no dense one.
+        StorageError: the run kept no answers.
+    """
+    records = results.records()
+    record, dense = finished_trial(records, number), dense_trial(records)
+    answered = list(answered_questions(results, dense, record))
+    last = [each for each in answered if each.split == answered[-1].split]
+    own = [each for each in last if each.seed == last[0].seed]
+    lost = [each for each in most_telling(own, len(own)) if each.score < each.dense_score]
+    return Explanation(
+        trial=number,
+        plan=record.trial.plan,
+        words=plan_words(record.plan),
+        costs=part_costs(record, dense),
+        split=own[0].split,
+        kinds=kind_losses(own),
+        lost=lost[:num_samples],
+    )
+
+
+def part_costs(record: TrialRecord, dense: TrialRecord) -> list[PartCost]:
+    """Return the FLOPs of every part of the model that costs any, dense and under the plan."""
+    mine, others = record.on("search")[-1].costs, dense.on("search")[-1].costs
+    return [PartCost(part, others[key], mine[key]) for key, part in PARTS.items() if others.get(key)]
+
+
+def kind_losses(answered: Sequence[AnsweredQuestion]) -> list[KindLoss]:
+    """Return the accuracy on all questions, then per kind with the largest loss first.
+
+    Args:
+        answered: questions of one split, answered with one seed of tuning.
+    """
+    kinds: dict[str, list[AnsweredQuestion]] = {}
+    for each in answered:
+        kinds.setdefault(each.kind, []).append(each)
+    by_kind = [_loss(kind, questions) for kind, questions in kinds.items()]
+    return [_loss("", answered), *(sorted(by_kind, key=lambda loss: loss.difference) if len(kinds) > 1 else [])]
+
+
+def _loss(kind: str, answered: Sequence[AnsweredQuestion]) -> KindLoss:
+    plan, dense = np.array([[each.score, each.dense_score] for each in answered]).T
+    return KindLoss(
+        kind=kind,
+        questions=len(answered),
+        dense=float(dense.mean()),
+        plan=float(plan.mean()),
+        difference=float((plan - dense).mean()),
+        interval=bootstrap_interval((plan - dense).tolist()),
+    )

@@ -1,0 +1,119 @@
+"""The end of a search: the front, what each choice loses, where files are, and the next commands."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from objectives.front import FrontLimits
+from search.analysis.rank_flips import rank_flips
+from search.analysis.select_trials import SelectionError, select
+from search.analysis.summary import describe_trial, limits_of, summarize
+from search.console.front_table import front_table
+from search.console.terminal import console
+from search.settings import Settings
+from search.storage.database_url import shown
+from search.storage.find_run import open_results
+from search.storage.results import TrialRecord
+
+CHOICES = (("min_retention", 0.97), ("min_retention", 0.95), ("min_retention", 0.9), ("knee", None))
+"""Rules of `search.export` that are suggested, the most careful first."""
+
+
+def hypervolumes(summary: dict[str, Any]) -> str:
+    """Return one line with the hypervolume that the search maximizes and the one that compares runs."""
+    accuracy, floor = summary["reference_above_floor"]["accuracy"], summary["floor"]
+    what = f", which {floor['by']} reaches" if floor else ""
+    return (
+        f"Hypervolume {summary['hypervolume_above_floor']:.4f} within the limits above accuracy {accuracy:.3g}{what} "
+        f"({summary['hypervolume']:.4f} of all finished trials above accuracy 0)"
+    )
+
+
+def choices(records: Sequence[TrialRecord], limits: FrontLimits) -> Iterator[str]:
+    """Yield one line per rule of the export: the trial that it chooses and what that loses on test.
+
+    Args:
+        records: all trials of a run.
+        limits: what a trial of the run must keep to be on its front.
+    """
+    dense = next((r for r in records if r.plan.is_dense and r.trial.state == "complete"), None)
+    seen: set[int] = set()
+    for rule, value in CHOICES:
+        try:
+            (chosen,) = select(records, 0, rule, value, limits)
+        except SelectionError:
+            continue
+        if chosen.record is None or chosen.record.trial.number in seen:
+            continue
+        seen.add(chosen.record.trial.number)
+        option = f"--{rule.replace('_', '-')}" + ("" if value is None else f" {value:g}")
+        yield f"{option:<21} trial {_loss(describe_trial(chosen.record, dense))}"
+
+
+def _loss(trial: dict[str, Any]) -> str:
+    """Return number, FLOPs and loss of a trial in words."""
+    cost = f"{trial['number']}: {trial['flops_ratio']:.1%} of the FLOPs"
+    kept = "" if trial["retention"] is None else f" for {trial['retention']:.1%} of dense accuracy"
+    test = trial["test"]
+    if not test or "difference_to_dense" not in test:
+        return f"{cost}{kept}, not tested"
+    low, high = (100 * bound for bound in test["difference_interval"])
+    return f"{cost}{kept}, {100 * test['difference_to_dense']:+.1f} points [{low:+.1f}, {high:+.1f}]"
+
+
+def print_front(settings: Settings, is_finished: bool) -> None:
+    """Print the end of a search: the front, what each choice loses, where files are, and the next commands."""
+    folder = settings.run_folder
+    results = open_results(folder, settings.storage)
+    summary, records, run = summarize(results), results.records(), results.run
+    results.close()
+    out = console()
+    out.print()
+    if summary["front"]:
+        out.print(front_table(summary, out.width), soft_wrap=True)
+    else:
+        out.print(_why_empty(summary))
+    _print_counts(out, summary, records)
+    if summary["front"]:
+        _print_picture(out, records, summary, folder / "front.png")
+    out.print(f"Database: {shown(settings.storage_url)}", soft_wrap=True, markup=False)
+    if not is_finished:
+        out.print("Not finished: the same command goes on where this one stopped.")
+    where = f"--out {folder}" + (f" --storage {shown(settings.storage)}" if settings.storage else "")
+    _print_commands(out, where, list(choices(records, limits_of(run, records))))
+
+
+def _why_empty(summary: dict[str, Any]) -> str:
+    if not summary["counts"].get("complete"):
+        return "No trial has finished its last rung yet."
+    return "No finished trial is within the limits and above the floor."
+
+
+def _print_counts(out: Console, summary: dict[str, Any], records: list[TrialRecord]) -> None:
+    counts = summary["counts"]
+    states = ", ".join(f"{counts.get(state, 0)} {state}" for state in ("complete", "stopped", "failed", "running"))
+    out.print(f"{counts['trials']} of {summary['budget']} trials: {states}. {hypervolumes(summary)}.", soft_wrap=True)
+    for flips in rank_flips(records):
+        if flips.misleads:
+            out.print(str(flips), style="yellow", soft_wrap=True)
+
+
+def _print_picture(out: Console, records: list[TrialRecord], summary: dict[str, Any], file: Path) -> None:
+    from search.console.front_plot import draw_front
+
+    draw_front(records, summary, file)
+    out.print(f"Picture: {file}", soft_wrap=True, markup=False)
+
+
+def _print_commands(out: Console, where: str, lines: list[str]) -> None:
+    """Print the commands that look at a run, then those that export, with what each choice loses."""
+    out.print("Look at it:")
+    for what in ("report", "dashboard", "status"):
+        out.print(f"  python -m search.{what} {where}", soft_wrap=True, markup=False)
+    if lines:
+        out.print("Ship a plan, chosen by one of the rules below (a model folder, checked in a fresh process):")
+        out.print(f"  python -m search.export {where} {lines[0][:21].rstrip()} --to DIR", soft_wrap=True, markup=False)
+        for line in lines:
+            out.print(f"    {line}", soft_wrap=True, markup=False)

@@ -1,0 +1,95 @@
+"""The columns of the front's table: heading with unit, cell, and what rows can be sorted by."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from search.console.aligned import Column
+
+Trial = dict[str, Any]
+"""A trial as `search.analysis.summary.describe_trial` returns it."""
+ACCURACY = "accuracy [95 %]"
+"""Heading of the column in which the floor has a value, too."""
+
+
+@dataclass(frozen=True)
+class FrontColumn:
+    """A column of the table."""
+
+    column: Column
+    cell: Callable[[Trial], str]
+    wide_only: bool = False
+    """True for a column that only wide terminals show."""
+
+
+def _accuracy(trial: Trial) -> str:
+    """Return the accuracy on test with its interval, or that on the search split where the trial is not tested."""
+    if not (test := trial["test"]):
+        return f"{trial['accuracy']:.3f} (search)"
+    low, high = test["interval"]
+    return f"{test['accuracy']:.3f} [{low:.3f}, {high:.3f}]"
+
+
+def _spread(trial: Trial) -> str:
+    spread = (trial["test"] or {}).get("seed_spread")
+    return "" if spread is None else f"±{spread:.3f}"
+
+
+def _retention(trial: Trial) -> str:
+    return "" if trial["retention"] is None else f"{trial['retention']:.1%}"
+
+
+def _difference(trial: Trial) -> str:
+    test = trial["test"]
+    if not test or "difference_to_dense" not in test or set(trial["plan"]) == {"."}:
+        return ""
+    low, high = test["difference_interval"]
+    return f"{test['difference_to_dense']:+.3f} [{low:+.3f}, {high:+.3f}]"
+
+
+def _latency(trial: Trial, step: str) -> str:
+    seconds = ((trial["test"] or {}).get("latency") or {}).get(f"{step}_median")
+    return "" if seconds is None else f"{seconds * 1e3:.3g} ms"
+
+
+def in_units(value: float, units: Sequence[str]) -> str:
+    """Return a number with three digits and the largest of the units, 1,000 apart, that it reaches."""
+    for place, unit in enumerate(units):
+        if value < 999.5 or place == len(units) - 1:
+            return f"{value:.3g} {unit}".rstrip()
+        value /= 1000
+    raise ValueError("there must be at least one unit, got none")
+
+
+FLOPS_UNITS = ("FLOPs", "kFLOPs", "MFLOPs", "GFLOPs", "TFLOPs")
+BYTE_UNITS = ("B", "kB", "MB", "GB", "TB")
+
+COLUMNS = (
+    FrontColumn(Column("on search"), lambda trial: f"{trial['accuracy']:.3f}", wide_only=True),
+    FrontColumn(Column(ACCURACY), _accuracy),
+    FrontColumn(Column("± seeds"), _spread, wide_only=True),
+    FrontColumn(Column("of dense"), _retention),
+    FrontColumn(Column("difference [95 %]"), _difference, wide_only=True),
+    FrontColumn(Column("FLOPs"), lambda trial: f"{trial['flops_ratio']:.1%}"),
+    FrontColumn(Column("per question"), lambda trial: in_units(trial["flops"], FLOPS_UNITS), wide_only=True),
+    FrontColumn(Column("prefill"), lambda trial: _latency(trial, "prefill")),
+    FrontColumn(Column("per token"), lambda trial: _latency(trial, "decode"), wide_only=True),
+    FrontColumn(Column("weights"), lambda trial: in_units(trial["parameter_bytes"], BYTE_UNITS)),
+    FrontColumn(Column("found by", "left"), lambda trial: trial["origin"], wide_only=True),
+)
+"""Columns beside number and plan, from left to right."""
+
+
+def _prefill(trial: Trial) -> float:
+    latency = (trial["test"] or {}).get("latency")
+    return latency["prefill_median"] if latency else float("inf")
+
+
+SORTS: dict[str, Callable[[Trial], float]] = {
+    "flops": lambda trial: trial["flops_ratio"],
+    "accuracy": lambda trial: -(trial["test"]["accuracy"] if trial["test"] else trial["accuracy"]),
+    "latency": _prefill,
+    "weights": lambda trial: trial["parameter_bytes"],
+    "trial": lambda trial: trial["number"],
+}
+"""Orders of the rows by name, best first."""
