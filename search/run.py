@@ -1,6 +1,8 @@
 """`python -m search.run`: searches a model for cheaper plans and ends with a Pareto front."""
 
+import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Annotated, Any
 
 import typer
@@ -53,6 +55,17 @@ def run(
 
             raise typer.Exit(WholeSearch(problem.settings, problem).run())
 
+
+class _CallableModule(ModuleType):
+    """This module, which `import search.run` puts in the place of the function of that name: it can be called too."""
+
+    def __call__(self, config: str | Path | None = None, **settings: Any) -> Any:
+        from search.notebook import run as run_search
+
+        return run_search(config, **settings)
+
+
+sys.modules[__name__].__class__ = _CallableModule
 
 if __name__ == "__main__":
     app()

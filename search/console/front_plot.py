@@ -6,41 +6,66 @@ from typing import Any
 
 from search.storage.results import TrialRecord
 
+FRONT = "#d55e00"
+"""Colour of the front (Okabe and Ito's palette, which colour-blind people tell apart)."""
+STATES = (("stopped", "#999999", "x", "stopped early"), ("complete", "#56b4e9", "o", "finished"))
+"""State of a trial, colour, marker and label."""
 
-def draw_front(records: list[TrialRecord], summary: dict[str, Any], file: Path) -> None:
-    """Accuracy against FLOPs on the search split: every trial at the highest rung it reached, and the front."""
+
+def draw_front(records: Sequence[TrialRecord], summary: dict[str, Any], file: Path) -> None:
+    """Write the picture of a front to a file; its suffix is the format."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(figsize=(7.2, 4.6), layout="constrained")
-    for state, color, label in (("stopped", "#b8bec9", "stopped early"), ("complete", "#5b8def", "finished")):
+    plot_front(records, summary, axes)
+    figure.savefig(file, dpi=150)
+    pyplot.close(figure)
+
+
+def plot_front(records: Sequence[TrialRecord], summary: dict[str, Any], axes: Any = None) -> Any:
+    """Draw accuracy against FLOPs on the search split: every trial at the highest rung it reached, and the front.
+
+    Args:
+        records: all trials of a run.
+        summary: what `search.analysis.summary.summarize` returns.
+        axes: matplotlib axes to draw on; new ones where None.
+
+    Returns:
+        The axes.
+    """
+    if axes is None:
+        from matplotlib import pyplot
+
+        axes = pyplot.subplots(figsize=(7.2, 4.6), layout="constrained")[1]
+    for state, color, marker, label in STATES:
         rungs = [r.on("search")[-1] for r in records if r.trial.state == state and r.on("search")]
         if rungs:
             x, y = [rung.flops_ratio for rung in rungs], [rung.accuracy for rung in rungs]
-            axes.scatter(x, y, s=14, color=color, label=f"{label} ({len(rungs)})", linewidths=0)
-    front = summary["front"]
-    x, y = [trial["flops_ratio"] for trial in front], [trial["accuracy"] for trial in front]
-    axes.step(x, y, where="post", color="#d1495b", linewidth=1.4)
-    axes.scatter(x, y, s=30, color="#d1495b", label=f"Pareto front ({len(front)})", zorder=3)
-    tested = [trial for trial in front if trial["test"]]
-    if tested:
-        x, y = [trial["flops_ratio"] for trial in tested], [trial["test"]["accuracy"] for trial in tested]
-        axes.scatter(x, y, s=34, marker="_", color="black", label="front on test", zorder=4)
-    if summary["dense"]:
-        dense = summary["dense"]["accuracy"]
-        axes.axhline(dense, color="#444", linewidth=0.8, linestyle=":", label=f"dense ({dense:.3f})")
-    if summary["floor"]:
-        floor = summary["floor"]["accuracy"]
-        axes.axhline(floor, color="#d1495b", linewidth=0.8, linestyle="--", label=f"floor ({floor:.3f})")
+            axes.scatter(x, y, s=16, color=color, marker=marker, label=f"{label} ({len(rungs)})", linewidths=0.8)
+    _plot_members(axes, summary["front"])
+    for name, style, color in (("dense", ":", "#444444"), ("floor", "--", FRONT)):
+        if summary[name]:
+            level = summary[name]["accuracy"]
+            axes.axhline(level, color=color, linewidth=0.8, linestyle=style, label=f"{name} ({level:.3f})")
     axes.set_xlabel("FLOPs, share of the dense model")
     axes.set_ylabel("accuracy on the search split")
     axes.set_title(f"{summary['run']}: hypervolume {summary['hypervolume_above_floor']:.3f}", loc="left", fontsize=10)
     axes.grid(alpha=0.25)
     axes.legend(frameon=False, fontsize=8, loc="best")
-    figure.savefig(file, dpi=150)
-    pyplot.close(figure)
+    return axes
+
+
+def _plot_members(axes: Any, front: Sequence[dict[str, Any]]) -> None:
+    x, y = [trial["flops_ratio"] for trial in front], [trial["accuracy"] for trial in front]
+    axes.step(x, y, where="post", color=FRONT, linewidth=1.4)
+    axes.scatter(x, y, s=30, color=FRONT, label=f"Pareto front ({len(front)})", zorder=3)
+    tested = [trial for trial in front if trial["test"]]
+    if tested:
+        x, y = [trial["flops_ratio"] for trial in tested], [trial["test"]["accuracy"] for trial in tested]
+        axes.scatter(x, y, s=34, marker="_", color="black", label="front on test", zorder=4)
 
 
 def draw_two_fronts(summaries: Sequence[dict[str, Any]], names: Sequence[str], file: Path) -> None:
