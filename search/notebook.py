@@ -130,7 +130,8 @@ class LoadedRun:
         """
         from search.console.front_plot import plot_front
 
-        return plot_front(self._results.records(), self.summary, axes)
+        drawn: Axes = plot_front(self._results.records(), self.summary, axes)
+        return drawn
 
     def __repr__(self) -> str:
         counts = self.summary["counts"]
