@@ -1,12 +1,24 @@
 """How long trials and tests that are left will take, by those that have ended."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 
 USUAL_WEIGHT = 5
 """As many trials as the usual share of full ones counts for beside those that were seen."""
+
+ONCE = ("load", "floor", "importance")
+"""Steps of a trial that a worker or a search takes once, in the first trial."""
+
+
+def spent_once(seconds: Mapping[str, float]) -> float:
+    """Return the seconds of a rung that later trials do not spend again.
+
+    Args:
+        seconds: step -> seconds, as in a report of a rung.
+    """
+    return sum(seconds.get(step, 0.0) for step in ONCE)
 
 
 @dataclass

@@ -9,7 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as Bar
 
 from objectives.sentences import sentence_note
-from search.console.eta import FinalPace, TrialPace
+from search.console.eta import FinalPace, TrialPace, spent_once
 from search.console.samples import examples
 from search.loop.controller import Controller
 from search.loop.job import Job, Phase
@@ -71,7 +71,7 @@ class Progress:
     def rung(self, job: Job, report: RungReport) -> None:
         """Note that a rung was measured."""
         if job.phase is Phase.SEARCH and report.rung == 0:
-            self._loads[job.key] = report.seconds.get("load", 0.0) + report.seconds.get("floor", 0.0)
+            self._loads[job.key] = spent_once(report.seconds)
             self._trials.first_rung(self._seconds(job) - self._loads[job.key])
             self._tell_of_sentences(job, report)
         if self._bar and job.phase is Phase.SEARCH:

