@@ -30,11 +30,16 @@ def export(
         float | None, typer.Option(help="The cheapest that keeps this share of the dense accuracy.")
     ] = None,
     front: Annotated[bool, typer.Option("--front", help="The whole front, one folder each.")] = False,
-    form: Annotated[str, typer.Option("--format", help="auto, transformers, remote-code or nemotron-nas.")] = "auto",
+    form: Annotated[
+        str, typer.Option("--format", help="auto, transformers, remote-code, nemotron-nas or gguf.")
+    ] = "auto",
     dtype: Annotated[str, typer.Option(help="auto (the search's), float32, bfloat16 or float16.")] = "auto",
     questions: Annotated[
         int | None, typer.Option(min=1, help="Test questions the export must answer. Default: all.")
     ] = None,
+    engines: Annotated[
+        str, typer.Option(help="Engines to run the folder in: auto (all installed), none, or names with commas.")
+    ] = "auto",
     force: Annotated[bool, typer.Option("--force", help="Replace a folder that is there already.")] = False,
     push_to_hub: Annotated[str | None, typer.Option(help="Upload the finished folder to this hub repository.")] = None,
     private: Annotated[bool, typer.Option("--private", help="Make that repository a private one.")] = False,
@@ -53,7 +58,7 @@ def export(
     try:
         with one_line_errors():
             export_plan(
-                out, to, storage=storage, form=form, dtype=dtype, questions=questions, force=force,
+                out, to, storage=storage, form=form, dtype=dtype, questions=questions, engines=engines, force=force,
                 push_to_hub=push_to_hub, private=private, **given,
             )  # fmt: skip
     except KeyboardInterrupt:
@@ -69,6 +74,7 @@ def export_plan(
     form: str = "auto",
     dtype: str = "auto",
     questions: int | None = None,
+    engines: str = "auto",
     force: bool = False,
     push_to_hub: str | None = None,
     private: bool = False,
@@ -91,14 +97,12 @@ def export_plan(
 
     name, value = _only(rule)
     _check_push(name, push_to_hub, private)
+    options = {"form": form, "dtype": dtype, "questions": questions, "engines": _names(engines)}
     to = Path(to)
     results = open_results(Path(out), storage)
     try:
         chosen = _choose(results, name, value)
-        requests = {
-            _folder_name(each, name): request_of(results, each, Path(out), form=form, dtype=dtype, questions=questions)
-            for each in chosen
-        }
+        requests = {_folder_name(each, name): request_of(results, each, Path(out), **options) for each in chosen}
     finally:
         results.close()
     check_target(to.absolute(), force)
@@ -114,6 +118,11 @@ def export_plan(
     if push_to_hub:
         say(f"Pushed: {push(to, push_to_hub, private)}")
     return [each.record.trial.number if each.record else None for each in chosen]
+
+
+def _names(engines: str) -> tuple[str, ...]:
+    """Return the names of an option with commas; `none` has none."""
+    return () if engines == "none" else tuple(name.strip() for name in engines.split(","))
 
 
 def _check_push(rule: str, repository: str | None, private: bool) -> None:

@@ -92,7 +92,9 @@ def test_a_search(tmp_path: Path, model: Path, name: str) -> None:
         assert 0 <= trial["accuracy"] <= 1
         assert trial["test"]["accuracy"] is not None
     if name == "choices":
-        exported = run("search.export", "--out", "run", "--trial", "0", "--to", "model", cwd=tmp_path)
+        exported = run(
+            "search.export", "--out", "run", "--trial", "0", "--engines", "none", "--to", "model", cwd=tmp_path
+        )
         assert exported.returncode == 0, exported.stderr
         card = (tmp_path / "model" / "README.md").read_text()
         assert "| exact match, 6 test questions |" in card, "answers are generated there: no likelihoods to score"

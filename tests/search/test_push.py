@@ -40,7 +40,8 @@ def on_hub(hub: Hub, cache: Path, *words: str | Path, token: str | None = None) 
 
 def export(hub: Hub, run: Path, to: Path, *words: str, token: str | None = None) -> subprocess.CompletedProcess[str]:
     return on_hub(
-        hub, to.parent / "cache", "-m", "search.export", "--out", run, "--to", to, "--questions", "16", *words,
+        hub, to.parent / "cache", "-m", "search.export", "--out", run, "--to", to, "--questions", "16",
+        "--engines", "none", *words,
         token=token,
     )  # fmt: skip
 

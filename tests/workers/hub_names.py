@@ -1,10 +1,13 @@
-"""Checkpoints whose tensors have the names of those on the hub, which transformers renames while it loads them.
+"""Checkpoints with the tensor names and the config of those on the hub, which transformers converts on loading.
 
-The names are written down from published checkpoints of each family, and not taken from transformers' own renamings.
+Both are written down from published checkpoints of each family, and not taken from transformers' own conversions.
 """
 
+import copy
+import json
 import re
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -60,9 +63,37 @@ def hub_state(family: str, model: torch.nn.Module) -> dict[str, Tensor]:
     }
 
 
+FLAT = ("qwen2_vl", "qwen2_5_vl")
+"""Families whose published configs have the text settings at the root."""
+EXTRA = {"gemma3": {"mm_tokens_per_image": 4}}
+"""Text settings that published configs leave out, where a small model differs from the default of an engine."""
+
+
+def hub_config(family: str, config: dict[str, Any]) -> dict[str, Any]:
+    """Return a config of transformers 5 in the form of published ones, which transformers 4 wrote."""
+    form = {**copy.deepcopy(config), "transformers_version": "4.57.1", "torch_dtype": config["dtype"]}
+    form.pop("dtype")
+    text = {**form.pop("text_config"), **EXTRA.get(family, {})}
+    rope = text.pop("rope_parameters", None) or {}
+    if "full_attention" in rope:
+        text["rope_local_base_freq"] = rope["sliding_attention"]["rope_theta"]
+        rope = rope["full_attention"]
+    if rope:
+        text["rope_theta"] = rope.pop("rope_theta")
+        scaling = {**rope, "type": "mrope"} if family in FLAT else rope
+        text["rope_scaling"] = scaling if len(scaling) > 1 else None
+    if family in FLAT:
+        text.pop("model_type")
+        form["vision_config"].pop("model_type")
+        return {**text, **form}
+    return {**form, "text_config": text}
+
+
 def save_as_on_hub(folder: Path, family: str, **text: object) -> str:
     """Write a local model folder with the names of the hub; see `save_hub`."""
     save_hub(folder, family, **text)
     state = hub_state(family, hub_model(family, **text))
     save_file(state, folder / "model.safetensors", {"format": "pt"})
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(hub_config(family, config)))
     return str(folder)

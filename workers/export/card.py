@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from workers.export.engines.engines import ENGINES
 from workers.export.route import Badge
 
 CARD = """\
@@ -19,6 +20,7 @@ CARD = """\
 in whole or in part, as {layers} layers. The vision tower is untouched{tuned}. Nothing else was trained.
 
 **Runs on: {badge}.**{notes}
+{engines}
 
 ```
 {drawing}
@@ -41,6 +43,10 @@ the machine that exported; FLOPs are counted by torch. `plan.json` has every num
 {code}
 ```
 
+{serve}## A question
+
+{example}
+
 ## Limits
 
 - Chosen and measured on the data set `{data}` ({metric}); what other tasks lose was not measured.
@@ -53,9 +59,6 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 model = AutoModelForImageTextToText.from_pretrained(folder)
 processor = AutoProcessor.from_pretrained(folder)"""
 NEMOTRON = """\
-# vLLM:       vllm serve FOLDER --trust-remote-code
-# llama.cpp:  python convert_hf_to_gguf.py FOLDER
-# mlx-lm:     mlx_lm.generate --model FOLDER --prompt ...
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 model = AutoModelForCausalLM.from_pretrained(folder, trust_remote_code=True)   # modeling_decilm.py
@@ -98,10 +101,38 @@ def write_card(folder: Path, record: dict[str, Any], drawing: Sequence[str]) -> 
         in_search=checked["in_search_accuracy"],
         equal="equal to the last bit" if checked["logits_bit_equal"] else "equal up to rounding",
         code=CODE.get(record["badge"], STOCK),
+        engines=_engines(record.get("engines", [])),
+        serve=_serve(record.get("engines", [])),
+        example=_example(record["example"]),
         data=record.get("data", "?"),
         metric=record.get("metric", "?"),
     )
     (folder / "README.md").write_text(text, encoding="utf-8")
+
+
+def _engines(ran: Sequence[dict[str, Any]]) -> str:
+    """Return one line for every engine that ran the folder; engines that did not run have none."""
+    return "".join(
+        f"\n- {run['engine']} {run['version']} ran it on {run['questions']} questions: log-probabilities differ from "
+        f"the search's by at most {run['largest_difference']:.2g} nats."
+        + ("" if run["agrees"] else f" **That is too much** ({run['error'] or 'other log-probabilities'}).")
+        for run in ran
+        if run["largest_difference"] is not None
+    )
+
+
+def _serve(ran: Sequence[dict[str, Any]]) -> str:
+    """Return the section with the commands that serve the folder, of engines that ran it and agreed."""
+    commands = [ENGINES[run["engine"]].serve for run in ran if run["agrees"]]
+    return "\n".join(["## How to serve", "", "```", *commands, "```", "", ""]) if commands else ""
+
+
+def _example(example: dict[str, Any]) -> str:
+    accepted = ", ".join(f"`{answer}`" for answer in example["accepted"])
+    return (
+        f"The first test question: `{example['question']}`. Accepted: {accepted}. "
+        f"This model answers `{example['answer']}` (score {example['score']:.2f})."
+    )
 
 
 def _header(base: dict[str, Any], badge: str) -> str:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from objectives.flops import costs
 from objectives.intervals import bootstrap_interval, paired_interval
 from objectives.workload import Workload
+from workers.data.sample import Sample
 from workers.describe import BYTES, describe_model
 from workers.export.check import Checked, Reference
+from workers.export.engines.engines import EngineRun
 from workers.export.request import ExportRequest
 from workers.export.route import Route
 from workers.software import commit, versions
@@ -21,8 +24,9 @@ SCHEMA = 1
 
 
 def record_of(
-    folder: Path, request: ExportRequest, route: Route, workload: Workload, reference: Reference, checked: Checked
-) -> dict[str, Any]:
+    folder: Path, request: ExportRequest, route: Route, workload: Workload, reference: Reference, checked: Checked,
+    ran: Sequence[EngineRun] = (), asked: Sample | None = None,
+) -> dict[str, Any]:  # fmt: skip
     """Return the record of one export.
 
     The same request gives the same record: it has no time of day and no path of a machine.
@@ -34,6 +38,8 @@ def record_of(
         workload: numbers of tokens for the costs.
         reference: outputs of the in-search model.
         checked: outputs and measurements of the exported folder.
+        ran: comparisons of other engines with the in-search model.
+        asked: the first question of the check, as an example.
     """
     plan = request.trial.plan
     shape = describe_model(request.trial.model)
@@ -52,6 +58,8 @@ def record_of(
         "costs": costs(shape, plan, workload).as_dict(),
         "workload": workload.to_dict(),
         "checked": _checked(reference, checked),
+        "engines": [run.to_dict() for run in ran],
+        "example": _example(asked, checked) if asked else None,
         "measured": _measured(folder, checked),
         "files": {str(path.relative_to(folder)): _hash(path) for path in sorted(folder.rglob("*")) if path.is_file()},
         "exported_with": {"versions": versions(), "commit": commit()},
@@ -85,6 +93,16 @@ def _checked(reference: Reference, checked: Checked) -> dict[str, Any]:
         "difference_interval": paired_interval(checked.scores, reference.scores),
         "logits_bit_equal": checked.bit_equal,
         "loaded_as": checked.result["class"],
+    }
+
+
+def _example(asked: Sample, checked: Checked) -> dict[str, Any]:
+    """Return the first question of the check, its accepted answers, and the answer of the exported folder."""
+    return {
+        "question": asked.question,
+        "accepted": list(asked.answers),
+        "answer": checked.result["answers"][0],
+        "score": checked.scores[0],
     }
 
 

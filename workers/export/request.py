@@ -27,6 +27,8 @@ class ExportRequest(Value):
     """See `workers.export.route.FORMATS`."""
     questions: int | None = None
     """Number of questions of the test split that the export answers in its check; None: all."""
+    engines: tuple[str, ...] = ()
+    """Engines that run the export besides transformers (`workers.export.engines`); `auto`: all that are installed."""
     timings: str | None = None
     """Folder of the run that stores wall-clock times.
 

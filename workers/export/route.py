@@ -31,14 +31,20 @@ class Badge(StrEnum):
     """As STOCK, but some layers have a zeroed sub-layer, whose parameters and FLOPs are not saved."""
     REMOTE = "remote code"
     """transformers with trust_remote_code=True, or `workers.load_exported`."""
-    NEMOTRON = "vLLM, llama.cpp, mlx-lm (nemotron-nas)"
-    """Engines that support `DeciLMForCausalLM`; the language model alone."""
+    NEMOTRON = "nemotron-nas"
+    """The language model alone, for engines that read `DeciLMForCausalLM`."""
+    GGUF = "GGUF"
+    """In addition to NEMOTRON: a GGUF of the same language model, for llama.cpp."""
     SPARSE = "sparse kernels needed"
     """In addition to another badge: some weights are zero, which saves nothing without sparse kernels."""
 
 
-FORMATS = ("auto", "transformers", "remote-code", "nemotron-nas")
+FORMATS = ("auto", "transformers", "remote-code", "nemotron-nas", "gguf")
 """Forms of an export; `auto` selects stock transformers if they can express the plan, else remote code."""
+
+
+LANGUAGE_ONLY = ("nemotron-nas", "gguf")
+"""Formats of the language model alone."""
 
 
 @dataclass(frozen=True)
@@ -72,12 +78,15 @@ class Route:
     badge: Badge
     layers: tuple[Layer, ...]
     notes: tuple[str, ...]
+    gguf: bool = False
+    """True if the folder has a GGUF besides the nemotron-nas files."""
 
     @property
     def badges(self) -> tuple[Badge, ...]:
-        """Return the badge and, for pruned weights, the kernels needed to save their FLOPs."""
+        """Return the badge, GGUF if there is one and, for pruned weights, the kernels needed to save their FLOPs."""
+        own = (self.badge, Badge.GGUF) if self.gguf else (self.badge,)
         sparse = any(block.pruning is not None and block.pruning.method is not None for block in self.plan.blocks)
-        return (self.badge, Badge.SPARSE) if sparse else (self.badge,)
+        return (*own, Badge.SPARSE) if sparse else own
 
     @property
     def width(self) -> Pruning | None:
@@ -148,7 +157,7 @@ def export_route(plan: Plan, facts: Facts, form: str = "auto") -> Route:
         return _remote(plan, "requested")
     try:
         layers = pack_halves(plan)
-        return _nemotron(plan, facts, layers) if form == "nemotron-nas" else _stock(plan, facts, layers)
+        return _nemotron(plan, facts, layers, form) if form in LANGUAGE_ONLY else _stock(plan, facts, layers)
     except _NotStock as reason:
         if form == "auto":
             return _remote(plan, str(reason))
@@ -214,7 +223,7 @@ def _stock(plan: Plan, facts: Facts, layers: tuple[Layer, ...]) -> Route:
     return Route(plan, Badge.ZEROED, layers, (note,))
 
 
-def _nemotron(plan: Plan, facts: Facts, layers: tuple[Layer, ...]) -> Route:
+def _nemotron(plan: Plan, facts: Facts, layers: tuple[Layer, ...], form: str) -> Route:
     text = facts.text
     rules = {
         "a Llama decoder": text.model_type == "llama",
@@ -224,12 +233,14 @@ def _nemotron(plan: Plan, facts: Facts, layers: tuple[Layer, ...]) -> Route:
     }
     for rule, holds in rules.items():
         if not holds:
-            raise ExportError(f"--format nemotron-nas must be {rule}, got another for '{plan}': use --format auto")
+            raise ExportError(f"--format {form} must be {rule}, got another for '{plan}': use --format auto")
     _check_widths(plan, facts, layers)
     notes = ["the language model alone: the vision tower is that of the base model, the projector is in mapping_module"]
     if layers[0].attention is None:
         notes.append("the first layer has an attention of zeros, as engines expect one there")
-    return Route(plan, Badge.NEMOTRON, layers, tuple(notes))
+    if alone := sum(layer.ffn is None for layer in layers):
+        notes.append(f"{alone} layers without FFN have one of 256 zero channels, without which llama.cpp drops them")
+    return Route(plan, Badge.NEMOTRON, layers, tuple(notes), gguf=form == "gguf")
 
 
 def _remote(plan: Plan, why: str) -> Route:

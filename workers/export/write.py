@@ -6,7 +6,7 @@ import copy
 import json
 import platform
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,13 @@ from objectives.memory import parameter_bytes
 from spaces.plan import Plan
 from workers.data.load_split import load_samples
 from workers.describe import check_fit, describe_model
+from workers.export.base_config import write_base_form
 from workers.export.bundle import write_bundle
 from workers.export.card import write_card
 from workers.export.check import Checked, ask_reference, check
+from workers.export.engines.engines import EngineRun, engines_for, run_engine
 from workers.export.folder import replacing
+from workers.export.gguf import find_converter, write_gguf
 from workers.export.layer_facts import Facts, config_facts
 from workers.export.plan_record import record_of
 from workers.export.remote_code import merged_state
@@ -30,7 +33,7 @@ from workers.export.stock_layers import build, facts_of
 from workers.export.timings import keep_timings, read_timings
 from workers.fingerprints import fingerprint_model, fingerprint_samples
 from workers.models.loaded_model import LoadedModel
-from workers.models.model_files import checkpoint
+from workers.models.model_files import checkpoint, read_config
 from workers.models.processor import NO_VIDEO
 from workers.pruning.inputs import PruningInputs
 from workers.session import Session
@@ -68,7 +71,9 @@ def export(requests: Mapping[str, ExportRequest], folder: Path, force: bool = Fa
     shape = describe_model(source)
     for request in requests.values():
         check_fit(shape, request.trial)
-        export_route(request.trial.plan, facts, request.form)
+        engines_for(request.engines, route := export_route(request.trial.plan, facts, request.form))
+        if route.gguf:
+            find_converter()
     room = sum(parameter_bytes(shape, request.trial.plan) for request in requests.values())
     with replacing(folder, force, room) as partial:
         exporter = Exporter(Session(source, first.trial.data), say)
@@ -132,6 +137,22 @@ def save_mapping_module(loaded: LoadedModel, file: Path) -> None:
     )
 
 
+def save_model(model: Any, route: Route, place: Path, source: ModelSource, inputs: PruningInputs | None = None) -> None:
+    """Save weights, config and generation config of an export; stock layers with a config in the form of the base's.
+
+    Args:
+        model: the loaded base model.
+        route: the form of the export.
+        place: the folder to write into.
+        source: the base model, whose `config.json` is read.
+        inputs: inputs of the pruned blocks; None: the plan needs none.
+    """
+    built = build(model, route, inputs)
+    built.save_pretrained(place, max_shard_size=MAX_SHARD_SIZE)
+    if route.badge in (Badge.STOCK, Badge.ZEROED):
+        write_base_form(place, read_config(source), model.config, built.config)
+
+
 class Exporter:
     """Writes exports of one loaded model."""
 
@@ -163,13 +184,14 @@ class Exporter:
         loaded, prepared = self.session.loaded, self.session.split("test")
         plan = request.trial.plan
         route = export_route(plan, facts_of(loaded.model), request.form)
+        engines = engines_for(request.engines, route)
         self.say(f"{plan}: {len(route.layers)} layers, {route.badge}")
         for note in route.notes:
             self.say(f"  {note}")
         reference = ask_reference(
             loaded, prepared, plan, self.inputs, self.session.metric(request.trial), request.questions
         )
-        self._save(route, place)
+        self._save(route, place, request.trial.model)
         what = self._timed(request, plan, route)
         seconds = read_timings(request.timings, what)
         checked = check(place, route, request, loaded, prepared, reference, time=seconds is None)
@@ -178,7 +200,9 @@ class Exporter:
         else:
             checked.result["seconds"] = seconds
         workload = self.session.workload(request.trial)
-        record = record_of(place, request, route, workload, reference, checked)
+        ran = [run_engine(name, place, route, loaded, self.inputs, prepared.samples) for name in engines]
+        self._check_gguf(ran)
+        record = record_of(place, request, route, workload, reference, checked, ran, prepared.samples[0])
         (place / "plan.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
         write_card(place, record, request.drawing)
         self._tell(record, checked)
@@ -188,10 +212,10 @@ class Exporter:
         """Return the inputs of pruned blocks, as in the search."""
         return self.session.pruning_inputs
 
-    def _save(self, route: Route, place: Path) -> None:
-        """Save weights, config, generation config, processor and, if the form has one, the modeling file."""
+    def _save(self, route: Route, place: Path, source: ModelSource) -> None:
+        """Save weights, config, generation config, processor and, if the form has them, modeling file and GGUF."""
         loaded = self.session.loaded
-        build(loaded.model, route, self.inputs).save_pretrained(place, max_shard_size=MAX_SHARD_SIZE)
+        save_model(loaded.model, route, place, source, self.inputs)
         reader = copy.deepcopy(self.processor)
         if route.badge is Badge.NEMOTRON:
             reader = reader.tokenizer
@@ -201,6 +225,17 @@ class Exporter:
             shutil.copymode(place / "config.json", path)  # safetensors removes read permission for others
         if route.badge in MODELING:
             write_bundle(MODELING[route.badge], place)
+        if route.gguf:
+            write_gguf(place, str(loaded.model.dtype).removeprefix("torch."))
+
+    def _check_gguf(self, ran: Sequence[EngineRun]) -> None:
+        """Check that llama.cpp, if it ran, computes what the search measured."""
+        for run in ran:
+            if run.engine == "llama.cpp" and not run.agrees:
+                raise ExportError(
+                    f"a GGUF must compute what the search measured, got a difference of {run.largest_difference} nats "
+                    f"in llama.cpp ({run.error or 'other log-probabilities'}): use --format nemotron-nas"
+                )
 
     def _timed(self, request: ExportRequest, plan: Plan, route: Route) -> dict[str, Any]:
         """Return the conditions that a measured time depends on."""
@@ -223,6 +258,9 @@ class Exporter:
             f"{done['accuracy']:.4f} on {done['questions']} questions "
             f"(in-search model {done['in_search_accuracy']:.4f})"
         )
+        for run in record["engines"]:
+            told = run["error"] or f"log-probabilities differ by at most {run['largest_difference']:.2g}"
+            self.say(f"  {run['engine']} {run['version']}: {told}")
         self.say(f"  {sizes['exported']:,} of {sizes['dense']:,} parameters")
         for case, seconds in measured["seconds"].items():
             self.say(f"  {case}: {seconds['exported']:.4f} s, dense {seconds['dense']:.4f} s")

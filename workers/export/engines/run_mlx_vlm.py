@@ -1,0 +1,37 @@
+"""Run an exported vision-language model in mlx-vlm. Run as a file, in its own process: `python -I run_mlx_vlm.py WORK`.
+
+It reads WORK/request.json and the model inputs of every question in WORK/inputs.safetensors, and writes the
+log-probabilities of the last positions to WORK/outputs.safetensors.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+from mlx_vlm.utils import load_model
+
+UNUSED = ("attention_mask", "token_type_ids", "mm_token_type_ids", "batch_num_images")
+"""Inputs that mlx-vlm derives itself for one question, or does not take."""
+
+
+def main(work: Path) -> None:
+    """Answer every question with the model of the request."""
+    request = json.loads((work / "request.json").read_text())
+    inputs: Any = mx.load(str(work / "inputs.safetensors"))
+    model = load_model(Path(request["folder"]))
+    outputs = {}
+    for number in range(request["questions"]):
+        mine = {name.partition(".")[2]: value for name, value in inputs.items() if name.startswith(f"{number}.")}
+        given = {name: value for name, value in mine.items() if name not in UNUSED}
+        output = model(given.pop("input_ids"), given.pop("pixel_values", None), mask=None, cache=None, **given)
+        logits = getattr(output, "logits", output)[0, -request["positions"] :].astype(mx.float32)
+        outputs[str(number)] = logits - mx.logsumexp(logits, axis=-1, keepdims=True)
+    mx.save_safetensors(str(work / "outputs.safetensors"), outputs)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
