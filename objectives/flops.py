@@ -14,6 +14,7 @@ these FLOPs; `objectives.sparsity` counts them. A mixture of experts counts the 
 
 from collections import Counter
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import repeat
 
 from objectives.memory import kv_bytes_per_token, parameter_bytes
@@ -87,6 +88,12 @@ def flops(shape: ModelShape, plan: Plan, workload: Workload) -> Ledger:
     )
 
 
+@lru_cache
+def dense_flops(shape: ModelShape, workload: Workload) -> float:
+    """Return the FLOPs of running the dense plan; they are computed once per shape and workload."""
+    return flops(shape, Plan.dense(shape.num_blocks), workload).total
+
+
 @dataclass(frozen=True)
 class Costs:
     """The costs of running a plan, all in closed form."""
@@ -120,11 +127,10 @@ def costs(shape: ModelShape, plan: Plan, workload: Workload) -> Costs:
         WorkloadError: the vision tower has no closed form, and the workload has no counted FLOPs of it.
     """
     ledger = flops(shape, plan, workload)
-    dense = flops(shape, Plan.dense(shape.num_blocks), workload)
     return Costs(
         ledger=ledger,
         flops=ledger.total,
-        flops_ratio=ledger.total / dense.total,
+        flops_ratio=ledger.total / dense_flops(shape, workload),
         sparse_flops=ledger.total - zero_flops(shape, plan, workload),
         depth=depth(plan),
         parameter_bytes=parameter_bytes(shape, plan),

@@ -40,10 +40,7 @@ def status(
 
 def describe(results: "Results") -> dict[str, Any]:
     """Return counts per state, running trials and the latest events, ready for JSON."""
-    from collections import Counter
-
-    trials = [record.trial for record in results.records()]
-    counts = Counter(trial.state for trial in trials)
+    counts = results.counts()
     if results.run.finished:
         phase = "finished"
     else:
@@ -52,12 +49,10 @@ def describe(results: "Results") -> dict[str, Any]:
         "run": results.run.name,
         "phase": phase,
         "budget": results.run.settings["budget"],
-        "ended": sum(trial.state != "running" for trial in trials),
-        "counts": dict(counts),
+        "ended": sum(counts.values()) - counts.get("running", 0),
+        "counts": counts,
         "running": [
-            {"number": trial.number, "attempt": trial.attempt, "plan": trial.plan}
-            for trial in trials
-            if trial.state == "running"
+            {"number": number, "attempt": attempt, "plan": plan} for number, attempt, plan in results.running()
         ],
         "events": [
             {"time": f"{event.time:%Y-%m-%d %H:%M:%S}", "kind": event.kind, "trial": event.trial_number,

@@ -7,7 +7,6 @@ plans, so both numbers look worse than they would over every plan.
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -92,8 +91,13 @@ def compare(before: str, after: str, measured: Sequence[tuple[float, float, floa
 
 
 def _flipped(first: NDArray[np.float64], second: NDArray[np.float64], costs: NDArray[np.float64]) -> float | None:
-    rows = np.array(list(combinations(range(len(first)), 2)))
-    one, other = rows[np.abs(costs[rows[:, 0]] - costs[rows[:, 1]]) <= LIKE_COST].T
-    signs = np.sign(first[one] - first[other]) * np.sign(second[one] - second[other])
-    decided = signs[signs != 0]
-    return float((decided < 0).mean()) if len(decided) else None
+    """Return the share of the pairs of like cost that change places, of those that neither measurement ties."""
+    order = np.argsort(costs, kind="stable")
+    first, second, costs = first[order], second[order], costs[order]
+    ends = np.searchsorted(costs, costs + LIKE_COST, side="right")
+    flipped = decided = 0
+    for row, end in enumerate(ends):
+        signs = np.sign(first[row] - first[row + 1 : end]) * np.sign(second[row] - second[row + 1 : end])
+        flipped += int(np.count_nonzero(signs < 0))
+        decided += int(np.count_nonzero(signs))
+    return flipped / decided if decided else None

@@ -13,7 +13,7 @@ from search.console.eta import FinalPace, TrialPace, spent_once
 from search.console.samples import examples
 from search.loop.controller import Controller
 from search.loop.job import Job, Phase
-from workers.reports import RungReport, TrialReport
+from workers.reports import RungReport, TrialReport, TrialState
 
 
 class Progress:
@@ -31,7 +31,7 @@ class Progress:
         self._controller, self._budget = controller, budget
         self._console = console or Console(highlight=False, soft_wrap=True)
         self._trials = TrialPace(controller.keep_fraction)
-        self._first = len(controller.history) - len(controller.history.running())
+        self._first = controller.history.num_ended
         self._started: dict[tuple[int, Phase, int], float] = {}
         self._loads: dict[tuple[int, Phase, int], float] = {}
         """Seconds that running trials spent on loading the model and measuring the floor."""
@@ -103,11 +103,33 @@ class Progress:
             line, eta = self._trial(job, report), self._eta()
         else:
             line, eta = self._test(job, report), self._tests_left(job)
-        if job.phase is Phase.SEARCH and job.request.plan.is_dense:
+        if job.phase is Phase.SEARCH and job.request.plan.is_dense and report.rungs:
             self._tell_of_blindness(report)
-        self._console.print(f"{line} {seconds:.1f}s {eta}".rstrip(), markup=False)
+        self._print(f"{line} {seconds:.1f}s {eta}".rstrip())
         if self._bar:
             self._bar.update(self._task, completed=self._num_ended(), eta=eta)
+
+    def lost(self, job: Job, reason: str) -> None:
+        """Print the line of a job whose worker is gone and that runs again."""
+        self._print(f"trial={job.number} lost ({reason}), it runs again")
+
+    def failed(self, job: Job, reason: str) -> None:
+        """Print the line of a job that has failed without a report of its worker."""
+        plan = job.request.plan
+        state = TrialState.FAILED
+        self.ended(
+            job,
+            TrialReport(
+                number=job.number, plan=str(plan), digest=plan.digest, state=state, reason=reason, rungs=(), origin={}
+            ),
+        )
+
+    def _print(self, line: str) -> None:
+        """Print a line; without a terminal as it is, as rich needs more time for it than the database does."""
+        if self._console.is_terminal or self._console.quiet:
+            self._console.print(line, markup=False)
+        else:
+            print(line, file=self._console.file, flush=True)
 
     def _seconds(self, job: Job) -> float:
         """Since its start."""
@@ -127,7 +149,7 @@ class Progress:
         return f"test trial={job.number} seed={job.request.seed} plan={report.plan} test_accuracy={accuracy}"
 
     def _num_ended(self) -> int:
-        return len(self._controller.history) - len(self._controller.history.running())
+        return self._controller.history.num_ended
 
     def _eta(self) -> str:
         """Time left for the budget at the pace so far; the final test comes on top."""

@@ -14,7 +14,7 @@ from search.console.terminal import console
 from search.loop.controller import Controller
 from search.loop.open_run import open_run
 from search.loop.problem import Problem
-from search.settings import Settings
+from search.settings import Settings, SettingsError
 from search.storage.away import reason_away
 from search.storage.database_url import StorageError
 from search.storage.deleted import FilesGoneError
@@ -62,8 +62,12 @@ class Patience:
 class WholeSearch:
     """One search, from opening its run to printing its front."""
 
-    def __init__(self, settings: Settings, problem: Problem) -> None:
+    def __init__(
+        self, settings: Settings, problem: Problem, run_jobs: Callable[[Controller, Progress], None] | None = None
+    ) -> None:
+        """`run_jobs` runs the jobs until the search is finished, by default in this process or on Ray."""
         self._settings, self._problem = settings, problem
+        self._run_jobs = run_jobs
         self._out = console()
         self._worker: Worker | None = None
         self._patience = Patience(settings.patience, self._say)
@@ -83,8 +87,8 @@ class WholeSearch:
                     raise
                 except Exception as error:
                     reason = reason_away(error)
-                    if reason is None and again and isinstance(error, StorageError):
-                        reason = str(error)
+                    if reason is None and again and isinstance(error, StorageError | SettingsError):
+                        reason = str(error)  # what could be used before
                     if reason is None:
                         raise
                 again = True
@@ -111,6 +115,9 @@ class WholeSearch:
 
     def _dispatch(self, controller: Controller) -> None:
         with Progress(controller, self._settings.budget, ended=self._patience.progressed) as progress:
+            if self._run_jobs is not None:
+                self._run_jobs(controller, progress)
+                return
             if self._settings.on_ray:
                 from search.dispatch.ray_tune import run_on_ray
 

@@ -9,7 +9,6 @@ import re
 from collections.abc import Collection
 from typing import Any
 
-from objectives.objectives import MAXIMIZE
 from search.loop.final_front import FinalTest
 from search.loop.history import History
 from search.loop.job import Job, Phase
@@ -19,7 +18,6 @@ from search.loop.trial_note import trial_note
 from search.settings import Settings
 from search.storage.results import Results
 from search.storage.study import SearchStudy
-from search.strategies.promotion import goes_on
 from search.strategies.strategy import Proposal, Signal, Strategy
 from workers.reports import RungReport, TrialReport, TrialState
 from workers.requests import TrialRequest
@@ -79,7 +77,8 @@ class Controller:
         if len(self.history) < self._settings.budget and not self._exhausted:
             proposal = self._proposer.next(self.history)
             if proposal is not None:
-                return self._start(proposal)
+                with self._results.one_transaction():
+                    return self._start(proposal)
             self._exhausted = True
             self._results.event("exhausted", f"every plan within the limits is tried: {len(self.history)} trials")
         return None if self._running else self.final.next()
@@ -119,17 +118,15 @@ class Controller:
         return self._job(number, attempt=1)
 
     def _adopt(self, number: int) -> Job | None:
-        """Return a job for a row that a dead controller left running; None where the row could be ended instead."""
+        """Return a job for a row that a dead controller left running; None where it is failed instead."""
         record = self.history.record(number)
         attempt = record.attempt + (0 if self._again else 1)
-        if attempt > MAX_ATTEMPTS:
+        with self._results.one_transaction():
+            if attempt <= MAX_ATTEMPTS:
+                return self._job(number, attempt)
             self._results.start_trial(number, self._request(number), record.origin, attempt)
             self._fail(number, f"the run died {MAX_ATTEMPTS} times during this trial")
             return None
-        if record.ended is not None:
-            self._end(number, record.ended, record.reason)
-            return None
-        return self._job(number, attempt)
 
     def _job(self, number: int, attempt: int) -> Job:
         request = self._request(number)
@@ -160,23 +157,24 @@ class Controller:
         if job.phase is Phase.TEST:
             self.final.measured(job, report)
             return True
-        self._results.add_rung(job.number, report, self.history.record(job.number).flops_ratio)
-        if report.artifact:
-            self.history.stored(job.number, report.artifact)
         values = {
             "accuracy": report.accuracy,
             "tuning_steps": report.tuning_steps,
             "questions": report.questions,
         }
-        self._study.annotate(job.number, f"rung_{report.rung}", values)
-        peers = self.history.points_at(report.rung, but=job.number)
-        self.history.measured(job.number, report)
+        with self._results.one_transaction():
+            self._results.add_rung(job.number, report, self.history.record(job.number).flops_ratio)
+            self._study.annotate(job.number, f"rung_{report.rung}", values)
+        if report.artifact:
+            self.history.stored(job.number, report.artifact)
         record = self.history.record(job.number)
         last = report.rung + 1 >= len(job.request.rungs)
-        if last or job.request.plan.is_dense or record.resumes is not None:
-            return True
+        spared = last or job.request.plan.is_dense or record.resumes is not None
         mine = (report.accuracy, record.flops_ratio)
-        return goes_on(peers, mine, MAXIMIZE, self._settings.keep_fraction)
+        keep = self._settings.keep_fraction
+        goes_on = spared or self.history.peers_at(report.rung, but=job.number).goes_on(mine, keep)
+        self.history.measured(job.number, report)
+        return goes_on
 
     def done(self, job: Job, report: TrialReport) -> None:
         """Store how a job ended.
@@ -195,12 +193,20 @@ class Controller:
             state, reason = TrialState.FAILED, f"accuracy must be finite, got {report.rungs[-1].accuracy}"
         if state is TrialState.COMPLETE and self.history.record(job.number).probe:
             state, reason = TrialState.STOPPED, "a probe: it ends after the cheapest rung"
-        self._results.end_trial(job.number, state, reason, report.origin)
-        self._end(job.number, state, reason)
+        with self._results.one_transaction():
+            self._results.end_trial(job.number, state, reason, report.origin)
+            self._end(job.number, state, reason)
 
-    def lost(self, job: Job, reason: str) -> Job | None:
-        """Return the job of a worker that died once more, None once it has been lost too often."""
-        losses = self._losses[job.key] = self._losses.get(job.key, 0) + 1
+    def lost(self, job: Job, reason: str, counts: bool = True) -> Job | None:
+        """Return the job of a worker that died once more, None once it has been lost too often.
+
+        `counts` is False where the machine is to blame and not the trial.
+        """
+        with self._results.one_transaction():
+            return self._lost(job, reason, counts)
+
+    def _lost(self, job: Job, reason: str, counts: bool) -> Job | None:
+        losses = self._losses[job.key] = self._losses.get(job.key, 0) + counts
         self._results.event("worker lost", f"{reason} (loss {losses} of {MAX_LOSSES})", job.number)
         if losses < MAX_LOSSES:
             if job.phase is Phase.SEARCH:
@@ -220,16 +226,18 @@ class Controller:
         if job.phase is Phase.TEST:
             self.final.ended(job, reason)
             return
-        self._results.event("failed", reason, job.number)
         self._running.discard(job.number)
-        self._fail(job.number, reason)
+        with self._results.one_transaction():
+            self._results.event("failed", reason, job.number)
+            self._fail(job.number, reason)
 
     def _fail(self, number: int, reason: str) -> None:
-        self._results.end_trial(number, TrialState.FAILED, reason, None)
-        self._end(number, TrialState.FAILED, reason)
+        with self._results.one_transaction():
+            self._results.end_trial(number, TrialState.FAILED, reason, None)
+            self._end(number, TrialState.FAILED, reason)
 
     def _end(self, number: int, state: TrialState, reason: str | None) -> None:
-        """End the row of the study: the last write of a trial, so that a crash before it repeats nothing."""
+        """End the row of the study, in the transaction that ends the trial in the results tables."""
         self.history.ended(number, state, reason)
         self.given_up = self.given_up or self._dense_failure() or self._same_failures(state, reason)
         observation = self.history.observation(number)
@@ -246,7 +254,7 @@ class Controller:
 
     def _dense_failure(self) -> str | None:
         """Return why the dense plan could not be measured, which no other plan can be compared without."""
-        reasons = (r.reason for r in self.history.failed() if r.plan.is_dense and not r.accuracies)
+        reasons = (r.reason for r in self.history.dense() if r.state == "failed" and not r.accuracies)
         return next((f"the dense model failed: {reason}" for reason in reasons), None)
 
     def _same_failures(self, state: TrialState, reason: str | None) -> str | None:
@@ -275,7 +283,4 @@ class Controller:
 
     def summary(self) -> dict[str, int]:
         """Return the number of trials per state."""
-        counts = {"complete": 0, "stopped": 0, "failed": 0, "running": 0}
-        for state in self.history.states():
-            counts[state] += 1
-        return counts
+        return {state: self.history.counts[state] for state in ("complete", "stopped", "failed", "running")}

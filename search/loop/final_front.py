@@ -25,6 +25,8 @@ class FinalTest:
         # What is not tuned is the same with every seed.
         self._seeds = range(self._own, self._own + (settings.final_seeds if self._steps else 1))
         self._running: set[tuple[int, int]] = set()
+        self._found: tuple[int, list[Observation]] | None = None
+        """The plans to test, and the version of the history that they were found in."""
 
     @property
     def left(self) -> int:
@@ -52,6 +54,11 @@ class FinalTest:
 
     def _members(self) -> list[Observation]:
         """Return the dense model to compare with, where it is above the floor, and the front."""
+        if self._found is None or self._found[0] != self._history.version:
+            self._found = self._history.version, self._find_members()
+        return self._found[1]
+
+    def _find_members(self) -> list[Observation]:
         floor = self._history.limits.floor
         full = [o for o in self._history.observations() if o.plan.is_dense and o.full]
         dense = [o for o in full if floor is None or (o.accuracy or 0.0) > floor]

@@ -1,5 +1,7 @@
 """The search in memory: every trial as the strategy and the controller see it, read once from the database."""
 
+import math
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -8,6 +10,7 @@ from search.loop.problem import Problem
 from search.settings import Settings
 from search.storage.results import Results, TrialRecord
 from search.storage.study import Row, SearchStudy
+from search.strategies.promotion import Peers
 from search.strategies.strategy import Observation, Proposal
 from spaces.plan import Plan
 from workers.reports import Floor, Importance, RungReport, TrialState
@@ -26,8 +29,6 @@ class Record:
     accuracies: dict[int, float] = field(default_factory=dict)
     """Accuracy per rung finished, on the search split."""
     attempt: int = 1
-    ended: TrialState | None = None
-    """How the trial ended in the results tables, where its row of the study does not say so yet."""
     reason: str | None = None
     tested: set[int] = field(default_factory=set)
     """Seeds whose result on the test split is there, or can't be got."""
@@ -53,7 +54,17 @@ class History:
         self._resumed: set[int] = set()
         """Stopped trials that a later one goes on with: it stands for them from then on."""
         self._observations: dict[int, Observation] = {}
-        """Built when asked for, dropped when their trial changes: a strategy reads all of them at every ask."""
+        """By number, without those that a later trial resumed: a strategy reads all of them at every ask."""
+        self._changed: set[int] = set()
+        """Trials whose observation has to be made anew."""
+        self._dense: list[int] = []
+        self._states: dict[str, set[int]] = {}
+        """Numbers of the trials in every state."""
+        self._peers: dict[int, Peers] = {}
+        """Per rung, built when asked for."""
+        self._floor: Floor | None = None
+        self.version = 0
+        """Grows whenever a trial ends."""
         stored = {record.trial.number: record for record in results.records()}
         for row in study.rows():
             self._insert(self._read(row, stored.get(row.number)))
@@ -79,15 +90,20 @@ class History:
             record.reason = stored.trial.reason
             record.tested = set(stored.tests)
             record.mapping_module = stored.mapping_module
-            if row.state == "running" and stored.trial.state != "running":
-                record.ended = TrialState(stored.trial.state)
         return record
 
     def _insert(self, record: Record) -> None:
         self._records[record.number] = record
         self._plans.add(record.plan)
+        self._states.setdefault(record.state, set()).add(record.number)
+        self._floor = self._floor or record.floor
+        self._changed.add(record.number)
+        if record.plan.is_dense:
+            self._dense.append(record.number)
         if record.resumes is not None:
             self._resumed.add(record.resumes)
+            self._observations.pop(record.resumes, None)
+            self._peers.clear()
 
     def _take_over(self, record: Record) -> None:
         """Give a record what the trial that it goes on with has measured."""
@@ -117,21 +133,31 @@ class History:
         """Return one trial by its number."""
         return self._records[number]
 
-    def states(self) -> list[str]:
-        """Return the state of every trial, also of those that a later trial resumed."""
-        return [record.state for record in self._records.values()]
-
-    def failed(self) -> list[Record]:
-        """Return the trials that failed."""
-        return [record for record in self._records.values() if record.state == "failed"]
+    @property
+    def counts(self) -> Counter[str]:
+        """Return the number of trials per state, also of those that a later trial resumed."""
+        return Counter({state: len(numbers) for state, numbers in self._states.items()})
 
     def running(self) -> list[int]:
         """Return the numbers of the trials that have not ended."""
-        return [number for number, record in self._records.items() if record.state == "running"]
+        return sorted(self._states.get("running", ()))
+
+    @property
+    def num_ended(self) -> int:
+        """Return the number of trials that have ended."""
+        return len(self._records) - len(self._states.get("running", ()))
+
+    def dense(self) -> list[Record]:
+        """Return the trials of the dense plan."""
+        return [self._records[number] for number in self._dense]
 
     def measured(self, number: int, report: RungReport) -> None:
         """Add a finished rung to its trial."""
         record = self._records[number]
+        if report.rung in record.accuracies:  # measured again after its worker died
+            self._peers.pop(report.rung, None)
+        elif report.rung in self._peers:
+            self._peers[report.rung].add((report.accuracy, record.flops_ratio))
         record.accuracies[report.rung] = report.accuracy
         if report.margins is not None:
             record.margins = report.margins
@@ -139,7 +165,8 @@ class History:
             record.importance = report.importance
         if report.floor is not None:
             record.floor = report.floor
-        self._observations.pop(number, None)
+            self._floor = self._floor or report.floor
+        self._changed.add(number)
 
     def stored(self, number: int, mapping_module: str) -> None:
         """Set the path of a trial's tuned mapping module, relative to the artifacts folder."""
@@ -147,8 +174,12 @@ class History:
 
     def ended(self, number: int, state: TrialState, reason: str | None) -> None:
         """Set the state of a trial that ended."""
-        self._records[number].state, self._records[number].reason = str(state), reason
-        self._observations.pop(number, None)
+        record = self._records[number]
+        self._states[record.state].discard(number)
+        self._states.setdefault(str(state), set()).add(number)
+        record.state, record.reason = str(state), reason
+        self._changed.add(number)
+        self.version += 1
 
     def tested(self, number: int, seed: int) -> bool:
         """Return True if a trial, tuned with a seed, has its result on the test split (or can't get one)."""
@@ -158,19 +189,29 @@ class History:
         """Mark a trial as needing no further test with a seed."""
         self._records[number].tested.add(seed)
 
-    def points_at(self, rung: int, but: int) -> list[tuple[float, float]]:
-        """Return (accuracy, FLOPs ratio) of all other trials that finished a rung."""
-        return [
-            (record.accuracies[rung], record.flops_ratio)
-            for record in self._records.values()
-            if rung in record.accuracies and record.number != but and record.number not in self._resumed
-        ]
+    def peers_at(self, rung: int, but: int) -> Peers:
+        """Return all other trials that finished a rung; without those that a later trial resumed."""
+        if rung in self._records[but].accuracies:
+            return Peers(self._points_at(rung, but))
+        if rung not in self._peers:
+            self._peers[rung] = Peers(self._points_at(rung, but))
+        return self._peers[rung]
+
+    def _points_at(self, rung: int, but: int) -> Iterator[tuple[float, float]]:
+        """Yield (accuracy, FLOPs ratio) of the trials of `peers_at`."""
+        for record in self._records.values():
+            if rung in record.accuracies and record.number != but and record.number not in self._resumed:
+                yield record.accuracies[rung], record.flops_ratio
 
     def observation(self, number: int) -> Observation:
         """Return one trial as a strategy sees it."""
-        if number not in self._observations:
+        self._observe_changed()
+        return self._observations.get(number) or self._observe(self._records[number])
+
+    def _observe_changed(self) -> None:
+        for number in sorted(self._changed - self._resumed):  # new trials in the order of their numbers
             self._observations[number] = self._observe(self._records[number])
-        return self._observations[number]
+        self._changed.clear()
 
     def _observe(self, record: Record) -> Observation:
         return Observation(
@@ -188,7 +229,8 @@ class History:
 
     def observations(self) -> list[Observation]:
         """Return all trials as a strategy sees them, by number; of those of one plan the last."""
-        return [self.observation(number) for number in sorted(self._records) if number not in self._resumed]
+        self._observe_changed()
+        return list(self._observations.values())
 
     def front(self) -> list[Observation]:
         """Return the Pareto front of the complete trials that keep the limits, cheapest first."""
@@ -202,16 +244,19 @@ class History:
     @property
     def floor(self) -> Floor | None:
         """Return the accuracy reached without the pictures, None before the dense plan has measured it."""
-        return next((record.floor for record in self._records.values() if record.floor is not None), None)
+        return self._floor
 
     @property
     def blindness(self) -> str | None:
         """Why the finished dense trial is no better than without the pictures, None where it is."""
-        done = [o for o in self.observations() if o.full and o.plan.is_dense and o.accuracy is not None]
-        if self.floor is None or not done or (done[0].accuracy or 0.0) > self.floor.accuracy:
+        if self.floor is None:
+            return None
+        done = [record.accuracies for record in self.dense() if record.state == "complete" and record.accuracies]
+        accuracy = done[0][max(done[0])] if done else math.inf
+        if accuracy > self.floor.accuracy:
             return None
         return (
-            f"the dense model must be better than the floor, got accuracy {done[0].accuracy:.4g}, and "
+            f"the dense model must be better than the floor, got accuracy {accuracy:.4g}, and "
             f"{self.floor.accuracy:.4g} by {self.floor}"
         )
 

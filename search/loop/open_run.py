@@ -63,10 +63,7 @@ def open_run(
             watch_files(results.engine, folder)
             _check_same_search(settings, problem, results)
             results.update_settings(_stored(settings))
-            study = SearchStudy.open(url, results.run.study)
-            stack.callback(study.close)
-            fence(study.engine, scope, epoch)
-            watch_files(study.engine, folder)
+            study = SearchStudy.open(url, results.run.study, results.transactions)
             yield Controller(settings, problem, study, results, strategy, again)
     finally:
         engine.dispose()

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, get_args
 
-from objectives.flops import Costs, costs, flops
+from objectives.flops import Costs, costs, dense_flops, flops
 from objectives.front import FrontLimits
 from objectives.sparsity import kept_weights, zero_flops
 from objectives.workload import Workload
@@ -161,7 +161,7 @@ def _ratio(shape: ModelShape, plan: Plan, workload: Workload, minimize: str) -> 
     spent = flops(shape, plan, workload).total
     if minimize == "sparse_flops":
         spent -= zero_flops(shape, plan, workload)
-    return spent / flops(shape, Plan.dense(shape.num_blocks), workload).total
+    return spent / dense_flops(shape, workload)
 
 
 def _describe_data(splits: Mapping[Split, SplitData], metric: str | None) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import zlib
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Engine, delete, select
+from sqlalchemy import Connection, Engine, delete, insert, select
 from sqlalchemy.orm import Session
 
 from search.storage.tables import Answers
@@ -21,15 +21,15 @@ class KeptAnswers:
     """The questions, where the plan was the dense one; else empty."""
 
 
-def keep_answers(session: Session, trial_id: int, report: RungReport, seed: int) -> None:
+def keep_answers(connection: Connection, trial_id: int, report: RungReport, seed: int) -> None:
     """Store the answers of a rung. On the search split they replace those of the trial's earlier rungs."""
     if not report.answers:
         return
     key = {"trial_id": trial_id, "split": report.split, "seed": seed}
-    session.execute(delete(Answers).filter_by(**key))
+    connection.execute(delete(Answers).filter_by(**key))
     asked = None if report.asked is None else _packed([question.model_dump(mode="json") for question in report.asked])
     row = {**key, "rung": report.rung, "answers": _packed(report.answers), "asked": asked}
-    session.add(Answers(**row))
+    connection.execute(insert(Answers), row)
 
 
 def read_answers(engine: Engine, trial_id: int) -> dict[tuple[str, int], KeptAnswers]:

@@ -106,10 +106,13 @@ def fence(engine: Engine, scope: str, epoch: int) -> None:
     query = select(Lease.epoch).where(Lease.scope == scope)
     if engine.dialect.name == "postgresql":
         query = query.with_for_update(read=True)  # nobody takes the lease between this check and the commit
+    compiled = query.compile(dialect=engine.dialect)  # once, because every transaction runs it
+    values = compiled.params
+    arguments = tuple(values[name] for name in compiled.positiontup or ()) if compiled.positional else values
 
     @event.listens_for(engine, "commit")
     def check(connection: Connection) -> None:
-        if connection.scalar(query) != epoch:
+        if connection.exec_driver_sql(compiled.string, arguments).scalar() != epoch:
             raise AlreadyRunningError(
                 "another process took this run over while this one could not renew its lease: this one stops here, "
                 "and has written nothing since"

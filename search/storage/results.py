@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from sqlalchemy import Engine, delete, inspect, select, update
+from sqlalchemy import Connection, Engine, bindparam, delete, func, insert, inspect, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from search.storage.answers import KeptAnswers, keep_answers, read_answers
 from search.storage.database_url import StorageError, open_engine, shown
 from search.storage.schema import bring_up_to_date
-from search.storage.tables import Artifact, Event, Run, RungResult, Trial, now, transaction
+from search.storage.tables import Artifact, Event, Run, RungResult, Trial, now, table_of, transaction
+from search.storage.transactions import Transactions, inserted_id
 from spaces.plan import Plan
 from workers.reports import Floor, RungReport
 from workers.requests import TrialRequest
@@ -62,6 +63,8 @@ class Results:
 
     def __init__(self, engine: Engine, run: Run) -> None:
         self._engine = engine
+        self.transactions = Transactions(engine)
+        """Those of every write; the study shares them."""
         self._records: list[TrialRecord] | None = None
         self.run = run
         with Session(engine) as session:
@@ -114,29 +117,33 @@ class Results:
         return self._engine
 
     @contextmanager
-    def _write(self) -> Iterator[Session]:
+    def one_transaction(self) -> Iterator[None]:
+        """Make all writes inside the `with` one transaction, those of the study too."""
+        with self.transactions.begin():
+            yield
+
+    @contextmanager
+    def _write(self) -> Iterator[Connection]:
         self._records = None
-        with transaction(self._engine) as session:
-            yield session
+        with self.transactions.begin() as connection:
+            yield connection
 
     def update_settings(self, settings: dict[str, Any]) -> None:
         """Store settings that changed on resume (budget, workers)."""
-        with self._write() as session:
-            self.run = session.merge(Run(id=self.run.id, settings=settings, finished=None))
+        with self._write() as connection:
+            connection.execute(update(Run).where(Run.id == self.run.id).values(settings=settings, finished=None))
+        self.run.settings, self.run.finished = settings, None
 
     def start_trial(self, number: int, request: TrialRequest, origin: str, attempt: int) -> None:
         """Note that a trial runs; a row that is there already (a resumed one) gets its new attempt."""
         plan = request.plan
         values = {"request": request.model_dump(mode="json"), "state": "running", "attempt": attempt}
-        with self._write() as session:
+        with self._write() as connection:
             if number in self._ids:
-                session.execute(update(Trial).where(Trial.id == self._ids[number]).values(**values))
+                connection.execute(update(Trial).where(Trial.id == self._ids[number]).values(**values))
                 return
-            trial = Trial(
-                run_id=self.run.id, number=number, plan=str(plan), digest=plan.digest, origin=origin, **values
-            )
-            session.add(trial)
-        self._ids[number] = trial.id
+            row = {"run_id": self.run.id, "number": number, "plan": str(plan), "digest": plan.digest, "origin": origin}
+            self._ids[number] = inserted_id(connection, _INSERT_TRIAL, row | values)
 
     def add_rung(self, number: int, report: RungReport, flops_ratio: float, seed: int | None = None) -> None:
         """Store what a rung measured; measured again (after a crash), the new numbers replace the old.
@@ -147,29 +154,35 @@ class Results:
         trial_id = self._ids[number]
         seed = self.run.settings["seed"] if seed is None else seed
         key = {"trial_id": trial_id, "rung": report.rung, "split": report.split, "seed": seed}
-        with self._write() as session:
-            session.execute(delete(RungResult).filter_by(**key))
-            session.add(RungResult(**key, flops_ratio=flops_ratio, **_rung_columns(report)))
-            keep_answers(session, trial_id, report, seed)
+        with self._write() as connection:
+            connection.execute(_DELETE_RUNG, key)
+            connection.execute(_INSERT_RUNG, {**key, "flops_ratio": flops_ratio, **_rung_columns(report)})
+            keep_answers(connection, trial_id, report, seed)
             if report.artifact:
-                session.execute(delete(Artifact).filter_by(trial_id=trial_id, kind=MAPPING_MODULE))
-                session.add(Artifact(trial_id=trial_id, kind=MAPPING_MODULE, path=report.artifact))
+                connection.execute(delete(Artifact).filter_by(trial_id=trial_id, kind=MAPPING_MODULE))
+                artifact = {"trial_id": trial_id, "kind": MAPPING_MODULE, "path": report.artifact}
+                connection.execute(insert(Artifact), artifact)
 
     def end_trial(self, number: int, state: str, reason: str | None, worker: dict[str, Any] | None) -> None:
         """Store how a trial ended and on what worker."""
-        values = {"state": state, "reason": reason, "finished": now(), **({"worker": worker} if worker else {})}
-        with self._write() as session:
-            session.execute(update(Trial).where(Trial.id == self._ids[number]).values(**values))
+        values = {"_id": self._ids[number], "_state": state, "_reason": reason, "_finished": now()}
+        with self._write() as connection:
+            if worker:
+                connection.execute(_END_ON_WORKER, values | {"_worker": worker})
+            else:
+                connection.execute(_END_TRIAL, values)
 
     def finish(self) -> None:
         """Note that the whole search is done."""
-        with self._write() as session:
-            session.merge(Run(id=self.run.id, finished=now()))
+        with self._write() as connection:
+            self.run.finished = now()
+            connection.execute(update(Run).where(Run.id == self.run.id).values(finished=self.run.finished))
 
     def event(self, kind: str, message: str, number: int | None = None) -> None:
         """Store something worth knowing later."""
-        with self._write() as session:
-            session.add(Event(run_id=self.run.id, kind=kind, message=message, trial_number=number))
+        with self._write() as connection:
+            row = {"run_id": self.run.id, "kind": kind, "message": message, "trial_number": number}
+            connection.execute(insert(Event), row)
 
     def records(self) -> list[TrialRecord]:
         """Return all trials with their rungs, by number; read once, and again after this object has written."""
@@ -193,6 +206,20 @@ class Results:
             }
         return [TrialRecord(t, tuple(rungs.get(t.id, ())), artifacts.get(t.id)) for t in trials]
 
+    def counts(self) -> dict[str, int]:
+        """Return the number of trials per state, without reading the trials."""
+        query = select(Trial.state, func.count()).where(Trial.run_id == self.run.id).group_by(Trial.state)
+        with self._engine.connect() as connection:
+            return {state: count for state, count in connection.execute(query)}
+
+    def running(self) -> list[tuple[int, int, str]]:
+        """Return number, attempt and plan of the trials that run."""
+        query = select(Trial.number, Trial.attempt, Trial.plan).where(
+            Trial.run_id == self.run.id, Trial.state == "running"
+        )
+        with self._engine.connect() as connection:
+            return [(row.number, row.attempt, row.plan) for row in connection.execute(query.order_by(Trial.number))]
+
     def answers(self, number: int) -> dict[tuple[str, int], KeptAnswers]:
         """Return what a trial answered at its last rung and on the test split, by split and rung."""
         return read_answers(self._engine, self._ids[number])
@@ -205,7 +232,26 @@ class Results:
 
     def close(self) -> None:
         """Give the database connections back."""
+        self.transactions.close()
         self._engine.dispose()
+
+
+_RUNG = table_of(RungResult)
+# Built once: SQLAlchemy spends more time on building a statement than SQLite on running it.
+_INSERT_TRIAL = insert(table_of(Trial))
+_INSERT_RUNG = insert(_RUNG)
+_DELETE_RUNG = delete(_RUNG).where(
+    *(_RUNG.c[name] == bindparam(name) for name in ("trial_id", "rung", "split", "seed"))
+)
+
+
+_TRIAL = table_of(Trial)
+_END_TRIAL = (
+    update(_TRIAL)
+    .where(_TRIAL.c.id == bindparam("_id"))
+    .values(state=bindparam("_state"), reason=bindparam("_reason"), finished=bindparam("_finished"))
+)
+_END_ON_WORKER = _END_TRIAL.values(worker=bindparam("_worker"))
 
 
 def _rung_columns(report: RungReport) -> dict[str, Any]:

@@ -3,24 +3,31 @@
 One row is one unit of the budget, for ever. A row is created RUNNING in one transaction that already holds its
 plan, so that no moment of a crash leaves a row without one; it ends COMPLETE with values, PRUNED with its values
 as attributes only (low fidelity never enters a front), or FAIL with a reason.
+
+Optuna opens the study and reads its rows when a search is taken up. The search writes them itself, into the same
+tables: Optuna's own storage commits every attribute by itself and reads the trial before, which takes several times
+as long and could leave a row and its results apart.
 """
 
+import json
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 import optuna
-from optuna.distributions import IntDistribution
+from optuna.distributions import IntDistribution, distribution_to_json
 from optuna.storages import RDBStorage
-from optuna.trial import TrialState, create_trial
+from optuna.storages._rdb import models
+from optuna.trial import TrialState
 from optuna_dashboard._note import SYSTEM_ATTR_MAX_LENGTH, note_str_key_prefix, note_ver_key
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Table, bindparam, delete, insert, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from objectives.objectives import MAXIMIZE, OBJECTIVES
 from search.storage.database_url import StorageError, engine_options, parse_url, shown, url_text
+from search.storage.tables import now
+from search.storage.transactions import Transactions, inserted_id
 from spaces.plan import Plan
 
 
@@ -48,14 +55,24 @@ _STATES = {
 class SearchStudy:
     """Rows of one search in an Optuna study."""
 
-    def __init__(self, study: optuna.Study) -> None:
-        self._study = study
-        self._storage = study._storage
-        self._ids = {trial.number: trial._trial_id for trial in study.get_trials(deepcopy=False)}
+    def __init__(self, study: optuna.Study, transactions: Transactions) -> None:
+        self._study_id = study._study_id
+        self._transactions = transactions
+        trials = study.get_trials(deepcopy=False)
+        self._rows = [_row(trial) for trial in trials]
+        self._ids = {trial.number: trial._trial_id for trial in trials}
+        self._keys = {
+            trial.number: {*trial.user_attrs, *trial.system_attrs} for trial in trials if not trial.state.is_finished()
+        }
+        """Attributes that the running rows have."""
+        self._taken_over = set(self._keys)
 
     @classmethod
-    def open(cls, url: str, name: str) -> "SearchStudy":
+    def open(cls, url: str, name: str, transactions: Transactions) -> "SearchStudy":
         """Open the study, or create it with the search's objectives.
+
+        Args:
+            transactions: those of the same database, through which the rows are written.
 
         Raises:
             StorageError: where the database can't be used.
@@ -64,6 +81,9 @@ class SearchStudy:
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         try:
             storage = RDBStorage(url_text(parse_url(url)), engine_kwargs=engine_options(url))
+        except (SQLAlchemyError, optuna.exceptions.StorageInternalError, ImportError, RuntimeError) as error:
+            raise _unusable(url, error) from None
+        try:
             study = optuna.create_study(
                 storage=storage,
                 study_name=name,
@@ -71,98 +91,155 @@ class SearchStudy:
                 sampler=optuna.samplers.RandomSampler(),
                 load_if_exists=True,
             )
-        except (SQLAlchemyError, optuna.exceptions.StorageInternalError, ImportError, RuntimeError) as error:
-            reason = str(error).splitlines()[0]
-            raise StorageError(f"the storage {shown(url)!r} can't be used ({reason})") from None
-        study.set_metric_names(list(OBJECTIVES))
-        return cls(study)
+            study.set_metric_names(list(OBJECTIVES))
+            return cls(study, transactions)
+        except (SQLAlchemyError, optuna.exceptions.StorageInternalError, RuntimeError) as error:
+            raise _unusable(url, error) from None
+        finally:
+            storage.remove_session()
+            storage.engine.dispose()
 
     def rows(self) -> list[Row]:
-        """Return all rows, in the order of their numbers."""
-        trials = self._study.get_trials(deepcopy=False)
-        return [
-            Row(
-                number=trial.number,
-                plan=Plan.parse(trial.user_attrs["plan"]),
-                state=_STATES[trial.state],
-                values=tuple(trial.values) if trial.state == TrialState.COMPLETE else None,
-                attributes=trial.user_attrs,
-            )
-            for trial in trials
-        ]
+        """Return the rows that were there when the study was opened, in the order of their numbers."""
+        return self._rows
 
     def start(self, plan: Plan, attributes: Mapping[str, Any], violations: Mapping[str, float]) -> int:
         """Create a RUNNING row, in one transaction, and return its number.
 
         The plan is stored as text, and as two counts one can plot against the objectives: one parameter per block
-        would cost tens of milliseconds a trial and make the dashboard unreadable.
+        would make the dashboard unreadable.
         """
-        counts = {
-            "num_attention": plan.num_attention,
-            "num_ffn": plan.num_ffn,
-        }
-        template = create_trial(
-            state=TrialState.RUNNING,
-            params=counts,
-            distributions={name: IntDistribution(0, len(plan)) for name in counts},
-            user_attrs={"plan": str(plan), **attributes},
-            system_attrs=_constraints(violations),
-        )
-        template.datetime_start = datetime.now()
-        trial_id = self._storage.create_new_trial(self._study._study_id, template_trial=template)
-        number = len(self._ids)  # what the storage counts as well: this controller is the only one that adds rows
-        self._ids[number] = trial_id
+        number = len(self._ids)  # this controller is the only one that adds rows
+        values = {"number": number, "study_id": self._study_id, "state": TrialState.RUNNING, "datetime_start": now()}
+        with self._transactions.begin() as connection:
+            trial_id = inserted_id(connection, _INSERT_TRIAL, values)
+            self._ids[number], self._keys[number] = trial_id, set()
+            distribution = distribution_to_json(IntDistribution(0, len(plan)))
+            counts = {"num_attention": plan.num_attention, "num_ffn": plan.num_ffn}
+            connection.execute(
+                _INSERT_PARAMS,
+                [
+                    {"trial_id": trial_id, "param_name": name, "param_value": count, "distribution_json": distribution}
+                    for name, count in counts.items()
+                ],
+            )
+            self._set(connection, _USER, number, {"plan": str(plan), **attributes})
+            self._set(connection, _SYSTEM, number, _constraints(violations))
         return number
 
     def annotate(self, number: int, key: str, value: Any) -> None:
         """Store an attribute on a running row."""
-        self._storage.set_trial_user_attr(self._ids[number], key, value)
+        with self._transactions.begin() as connection:
+            self._set(connection, _USER, number, {key: value})
 
     def complete(self, number: int, values: Sequence[float], violations: Mapping[str, float]) -> None:
         """End a row with its objectives, and with what is known now of the limits."""
-        for key, value in _constraints(violations).items():
-            self._storage.set_trial_system_attr(self._ids[number], key, value)
-        self._end(number, TrialState.COMPLETE, values)
+        with self._transactions.begin() as connection:
+            self._set(connection, _SYSTEM, number, _constraints(violations))
+            kind = models.TrialValueModel.TrialValueType.FINITE
+            trial_id = self._ids[number]
+            connection.execute(
+                _INSERT_VALUES,
+                [
+                    {"trial_id": trial_id, "objective": place, "value": value, "value_type": kind}
+                    for place, value in enumerate(values)
+                ],
+            )
+            self._end(connection, number, TrialState.COMPLETE)
 
     def stop(self, number: int) -> None:
         """End a row that did not earn its next rung; its values stay attributes."""
-        self._end(number, TrialState.PRUNED, None)
+        with self._transactions.begin() as connection:
+            self._end(connection, number, TrialState.PRUNED)
 
     def fail(self, number: int, reason: str) -> None:
         """End a row that failed."""
-        self.annotate(number, "reason", reason)
-        self._end(number, TrialState.FAIL, None)
+        with self._transactions.begin() as connection:
+            self._set(connection, _USER, number, {"reason": reason})
+            self._end(connection, number, TrialState.FAIL)
 
     def note(self, number: int, body: str) -> None:
-        """Markdown note of a trial in Optuna Dashboard, written once, when the trial ends.
+        """Write the Markdown note of a trial in Optuna Dashboard, once, when the trial ends."""
+        trial_id = self._ids[number]
+        parts: dict[str, Any] = {
+            f"{note_str_key_prefix(trial_id)}{start // SYSTEM_ATTR_MAX_LENGTH}": body[
+                start : start + SYSTEM_ATTR_MAX_LENGTH
+            ]
+            for start in range(0, len(body), SYSTEM_ATTR_MAX_LENGTH)
+        }
+        rows = [
+            {"study_id": self._study_id, "key": key, "value_json": json.dumps(value)}
+            for key, value in {**parts, note_ver_key(trial_id): 1}.items()
+        ]
+        with self._transactions.begin() as connection:
+            if number in self._taken_over:  # earlier versions could die between the note and the end of a row
+                keys = [row["key"] for row in rows]
+                connection.execute(delete(_NOTES).where(_NOTES.c.study_id == self._study_id, _NOTES.c.key.in_(keys)))
+            connection.execute(_INSERT_NOTES, rows)
 
-        `save_note` would read the notes of all trials to write one.
-        """
-        trial_id, study_id = self._ids[number], self._study._study_id
-        for start in range(0, len(body), SYSTEM_ATTR_MAX_LENGTH):
-            key = f"{note_str_key_prefix(trial_id)}{start // SYSTEM_ATTR_MAX_LENGTH}"
-            self._storage.set_study_system_attr(study_id, key, body[start : start + SYSTEM_ATTR_MAX_LENGTH])
-        self._storage.set_study_system_attr(study_id, note_ver_key(trial_id), 1)
+    def _set(self, connection: Connection, table: Table, number: int, attributes: Mapping[str, Any]) -> None:
+        """Write attributes of a running row, each new or in the place of its old value."""
+        trial_id, known = self._ids[number], self._keys[number]
+        rows = {
+            key: {"trial_id": trial_id, "key": key, "value_json": json.dumps(attributes[key])} for key in attributes
+        }
+        if fresh := [row for key, row in rows.items() if key not in known]:
+            connection.execute(_INSERT_ATTRIBUTES[table], fresh)
+        if changed := [row for key, row in rows.items() if key in known]:
+            connection.execute(_UPDATE_ATTRIBUTES[table], [{f"_{name}": row[name] for name in row} for row in changed])
+        known.update(rows)
 
-    def _end(self, number: int, state: TrialState, values: Sequence[float] | None) -> None:
-        if not self._storage.set_trial_state_values(self._ids[number], state, values):
+    def _end(self, connection: Connection, number: int, state: TrialState) -> None:
+        values = {"_trial_id": self._ids[number], "_state": state, "_end": now()}
+        if connection.execute(_END_TRIAL, values).rowcount != 1:
             raise RuntimeError(f"trial {number} can't become {state.name}: its row is no longer running")
+        del self._keys[number]
 
-    @property
-    def engine(self) -> Engine:
-        """Optuna's own connections to the database."""
-        storage: Any = self._storage
-        engine: Engine = getattr(storage, "_backend", storage).engine
-        return engine
 
-    def close(self) -> None:
-        """Give the database connections back."""
-        self._storage.remove_session()
-        self.engine.dispose()
+def _table(model: Any) -> Table:
+    table: Table = model.__table__
+    return table
+
+
+_TRIALS = _table(models.TrialModel)
+_USER = _table(models.TrialUserAttributeModel)
+_SYSTEM = _table(models.TrialSystemAttributeModel)
+_NOTES = _table(models.StudySystemAttributeModel)
+# Built once: SQLAlchemy spends more time on building a statement than SQLite on running it.
+_INSERT_TRIAL = insert(_TRIALS)
+_INSERT_PARAMS = insert(_table(models.TrialParamModel))
+_INSERT_VALUES = insert(_table(models.TrialValueModel))
+_INSERT_NOTES = insert(_NOTES)
+_INSERT_ATTRIBUTES = {table: insert(table) for table in (_USER, _SYSTEM)}
+_UPDATE_ATTRIBUTES = {
+    table: update(table)
+    .where(table.c.trial_id == bindparam("_trial_id"), table.c.key == bindparam("_key"))
+    .values(value_json=bindparam("_value_json"))
+    for table in (_USER, _SYSTEM)
+}
+_END_TRIAL = (
+    update(_TRIALS)
+    .where(_TRIALS.c.trial_id == bindparam("_trial_id"), _TRIALS.c.state == TrialState.RUNNING)
+    .values(state=bindparam("_state"), datetime_complete=bindparam("_end"))
+)
+
+
+def _row(trial: optuna.trial.FrozenTrial) -> Row:
+    return Row(
+        number=trial.number,
+        plan=Plan.parse(trial.user_attrs["plan"]),
+        state=_STATES[trial.state],
+        values=tuple(trial.values) if trial.state == TrialState.COMPLETE else None,
+        attributes=trial.user_attrs,
+    )
+
+
+def _unusable(url: str, error: Exception) -> StorageError:
+    return StorageError(f"the storage {shown(url)!r} can't be used ({str(error).splitlines()[0]})")
 
 
 def _constraints(violations: Mapping[str, float]) -> dict[str, Any]:
-    """Constraint values in both forms: Optuna 5 reads the named ones, Optuna Dashboard the list."""
+    """Return constraint values in both forms: Optuna 5 reads the named ones, Optuna Dashboard the list."""
     if not violations:
         return {}
     named = {f"constraints:{name}": value for name, value in violations.items()}

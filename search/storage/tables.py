@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import JSON, BigInteger, Engine, Float, ForeignKey, Index, String, Text, UniqueConstraint
+from sqlalchemy import Table as CoreTable
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 
@@ -144,6 +145,13 @@ class Event(Table):
     kind: Mapped[str] = mapped_column(String(64))
     trial_number: Mapped[int | None]
     message: Mapped[str] = mapped_column(Text)
+
+
+def table_of(model: type[Table]) -> CoreTable:
+    """Return the table of a class of rows, for statements without the overhead of objects."""
+    table = model.__table__
+    assert isinstance(table, CoreTable)
+    return table
 
 
 @contextmanager

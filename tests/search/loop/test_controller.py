@@ -10,6 +10,8 @@ import optuna
 import pytest
 from optuna_dashboard._note import get_note
 from rich.console import Console
+from sqlalchemy import Connection, Engine
+from sqlalchemy.event import listen, remove
 
 from objectives.objectives import MAXIMIZE
 from search.analysis.summary import summarize
@@ -219,25 +221,40 @@ def test_a_trial_that_was_running_keeps_its_number_and_plan(tmp_path: Path) -> N
     assert (after.trial.plan, after.trial.attempt, after.trial.state) == (running.trial.plan, 2, "complete")
 
 
-def test_a_trial_whose_end_was_half_written_is_ended_without_running_it_again(tmp_path: Path) -> None:
+def test_a_trial_whose_end_is_cut_off_is_running_in_both_tables_and_runs_again(tmp_path: Path) -> None:
     settings = settings_in(tmp_path / "run", strategy="random", keep_fraction=1.0, budget=6)
     with open_run(settings, problem_of(settings)) as controller:
-        worker = PretendWorker()
 
         def die(*_: object) -> None:
             raise Stop
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(SearchStudy, "note", die)  # the results tables are written, the study is not
+            patch.setattr(SearchStudy, "note", die)  # between the results tables and the study
             with pytest.raises(Stop):
-                drive(controller, worker)
-    assert records_of(settings)[0].trial.state == "complete"
+                drive(controller, PretendWorker())
+    assert records_of(settings)[0].trial.state == "running"
     assert study_of(settings).trials[0].state.name == "RUNNING"
-    again = PretendWorker()
-    records = search(settings, again)
+    records = search(settings)
+    assert (records[0].trial.state, records[0].trial.attempt) == ("complete", 2)
     assert study_of(settings).trials[0].state.name == "COMPLETE"
-    assert 0 not in [request.number for request in again.requests if request.rungs[0].split == "search"]
-    assert records[0].trial.attempt == 1
+
+
+def test_every_event_is_one_transaction(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path / "run", strategy="random", budget=20, final_seeds=1)
+    commits: list[Connection] = []
+
+    def count(connection: Connection) -> None:
+        commits.append(connection)
+
+    with open_run(settings, problem_of(settings)) as controller:
+        listen(Engine, "commit", count)
+        try:
+            drive(controller, PretendWorker())
+        finally:
+            remove(Engine, "commit", count)
+    records = records_of(settings)
+    rungs = sum(len(record.rungs) for record in records)
+    assert len(commits) == len(records) + rungs + len(records), "a start, a rung, an end"
 
 
 def test_a_job_whose_worker_dies_too_often_is_failed(tmp_path: Path) -> None:

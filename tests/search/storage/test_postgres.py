@@ -6,12 +6,12 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
+
+from tests.search.storage.postgres_server import PostgresServer, programs
 
 SMALL = (
     "--strategy", "random", "--space", "blocks", "--rungs", "0:16,1:all", "--threads", "1",
@@ -19,38 +19,13 @@ SMALL = (
 )  # fmt: skip
 
 
-def programs() -> Path | None:
-    """Where Debian or the path has the server's programs."""
-    on_path = shutil.which("initdb")
-    found = [Path(on_path).resolve().parent] if on_path else sorted(Path("/usr/lib/postgresql").glob("*/bin"))
-    return found[-1] if found else None
-
-
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
-    """URL of a database on a throw-away server that listens on a socket in its own folder only."""
-    bin_folder = programs()
-    if bin_folder is None:
+    """URL of a database on a throw-away server."""
+    if programs() is None:
         pytest.skip("needs PostgreSQL's initdb and pg_ctl: apt-get install postgresql")
-    folder = Path(tempfile.mkdtemp(prefix="skipsearch-postgres-"))
-    # the server refuses to run as root
-    user: dict[str, Any] = {"user": "postgres", "group": "postgres"} if os.getuid() == 0 else {}
-    if user:
-        shutil.chown(folder, "postgres", "postgres")
-
-    def call(program: str, *arguments: str) -> None:
-        subprocess.run(
-            [bin_folder / program, *arguments], cwd=folder, check=True, timeout=120, stdout=subprocess.DEVNULL, **user
-        )
-
-    call("initdb", "-D", "data", "-U", "postgres", "-A", "trust", "--no-sync")
-    options = f"-c listen_addresses='' -k {folder} -c fsync=off"
-    call("pg_ctl", "-D", "data", "-w", "-t", "60", "-l", "log", "-o", options, "start")
-    try:
-        yield f"postgresql+psycopg://postgres@/postgres?host={folder}"
-    finally:
-        call("pg_ctl", "-D", "data", "-m", "immediate", "-w", "stop")
-        shutil.rmtree(folder)
+    with PostgresServer() as postgres:
+        yield postgres.url
 
 
 def run(*words: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search.strategies.promotion import bar, goes_on
+from search.strategies.promotion import Peers, bar, goes_on
 
 UP_DOWN = (True, False)
 
@@ -61,3 +61,13 @@ def test_the_bar_is_where_a_trial_begins_to_go_on(points: list[tuple[int, int]],
 
 def better(one: tuple[float, float], other: tuple[float, float]) -> bool:
     return one[0] >= other[0] and one[1] <= other[1] and tuple(one) != tuple(other)
+
+
+@given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), max_size=40), st.sampled_from([0.1, 1 / 3, 0.9]))
+def test_peers_that_come_one_by_one_decide_as_all_of_them_at_once(grid: list[tuple[int, int]], keep: float) -> None:
+    points, peers = [(accuracy / 6, cost / 6) for accuracy, cost in grid], Peers()
+    for number, mine in enumerate(points):
+        assert peers.goes_on(mine, keep) == goes_on(points[:number], mine, UP_DOWN, keep)
+        peers.add(mine)
+    assert len(peers) == len(points)
+    assert not peers.goes_on((math.nan, 0.1), 1.0)
