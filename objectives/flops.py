@@ -9,7 +9,8 @@ closed form are counted on the model, and their FLOPs are part of the workload.
 A block whose op has a scope runs attention and FFN for the rows outside of it. Keys and values of the prompt are
 counted for all rows if generated tokens attend to them later, otherwise for the rows that attend. Every workload runs
 with a KV cache. A block with fewer FFN channels or heads counts at its reduced width. Zeroed weights do not change
-these FLOPs; `objectives.sparsity` counts them. A mixture of experts counts the experts that are active per row.
+these FLOPs; `objectives.sparsity` counts them. A mixture of experts counts the experts that are active per row. Blocks
+without a closed form have FLOPs per row and per score that were counted on the model.
 """
 
 from collections import Counter
@@ -41,7 +42,7 @@ class Ledger:
     decode: float
     """Decoder blocks on the generated tokens except the last, one token per step with a KV cache."""
     head: float
-    """LM head, one row per generated token."""
+    """LM head, one row per generated token, or all rows of the prompt where the model computes their logits."""
 
     @property
     def total(self) -> float:
@@ -84,7 +85,7 @@ def flops(shape: ModelShape, plan: Plan, workload: Workload) -> Ledger:
         projector=batch * projector,
         prefill=batch * prefill,
         decode=batch * decode,
-        head=batch * workload.generated_tokens * 2 * shape.hidden_size * shape.vocab_size,
+        head=batch * (workload.generated_tokens + workload.extra_head_rows) * 2 * shape.hidden_size * shape.vocab_size,
     )
 
 
@@ -162,6 +163,9 @@ def _sublayers(block: Block, before: Block | None, groups: tuple[Group, ...]) ->
 
 def _block(shape: ModelShape, block: Block, kind: BlockKind, rows: Rows) -> float:
     """Return the FLOPs of one block in one kind of pass."""
+    if (counted := kind.counted) is not None:
+        attention = counted.query * rows.attending + counted.key * rows.keys + counted.pair * rows.pairs
+        return attention + counted.ffn * rows.ffn
     narrow = shape.narrowed(block.pruning)
     ffn = _ffn(narrow, rows.ffn) if kind.active_ffn_weights is None else 2 * rows.ffn * kind.active_ffn_weights
     return _attention(narrow, rows.attending, rows.keys, rows.pairs) + ffn

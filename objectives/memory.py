@@ -25,11 +25,16 @@ def kv_bytes_per_token(shape: ModelShape, plan: Plan) -> int:
     Cross-attention caches image features instead of tokens and does not count. The cache of a sliding window stops
     growing at the window's size.
     """
-    caching = [
-        block for block, kind in zip(plan.blocks, shape.block_kinds, strict=True) if block.caches and not kind.is_cross
-    ]
-    heads = sum(shape.narrowed(block.pruning).num_kv_heads for block in caching)
-    return 2 * heads * shape.head_size * shape.bytes_per_parameter
+    pairs = zip(plan.blocks, shape.block_kinds, strict=True)
+    values = sum(_cached(shape, block, kind) for block, kind in pairs if block.caches and not kind.is_cross)
+    return values * shape.bytes_per_parameter
+
+
+def _cached(shape: ModelShape, block: Block, kind: BlockKind) -> int:
+    """Return the number of keys and values that a block caches per token."""
+    if kind.counted is not None:
+        return kind.counted.cached
+    return 2 * shape.narrowed(block.pruning).num_kv_heads * shape.head_size
 
 
 def _cut(shape: ModelShape, block: Block) -> int:

@@ -33,6 +33,8 @@ class Workload:
     """Counted FLOPs of the vision tower for the images of one request; None: the shape's closed form."""
     projector_flops: float | None = None
     """Counted FLOPs of the projector for the images of one request; None: the shape's closed form."""
+    extra_head_rows: float = 0
+    """Rows of the prompt besides the last one whose logits the model computes; `generate` needs the last one only."""
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -59,7 +61,7 @@ class Workload:
 
         Counted FLOPs of 0 are kept, as opposed to FLOPs that are not counted.
         """
-        absent = {"cross_tokens": 0, "vision_flops": None, "projector_flops": None}
+        absent = {"extra_head_rows": 0, "cross_tokens": 0, "vision_flops": None, "projector_flops": None}
         return {name: value for name, value in asdict(self).items() if name not in absent or value != absent[name]}
 
     @classmethod

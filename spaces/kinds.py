@@ -6,6 +6,23 @@ from dataclasses import dataclass, replace
 from spaces.block import CROSS_OPS, SINGLE_BLOCKS, SINGLE_OPS, Block, Op
 from spaces.plan import Plan
 from spaces.pruning import FULL, Linears, Pruning
+from spaces.scope import Scope
+
+
+@dataclass(frozen=True, kw_only=True)
+class CountedBlock:
+    """FLOPs of a block that has no closed form, as torch counts them."""
+
+    query: int
+    """FLOPs per row that attends: projections of queries and outputs."""
+    key: int
+    """FLOPs per row whose keys and values are computed."""
+    pair: int
+    """FLOPs per score, the mixing of values included."""
+    ffn: int
+    """FLOPs of the FFN per row."""
+    cached: int
+    """Keys and values that are cached per token."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +44,10 @@ class BlockKind:
     """Counted parameters of its attention and the norms around it; None: no biases, one RMSNorm."""
     ffn_parameters: int | None = None
     """Counted parameters of its FFN and the norms around it; None: no biases, one RMSNorm."""
+    has_fused_projections: bool = False
+    """True if queries, keys and values are not made apart: its attention is skipped for all tokens or for none."""
+    counted: CountedBlock | None = None
+    """None: the closed form of an ordinary block holds."""
 
     def refusal(self, op: Op) -> str | None:
         """Return the reason why a block of this kind cannot have an op, or None if it can."""
@@ -45,14 +66,16 @@ class BlockKind:
         stand_in = {Op.SKIP_ATTN: Op.SKIP_CROSS} if self.is_cross else {Op.SKIP_CROSS: Op.SKIP_ATTN}
         if block.op in stand_in:
             block = replace(block, op=stand_in[block.op])
-        return None if self.refusal(block.op) or not self._can_be(block.pruning) else block
+        whole = block.op.runs_attention or block.scope is Scope.ALL or self.is_cross or not self.has_fused_projections
+        return block if whole and not self.refusal(block.op) and self._can_be(block.pruning) else None
 
     def _can_be(self, pruning: Pruning | None) -> bool:
-        """Return True if the pruning applies to this kind: experts and cross-attention are not pruned."""
+        """Return True if the pruning applies to this kind: experts, cross-attention, counted blocks are not."""
         if pruning is None:
             return True
         of_attention = pruning.head_width < FULL or pruning.sparsifies(Linears.ATTENTION)
-        return self.active_ffn_weights is None and not (self.is_cross and of_attention)
+        dense = self.active_ffn_weights is None and self.counted is None
+        return dense and not (self.is_cross and of_attention)
 
 
 PLAIN = BlockKind()
@@ -84,7 +107,8 @@ def left_out(kinds: Sequence[BlockKind]) -> list[str]:
         for op in (*SINGLE_OPS, Op.PAIR):
             if reason := kind.refusal(op):
                 places.setdefault(reason.split(";")[0].split(", and")[0], {}).setdefault(op, []).append(index)
-    lines = []
+    fused = any(kind.has_fused_projections and not kind.is_cross for kind in kinds)
+    lines = ["scopes of skipped attention: queries, keys and values are made together"] if fused else []
     for reason, found in places.items():
         indices = next(iter(found.values()))
         where = (

@@ -101,8 +101,7 @@ def check_ops(plan: Plan, parts: Sequence[Parts]) -> None:
                 f"attention can be skipped by scope where {QUERY}, {KEY} and {VALUE} are apart, {where}, which has no "
                 f"{missing[0]}: skip it for all tokens"
             )
-        config: Any = part.attention.config
-        kind = config._attn_implementation
+        kind = getattr(getattr(part.attention, "config", None), "_attn_implementation", "an attention of its own")
         if kind not in ("eager", "sdpa"):
             raise PlanError(
                 f"attention can be skipped by scope under eager or sdpa attention, {where} under {kind}: "

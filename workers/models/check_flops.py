@@ -1,126 +1,90 @@
-"""Compares the closed-form FLOPs of a decoder with those that torch counts on the decoder without weights.
+"""Makes the FLOPs of a decoder those that torch counts on the decoder without weights.
 
-Blocks with heads of different sizes, attention with extra projections, or a module that runs on fewer rows can have
-the same config keys and number of weights as ordinary blocks. Counting shows that the closed form is wrong for them.
+Blocks with heads of different sizes, attention with extra projections, experts that all run on every row, or a module
+that runs on fewer rows can have the same config keys and number of weights as ordinary blocks. Where the closed form
+differs from the count, in the prefill or in a decode step with a KV cache, every block gets its FLOPs per row and per
+score as they were counted. Where those don't explain the count either, the decoder is refused.
 """
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 
-import torch
-from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch import nn
 
 from objectives.flops import flops
 from objectives.workload import Workload
+from spaces.kinds import CountedBlock
 from spaces.plan import Plan
 from spaces.shape import ModelShape
-from workers.blocks.anatomy import CROSS_ARGUMENT, decoder_of, find_blocks, is_cross, text_config
-from workers.blocks.patch import patched
-from workers.blocks.zero_output import mute
-from workers.models.meta_model import META, Weightless
+from workers.blocks.anatomy import find_blocks, is_cross, text_config
+from workers.models.count_blocks import Count, count_blocks
 
-NUM_ROWS = 7
-"""Number of prompt tokens for which FLOPs are counted."""
+ROWS = (7, 14)
+"""Prompt tokens of the runs that the FLOPs per row and per score follow from."""
+MORE = 11
+"""Prompt tokens of the run that those are checked on, beyond the longest sliding window."""
 
 
-def check_flops(model: nn.Module, shape: ModelShape) -> None:
-    """Check that the closed-form FLOPs of the dense prefill equal those that torch counts.
+def check_flops(model: nn.Module, shape: ModelShape, is_ordinary: bool = True) -> ModelShape:
+    """Return the shape with FLOPs that equal those torch counts for prefill and decode step.
 
     Args:
         model: without weights, with eager attention.
         shape: shape of the model, from which the closed form is computed.
+        is_ordinary: False for a decoder whose sizes don't explain its weights; its blocks are counted at once.
 
     Raises:
-        ValueError: the two differ, or a block has more than one kind of experts.
+        ValueError: no FLOPs per row and per score explain the count, or the decoder doesn't run without weights.
     """
-    name = text_config(model).model_type
-    counted, wanted = _counted(model, name), _closed_form(shape, has_cross=any(map(is_cross, find_blocks(model)[1])))
-    if counted != wanted:
-        raise ValueError(
-            f"FLOPs of a decoder in closed form must be those that torch counts, got {wanted:.0f} for {counted:.0f} "
-            f"counted in the text decoder {name!r}: its blocks are no ordinary ones, take another model"
-        )
+    has_cross = any(map(is_cross, find_blocks(model)[1]))
+    window = max((kind.window or 0 for kind in shape.block_kinds), default=0)
+    small, more = count_blocks(model, ROWS[0]), count_blocks(model, window + MORE)
+    if is_ordinary and _agree(shape, (small, more), has_cross):
+        return shape
+    if not has_cross:
+        large = count_blocks(model, ROWS[1])
+        blocks = [_counted(*pair) for pair in zip(small.blocks, large.blocks, strict=True)]
+        pairs = zip(shape.block_kinds, blocks, strict=True)
+        kinds = [replace(kind, counted=each, active_ffn_weights=None) for kind, each in pairs]
+        shape = replace(shape, kinds=tuple(kinds))
+        if all(blocks) and _agree(shape, (small, large, more), has_cross):
+            return shape
+    other = next(each for each in (small, more) if not _agree(shape, (each,), has_cross))
+    counted, wanted = other.prefill + other.decode, sum(_closed_form(shape, other, has_cross))
+    raise ValueError(
+        f"FLOPs of a decoder must be a number per row and one per score, got {counted} counted for {wanted:.0f} on "
+        f"{other.rows} + 1 tokens in the text decoder {text_config(model).model_type!r}: its blocks are no "
+        "ordinary ones, take another model"
+    )
 
 
-def _closed_form(shape: ModelShape, has_cross: bool) -> float:
+def _agree(shape: ModelShape, counts: tuple[Count, ...], has_cross: bool) -> bool:
+    return all(_closed_form(shape, each, has_cross) == (each.prefill, each.decode) for each in counts)
+
+
+def _closed_form(shape: ModelShape, count: Count, has_cross: bool) -> tuple[float, float]:
+    """Return the FLOPs of the blocks for the prompt of a count, and for one decode step after it."""
     workload = Workload(
         visual_tokens=0,
-        text_tokens=NUM_ROWS,
-        generated_tokens=1,
-        cross_tokens=NUM_ROWS if has_cross else 0,
+        text_tokens=count.rows,
+        generated_tokens=2,
+        cross_tokens=count.rows if has_cross else 0,
         vision_flops=0,
         projector_flops=0,
     )
-    return flops(shape, Plan.dense(shape.num_blocks), workload).prefill
+    ledger = flops(shape, Plan.dense(shape.num_blocks), workload)
+    return ledger.prefill, ledger.decode
 
 
-def _counted(model: nn.Module, name: str) -> float:
-    """Return the FLOPs of the blocks for a prompt; for experts, those of the active experts in closed form."""
-    blocks = find_blocks(model)[1]
-    text = text_config(model)
-    experts = [_experts(block) for block in blocks]
-    if any(len(each) > 1 for each in experts):
-        raise ValueError(
-            f"a decoder block must have one kind of experts, got {max(map(len, experts))} in text decoder {name!r}: "
-            "which of them a row runs can't be read off its config, take another model"
-        )
-    muted = [module for each in experts for module in each]
-    active: float = sum(2 * NUM_ROWS * text.num_experts_per_tok * _weights_per_expert(module) for module in muted)
-    with ExitStack() as stack:
-        counter = stack.enter_context(FlopCounterMode(display=False))
-        spent = _note(blocks, counter, stack)
-        run_decoder(model)
-    return sum(spent) + active
-
-
-def _note(blocks: nn.ModuleList, counter: FlopCounterMode, stack: ExitStack) -> list[int]:
-    """Return a list that is filled with the FLOPs counted inside each block."""
-    spent: list[int] = []
-
-    def begin(*_: Any) -> None:
-        spent.append(-counter.get_total_flops())
-
-    def end(*_: Any) -> None:
-        spent[-1] += counter.get_total_flops()
-
-    for block in blocks:
-        stack.callback(block.register_forward_pre_hook(begin).remove)
-        stack.callback(block.register_forward_hook(end).remove)
-    return spent
-
-
-def run_decoder(model: nn.Module) -> None:
-    """Run the decoder of a model without weights on a prompt.
-
-    Experts return zeros, because routing needs weights.
-
-    Raises:
-        ValueError: another part of the decoder needs values instead of shapes.
-    """
-    blocks, text = find_blocks(model)[1], text_config(model)
-    has_cross = any(map(is_cross, blocks))
-    experts = [(module, "forward", mute(module)) for block in blocks for module in _experts(block)]
-    rows = torch.empty(1, NUM_ROWS, text.hidden_size, device=META)
-    features: dict[str, Tensor] = {CROSS_ARGUMENT: rows} if has_cross else {}
-    mask = torch.ones(1, NUM_ROWS, dtype=torch.long)
-    try:
-        with torch.no_grad(), Weightless(), patched(experts):
-            decoder_of(model)(inputs_embeds=rows, attention_mask=mask, use_cache=False, **features)
-    except Exception as error:  # models that need values raise any kind of error
-        why = " ".join(str(error).split())[:200]
-        raise ValueError(
-            f"a decoder must run without weights to have its FLOPs counted, got {type(error).__name__} ({why}) in the "
-            f"text decoder {text.model_type!r}: take another model"
-        ) from error
-
-
-def _experts(block: nn.Module) -> list[nn.Module]:
-    """Return the modules of a block that store the weights of all experts in one tensor."""
-    return [module for module in block.modules() if any(each.ndim == 3 for each in module.parameters(recurse=False))]
-
-
-def _weights_per_expert(module: nn.Module) -> int:
-    return sum(weight.numel() // len(weight) for weight in module.parameters(recurse=False) if weight.ndim == 3)
+def _counted(small: Any, large: Any) -> CountedBlock | None:
+    """Return the FLOPs of a block per row and score from two counts, None where they are no whole numbers."""
+    first, second = ROWS[:2]
+    # attention = linear * rows + pair * rows ** 2
+    pair, rest = divmod(large.attention * first - small.attention * second, first * second * (second - first))
+    linear, more = divmod(small.attention - pair * first**2, first)
+    key, ffn = small.keys // first, small.ffn // first
+    if rest or more or min(pair, linear - key) < 0:
+        return None
+    return CountedBlock(query=linear - key, key=key, pair=pair, ffn=ffn, cached=small.cached)

@@ -13,7 +13,10 @@ from torch import Tensor, nn
 
 from spaces.plan import PlanError
 from workers.blocks.anatomy import attention_of, find_blocks
-from workers.models.check_flops import run_decoder
+from workers.models.count_blocks import run_decoder
+
+NUM_ROWS = 7
+"""Prompt tokens of the run."""
 
 
 def check_norms(model: nn.Module) -> None:
@@ -34,10 +37,15 @@ def check_norms(model: nn.Module) -> None:
         outputs[module] = output
 
     with ExitStack() as stack:
-        for child in (child for block in blocks for child in block.children()):
+        for child in (child for block in blocks for child in (block, *block.children())):
             stack.callback(child.register_forward_hook(note, with_kwargs=True).remove)
-        run_decoder(model)
+        run_decoder(model, NUM_ROWS)
     for index, block in enumerate(blocks):
+        if not isinstance(outputs.get(block), Tensor):
+            raise PlanError(
+                f"every decoder block must return its hidden states alone, got a {type(outputs.get(block)).__name__} "
+                f"from {path}.{index}; take another model"
+            )
         norms = [child for child in block.children() if all(weight.ndim <= 1 for weight in child.parameters())]
         read = inputs.get(attention_of(block))
         if isinstance(read, Tensor) and not any(outputs.get(norm) is read for norm in norms):

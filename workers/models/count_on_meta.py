@@ -24,7 +24,9 @@ from workers.blocks.anatomy import CROSS_ARGUMENT, attention_of, decoder_of, fin
 from workers.data.sample import Sample
 from workers.models.check_flops import check_flops
 from workers.models.check_norms import check_norms
-from workers.models.decoder_row import decoder_row
+from workers.models.count_blocks import active_experts, has_fused_projections
+from workers.models.count_head import runs_on_whole_prompt
+from workers.models.decoder_row import decoder_row, is_parallel, sizes_of
 from workers.models.families import decoder_sizes
 from workers.models.load_model import check_takes_images, load_or_value_error
 from workers.models.mapping_module import NoMapping, find_mapping
@@ -52,7 +54,17 @@ def read_shape(source: ModelSource, bytes_per_parameter: Mapping[str, int], stor
     """
     model = _model(source)
     dtype = str(model.config.dtype or "float32") if source.dtype == "auto" else source.dtype
-    return shape_without_weights(model, bytes_per_parameter[dtype.removeprefix("torch.")], stored)
+    size = bytes_per_parameter[dtype.removeprefix("torch.")]
+    try:
+        return shape_without_weights(model, size, stored)
+    except ValueError:
+        raise
+    except Exception as error:  # decoders of other forms lack any attribute
+        why = " ".join(str(error).split())[:200]
+        raise ValueError(
+            f"a model must have a decoder of pre-norm blocks over token embeddings, got {source.name!r} with "
+            f"{type(error).__name__} ({why}): take another model"
+        ) from error
 
 
 def shape_without_weights(model: Any, bytes_per_parameter: int, stored: int | None) -> ModelShape:
@@ -64,24 +76,26 @@ def shape_without_weights(model: Any, bytes_per_parameter: int, stored: int | No
         stored: number of parameters in the weight files; None to count those of the model.
 
     Raises:
-        ValueError: the decoder has no closed-form FLOPs, or no plan can describe it (PlanError).
+        ValueError: the FLOPs of the decoder can't be counted, or no plan can describe it (PlanError).
     """
     text = model.config.get_text_config()
     blocks = find_blocks(model)[1]
     row = decoder_row(text, blocks[0])
+    parallel = is_parallel(text, blocks[0]) if row is None else row.is_parallel
     caches = DynamicCache(config=text).layers
     kinds = tuple(
         BlockKind(
             window=_window(cache),
-            is_parallel=row.is_parallel,
+            is_parallel=parallel,
             is_cross=is_cross(block),
             active_ffn_weights=_active_weights(block, text),
+            has_fused_projections=has_fused_projections(block),
             **_parameters(block),
         )
         for block, cache in zip(blocks, caches, strict=True)
     )
     shape = ModelShape(
-        **decoder_sizes(row, text.to_dict()),
+        **(sizes_of(text, blocks[0]) if row is None else decoder_sizes(row, text.to_dict())),
         vision=None,
         projector=(),
         visual_tokens_per_image=None,
@@ -91,8 +105,7 @@ def shape_without_weights(model: Any, bytes_per_parameter: int, stored: int | No
         tie_embeddings=model.get_output_embeddings().weight is model.get_input_embeddings().weight,
     )
     check_norms(model)
-    check_flops(model, shape)
-    return shape
+    return check_flops(model, shape, is_ordinary=row is not None)
 
 
 def read_asker(source: ModelSource) -> tuple[Asker, Any]:
@@ -119,9 +132,11 @@ def read_workload(source: ModelSource, samples: Sequence[Sample]) -> Workload:
     """
     asker, _ = read_asker(source)
     end = asker.processor.tokenizer.eos_token_id
-    counter = _VisionCounter(_model(source))
+    model = _model(source)
+    counter = _VisionCounter(model)
     step = -(-len(samples) // MOST_SAMPLES)
-    counted = [counter.count(asker.inputs([each.question], [each.images])) for each in islice(samples, 0, None, step)]
+    asked = [asker.inputs([each.question], [each.images]) for each in islice(samples, 0, None, step)]
+    counted = [counter.count(inputs) for inputs in asked]
     visual, text, vision, mapping, cross = (fmean(column) for column in zip(*counted, strict=True))
     return Workload(
         visual_tokens=visual,
@@ -131,6 +146,7 @@ def read_workload(source: ModelSource, samples: Sequence[Sample]) -> Workload:
         cross_tokens=cross,
         vision_flops=vision,
         projector_flops=mapping,
+        extra_head_rows=visual + text - 1 if runs_on_whole_prompt(model, asked[0]) else 0,
     )
 
 
@@ -151,8 +167,7 @@ def _active_weights(block: nn.Module, text: Any) -> int | None:
     stacked = sum(weight.numel() // len(weight) for weight in weights if weight.ndim == 3)
     if not stacked:
         return None
-    num_active: int = text.num_experts_per_tok
-    return num_active * stacked + sum(weight.numel() for weight in weights if weight.ndim == 2)
+    return active_experts(text) * stacked + sum(weight.numel() for weight in weights if weight.ndim == 2)
 
 
 def _parameters(block: nn.Module) -> dict[str, int]:
