@@ -7,7 +7,8 @@ model's processor refuses, and whose prompt has more tokens than the decoder has
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
     from workers.data.sample import Sample
 
 log = logging.getLogger(__name__)
-PLACEHOLDERS = ("image_token_id", "image_token_index", "video_token_id", "video_token_index")
-"""Keys of a config that name the tokens that stand for images and videos."""
+PLACEHOLDERS = re.compile(r"(?:.*_)?(?:image|video|vision|audio|boi|eoi|boa|eoa)(?:_.*)?_token(?:_id|_index)?")
+"""Keys of a config or processor that name tokens for images, videos and audio, and for where those begin and end."""
 MOST_SIZES = 256
 """Different image sizes that are put through a processor at most, the most extreme ones first."""
 
@@ -105,7 +106,7 @@ def _read_limits(model: ModelSource, samples: Sequence[Sample]) -> tuple[ModelLi
         return _limits_of_processor(model, samples)
     prompter = read_prompter(model)
     return ModelLimits(
-        placeholders=_placeholders(config, prompter.tokenizer.id_to_token),
+        placeholders=_placeholders(config, {}, prompter.tokenizer.id_to_token),
         positions=families_of(config).text.get("max_position_embeddings"),
         frame=len(prompter.text("").encode()),
         prompt_tokens=lambda question, images: len(prompter.prompt_ids(question, images)),
@@ -122,7 +123,11 @@ def _limits_of_processor(
     asker, text = read_asker(model)
     end = asker.processor.tokenizer.eos_token_id
     limits = ModelLimits(
-        placeholders=_placeholders(read_config(model), asker.processor.tokenizer.convert_ids_to_tokens),
+        placeholders=_placeholders(
+            read_config(model),
+            {**vars(asker.processor), **vars(asker.processor.tokenizer).get("_special_tokens_map", {})},
+            asker.processor.tokenizer.convert_ids_to_tokens,
+        ),
         positions=getattr(text, "max_position_embeddings", None),
         frame=len(asker.text("").encode()),
         prompt_tokens=lambda question, images: len(asker.encode(asker.text(question, images))),
@@ -133,9 +138,13 @@ def _limits_of_processor(
     return limits, lambda sample: known.get(_sizes(sample), most)
 
 
-def _placeholders(config: Any, name_of: Callable[[int], str | None]) -> frozenset[str]:
-    names = (name_of(config[key]) for key in PLACEHOLDERS if isinstance(config.get(key), int))
-    return frozenset(name for name in names if name)
+def _placeholders(
+    config: Mapping[str, Any], processor: Mapping[str, Any], name_of: Callable[[int], str | None]
+) -> frozenset[str]:
+    """Return the tokens for images that a model's config and processor name, by number or by text."""
+    named = [value for part in (config, processor) for key, value in part.items() if PLACEHOLDERS.fullmatch(key)]
+    found = (name_of(value) if isinstance(value, int) else value for value in named)
+    return frozenset(name for name in found if isinstance(name, str) and name.strip())
 
 
 def _added_tokens(asker: Any, sample: Sample) -> int | str:

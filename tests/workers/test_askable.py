@@ -48,3 +48,14 @@ def test_what_can_be_asked_is_left_as_it_is(monkeypatch, model):
     samples = hub_samples("search")
     split_of(monkeypatch, samples)
     assert askable_split(model, DataSource(name="rows"), "search").samples == tuple(samples)
+
+
+@pytest.mark.parametrize(
+    ("family", "token"),
+    [("gemma3", "<start_of_image>"), ("qwen2_vl", "<|vision_start|>"), ("idefics3", "<fake_token_around_image>")],
+)
+def test_every_token_for_images_is_found_in_the_text_of_a_row(monkeypatch, tmp_path, family, token):
+    model, samples = ModelSource(name=save_hub(tmp_path, family)), hub_samples("search")
+    split_of(monkeypatch, [replace(samples[0], question=f"what is {token} ?"), *samples[1:]])
+    found = askable_split(model, DataSource(name="rows", max_unreadable=0.1), "search")
+    assert (found.skipped, found.samples) == (1, tuple(samples[1:]))

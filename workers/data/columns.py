@@ -39,6 +39,12 @@ PROMPTS = {
     DataTask.CHOICES: "{question}\n{choices}\nAnswer with the option's letter from the given choices directly.",
 }
 """What is asked, by task: the prompts of LLaVA-1.5's evaluation. Choices answered with their text are not listed."""
+NO_COLUMN = "none"
+"""Name of a column of choices that makes every question an open one, unless a column has that name."""
+MISSING = "nan"
+"""Text that pandas writes for a cell without a value; in a column of options it is a blank."""
+LABELS = ("label", "labels", "answer", "answers", "gt_answer", "target")
+"""Columns beside captions that make them something else than captions, such as statements that are true or false."""
 JOINED = ", "
 """Between the names of columns that hold one thing together."""
 
@@ -103,7 +109,10 @@ class Columns:
     def options(self, row: Mapping[str, Any]) -> list[Any]:
         """Return the options of a row as they are stored. Raises ValueError."""
         columns = self.names["choices"].split(JOINED)
-        return options_of([cell(row, name) for name in columns] if len(columns) > 1 else cell(row, columns[0]))
+        if len(columns) == 1:
+            return options_of(cell(row, columns[0]))
+        cells = [cell(row, name) for name in columns]
+        return options_of([None if each == MISSING else each for each in cells])
 
     def right(self, row: Mapping[str, Any]) -> Any:
         """Return the right option as it is stored. Raises ValueError where there are several."""
@@ -128,6 +137,14 @@ class Columns:
         if self.classes and isinstance(value, int):
             value = self.classes[value] if 0 <= value < len(self.classes) else None
         return accepted(value)
+
+    def kind(self, row: Mapping[str, Any]) -> str:
+        """Return the kind of question of a row; `all` where there is no such column, several joined by commas."""
+        if "kind" not in self.names:
+            return "all"
+        value = cell(row, self.names["kind"])
+        kinds = value if isinstance(value, list | tuple) else [value]
+        return JOINED.join(text_of(each) for each in kinds if not is_blank(each)) or "none"
 
     def candidates(self, choices: Sequence[str]) -> tuple[str, ...]:
         """Return what may be answered, as the model is to answer it."""
@@ -157,6 +174,8 @@ def find_columns(source: DataSource, features: Mapping[str, Any]) -> Columns:
     names = {"image": _image_columns(source, features)}
     for meaning in ("question", "choices", "kind", "image_id"):
         given = getattr(source, f"{meaning}_column", None)
+        if meaning == "choices" and given == NO_COLUMN and NO_COLUMN not in features:
+            continue
         column = _named(source, meaning, given, NAMES[meaning], features)
         if column is None and meaning == "choices" and "question" in names:
             column = JOINED.join(option_columns(name for name in features if name not in names.values())) or None
@@ -182,6 +201,13 @@ def _task(source: DataSource, names: Mapping[str, str], features: Mapping[str, A
     captions = ANSWERS[DataTask.CAPTIONS]
     if "choices" in names or not (source.answer_column or any(name in features for name in captions)):
         raise _missing(source, "questions", NAMES["question"], features, "--question-column", captions)
+    labels = [name for name in LABELS if name in features]
+    if source.answer_column is None and labels:
+        caption = next(name for name in captions if name in features)
+        raise ValueError(
+            f"captions must be what is said of an image, got {caption!r} beside {labels[0]!r} in {source.name!r}: say "
+            f"--answer-column {caption} to caption images, or --question-column {caption} for a question or statement"
+        )
     return DataTask.CAPTIONS
 
 

@@ -1,4 +1,7 @@
-"""Rows that are conversations, as LLaVA (`conversations`) and TRL (`messages`) have them, as questions with answers."""
+"""Rows that are conversations, as questions with answers.
+
+LLaVA has them in `conversations`, TRL in `messages`, and The Cauldron in `texts`.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from typing import Any
 from spaces.names import shown
 from workers.data.image_files import PAYLOADS, cells_of
 
-COLUMNS = ("conversations", "messages", "conversation")
+COLUMNS = ("conversations", "messages", "conversation", "texts")
 ROLES = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "model": "assistant"}
 IMAGE = "<image>"
 """Stands for the image in the text of a turn."""
@@ -57,7 +60,14 @@ def questions_of(row: Mapping[str, Any], column: str, image: str, each: bool) ->
 def _listed(value: Any) -> Sequence[Any]:
     if not isinstance(value, list | tuple):
         raise ValueError(f"a conversation must be a list of turns, got {shown(value)}")
-    return value
+    return [turn for each in value for turn in _both(each)]
+
+
+def _both(turn: Any) -> list[Any]:
+    """Return a record of what both say, as The Cauldron has it, as two turns; any other as it is."""
+    if not _has(turn, ("user", "assistant")):
+        return [turn]
+    return [{"role": role, "content": turn[role]} for role in ("user", "assistant")]
 
 
 def _turn(turn: Any) -> tuple[str, list[Any]]:

@@ -68,7 +68,7 @@ def options_of(value: Any) -> list[Any]:
     if not 2 <= len(listed) <= len(ascii_uppercase) or any(map(is_blank, listed)):
         raise ValueError(
             f"choices must be a list of 2 to {len(ascii_uppercase)} texts, blank ones at its end left out, "
-            f"got {shown(value)}"
+            f"got {shown(value)}: leave such rows out, or ask all as open questions by --choices-column none"
         )
     return listed
 

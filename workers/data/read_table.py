@@ -22,6 +22,7 @@ from workers.data.images import decoded
 from workers.data.open_tables import image_files, open_tables, undecoded
 from workers.data.options import Reading, find_reading
 from workers.data.sample import DataTask, Sample, SplitData
+from workers.data.short_floats import with_short_floats
 from workers.data.splits import CARVED, part_of, places_of
 from workers.sources import DataSource, Split
 
@@ -74,7 +75,8 @@ class _Rows:
         return self._rows(self.kept)
 
     def _rows(self, names: list[str]) -> Iterator[Mapping[str, Any]]:
-        for number, row in enumerate(undecoded(self.table.select_columns(names))):
+        table = undecoded(self.table.select_columns(names))
+        for number, row in enumerate(with_short_floats(table, table.features)):
             if self.conversation is None:
                 yield row
                 continue
@@ -170,13 +172,12 @@ class _Reader:
                 f"every row must have an answer: take a split that has them (--{self.split}-split), or another "
                 "--answer-column, got none"
             )
-        kind = cell(row, columns.names["kind"]) if "kind" in columns.names else "all"
         return Sample(
             image=first,
             image_id=_id(files),
             question=columns.question(row, choices),
             answers=answers,
-            kind="none" if is_blank(kind) else text_of(kind),
+            kind=columns.kind(row),
             choices=columns.candidates(choices) if choices else (),
             more_images=tuple(others),
         )
