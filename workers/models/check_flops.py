@@ -51,7 +51,7 @@ def check_flops(model: nn.Module, shape: ModelShape, is_ordinary: bool = True) -
         shape = replace(shape, kinds=tuple(kinds))
         if all(blocks) and _agree(shape, (small, large, more), has_cross):
             return shape
-    other = next(each for each in (small, more) if not _agree(shape, (each,), has_cross))
+    other = next((each for each in (small, more) if not _agree(shape, (each,), has_cross)), more)
     counted, wanted = other.prefill + other.decode, sum(_closed_form(shape, other, has_cross))
     raise ValueError(
         f"FLOPs of a decoder must be a number per row and one per score, got {counted} counted for {wanted:.0f} on "

@@ -13,9 +13,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import DynamicCache
 
 from workers.blocks.anatomy import CROSS_ARGUMENT, attention_of, decoder_of, find_blocks, is_cross, text_config
-from workers.blocks.zero_output import mute
-from workers.blocks.part_attention import KEY, QUERY, VALUE
+from workers.blocks.attention_of_rows import KEY, QUERY, VALUE
 from workers.blocks.patch import patched
+from workers.blocks.zero_output import mute
 from workers.models.meta_model import META, Weightless
 
 ACTIVE_EXPERTS = ("num_experts_per_tok", "num_experts_per_token", "top_k_experts", "moe_topk", "moe_k")
@@ -106,7 +106,7 @@ def active_experts(text: Any) -> int:
 class _Spent:
     """Collects FLOPs per block: of the whole block, of its attention, and of its keys and values."""
 
-    def __init__(self, blocks: Sequence[nn.Module]) -> None:
+    def __init__(self, blocks: nn.ModuleList) -> None:
         self._parts: list[tuple[list[nn.Module], ...]] = []
         for block in blocks:
             attention = attention_of(block)
@@ -166,9 +166,9 @@ def _run(
 
 def _cached(cache: DynamicCache, index: int) -> int:
     """Return the keys and values that a block caches per token; 0 where it caches none."""
-    layer = cache.layers[index]
-    kept = [each for each in (layer.keys, layer.values) if layer.is_initialized and each.ndim == 4]
-    return sum(int(each.numel()) // max(each.shape[-2], 1) for each in kept)
+    layer: Any = cache.layers[index]
+    kept: list[Tensor] = [each for each in (layer.keys, layer.values) if layer.is_initialized and each.ndim == 4]
+    return sum(each.numel() // max(each.shape[-2], 1) for each in kept)
 
 
 def experts_without_values(model: nn.Module) -> list[nn.Module]:

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from workers.blocks.zero_output import mute
 from workers.blocks.patch import patched
+from workers.blocks.zero_output import mute
 from workers.models.count_blocks import experts_without_values
 from workers.models.meta_model import META, Weightless
 

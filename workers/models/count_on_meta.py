@@ -170,7 +170,7 @@ def _active_weights(block: nn.Module, text: Any) -> int | None:
     return active_experts(text) * stacked + sum(weight.numel() for weight in weights if weight.ndim == 2)
 
 
-def _parameters(block: nn.Module) -> dict[str, int]:
+def _parameters(block: nn.Module) -> dict[str, Any]:
     """Return the number of parameters per sub-layer of a block; norms are divided equally between the two."""
     sizes = [(child, sum(weight.numel() for weight in child.parameters())) for child in block.children()]
     norms = sum(size for child, size in sizes if all(weight.ndim <= 1 for weight in child.parameters()))
