@@ -8,7 +8,7 @@ PARALLEL = OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile
 # Few draws of the tests that hypothesis draws for; `make test` runs those once more, with all of them.
 FAST = SKIPSEARCH_TESTS=fast $(PARALLEL) -m 'not slow'
 
-.PHONY: search test install check fast clean
+.PHONY: search test install check fast docker-check clean
 
 search: install
 	$(PY) -m search.run --budget 200
@@ -35,6 +35,10 @@ check: install
 
 fast: install
 	$(FAST) --durations 10
+
+# The image built, and run as Compose would: root on Debian, see docker/README.md.
+docker-check: install
+	$(PY) -m tests.docker.check_image
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

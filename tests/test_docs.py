@@ -13,7 +13,13 @@ ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 ARCHITECTURE = ROOT / "docs" / "architecture.md"
 MARKER = "<!-- tree -->\n"
-DOCUMENTS = (README, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md")))
+DOCUMENTS = (
+    README,
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "CHANGELOG.md",
+    ROOT / "docker" / "README.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+)
 PACKAGES = {
     "spaces": "what can be chosen: standard library and numpy only",
     "objectives": "what plans are judged by: standard library and numpy only",
@@ -96,7 +102,7 @@ def test_files_that_are_named_are_there(document: Path) -> None:
     if document.name == "experiments.md":
         return
     named = re.findall(
-        r"`((?:spaces|objectives|workers|search|benchmarks|tests|docs|examples)/[\w/.-]+)`", document.read_text()
+        r"`((?:spaces|objectives|workers|search|benchmarks|tests|docs|docker|examples)/[\w/.-]+)`", document.read_text()
     )
     assert not [name for name in named if not (ROOT / name).exists()]
 

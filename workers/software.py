@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
 from functools import cache
@@ -25,7 +26,10 @@ def versions() -> dict[str, str]:
 
 @cache
 def commit() -> str | None:
-    """Return the git commit of this source tree, `-dirty` if it has changes; None outside a repository."""
+    """Return the git commit of this source tree, `-dirty` if it has changes.
+
+    Outside a repository it is what SKIPSEARCH_COMMIT names, which the image of docker/Dockerfile sets; else None.
+    """
     folder = Path(__file__).parent
 
     def git(*words: str) -> str:
@@ -36,4 +40,4 @@ def commit() -> str | None:
         changed = git("status", "--porcelain", "--untracked-files=no")
         return git("rev-parse", "HEAD") + ("-dirty" if changed else "")
     except (OSError, subprocess.CalledProcessError):
-        return None
+        return os.environ.get("SKIPSEARCH_COMMIT") or None
