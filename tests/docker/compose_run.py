@@ -12,7 +12,7 @@ from typing import Protocol
 
 from tests.docker.services import Service, in_order
 
-HEALTHY_WITHIN = 180
+HEALTHY_WITHIN = 300
 """Seconds until a service that was started must be healthy."""
 
 
@@ -29,7 +29,7 @@ class ComposeRun:
 
     def __init__(self, services: Mapping[str, Service], place: Place, logs: Path) -> None:
         self._services, self._place, self._logs = services, place, logs
-        self._running: list[subprocess.Popen[bytes]] = []
+        self._running: dict[tuple[str, int], subprocess.Popen[bytes]] = {}
         self.order: list[str] = []
         """Services in the order in which they became healthy."""
 
@@ -37,18 +37,17 @@ class ComposeRun:
         return self
 
     def __exit__(self, *_: object) -> None:
-        end(self._running)
+        end(list(self._running.values()))
 
     def up(self) -> None:
         """Start every service that is not on demand, each once all those it depends on are healthy."""
         wanted = [service.name for service in self._services.values() if not service.on_demand]
         for service in in_order(self._services, wanted):
-            if service.name == "database":  # not of our image: the caller has started a server in its place
-                self._wait(service, 0, None)
-            else:
-                started = [self._start(service, number) for number in range(service.replicas)]
-                for number, process in enumerate(started):
-                    self._wait(service, number, process)
+            if service.name != "database":  # not of our image: the caller has started a server in its place
+                for number in range(service.replicas):
+                    self._start(service, number)
+            for number in range(service.replicas):
+                self._wait(service, number)
             self.order.append(service.name)
 
     def run(self, name: str, *words: str, timeout: float) -> subprocess.CompletedProcess[str]:
@@ -63,24 +62,24 @@ class ComposeRun:
 
     def wait(self, name: str) -> None:
         """Wait until a service is healthy."""
-        self._wait(self._services[name], 0, None)
+        self._wait(self._services[name], 0)
 
-    def _start(self, service: Service, number: int) -> "subprocess.Popen[bytes]":
+    def _start(self, service: Service, number: int) -> None:
         words, environment = self._place.command(service, number, service.command)
-        with (self._logs / f"{service.name}-{number}.log").open("wb") as log:
-            process = subprocess.Popen(
+        with (self._logs / f"{service.name}-{number}.log").open("ab") as log:
+            self._running[service.name, number] = subprocess.Popen(
                 words, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
             )
-        self._running.append(process)
-        return process
 
-    def _wait(self, service: Service, number: int, process: "subprocess.Popen[bytes] | None") -> None:
+    def _wait(self, service: Service, number: int) -> None:
+        """Wait until a replica is healthy, and start it again where it ends, as `restart: unless-stopped` says."""
         end_of_patience = time.monotonic() + HEALTHY_WITHIN
         while (check := self._call(service, number, service.health, 60)).returncode:
-            if process is not None and process.poll() is not None:
-                raise RuntimeError(f"{service.name} ended with {process.returncode}: {self._log(service, number)}")
+            process = self._running.get((service.name, number))
             if time.monotonic() > end_of_patience:
                 raise TimeoutError(f"{service.name} is not healthy: {check.stdout} {self._log(service, number)}")
+            if process is not None and process.poll() is not None:
+                self._start(service, number)
             time.sleep(1)
 
     def _log(self, service: Service, number: int) -> str:
