@@ -85,6 +85,7 @@ def _write_tables(results: "Results", files: list[Path]) -> None:
 
 def _show_front(results: "Results", picture: Path, sort: str | None) -> None:
     from search.analysis.rank_flips import rank_flips
+    from search.analysis.signals import signals_line
     from search.analysis.summary import summarize
     from search.console.closing import hypervolumes
     from search.console.front_plot import draw_front
@@ -99,6 +100,8 @@ def _show_front(results: "Results", picture: Path, sort: str | None) -> None:
     for flips in rank_flips(records):
         if flips.misleads:
             printer.print(str(flips), style="yellow", soft_wrap=True)
+    if (line := signals_line(summary["signals"])) is not None:
+        printer.print(line, style="yellow", soft_wrap=True)
     if (line := metric_line(summary["settings"]["metric"])) is not None:
         printer.print(line, soft_wrap=True)
     if (note := dense_note(results, records)) is not None:

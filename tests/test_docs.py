@@ -47,6 +47,7 @@ PACKAGES = {
     "benchmarks": "how fast and how good, as tables",
     "benchmarks/truth": "measured tables of small spaces",
     "benchmarks/strategies": "strategies replayed on those tables",
+    "benchmarks/peers": "optimizers of other packages on the same tables",
     "benchmarks/paper": "the source paper's findings, measured again",
 }
 WIDTH = 28

@@ -6,11 +6,17 @@ that were not measured before. On tables with several rungs, trials are promoted
 stopping gives the compute that rungs save. The result is `benchmarks/data/strategies.json`, from which
 `benchmarks.strategies.report` writes `docs/strategies.md` and its pictures. With strategies, landscapes or budgets
 given, only these run again, and the results of the others stay.
+
+With `--table FILE.npz`, a table from outside the repository is searched instead (`benchmarks.truth.given` describes the
+file), and nothing is stored:
+
+    python -m benchmarks.strategies --table FILE.npz --strategies guided --budgets 25,50,100,200 --json
 """
 
 import json
 import os
 import platform
+from pathlib import Path
 from time import perf_counter
 from typing import Annotated, Any
 
@@ -33,6 +39,7 @@ from benchmarks.strategies.cells import (
 from benchmarks.strategies.comparison import settle
 from benchmarks.strategies.report import write_report
 from benchmarks.truth.enumerated import DATA
+from benchmarks.truth.given import Given
 from benchmarks.truth.grown import Grown
 from spaces.names import unknown
 from workers.software import commit, versions
@@ -61,8 +68,17 @@ def main(
         bool, typer.Option(help="Run slow strategies with all budgets and seeds; takes hours.")
     ] = False,
     processes: Annotated[int, typer.Option(help="Number of parallel searches.")] = os.cpu_count() or 1,
+    table: Annotated[
+        Path | None, typer.Option(help="Search this table instead of the landscapes, and store nothing.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the results of --table as JSON.")] = False,
 ) -> None:
     """Run the comparison, store it and write the report."""
+    if table is not None:
+        _search_table(table, strategies, budgets, seeds, processes, as_json)
+        return
+    if as_json:
+        raise typer.BadParameter("--json must come with --table FILE.npz: without, the results are stored as JSON")
     print(heading("Strategies against the truth", budgets=budgets, seeds=seeds, processes=processes))
     start = perf_counter()
     asked = {"landscapes": landscapes, "strategies": strategies, "budgets": budgets}
@@ -90,6 +106,30 @@ def main(
     _write(store)
     write_report(store)
     print(f"{len(cells)} cells in {seconds / 60:.1f} minutes, {processes} processes")
+
+
+def _search_table(file: Path, strategies: str, budgets: str, seeds: int, processes: int, as_json: bool) -> None:
+    """Run strategies on a table from outside and print their shares."""
+    names = strategies.split(",")
+    for name in names:
+        if name not in STRATEGIES:
+            raise typer.BadParameter(str(unknown("strategies", name, STRATEGIES)))
+    try:
+        opened, sizes = Given.load(file), [int(budget) for budget in budgets.split(",")]
+    except (ValueError, OSError) as error:
+        raise typer.BadParameter(str(error)) from None
+    fit = [budget for budget in sizes if 0 < budget <= len(opened.plans)]
+    if not fit:
+        raise typer.BadParameter(f"--budgets must have one from 1 to the {len(opened.plans)} plans of {file}")
+    cells = [Cell(str(file), name, budget, seeds, pictured=False) for name in names for budget in fit]
+    found: dict[str, dict[str, Any]] = {name: {} for name in names}
+    for cell, result in run_all(cells, processes):
+        found[cell.strategy][str(cell.budget)] = result
+        if not as_json:
+            print(f"{cell.budget:4} {cell.strategy:14} {np.median(result['share']):.4f}", flush=True)
+    if as_json:
+        described = {"table": str(file), "complete": opened.complete, "plans": len(opened.plans)}
+        print(json.dumps({**described, "volume": opened.volume(), "strategies": found}, indent=1))
 
 
 def _save_growing(landscapes: tuple[str, ...] | list[str]) -> list[str]:

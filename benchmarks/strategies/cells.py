@@ -7,14 +7,17 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import product
 from multiprocessing import get_context
+from pathlib import Path
 from typing import Any
 
 from benchmarks.strategies.comparison import gather, search
 from benchmarks.strategies.replay import Replays
 from benchmarks.truth.enumerated import Truth
+from benchmarks.truth.given import Given
 from benchmarks.truth.grown import Grown
 from benchmarks.truth.landscapes import LANDSCAPES as TABLES
 from benchmarks.truth.landscapes import Landscape
+from benchmarks.truth.made import MADE, open_made
 from benchmarks.truth.table import Table
 
 LANDSCAPES = (
@@ -27,6 +30,9 @@ LANDSCAPES = (
     "rungs7",
     "blocks12:read_row",
     "blocks12:where_is",
+    "stack2x6",
+    "stack3x4",
+    *MADE,
 )
 """Tables of `benchmarks.truth`; after a colon, the only kind of question used, which makes another task."""
 BUDGETS = (25, 50, 100, 200, 400)
@@ -87,7 +93,7 @@ class Cell:
     @property
     def in_full(self) -> bool:
         """Return True if it also runs with every trial run to its end, to measure the compute that rungs save."""
-        return self.strategy == OURS
+        return self.strategy == OURS and not _from_file(self.landscape)
 
     @property
     def seconds(self) -> float:
@@ -169,6 +175,10 @@ def run(told: Sequence[Cell], seed: int) -> list[dict[str, Any]]:
 def open_table(name: str) -> Table:
     """Return a table by name, or its part for one kind of question; loaded once per process."""
     table, _, kind = name.partition(":")
+    if name in MADE:
+        return open_made(name)
+    if _from_file(name):
+        return Given.load(Path(name))
     if TABLES[table].grows:
         return Grown.load(table)
     truth = Truth.load(table)
@@ -176,4 +186,9 @@ def open_table(name: str) -> Table:
 
 
 def _landscape(name: str) -> Landscape:
-    return TABLES[name.partition(":")[0]]
+    return open_table(name).landscape if name in MADE or _from_file(name) else TABLES[name.partition(":")[0]]
+
+
+def _from_file(name: str) -> bool:
+    """Return True for the path of a table from outside the repository."""
+    return name.endswith(".npz")

@@ -14,7 +14,7 @@ from search.loop.proposer import Proposer
 from search.settings import Settings
 from search.strategies import load_strategy
 from search.strategies.promotion import goes_on
-from search.strategies.strategy import Observation, Proposal, Signal, Task
+from search.strategies.strategy import Focus, Observation, Proposal, Signal, Task
 from spaces.plan import Plan
 
 KEEP = Settings().keep_fraction
@@ -111,6 +111,10 @@ def replay(table: Table, strategy: str, budget: int, seed: int, keep_fraction: f
         seconds.append(perf_counter() - start)
         if proposal is None:
             break
+        plan = table.nearest(proposal.plan, history.plans)
+        if plan is None:
+            break
+        proposal = replace(proposal, plan=plan)
         known = () if proposal.resumes is None else history.trials[proposal.resumes].accuracies
         rows.append(table.row(proposal.plan))
         went_on_from.append(len(known))
@@ -136,6 +140,7 @@ def _task(table: Table, budget: int, seed: int, keep_fraction: float) -> Task:
         flops_ratio=table.cost,
         seed=seed,
         keep_fraction=keep_fraction,
+        focus=Focus(min_accuracy=table.landscape.min_accuracy),
     )
 
 
@@ -185,7 +190,7 @@ class Climb:
 
 def share(table: Table, rows: Sequence[int]) -> float:
     """Return the hypervolume of these plans on the search split, relative to that of the front of all rows."""
-    return hypervolume(table.points("search", list(rows)), REFERENCE, MAXIMIZE) / table.volume() if rows else 0.0
+    return table.share(rows)
 
 
 def regret(table: Table, rows: Sequence[int]) -> float:

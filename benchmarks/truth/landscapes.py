@@ -32,9 +32,16 @@ class Landscape:
     grows: bool = False
     """True if the space is too large to enumerate, so that its table grows (`benchmarks.truth.grown`)."""
 
+    listed: Space | None = None
+    """The space itself, where it has no name (`benchmarks.truth.given`)."""
+    min_accuracy: float = 0.0
+    """Accuracy that a plan must be above to count, as `--min-accuracy` of a search."""
+
     @property
     def searched(self) -> Space:
         """Return the space as a strategy reads it: that of a model with only these blocks."""
+        if self.listed is not None:
+            return self.listed
         return load_space(self.space, len(self.blocks), ops=self.ops)
 
     def whole(self, plan: Plan, num_blocks: int) -> Plan:
@@ -62,6 +69,8 @@ LANDSCAPES = {
         Landscape("heldout12", "blocks", (Op.SKIP_BLOCK,), tuple(range(12)), 512, model=HELD_OUT),
         Landscape("layers6", "layers", NON_KEEP, tuple(range(6, 12)), 256),
         Landscape("layers12", "layers", NON_KEEP, tuple(range(12)), 256, grows=True),
+        Landscape("stack2x6", "blocks", (Op.SKIP_BLOCK,), tuple(range(12)), 256, model=str(MODELS / "stack2x6")),
+        Landscape("stack3x4", "blocks", (Op.SKIP_BLOCK,), tuple(range(12)), 256, model=str(MODELS / "stack3x4")),
         Landscape(
             "rungs4",
             "layers",

@@ -1,6 +1,6 @@
 """Measured plans as a replay reads them, and values derived from them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -56,14 +56,21 @@ class Table:
         """Return the accuracy of a plan at every rung on the search split."""
         return (float(self.accuracy("search", [row])[0]),)
 
-    def margins_of(self, row: int) -> tuple[float, ...]:
-        """Return the margins of the right answers to all questions of the cheapest rung, as `Observation.margins`."""
+    def nearest(self, plan: Plan, tried: Collection[Plan]) -> Plan | None:
+        """Return the plan that is measured when a strategy proposes one: the plan itself, where all can be."""
+        return plan
+
+    def margins_of(self, row: int) -> tuple[float, ...] | None:
+        """Return the margins of the right answers to all questions of the cheapest rung, as `Observation.margins`.
+
+        None where the table has none.
+        """
         return tuple(nats(self.margins[row]).tolist())
 
-    def importance(self, seed: int) -> tuple[tuple[float, float], ...]:
+    def importance(self, seed: int) -> tuple[tuple[float, float], ...] | None:
         """Return the importance of attention and FFN of every searched block.
 
-        It is `Observation.importance` up to a factor.
+        It is `Observation.importance` up to a factor; None where the table has none.
 
         Args:
             seed: the seed of the search, which selects one of the D sets of gates.
@@ -87,8 +94,19 @@ class Table:
         """Return the hypervolume of the front of all rows."""
         key = (split, len(self.flops_ratio))
         if key not in self._volumes:
-            self._volumes[key] = hypervolume(self.points(split), REFERENCE, MAXIMIZE)
+            self._volumes[key] = hypervolume(self.points(split), self.reference, MAXIMIZE)
         return self._volumes[key]
+
+    @property
+    def reference(self) -> tuple[float, float]:
+        """Return accuracy and FLOPs ratio that hypervolumes reach up to."""
+        return self.landscape.min_accuracy, REFERENCE[1]
+
+    def share(self, rows: Sequence[int]) -> float:
+        """Return the hypervolume of plans on the search split, relative to that of the front of all rows."""
+        if not rows:
+            return 0.0
+        return hypervolume(self.points("search", list(rows)), self.reference, MAXIMIZE) / self.volume()
 
     @cached_property
     def _volumes(self) -> dict[tuple[str, int], float]:

@@ -10,6 +10,7 @@ from objectives.hypervolume import hypervolume
 from objectives.objectives import MAXIMIZE, OBJECTIVES, REFERENCE
 from search.analysis.rank_flips import rank_flips
 from search.analysis.scores_on_test import describe_test
+from search.analysis.signals import signals_had
 from search.storage.results import Results, TrialRecord
 from search.storage.tables import Run, RungResult
 from workers.reports import Floor
@@ -35,6 +36,7 @@ def summarize(results: Results) -> dict[str, Any]:
         "front": [describe_trial(record, dense) for record in front(full, point_of, limits)],
         "floor": _describe_floor(floor_of(records)),
         "dense": describe_trial(dense, dense) if dense else None,
+        "signals": signals_had(records, settings["strategy"]),
         "rank_flips": [flips.as_dict() for flips in rank_flips(records)],
         "settings": settings,
         "origin": results.run.origin,

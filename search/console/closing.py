@@ -9,6 +9,7 @@ from rich.console import Console
 from objectives.front import FrontLimits
 from search.analysis.rank_flips import rank_flips
 from search.analysis.select_trials import SelectionError, select
+from search.analysis.signals import signals_line
 from search.analysis.summary import describe_trial, limits_of, summarize
 from search.console.front_table import front_table
 from search.console.terminal import console
@@ -98,6 +99,8 @@ def _print_counts(out: Console, summary: dict[str, Any], records: list[TrialReco
     for flips in rank_flips(records):
         if flips.misleads:
             out.print(str(flips), style="yellow", soft_wrap=True)
+    if (line := signals_line(summary["signals"])) is not None:
+        out.print(line, style="yellow", soft_wrap=True)
 
 
 def _print_picture(out: Console, records: list[TrialRecord], summary: dict[str, Any], file: Path) -> None:

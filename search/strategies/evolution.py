@@ -44,7 +44,7 @@ class Evolution:
         for plan in self._additive or ():
             if plan not in tried:
                 return Proposal(plan, f"additive {plan.num_changed} changes")
-        return self._child(history, rng)
+        return child_of_archive(self._space, self._focus, history, rng)
 
     def _additive_plans(self, history: Sequence[Observation]) -> list[Plan]:
         """Return the best plans under the assumption that the losses of the scan add up, spread over the FLOPs."""
@@ -59,22 +59,24 @@ class Evolution:
         picks = np.unique(np.linspace(0, len(plans) - 1, self._num_additive).round().astype(int))
         return [plans[pick] for pick in picks]
 
-    def _child(self, history: Sequence[Observation], rng: np.random.Generator) -> Proposal:
-        archive = _archive(history, focus_above_floor(self._focus, history))
-        if not archive:
-            return Proposal(self._space.sample(rng), "random")
-        parent = _select(archive, rng)
-        child, origin = parent.plan, f"mutation of {parent.number}"
-        if len(archive) > 1 and rng.random() < CROSSOVER_RATE:
-            others = [member for member in archive if member is not parent]
-            other = others[rng.integers(len(others))]
-            child = self._space.crossover(child, other.plan, rng)
-            origin = f"crossover of {parent.number} and {other.number}"
-            if child not in (parent.plan, other.plan) and rng.random() < 0.5:
-                return Proposal(child, origin)
-        for _ in range(rng.integers(1, MAX_MUTATIONS + 1)):
-            child = self._space.mutate(child, rng)
-        return Proposal(child, origin)
+
+def child_of_archive(space: Space, focus: Focus, history: Sequence[Observation], rng: np.random.Generator) -> Proposal:
+    """Return a child of the non-dominated trials, by crossover and mutation; a sample if nothing is measured."""
+    archive = _archive(history, focus_above_floor(focus, history))
+    if not archive:
+        return Proposal(space.sample(rng), "random")
+    parent = _select(archive, rng)
+    child, origin = parent.plan, f"mutation of {parent.number}"
+    if len(archive) > 1 and rng.random() < CROSSOVER_RATE:
+        others = [member for member in archive if member is not parent]
+        other = others[rng.integers(len(others))]
+        child = space.crossover(child, other.plan, rng)
+        origin = f"crossover of {parent.number} and {other.number}"
+        if child not in (parent.plan, other.plan) and rng.random() < 0.5:
+            return Proposal(child, origin)
+    for _ in range(rng.integers(1, MAX_MUTATIONS + 1)):
+        child = space.mutate(child, rng)
+    return Proposal(child, origin)
 
 
 Prices = list[dict[Block, tuple[float, float]]]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from search.strategies.guided.fidelities import Conditional
 from search.strategies.guided.prior import Floats
-from search.strategies.guided.surrogate import Surrogate
+from search.strategies.guided.surrogate import Singles, Surrogate
 
 MIN_TRIALS_FOR_MARGINS = 12
 """Number of trials from which on margins are used; with fewer trials the surrogate learns from accuracies only."""
@@ -94,7 +94,13 @@ class MarginModel:
         independent draws of how the margins move.
         """
         explained, deviation = self.surrogate.explain(bits)
-        deviation = np.hypot(deviation, np.sqrt(self.surrogate.kernel.noise))
+        return self._conditional(bits, explained, np.hypot(deviation, np.sqrt(self.surrogate.kernel.noise)))
+
+    def in_turn(self, bits: Floats) -> Conditional:
+        """Return the distributions of the N plans it was learned from, each given the plans before it only."""
+        return self._conditional(bits, *self.surrogate.in_turn())
+
+    def _conditional(self, bits: Floats, explained: Singles, deviation: Floats) -> Conditional:
         # In single precision and in place: these tables take most of the time of a proposal.
         sure = self.trend.mean(bits).astype(np.float32)
         sure += explained @ self._moves[:-1]

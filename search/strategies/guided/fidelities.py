@@ -111,6 +111,23 @@ class RungModel:
         more, own = self.surrogate.predict(bits)
         return Conditional(self.trend.base(bits) + more, self.trend.slope, own)
 
+    def in_turn(self, bits: Floats) -> Conditional:
+        """Return the distributions of the N plans it was learned from, each given the plans before it only."""
+        explained, own = self.surrogate.in_turn()
+        return Conditional(self.trend.base(bits) + explained @ self.surrogate.whitened, self.trend.slope, own)
+
+
+@dataclass(frozen=True)
+class WidenedModel:
+    """A model whose standard deviations were too small: they are multiplied by `factor`."""
+
+    model: ScoreModel
+    factor: float
+
+    def conditional(self, bits: Floats) -> Conditional:
+        narrow = self.model.conditional(bits)
+        return Conditional(narrow.base, narrow.slope, self.factor * narrow.own)
+
 
 class RepeatedScore:
     """A score that always equals the score before."""

@@ -7,6 +7,8 @@
 3. Children of the archive, and children of the best children, are ranked by expected hypervolume improvement
    (`improvement`), where accuracy and reaching the last rung are uncertain and FLOPs are exact. The best child is
    proposed, unless continuing a trial that was stopped at a cheap rung is expected to add more.
+4. The longer the surrogate finds nothing, the more proposals are children of the archive that no surrogate has chosen,
+   or plans for coverage (`turns`); and the more the surrogate doubts itself (`calibration`).
 
 A running trial counts as if it had its predicted accuracy, so that parallel workers do not evaluate similar plans.
 """
@@ -15,17 +17,22 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from search.strategies.evolution import child_of_archive
 from search.strategies.guided.children import children
+from search.strategies.guided.coverage import rarity
 from search.strategies.guided.learning import Learned, Learner
 from search.strategies.guided.measured import Reader
+from search.strategies.guided.turns import Turn, draw_turn, standing
 from search.strategies.plan_bits import CODE, Codes, Coding, keys
-from search.strategies.scan import change, independent_singles
-from search.strategies.strategy import Observation, Proposal, Signal, Task
+from search.strategies.scan import change, independent_singles, scan
+from search.strategies.strategy import Observation, Proposal, Signal, Task, focus_above_floor
 from spaces.plan import Block, Plan
 from spaces.product import plan_of
 
 SCAN_SHARE, MAX_SCANNED = 1 / 5, 20
 """Maximum size of the sensitivity scan, as a fraction of the budget and in trials; a larger scan is left out."""
+BLIND_SHARE = 0.125
+"""Maximum size of the scan, as a fraction of the budget, if importance can't be measured; a larger scan is cut."""
 CHEAPEST_FROM, CHEAPEST_PER_BIT = 25, 2
 """Evaluate the cheapest plan after max(25, 2 * num_bits) trials, to anchor the low-cost end."""
 MIN_POOL, POOL, MAX_BITS = 100, 300, 48_000
@@ -58,7 +65,9 @@ class Guided:
         singles = independent_singles(task.space, self._coding, self._saves)
         if len(singles) > min(MAX_SCANNED, task.budget * SCAN_SHARE):
             singles = []
-        self._scan = dict(zip(keys(self._coding.encode(singles)), singles, strict=True))
+        self._scan = self._by_key(singles)
+        blind = [plan for plan in scan(task.space, int(task.budget * BLIND_SHARE)) if self._saves(plan)]
+        self._blind_scan = self._scan or self._by_key(blind)
         self._pool = max(MIN_POOL, min(POOL, MAX_BITS // self._coding.num_bits))
         cheapest = self._prices.argmax(1).astype(CODE)
         self._cheapest = self._coding.decode(cheapest), keys(cheapest[None])[0]
@@ -69,28 +78,53 @@ class Guided:
 
     @property
     def start(self) -> tuple[Plan, ...]:
-        """Return the plans of the scan, the only part that depends on the budget."""
-        return tuple(self._scan.values())
+        """Return the plans of both scans, the only part that depends on the budget."""
+        return (*self._scan.values(), *self._blind_scan.values())
 
     def ask(self, history: Sequence[Observation], rng: np.random.Generator) -> Proposal:
         """Return the next plan of the scan; after the scan, the child with the highest expected gain."""
         tried = set(keys(self._reader.codes(history)))
-        if (anyway := self._anyway(tried, len(history))) is not None:
+        if (anyway := self._anyway(tried, history)) is not None:
             plan, origin = anyway
             return Proposal(plan, origin, probe=not self._task.feasible(plan))
-        learned = self._learner.learn(history)
+        now = standing(history, focus_above_floor(self._task.focus, history))
+        if (other := self._without_surrogate(draw_turn(now.others, rng), history, tried, rng)) is not None:
+            return other
+        learned = self._learner.learn(history, caution=now.idle)
         if learned is None:
             return Proposal(self._task.space.sample(rng), "random")
         child, gain = self._best_child(learned, tried, rng)
         return self._resumed(learned, at_least=max(gain, self._worth)) or child
 
-    def _anyway(self, tried: set[bytes], num_trials: int) -> tuple[Plan, str] | None:
+    def _without_surrogate(
+        self, turn: Turn, history: Sequence[Observation], tried: set[bytes], rng: np.random.Generator
+    ) -> Proposal | None:
+        """Return the proposal of a turn that is not the surrogate's; None if it is, or if no new plan is found."""
+        if turn is Turn.SURROGATE:
+            return None
+        space = self._task.space
+        if turn is Turn.EVOLUTION:
+            child = child_of_archive(space, self._task.focus, history, rng)
+            return Proposal(child.plan, f"{turn}: {child.origin}")
+        pool = children(space, self._coding, self._learner.archive(history), self._pool, rng)
+        pool = _fresh(self._undo_idle(pool), set(tried))
+        if not len(pool):
+            return None
+        rare = rarity(self._coding.bits(pool), self._reader.bits(history))
+        return Proposal(self._coding.decode(pool[int(rare.argmax())]), f"{turn}: pairs rarely skipped together")
+
+    def _singles(self, history: Sequence[Observation]) -> dict[bytes, Plan]:
+        """Return the scan: the longer one if the dense trial could not measure importance."""
+        blind = any(trial.plan.is_dense and trial.accuracies and trial.importance is None for trial in history)
+        return self._blind_scan if blind else self._scan
+
+    def _anyway(self, tried: set[bytes], history: Sequence[Observation]) -> tuple[Plan, str] | None:
         """Return (plan, origin) of the next proposal that does not depend on expected gains; None if there is none."""
-        for key, plan in self._scan.items():
+        for key, plan in self._singles(history).items():
             if key not in tried:
                 return plan, f"scan {change(plan)}"
         plan, key = self._cheapest
-        due = num_trials >= self._cheapest_from and key not in tried and plan in self._task.space
+        due = len(history) >= self._cheapest_from and key not in tried and plan in self._task.space
         return (plan, "the cheapest plan") if due else None
 
     def _resumed(self, learned: Learned, at_least: float) -> Proposal | None:
@@ -102,6 +136,9 @@ class Guided:
         number = int(learned.stopped.numbers[best])
         plan = self._coding.decode(learned.stopped.codes[best])
         return Proposal(plan, f"goes on with {number}, expected to add {gains[best]:.5f}", resumes=number)
+
+    def _by_key(self, plans: Sequence[Plan]) -> dict[bytes, Plan]:
+        return dict(zip(keys(self._coding.encode(plans)), plans, strict=True))
 
     def _saves(self, plan: Plan) -> bool:
         """Return True if a plan has fewer FLOPs than the dense plan; running blocks in parallel saves none."""

@@ -8,6 +8,7 @@ import numpy as np
 from objectives.dominance import sort_fronts
 from objectives.objectives import MAXIMIZE
 from search.strategies.guided.answers import MarginModel, MarginTrend
+from search.strategies.guided.calibration import check
 from search.strategies.guided.fidelities import (
     Fidelities,
     Line,
@@ -16,6 +17,7 @@ from search.strategies.guided.fidelities import (
     RungModel,
     ScoreModel,
     Trend,
+    WidenedModel,
 )
 from search.strategies.guided.improvement import Staircase, expected_improvement
 from search.strategies.guided.measured import Measured, Reader
@@ -41,8 +43,39 @@ MAX_STOPPED = 100
 """Maximum number of stopped trials considered for continuing."""
 RESUMED_WEIGHT = 0.5
 """Weight of the gain that a plan has only if it is first stopped and later continued: such a plan takes two trials."""
+CHECKED_FROM = 12
+"""Number of trials from which on the predictions of each trial from those before it are checked."""
+CLEARLY = 0.1
+"""Minimum lead of another view in mean log density per trial to take over from a usual one."""
+MIN_ARCHIVE = 8
+"""Minimum number of parents if few trials have the minimum accuracy of the focus."""
 ARCHIVE = 40
 """Number of parents: the first front, filled up from the next fronts."""
+
+
+@dataclass(frozen=True)
+class View:
+    """One way to learn the first score."""
+
+    margins: bool
+    """True to learn from the margins of all answers, False from the accuracy alone."""
+    importance: bool
+    """True for a prior in proportion to the importance of what a bit leaves out, False for the same for all bits."""
+    even: float
+    """`Prior.even`."""
+    pairs: bool = False
+    """True for a kernel in which pairs of bits have an effect of their own, as redundant blocks have."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A fitted kernel, and how well its predictions were."""
+
+    kernel: Kernel
+    widening: float = 1.0
+    """Factor by which standard deviations were too small."""
+    score: float = 0.0
+    """Mean log density of the trials it was fitted to, each predicted from the trials before it."""
 
 
 @dataclass(frozen=True)
@@ -94,24 +127,30 @@ class Learner:
 
     def __init__(self, task: Task, coding: Coding, reader: Reader) -> None:
         self._task, self._coding, self._reader = task, coding, reader
-        self._kernels: dict[tuple[int, float], tuple[int, Kernel]] = {}
-        """(rung, even) -> (number of trials the kernel was fitted to, kernel); rung -1 stands for the margins."""
-        self._tolls = prior_tolls(coding, None)
+        self._fitted: dict[tuple[int, View | None], tuple[int, Fitted]] = {}
+        """(rung, view) -> (number of trials the kernel was fitted to, kernel); rung -1 stands for the margins."""
+        self._tolls = self._alike = prior_tolls(coding, None)
         self._importance: Importance | None = None
 
-    def learn(self, history: Sequence[Observation]) -> Learned | None:
-        """Return what the history teaches, or None if fewer than two trials have finished a rung."""
+    def learn(self, history: Sequence[Observation], caution: float = 1.0) -> Learned | None:
+        """Return what the history teaches, or None if fewer than two trials have finished a rung.
+
+        Args:
+            history: all trials so far.
+            caution: from 0 to 1, how much standard deviations are widened to those that past predictions had needed.
+        """
         measured = self._reader.measured(history)
         if len(measured) < 2:
             return None
         self._read_importance(history)
-        even = EVEN_SHARES[len(history) % len(EVEN_SHARES)]
-        order = measured.nearest()
+        views = self._views(measured)
+        view = views[len(history) % len(views)]
+        order = measured.nearest(self._task.focus.min_accuracy)
         running = [trial for trial in history if trial.state == "running"]
         bits = self._reader.bits(running)
         unseen = bits[np.array([not trial.accuracies for trial in running], dtype=bool)]
         fidelities = Fidelities(
-            [self._level(measured, order, rung, unseen, even) for rung in range(measured.num_scores)]
+            [self._level(measured, order, rung, unseen, view, caution) for rung in range(measured.num_scores)]
         )
         front = _front(measured)
         if running:
@@ -122,20 +161,46 @@ class Learner:
         passed = [Staircase(bar(points, self._task.keep_fraction)) for points in climbed]
         stopped = order[measured.stopped[order] & measured.feasible[order]][:MAX_STOPPED]
         return Learned(
-            archive=measured.codes[order[:ARCHIVE]],
+            archive=self._parents(measured, order),
             front=Staircase(front, focus_above_floor(self._task.focus, history)),
             bars=[*[None] * measured.num_signals, *passed],
             fidelities=fidelities,
             stopped=measured.take(stopped),
         )
 
+    def archive(self, history: Sequence[Observation]) -> Codes:
+        """Return the (A, L) codes of the parents, see `Learned.archive`."""
+        measured = self._reader.measured(history)
+        return self._parents(measured, measured.nearest(self._task.focus.min_accuracy))
+
+    def _parents(self, measured: Measured, order: np.ndarray) -> Codes:
+        inside = int((measured.last[:, 0] >= self._task.focus.min_accuracy).sum())
+        parents: Codes = measured.codes[order[: min(ARCHIVE, max(inside, MIN_ARCHIVE))]]
+        return parents
+
     def _read_importance(self, history: Sequence[Observation]) -> None:
         """Compute the tolls again if the dense trial has measured the importance of the sub-layers."""
         importance = next((trial.importance for trial in history if trial.importance is not None), None)
         if importance != self._importance:
             self._importance, self._tolls = importance, prior_tolls(self._coding, importance)
+            self._fitted.clear()
 
-    def _level(self, measured: Measured, order: np.ndarray, place: int, unseen: Floats, even: float) -> ScoreModel:
+    def _views(self, measured: Measured) -> list[View]:
+        """Return the views that take turns: the usual ones; or the better of them and another one that has predicted
+        the trials clearly better."""
+        margins, importance = bool(measured.num_signals), self._importance is not None
+        usual = [View(margins, importance, even) for even in EVEN_SHARES]
+        if len(measured) < CHECKED_FROM:
+            return usual
+        signals = dict.fromkeys([(margins, importance), (margins, False), (False, False)])
+        others = [View(*known, EVEN_SHARES[-1], pairs=True) for known in signals]
+        score = {view: self._fit(measured, 0, view).score for view in (*usual, *others)}
+        best, other = (max(views, key=lambda view: score[view]) for views in (usual, others))
+        return [best, other] if score[other] > score[best] + CLEARLY else usual
+
+    def _level(
+        self, measured: Measured, order: np.ndarray, place: int, unseen: Floats, view: View, caution: float
+    ) -> ScoreModel:
         """Return the model of the score number `place`.
 
         Running trials without a score, (U, F) bits `unseen`, count at the first score as if they had their predicted
@@ -143,17 +208,18 @@ class Learner:
         """
         if measured.repeats(place):
             return RepeatedScore()
-        kernel, trend = self._kernel(measured, place, even), self._trend(measured, place, measured.at(place), even)
+        fitted, trend = self._fit(measured, place, view), self._trend(measured, place, measured.at(place), view)
         reached = order[np.isfinite(measured.scores[order, place])]
         chosen = np.sort(reached[: MAX_LEARNED[place > 0]])
         bits, values = measured.bits[chosen], _left(trend, measured, place, chosen)
-        surrogate = Surrogate(kernel, bits, values)
+        surrogate = Surrogate(fitted.kernel, bits, values)
         if place == 0 and len(unseen):
             expected, _ = surrogate.predict(unseen)
-            surrogate = Surrogate(kernel, np.concatenate([bits, unseen]), np.concatenate([values, expected]))
-        return MarginModel(trend, surrogate) if isinstance(trend, MarginTrend) else RungModel(trend, surrogate)
+            surrogate = Surrogate(fitted.kernel, np.concatenate([bits, unseen]), np.concatenate([values, expected]))
+        model, factor = _model(trend, surrogate), fitted.widening**caution
+        return model if factor == 1.0 else WidenedModel(model, factor)
 
-    def _kernel(self, measured: Measured, place: int, even: float) -> Kernel:
+    def _fit(self, measured: Measured, place: int, view: View) -> Fitted:
         """Return the kernel of the score number `place`, fitted to the first trials that have it.
 
         The number of these trials grows in steps of `REFIT_GROWTH`, so that most proposals find the kernel in the
@@ -163,28 +229,37 @@ class Learner:
         due = 1
         while (after := max(due + 1, int(due * REFIT_GROWTH))) <= len(rows):
             due = after
-        key = place - measured.num_signals, even
-        if key not in self._kernels or self._kernels[key][0] != due:
+        key = place - measured.num_signals, None if place else view
+        if key not in self._fitted or self._fitted[key][0] != due:
             rows = rows[:due]
-            trend = self._trend(measured, place, rows, even)
+            trend = self._trend(measured, place, rows, view)
             ranks = sort_fronts(measured.points(place)[:due], MAXIMIZE)
-            nearest = rows[np.argsort(ranks, kind="stable")[:MAX_FITTED]]
-            left = _left(trend, measured, place, nearest)
-            self._kernels[key] = due, fit(trend.weights, measured.bits[nearest], left)
-        return self._kernels[key][1]
+            nearest = np.sort(rows[np.argsort(ranks, kind="stable")[:MAX_FITTED]])
+            bits, left = measured.bits[nearest], _left(trend, measured, place, nearest)
+            fitted = Fitted(fit(trend.weights, bits, left, pairs=view.pairs and not place))
+            if not place and due >= CHECKED_FROM:
+                model = _model(trend, Surrogate(fitted.kernel, bits, left))
+                fitted = Fitted(fitted.kernel, *check(model.in_turn(bits), measured.scores[nearest, place]))
+            self._fitted[key] = due, fitted
+        return self._fitted[key][1]
 
-    def _trend(self, measured: Measured, place: int, rows: np.ndarray, even: float) -> Trend | MarginTrend:
+    def _trend(self, measured: Measured, place: int, rows: np.ndarray, view: View) -> Trend | MarginTrend:
         """Return the mean function of the score number `place`, fitted to the trials `rows`, which all have it."""
         values = measured.scores[rows, place]
         if place:
             return Line.through(measured.scores[rows, place - 1], values, measured.bits.shape[1])
         bits = measured.bits[rows]
-        if measured.num_signals:
-            return MarginTrend.through(bits, measured.margins[rows], self._tolls, weights_of(self._tolls, even))
+        tolls = self._tolls if view.importance else self._alike
+        if view.margins:
+            return MarginTrend.through(bits, measured.margins[rows], tolls, weights_of(tolls, view.even))
         changes = measured.num_changed[rows]
         dense = values[changes == 0]
         known = float(dense[0]) if len(dense) else None
-        return prior_of(bits, values, changes == 1, known, self._tolls, even)
+        return prior_of(bits, values, changes == 1, known, tolls, view.even)
+
+
+def _model(trend: Trend | MarginTrend, surrogate: Surrogate) -> MarginModel | RungModel:
+    return MarginModel(trend, surrogate) if isinstance(trend, MarginTrend) else RungModel(trend, surrogate)
 
 
 def _left(trend: Trend | MarginTrend, measured: Measured, place: int, rows: np.ndarray) -> Floats:

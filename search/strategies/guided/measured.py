@@ -80,8 +80,9 @@ class Measured:
         rows = self.at(place)
         return np.stack([self.scores[rows, place], self.costs[rows]], axis=1)
 
-    def nearest(self) -> np.ndarray:
-        """Return all rows, sorted: plans within the limits first, among these the nearest to the front first.
+    def nearest(self, min_accuracy: float = 0.0) -> np.ndarray:
+        """Return all rows, sorted: plans within the limits first, then those of at least an accuracy, then the nearest
+        to the front first.
 
         A stopped trial is ranked with the mean gain of each rung that it did not finish added to its accuracy.
         """
@@ -89,7 +90,7 @@ class Measured:
         for place in range(self.num_signals + 1, self.num_scores):
             rows = self.at(place)
             points[reached <= place, 0] += (self.scores[rows, place] - self.scores[rows, place - 1]).mean()
-        return np.lexsort((sort_fronts(points, MAXIMIZE), ~self.feasible))
+        return np.lexsort((sort_fronts(points, MAXIMIZE), points[:, 0] < min_accuracy, ~self.feasible))
 
 
 class RowCache:

@@ -25,6 +25,8 @@ Real = TypeVar("Real", Floats, Singles)
 
 LENGTH_PRIOR, SCALE_PRIOR = 1.0, 2.0
 """Standard deviations of the normal priors on the logarithms of the weights, and of the scales and the noise."""
+NO_PAIRS = 1e-12
+"""Factor of the variance of pairs in a fit without them."""
 MAX_STEPS = 25
 """Maximum number of L-BFGS iterations per fit."""
 MAX_INDEPENDENT_COLUMNS = 8
@@ -42,6 +44,8 @@ class Kernel:
     """Variance of the product part."""
     noise: float
     """Variance of the measurement noise."""
+    pairs: float
+    """Variance of the part for pairs of bits, per pair; their effect is the same wherever else plans differ."""
     weights: Floats
     """(F,) weight of each bit in the Hamming distance."""
 
@@ -49,7 +53,10 @@ class Kernel:
         """Return the (N, M) covariances of (N, F) and (M, F) bits, in their dtype."""
         # In place: these tables take half the time of a proposal.
         covariance = (first - 0.5) @ (second - 0.5).T
-        covariance *= self.linear
+        gram = covariance.copy()
+        covariance *= self.pairs
+        covariance += self.linear
+        covariance *= gram
         product = _distances(first, second, self.weights)
         np.exp(np.negative(product, out=product), out=product)
         product *= self.product
@@ -58,7 +65,8 @@ class Kernel:
 
     def variances(self, bits: Floats) -> Floats:
         """Return the (N,) prior variances of (N, F) bits."""
-        return np.full(len(bits), self.linear * bits.shape[1] / 4 + self.product)
+        alike = bits.shape[1] / 4
+        return np.full(len(bits), (self.linear + self.pairs * alike) * alike + self.product)
 
 
 class Surrogate:
@@ -81,6 +89,7 @@ class Surrogate:
         factor = cholesky(covariance, lower=True, check_finite=False)
         # Inverted once, so that the many predictions per proposal are products; the noise keeps it well conditioned.
         whitening, _ = dtrtri(factor, lower=True)
+        self._factor = factor
         self.whitened: Singles = (whitening @ values).astype(np.float32)
         """(N,) or (N, V) whitened values: independent with variance 1 under the kernel."""
         self._bits, self._whitening = bits.astype(np.float32), whitening.astype(np.float32)
@@ -92,6 +101,13 @@ class Surrogate:
         with np.errstate(invalid="ignore"):
             return (explained @ self.whitened).astype(float), deviation
 
+    def in_turn(self) -> tuple[Singles, Floats]:
+        """Return `explain` of the N measured plans, each given the plans before it only: (N, N) and (N,).
+
+        The deviations include the noise.
+        """
+        return np.tril(self._factor, -1).astype(np.float32), np.diag(self._factor).copy()
+
     def explain(self, bits: Floats) -> tuple[Singles, Floats]:
         """Return the (M, N) coefficients of the `whitened` values in the mean of (M, F) bits, and the (M,) standard
         deviations."""
@@ -100,19 +116,21 @@ class Surrogate:
         return explained, np.sqrt(np.maximum(variance, 1e-12))
 
 
-def fit(weights: Floats, bits: Floats, values: Floats) -> Kernel:
+def fit(weights: Floats, bits: Floats, values: Floats, pairs: bool = False) -> Kernel:
     """Return the kernel with the highest posterior density given N measured plans.
 
     Args:
         weights: (F,) medians of the log-normal priors on the weights.
         bits: (N, F) bits of the plans.
         values: (N,) or (N, V) their values; their mean square sets the priors on the scales.
+        pairs: True to fit the part for pairs of bits; otherwise its variance is 0.
     """
     columns = values.reshape(len(values), -1)
     scatter, times = columns @ columns.T / columns.shape[1], min(columns.shape[1], MAX_INDEPENDENT_COLUMNS)
     spread = float((values**2).mean()) + 1e-4
-    start = np.log(np.concatenate([[spread / 4, spread, spread / 100], weights]))
-    deviation = np.concatenate([[SCALE_PRIOR] * 3, np.full(len(weights), LENGTH_PRIOR)])
+    together = spread / 4 / (bits.shape[1] / 4) ** 2 * (1.0 if pairs else NO_PAIRS)
+    start = np.log(np.concatenate([[spread / 4, spread, spread / 100, together], weights]))
+    deviation = np.concatenate([[SCALE_PRIOR] * 4, np.full(len(weights), LENGTH_PRIOR)])
 
     def loss(logs: Floats) -> tuple[float, Floats]:
         value, slope = _negative_likelihood(np.exp(logs), bits, scatter, times)
@@ -121,24 +139,24 @@ def fit(weights: Floats, bits: Floats, values: Floats) -> Kernel:
 
     bounds = [(s - 3 * d, s + 3 * d) for s, d in zip(start, deviation, strict=True)]
     found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": MAX_STEPS}).x
-    linear, product, noise, *fitted = np.exp(found)
-    return Kernel(linear, product, noise, np.array(fitted))
+    linear, product, noise, together, *fitted = np.exp(found)
+    return Kernel(linear, product, noise, together if pairs else 0.0, np.array(fitted))
 
 
 def _negative_likelihood(parameters: Floats, bits: Floats, scatter: Floats, times: int) -> tuple[float, Floats]:
     """Return the negative log marginal likelihood, and its gradient in the logarithms of the parameters.
 
     Args:
-        parameters: (3 + F,) linear, product and noise variance, then the weights.
+        parameters: (4 + F,) linear, product, noise and pair variance, then the weights.
         bits: (N, F) bits of the plans.
         scatter: (N, N) mean over the value columns of their outer products.
         times: number of independent columns that the scatter counts for.
     """
-    linear, product, noise = parameters[:3]
-    weights = parameters[3:]
+    linear, product, noise, pairs = parameters[:4]
+    weights = parameters[4:]
     gram = (bits - 0.5) @ (bits - 0.5).T
     decay = product * np.exp(-_distances(bits, bits, weights))
-    covariance = linear * gram + decay
+    covariance = (linear + pairs * gram) * gram + decay
     covariance[np.diag_indices_from(covariance)] += noise + 1e-9
     factor = cholesky(covariance, lower=True, check_finite=False)
     inverse = cho_solve((factor, True), np.eye(len(bits)), check_finite=False)
@@ -149,7 +167,9 @@ def _negative_likelihood(parameters: Floats, bits: Floats, scatter: Floats, time
     # x + y - 2xy is 1 where bits differ: this sums over all pairs without building a table per bit.
     rows = pulled.sum(1)
     differ = 2 * bits.T @ rows - 2 * ((pulled @ bits) * bits).sum(0)
-    slope = np.concatenate([[linear * (pull * gram).sum(), pulled.sum(), noise * np.trace(pull)], -weights * differ])
+    pulled_gram = pull * gram
+    scales = [linear * pulled_gram.sum(), pulled.sum(), noise * np.trace(pull), pairs * (pulled_gram * gram).sum()]
+    slope = np.concatenate([scales, -weights * differ])
     return float(value), -slope
 
 

@@ -92,7 +92,7 @@ def test_the_share_and_its_doubt_are_those_of_simulated_margins() -> None:
     """Margins drawn as the processes have them, questions moving together as they did in the measured plans."""
     rng = np.random.default_rng(5)
     bits = (rng.random((30, 6)) < 0.5).astype(float)
-    kernel = Kernel(linear=0.1, product=2.0, noise=0.05, weights=np.full(6, 0.3))
+    kernel = Kernel(linear=0.1, product=2.0, noise=0.05, pairs=0.01, weights=np.full(6, 0.3))
     groups = np.repeat(np.eye(4), 20, axis=1)  # four groups of questions that fail together
     inside = kernel.between(bits, bits) + kernel.noise * np.eye(30)
     values = np.linalg.cholesky(inside) @ rng.standard_normal((30, 4)) @ groups
@@ -117,7 +117,7 @@ def test_a_bold_doubt_is_at_least_as_far_up_as_simulated_shares_go() -> None:
     simulated, since what was measured has longer tails than the processes); where all seem right there is no room."""
     rng = np.random.default_rng(6)
     bits = (rng.random((OPTIMISM_FROM, 12)) < 0.5).astype(float)
-    kernel = Kernel(linear=0.1, product=2.0, noise=0.05, weights=np.full(12, 0.3))
+    kernel = Kernel(linear=0.1, product=2.0, noise=0.05, pairs=0.01, weights=np.full(12, 0.3))
     drawn = np.linalg.cholesky(kernel.between(bits, bits) + kernel.noise * np.eye(OPTIMISM_FROM))
     drawn = drawn @ rng.standard_normal((OPTIMISM_FROM, 81))
     values = np.sqrt(0.5) * (drawn[:, :1] + drawn[:, 1:])  # half of the variance is of all questions, half of each

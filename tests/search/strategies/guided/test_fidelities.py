@@ -41,7 +41,7 @@ def test_a_bar_far_off_leaves_numbers(bar: float) -> None:
 
 def test_an_outlook_is_the_mean_of_simulated_climbs() -> None:
     """Draws at the first rung go on as lines and surrogates say, unless a bar stops them."""
-    kernel = Kernel(linear=0.0, product=0.02, noise=1e-4, weights=np.full(6, 0.4))
+    kernel = Kernel(linear=0.0, product=0.02, noise=1e-4, pairs=0.0, weights=np.full(6, 0.4))
     prior = Prior(0.8, np.full(6, 0.1), 1.0, even=0.1)
     first = Surrogate(kernel, BITS[:20], 0.1 * RNG.standard_normal(20))
     second = Surrogate(kernel, BITS[:10], 0.05 * RNG.standard_normal(10))
@@ -62,7 +62,7 @@ def test_an_outlook_is_the_mean_of_simulated_climbs() -> None:
 
 
 def test_what_a_trial_that_goes_on_will_score_starts_from_what_it_scored() -> None:
-    kernel = Kernel(linear=0.0, product=0.02, noise=1e-4, weights=np.full(6, 0.4))
+    kernel = Kernel(linear=0.0, product=0.02, noise=1e-4, pairs=0.0, weights=np.full(6, 0.4))
     first = Surrogate(kernel, BITS[:20], 0.1 * RNG.standard_normal(20))
     later = [Surrogate(kernel, BITS[:10], 0.05 * RNG.standard_normal(10)) for _ in range(2)]
     lines = Line(0.1, 0.8, 6), Line(0.02, 1.1, 6)

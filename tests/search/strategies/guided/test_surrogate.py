@@ -24,7 +24,7 @@ from tests.search.strategies.landscape import flops_ratio, observed, search, tas
 RNG = np.random.default_rng(5)
 BITS = (RNG.random((30, 8)) < 0.5).astype(float)
 VALUES = RNG.random(30)
-KERNEL = Kernel(linear=0.1, product=0.3, noise=0.01, weights=RNG.random(8))
+KERNEL = Kernel(linear=0.1, product=0.3, noise=0.01, pairs=0.02, weights=RNG.random(8))
 ALIKE = {num_bits: np.full(num_bits, 3 / num_bits) for num_bits in (9, 12)}
 """Tolls where nothing is known beforehand."""
 PRIOR = Prior(0.9, np.full(8, 0.05), 1.0, even=0.1)
@@ -33,7 +33,8 @@ PRIOR = Prior(0.9, np.full(8, 0.05), 1.0, even=0.1)
 def test_the_posterior_is_the_textbook_one() -> None:
     def covariance(one: np.ndarray, two: np.ndarray) -> float:
         differ = (one != two).astype(float)
-        return float(0.1 * ((one - 0.5) @ (two - 0.5)) + 0.3 * np.exp(-KERNEL.weights @ differ))
+        alike = (one - 0.5) @ (two - 0.5)
+        return float(0.1 * alike + 0.02 * alike**2 + 0.3 * np.exp(-KERNEL.weights @ differ))
 
     train, at = BITS[:20], BITS[20:]
     inside = np.array([[covariance(a, b) for b in train] for a in train]) + 0.01 * np.eye(20)
@@ -47,7 +48,7 @@ def test_the_posterior_is_the_textbook_one() -> None:
 
 
 def test_the_slope_of_the_likelihood_is_its_difference_quotient() -> None:
-    logs = np.log(np.concatenate([[0.2, 0.5, 0.02], KERNEL.weights]))
+    logs = np.log(np.concatenate([[0.2, 0.5, 0.02, 0.03], KERNEL.weights]))
     columns = np.stack([VALUES, np.random.default_rng(9).standard_normal(len(VALUES))], axis=1)
     scatter = columns @ columns.T / 2
     _, slope = _negative_likelihood(np.exp(logs), BITS, scatter, 2)
@@ -73,10 +74,29 @@ def test_columns_of_values_are_processes_with_one_kernel() -> None:
 
 
 def test_a_kernel_of_columns_is_that_of_each_when_they_are_alike() -> None:
-    logs = np.concatenate([[0.2, 0.5, 0.02], KERNEL.weights])
+    logs = np.concatenate([[0.2, 0.5, 0.02, 0.03], KERNEL.weights])
     scatter = np.outer(VALUES, VALUES)
     once, twice = (_negative_likelihood(logs, BITS, scatter, times)[0] for times in (1, 2))
     assert twice == pytest.approx(2 * once), "two independent columns say twice as much"
+
+
+def test_each_plan_in_turn_is_predicted_from_those_before_it() -> None:
+    explained, deviation = Surrogate(KERNEL, BITS, VALUES).in_turn()
+    whitened = Surrogate(KERNEL, BITS, VALUES).whitened
+    for place in (1, 7, 29):
+        mean, own = Surrogate(KERNEL, BITS[:place], VALUES[:place]).predict(BITS[[place]])
+        assert (explained @ whitened)[place] == pytest.approx(mean[0], abs=1e-4)
+        assert deviation[place] == pytest.approx(np.hypot(own[0], KERNEL.noise**0.5), rel=1e-3)
+
+
+def test_pairs_are_learned_wherever_else_plans_differ() -> None:
+    """Two bits that are fatal alone and harmless together, in plans that agree in nothing else."""
+    rng = np.random.default_rng(1)
+    bits = (rng.random((60, 16)) < 0.5).astype(float)
+    values = -np.abs(bits[:, 3] - bits[:, 11])
+    known = Surrogate(fit(np.full(16, 3 / 16), bits, values, pairs=True), bits, values)
+    other = (rng.random((40, 16)) < 0.5).astype(float)
+    assert np.corrcoef(known.predict(other)[0], -np.abs(other[:, 3] - other[:, 11]))[0, 1] > 0.8
 
 
 def test_a_fit_finds_the_bits_that_matter() -> None:
