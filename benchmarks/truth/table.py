@@ -43,6 +43,8 @@ class Table:
     They are those of the dense plan at the cheapest rung, summed over the questions of a kind, for each of D seeds.
     """
     origin: Mapping[str, Any]
+    index: Mapping[Plan, int]
+    """Plan -> row."""
 
     def row(self, plan: Plan) -> int:
         """Return the row of a plan of the landscape."""
