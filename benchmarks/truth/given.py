@@ -38,7 +38,7 @@ class Given(Table):
     """The plans of a file."""
 
     kinds = ("given",)
-    right: Mapping[str, np.ndarray] = {}  # noqa: RUF012 - a file has scores, no counts of answers, and no test split
+    right: Mapping[str, np.ndarray] = {}
 
     def __init__(self, name: str, entries: Mapping[str, NDArray[Any]]) -> None:
         """Check the entries of a file. Raises ValueError with the entry that is not as described above."""
