@@ -28,6 +28,8 @@ FREE_TO_CHANGE = frozenset(
         "workers",
         "ray_address",
         "gpus_per_trial",
+        "trials_per_gpu",
+        "cpus_per_trial",
         "callbacks",
         "time_limit",
         "out",
@@ -44,7 +46,8 @@ PANELS = {
     "Data": ("dataset",),
     "Limits": ("max_flops", "min_accuracy", "focus", "allow_blind", "time_limit"),
     "Tuning": ("tuning",),
-    "Running": ("out", "storage", "workers", "threads", "ray_address", "gpus_per_trial", "patience", "callbacks"),
+    "Running": ("out", "storage", "workers", "threads", "ray_address", "gpus_per_trial", "trials_per_gpu",
+                "cpus_per_trial", "patience", "callbacks"),
 }  # fmt: skip
 """Groups of options in `search.run --help` -> the settings in them."""
 
@@ -155,7 +158,11 @@ class Settings(BaseModel):
     ray_address: str | None = None
     """Address of a running Ray cluster, auto or ray://HOST:PORT."""
     gpus_per_trial: float = Field(0.0, ge=0, allow_inf_nan=False)
-    """GPUs per Ray worker."""
+    """GPUs per Ray worker, a share of one such as 0.5 or a whole number."""
+    trials_per_gpu: int | None = Field(None, ge=1)
+    """Ray workers per GPU, in the place of --gpus-per-trial."""
+    cpus_per_trial: int = Field(1, ge=1)
+    """CPUs that Ray reserves per worker."""
     patience: float = Field(600.0, ge=0, allow_inf_nan=False)
     """Seconds to wait, with growing pauses, for a database, disk or device that is away before the search stops."""
     callbacks: Annotated[tuple[Annotated[str, known("callback", CALLBACKS)], ...], Listed] = ()
@@ -171,11 +178,27 @@ class Settings(BaseModel):
         return self
 
     @model_validator(mode="after")
-    def _gpus_are_of_ray(self) -> "Settings":
-        if self.gpus_per_trial and not self.on_ray:
+    def _resources_are_of_ray(self) -> "Settings":
+        given = {
+            "--gpus-per-trial": self.gpus_per_trial or None,
+            "--trials-per-gpu": self.trials_per_gpu,
+            "--cpus-per-trial": self.cpus_per_trial if self.cpus_per_trial > 1 else None,
+        }
+        for option, value in given.items():
+            if value is not None and not self.on_ray:
+                raise ValueError(
+                    f"{option} is of a Ray worker, got {value:g} without Ray: leave it out, or give --workers above 1 "
+                    "or --ray-address"
+                )
+        if self.gpus_per_trial and self.trials_per_gpu is not None:
             raise ValueError(
-                f"--gpus-per-trial is of a Ray worker, got {self.gpus_per_trial:g} without Ray: leave it out, or give "
-                "--workers above 1 or --ray-address"
+                f"--gpus-per-trial and --trials-per-gpu are one setting, got {self.gpus_per_trial:g} and "
+                f"{self.trials_per_gpu}: give one of them"
+            )
+        if self.gpus_per_trial > 1 and self.gpus_per_trial % 1:
+            raise ValueError(
+                f"--gpus-per-trial above 1 must be a whole number, got {self.gpus_per_trial:g}: Ray shares out one GPU "
+                "only"
             )
         return self
 
@@ -202,6 +225,11 @@ class Settings(BaseModel):
     def on_ray(self) -> bool:
         """Return True if trials run on Ray Tune."""
         return self.workers > 1 or self.ray_address is not None
+
+    @property
+    def gpus_of_a_trial(self) -> float:
+        """Return the GPUs that Ray reserves per worker."""
+        return 1 / self.trials_per_gpu if self.trials_per_gpu is not None else self.gpus_per_trial
 
     def identity(self) -> dict[str, Any]:
         """Return the part that may not change when a run is taken up again."""

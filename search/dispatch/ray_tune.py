@@ -6,6 +6,7 @@ A Tune trial is one attempt at one job; one `step` is one rung.
 """
 
 import logging
+import math
 import os
 import threading
 import time
@@ -13,29 +14,26 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any, TypeVar
 
-# Read by Ray when it is imported: plain output, no loggers nobody asked for, our own Ctrl-C.
-for _variable, _value in {
-    "RAY_AIR_NEW_OUTPUT": "0",
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",
-    "TUNE_GLOBAL_CHECKPOINT_S": "3600",
-}.items():
-    os.environ.setdefault(_variable, _value)
+from search.dispatch.ray_cluster import ray_cluster  # first: sets what Ray reads when it is imported
 
-import ray  # noqa: E402
-from ray import tune  # noqa: E402
-from ray.tune.experiment import Trial as TuneTrial  # noqa: E402
-from ray.tune.schedulers import FIFOScheduler, TrialScheduler  # noqa: E402
-from ray.tune.search import Searcher  # noqa: E402
+# isort: split
+import ray
+import ray.tune.tune as ray_tune_module
+from ray import tune
+from ray.tune.callback import Callback
+from ray.tune.execution.tune_controller import TuneController
+from ray.tune.experiment import Trial as TuneTrial
+from ray.tune.impl.tuner_internal import TunerInternal
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.search import Searcher
 
-from search.console.progress import Progress  # noqa: E402
-from search.loop.controller import Controller  # noqa: E402
-from search.loop.job import Job  # noqa: E402
-from search.settings import Settings, SettingsError  # noqa: E402
-from workers.reports import TrialReport, TrialState  # noqa: E402
-from workers.requests import TrialRequest  # noqa: E402
-from workers.trial import TrialRun, Worker  # noqa: E402
+from search.console.progress import Progress
+from search.loop.controller import Controller
+from search.loop.job import Job
+from search.settings import Settings, SettingsError
+from workers.reports import TrialReport, TrialState
+from workers.requests import TrialRequest
+from workers.trial import TrialRun, Worker
 
 # Tune logs the traceback of every lost worker; ours are events of the run, with their trial.
 logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
@@ -111,6 +109,7 @@ class Dispatcher:
 
     def __init__(self, controller: Controller, progress: Progress, grace_seconds: float) -> None:
         self._controller, self._progress, self._grace_seconds = controller, progress, grace_seconds
+        self._nodes = Nodes()
         self._again: list[Job] = []
         self._live: dict[str, tuple[Job, float]] = {}
         self._reports: dict[str, TrialReport] = {}
@@ -164,7 +163,7 @@ class Dispatcher:
         self._progress.ended(job, report)
 
     def lost(self, tune_id: str) -> None:
-        """Put back, or fail, the job of a worker that died."""
+        """Put back, or fail, the job of a worker that died; print its line."""
         if tune_id not in self._live:
             return
         job, begin = self._live.pop(tune_id)
@@ -173,8 +172,33 @@ class Dispatcher:
         if limit is not None and seconds > limit + self._grace_seconds:
             reason = f"time limit: it hung, its worker was ended after {seconds:.0f} s of {limit:.0f} s allowed"
             self._controller.fail(job, reason)
-        elif again := self._controller.lost(job, f"its worker process died after {seconds:.1f} s"):
+            self._progress.failed(job, reason)
+            return
+        node_gone = self._nodes.lost_since(begin)
+        reason = f"its {'machine is gone' if node_gone else 'worker process died'} after {seconds:.1f} s"
+        again = self._controller.lost(job, reason, counts=not node_gone)
+        if again is None:
+            self._progress.failed(job, f"its worker died too often, last: {reason}")
+        else:
+            self._progress.lost(job, reason)
             self._again.append(again)
+
+
+class Nodes:
+    """The machines of the cluster: tells a worker that died from one whose machine is gone."""
+
+    def __init__(self) -> None:
+        self._gone: dict[str, float] = dict.fromkeys(self._dead(), -math.inf)
+        """When every dead machine was seen dead."""
+
+    def lost_since(self, begin: float) -> bool:
+        """Return True if a machine has gone since `begin`, a time of `time.monotonic`."""
+        for node in self._dead():
+            self._gone.setdefault(node, time.monotonic())
+        return any(when >= begin for when in self._gone.values())
+
+    def _dead(self) -> list[str]:
+        return [node["NodeID"] for node in ray.nodes() if not node["Alive"]]
 
 
 class StudySearcher(Searcher):
@@ -228,60 +252,84 @@ class RungScheduler(FIFOScheduler):
         return {}
 
 
+class Forgetful(Callback):
+    """Drops what Tune would keep of every trial."""
+
+    def on_trial_complete(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
+        _forget(trial)
+
+    def on_trial_error(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
+        _forget(trial)
+
+
+def _forget(trial: TuneTrial) -> None:
+    """Drop request and reports of a trial that has ended: Tune keeps its trials for as long as it runs."""
+    trial.config = {"name": trial.config["name"]}
+    trial.run_metadata.last_result = {}
+
+
+class PatientController(TuneController):
+    """Lets a worker that is starting start.
+
+    Tune hands a trial whose worker is starting to the next worker that is idle, and ends the one that starts. With
+    trials shorter than the start of a process the first machine of a cluster then runs all of them.
+    """
+
+    def _maybe_reuse_cached_actor(self, trial: TuneTrial) -> bool:
+        actor = self._trial_to_actor.get(trial)
+        if actor is not None and self._actor_manager.is_actor_started(actor) and actor not in self._started_actors:
+            return False
+        reused: bool = super()._maybe_reuse_cached_actor(trial)
+        return reused
+
+
 def run_on_ray(
     settings: Settings, controller: Controller, progress: Progress, actor: type[TrialActor] = TrialActor
 ) -> None:
     """Run jobs on Ray until the search is finished.
 
     Raises:
-        SettingsError: where the cluster can't be reached or has no GPUs for a trial.
+        SettingsError: where the cluster can't be reached or has no machine for a trial.
+        SurroundingsError: where Ray can't be started on this machine.
     """
-    _connect(settings)
-    dispatcher = Dispatcher(controller, progress, actor.grace_seconds)
-    try:
-        tune.Tuner(
-            tune.with_resources(actor, {"cpu": 1, "gpu": settings.gpus_per_trial}),
-            tune_config=tune.TuneConfig(
-                num_samples=-1,
-                search_alg=StudySearcher(dispatcher),
-                scheduler=RungScheduler(dispatcher),
-                reuse_actors=True,
-                max_concurrent_trials=settings.workers,
-                trial_name_creator=_name,
-                trial_dirname_creator=_name,
-            ),
-            run_config=tune.RunConfig(
-                # A fresh name at each start: nothing of Tune's is ever taken up again.
-                name=f"{datetime.now():%Y%m%d-%H%M%S}-{os.getpid()}",
-                storage_path=str(settings.run_folder / "ray"),
-                verbose=0,
-                callbacks=[_callback(name) for name in settings.callbacks],
-                failure_config=tune.FailureConfig(max_failures=0),
-                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-            ),
-        ).fit()
+    with ray_cluster(settings):
+        dispatcher = Dispatcher(controller, progress, actor.grace_seconds)
+        try:
+            _tuner(settings, dispatcher, actor).fit()
+        except Exception:
+            if dispatcher.failure is None:
+                raise
         if dispatcher.failure is not None:
             raise dispatcher.failure
         if not dispatcher.finished:
             raise RuntimeError("Ray Tune ended before the search did: the same command goes on where it stopped")
-    finally:
-        ray.shutdown()
 
 
-def _connect(settings: Settings) -> None:
-    """Join the cluster, or starts Ray on this machine with one slot a worker."""
-    options: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
-    if settings.ray_address is None:
-        options |= {"num_cpus": settings.workers, "include_dashboard": False}
-    try:
-        ray.init(address=settings.ray_address, **options)
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise SettingsError(f"--ray-address must be a running cluster, got {settings.ray_address} ({reason})") from None
-    gpus = ray.cluster_resources().get("GPU", 0)
-    if settings.gpus_per_trial > gpus:
-        ray.shutdown()
-        raise SettingsError(f"--gpus-per-trial must fit the cluster, got {settings.gpus_per_trial} of {gpus:g} GPUs")
+def _tuner(settings: Settings, dispatcher: Dispatcher, actor: type[TrialActor]) -> TunerInternal:
+    """Return Tune's driver. It runs in this process for a `ray://` cluster as well: `Tuner` would move it there."""
+    vars(ray_tune_module)["TuneController"] = PatientController
+    return TunerInternal(
+        trainable=tune.with_resources(actor, {"cpu": settings.cpus_per_trial, "gpu": settings.gpus_of_a_trial}),
+        tune_config=tune.TuneConfig(
+            num_samples=-1,
+            search_alg=StudySearcher(dispatcher),
+            scheduler=RungScheduler(dispatcher),
+            reuse_actors=True,
+            max_concurrent_trials=settings.workers,
+            trial_name_creator=_name,
+            trial_dirname_creator=_name,
+        ),
+        run_config=tune.RunConfig(
+            # A fresh name at each start: nothing of Tune's is ever taken up again.
+            name=f"{datetime.now():%Y%m%d-%H%M%S}-{os.getpid()}",
+            storage_path=str(settings.run_folder / "ray"),
+            verbose=0,
+            callbacks=[*(_callback(name) for name in settings.callbacks), Forgetful()],
+            failure_config=tune.FailureConfig(max_failures=0),
+            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+        ),
+        _tuner_kwargs={"_remote": False},
+    )
 
 
 def _name(trial: TuneTrial) -> str:

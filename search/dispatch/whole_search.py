@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from search.console.closing import print_front
 from search.console.progress import Progress
 from search.console.terminal import console
+from search.dispatch.exit_codes import GIVEN_UP, INTERRUPTED, TERMINATED, TRY_AGAIN
 from search.loop.controller import Controller
 from search.loop.open_run import open_run
 from search.loop.problem import Problem
@@ -23,8 +24,6 @@ from spaces.plan import Plan
 if TYPE_CHECKING:
     from workers.trial import Worker
 
-GIVEN_UP, INTERRUPTED, TERMINATED, TRY_AGAIN = 1, 130, 143, 75
-"""Exit codes: no trial can succeed; Ctrl-C; SIGTERM or SIGHUP; something was away for too long (EX_TEMPFAIL)."""
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 """Seconds between tries while something is away; a pause is twice the one before it."""
 

@@ -3,16 +3,18 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, inspect, text
 
 from search.storage.database_url import StorageError, file_of, shown, url_text
 from search.storage.tables import Table
 
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+NEWEST = "0004"
+"""Version of these tables: that of the last migration. A database of this version is opened without alembic."""
 VERSION_TABLE = "skipsearch_version"
 UNVERSIONED = "0001"
 """Version of databases that don't store one."""
@@ -27,13 +29,15 @@ def bring_up_to_date(engine: Engine) -> str | None:
     Raises:
         StorageError: where the tables are of a newer version, or so old that their searches can't go on.
     """
-    _refuse_the_oldest(engine)
-    scripts = ScriptDirectory.from_config(_config())
-    newest = scripts.get_current_head()
     with engine.connect() as connection:
         version = _version(connection)
-    if version == newest:
+    if version == NEWEST:
         return None
+    from alembic import command  # slow to import
+    from alembic.script import ScriptDirectory
+
+    _refuse_the_oldest(engine)
+    scripts = ScriptDirectory.from_config(_config())
     if version is None:
         with engine.begin() as connection:
             Table.metadata.create_all(connection)
@@ -41,13 +45,13 @@ def bring_up_to_date(engine: Engine) -> str | None:
         return None
     if version not in {script.revision for script in scripts.walk_revisions()}:
         raise StorageError(
-            f"the tables must be of version {newest} or older, got {version} in {shown(url_text(engine.url))!r}: "
+            f"the tables must be of version {NEWEST} or older, got {version} in {shown(url_text(engine.url))!r}: "
             "use the newer skipsearch that made them"
         )
     backup = _back_up(engine, version)
     with _one_transaction(engine) as connection:
         command.upgrade(_config(connection), "head")
-    return f"The database was migrated from version {version} to {newest}; as it was: {backup}"
+    return f"The database was migrated from version {version} to {NEWEST}; as it was: {backup}"
 
 
 @contextmanager
@@ -81,10 +85,12 @@ def _version(connection: Connection) -> str | None:
         return None
     if not tables.has_table(VERSION_TABLE):
         return UNVERSIONED
-    return MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE}).get_current_revision()
+    return connection.scalar(text(f"SELECT version_num FROM {VERSION_TABLE}"))
 
 
-def _config(connection: Connection | None = None) -> Config:
+def _config(connection: Connection | None = None) -> "Config":
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
     config.attributes["connection"] = connection

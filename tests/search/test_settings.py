@@ -52,6 +52,10 @@ def test_rungs_are_read() -> None:
         ({"threads": "1000000000"}, "threads: input should be less than or equal to 1024, got 1000000000"),
         ({"seed": 2**64}, "seed: input should be less than 9223372036854775808"),
         ({"gpus_per_trial": 0.5}, "--gpus-per-trial is of a Ray worker, got 0.5 without Ray"),
+        ({"trials_per_gpu": 2}, "--trials-per-gpu is of a Ray worker, got 2 without Ray"),
+        ({"cpus_per_trial": 2}, "--cpus-per-trial is of a Ray worker, got 2 without Ray"),
+        ({"workers": 2, "gpus_per_trial": 0.5, "trials_per_gpu": 2}, "are one setting, got 0.5 and 2: give one"),
+        ({"workers": 2, "gpus_per_trial": 1.5}, "--gpus-per-trial above 1 must be a whole number, got 1.5"),
         ({"rungs": [{"split": "test"}]}, "'test' is for the final front"),
     ],
 )
@@ -60,6 +64,11 @@ def test_a_wrong_setting_is_one_clear_line(given: dict[str, object], told: str) 
         load_settings(None, given)
     assert told in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_trials_per_gpu_share_one() -> None:
+    assert load_settings(None, {"workers": 2, "trials_per_gpu": 4}).gpus_of_a_trial == 0.25
+    assert load_settings(None, {"workers": 2, "gpus_per_trial": 0.5}).gpus_of_a_trial == 0.5
 
 
 @pytest.mark.parametrize("text", ["- 1\n- 2\n", "a: [", "just words"])

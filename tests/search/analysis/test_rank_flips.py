@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.stats import kendalltau
 
 from search.analysis.rank_flips import compare, rank_flips
 
@@ -33,6 +34,13 @@ def test_tau_and_flips_count_pairs() -> None:
     assert found is not None
     assert found.flipped == pytest.approx(flipped / len(pairs))
     assert found.tau == pytest.approx(1 - 2 * flipped / len(pairs))
+
+
+def test_tau_is_that_of_scipy_where_trials_tie() -> None:
+    first, second = RNG.integers(0, 6, (2, 40)) / 5
+    found = compare("a", "b", list(zip(first, second, np.full(40, 0.5), strict=True)))
+    assert found is not None
+    assert found.tau == pytest.approx(kendalltau(first, second).statistic)
 
 
 def test_pairs_of_unlike_cost_do_not_compete() -> None:

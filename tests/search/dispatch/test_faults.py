@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 import torch
 
+from search.dispatch.exit_codes import TRY_AGAIN
 from search.dispatch.in_process import run_here
-from search.dispatch.whole_search import TRY_AGAIN, WholeSearch
+from search.dispatch.whole_search import WholeSearch
 from search.settings import Settings
 from tests.search.loop.test_controller import records_of
 from tests.search.pretend import PretendWorker, problem_of, settings_in

@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -62,9 +63,10 @@ class VictimActor(TrialActor):
         return Victim()
 
 
-def search(settings: Settings, actor: type[TrialActor]) -> list[TrialRecord]:
+def search(settings: Settings, actor: type[TrialActor], lines: StringIO | None = None) -> list[TrialRecord]:
+    console = Console(file=lines or StringIO(), soft_wrap=True)
     with open_run(settings, problem_of(settings)) as controller:
-        with Progress(controller, settings.budget, Console(quiet=True)) as progress:
+        with Progress(controller, settings.budget, console) as progress:
             run_on_ray(settings, controller, progress, actor)
         assert controller.finished
         controller.close()
@@ -93,7 +95,8 @@ def test_dead_hanging_and_raising_workers_cost_no_other_trial(tmp_path: Path, mo
     marks.mkdir()
     monkeypatch.setenv("VICTIM_MARKS", str(marks))
     settings = settings_in(tmp_path / "run", workers=2, budget=14, strategy="random", time_limit=3)
-    records = search(settings, VictimActor)
+    lines = StringIO()
+    records = search(settings, VictimActor, lines)
     states = {record.trial.number: record.trial.state for record in records}
     assert sorted(states) == list(range(14))
     assert {number for number, state in states.items() if state == "failed"} == {5, 7, 9}
@@ -102,6 +105,9 @@ def test_dead_hanging_and_raising_workers_cost_no_other_trial(tmp_path: Path, mo
     assert "died 3 times" in str(by_number[5].reason)
     assert "broken on purpose" in str(by_number[7].reason)
     assert "time limit" in str(by_number[9].reason)
+    assert "trial=3 lost (its worker process died" in lines.getvalue()
+    for number, reason in ((5, "its worker died too often"), (9, "time limit")):
+        assert f"trial={number} failed ({reason}" in lines.getvalue(), "a lost trial has its line"
     runs = (marks / "loads").read_text().split("\n")
     assert sum(line.endswith(" 9") for line in runs) == 1, "a time-out is not tried again"
 

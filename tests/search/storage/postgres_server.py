@@ -72,6 +72,7 @@ class PostgresServer:
         children = process.children(recursive=True)
         os.kill(process.pid, signal.SIGKILL)
         psutil.wait_procs([process, *children], timeout=60)
+        (self._folder / "data" / "postmaster.pid").unlink()  # else the next start warns of it
 
     def _call(self, program: str, *arguments: str) -> None:
         subprocess.run(

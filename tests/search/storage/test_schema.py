@@ -9,7 +9,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Engine, text
 
 from search.storage.database_url import StorageError, open_engine, sqlite_url, url_text
-from search.storage.schema import VERSION_TABLE, bring_up_to_date
+from search.storage.schema import NEWEST, VERSION_TABLE, bring_up_to_date
 from search.storage.tables import Table
 
 OLD = Path(__file__).parent / "version_0001.sql"
@@ -35,6 +35,9 @@ def test_new_tables_are_those_of_the_code(tmp_path: Path) -> None:
     engine = open_engine(url_text(sqlite_url(tmp_path / "search.db")))
     assert bring_up_to_date(engine) is None
     assert differences(engine) == []
+    with engine.connect() as connection:
+        stamped = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE}).get_current_revision()
+    assert stamped == NEWEST, "alembic's last migration"
 
 
 def test_an_older_database_becomes_one_of_today_after_a_backup(old: Engine, tmp_path: Path) -> None:
