@@ -37,6 +37,8 @@ class Metric:
     needs_choices: bool = False
     fewest: int = 1
     """Smallest number of questions of a split."""
+    rule: str = "1"
+    """Version of the rule that scores answers; runs of different rules are not mixed."""
     scores_parts: bool = False
     """True if a partly right answer has a score above 0, as a caption has."""
 
@@ -93,7 +95,9 @@ def likelihood(log_probabilities: Sequence[float]) -> float:
 
 METRICS: dict[str, Metric] = {
     "exact_match": Metric(
-        Reads.ANSWERS, "the answer is one of those given; case, punctuation around it and articles don't count"
+        Reads.ANSWERS,
+        "the answer is one of those given; case, punctuation around it and articles don't count",
+        rule="2",
     ),
     "strict_match": Metric(Reads.ANSWERS, "the answer is one of those given; only case and extra space don't count"),
     "vqa": Metric(Reads.ANSWERS, "three or more people gave the answer"),

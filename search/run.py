@@ -48,7 +48,9 @@ def run(
         problem = Problem.resolve(load_settings(config, given))
         if dry_run:
             from search.console.dry_run import describe
+            from search.loop.open_run import check_places
 
+            check_places(problem.settings)
             describe(problem.settings, problem)
         else:
             from search.dispatch.whole_search import WholeSearch

@@ -1,5 +1,6 @@
 """Opens a run: checks everything first, then creates the folder, the study and the tables, or takes them up."""
 
+import math
 import os
 import platform
 from collections.abc import Callable, Iterator
@@ -23,6 +24,19 @@ from search.storage.study import SearchStudy
 from search.strategies import load_strategy
 from workers.reports import TrialState
 from workers.software import commit, versions
+
+UNMARKED = {"rule of exact_match": "1"}
+"""Marks of runs that were started before these were stored."""
+
+
+def check_places(settings: Settings) -> None:
+    """Check that the run folder can be written and that the database can be reached; nothing is created.
+
+    Raises:
+        StorageError: one line; they can't.
+    """
+    _check_writable(settings.run_folder, "--out")
+    _check_storage(settings.storage_url)
 
 
 @contextmanager
@@ -179,11 +193,20 @@ def _check_same_search(settings: Settings, problem: Problem, results: Results) -
         raise SettingsError(
             f"{settings.run_folder} holds a search with other settings ({details}): use them, or take another --out"
         )
-    before = results.run.origin["fingerprints"]
+    origin = results.run.origin
+    then, now = origin.get("dense_costs", {}).get("flops"), problem.describe()["dense_costs"]["flops"]
+    if then is not None and not math.isclose(then, now, rel_tol=1e-9):
+        raise SettingsError(
+            f"FLOPs must be counted as when {settings.run_folder} was started, got {now:.10g} for the dense model and "
+            f"{then:.10g} then: its ratios can't be compared, take another --out"
+        )
+    before = origin["fingerprints"]
     for name, mark in problem.fingerprints.items():
-        if before.get(name, mark) != mark:  # versions before 0.2 kept no mark of the splits beside search
+        if (
+            before.get(name, UNMARKED.get(name, mark)) != mark
+        ):  # versions before 0.2 kept no mark of the splits beside search
             raise SettingsError(
-                f"the {name} changed since {settings.run_folder} was started (fingerprint {before.get(name)} then, "
+                f"the {name} changed since {settings.run_folder} was started ({before.get(name, 'an older one')} then, "
                 f"{mark} now): its numbers can't be compared, take another --out"
             )
 

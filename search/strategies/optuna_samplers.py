@@ -14,8 +14,17 @@ from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
 from objectives.objectives import MAXIMIZE
+from search.strategies.below_floor import DRAWS, BelowFloor
 from search.strategies.optuna_parameters import encoding_of
-from search.strategies.strategy import Observation, Proposal, Task
+from search.strategies.strategy import Observation, Proposal, Task, focus_above_floor
+
+SHORTFALL = "shortfall"
+"""Constraint of a trial in memory: the least accuracy that counts, minus its own; at most 0 where it counts."""
+
+
+def _awaits_floor(history: Sequence[Observation]) -> bool:
+    """Return True while the dense trial, which measures the floor, is running."""
+    return any(o.plan.is_dense and o.state == "running" for o in history)
 
 
 class SamplerStrategy:
@@ -26,7 +35,7 @@ class SamplerStrategy:
 
     def __init__(self, task: Task) -> None:
         self._encoding = encoding_of(task.space)
-        self._budget = task.budget
+        self._budget, self._focus = task.budget, task.focus
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._study = optuna.create_study(directions=["maximize" if up else "minimize" for up in MAXIMIZE])
         self._trials: dict[int, optuna.Trial] = {}
@@ -38,19 +47,36 @@ class SamplerStrategy:
         """Return a new sampler; all state is in the study."""
         raise NotImplementedError
 
+    @property
+    def trials(self) -> list[FrozenTrial]:
+        """Return the trials of the study in memory."""
+        return self._study.trials
+
     def ask(self, history: Sequence[Observation], rng: np.random.Generator) -> Proposal:
         """Return the plan of the sampler's next parameters."""
         self._study.sampler = self.sampler(int(rng.integers(2**31)))
+        hopeless, least = BelowFloor(history, self._focus), focus_above_floor(self._focus, history).min_accuracy
         for observation in history:
-            self._tell(observation)
+            if observation.plan.is_dense or not _awaits_floor(history):
+                self._tell(observation, least)
+        for _ in range(DRAWS):
+            proposal = self._draw()
+            if not hopeless.holds(proposal.plan):
+                break
+        return proposal
+
+    def _draw(self) -> Proposal:
         trial = self._study.ask(dict(self._encoding.distributions))
         plan = self._encoding.decode(trial.params)
         # The caller may reject this plan; if it is run, it comes back as an observation.
         self._study.tell(trial, state=TrialState.FAIL)
         return Proposal(plan, self.name)
 
-    def _tell(self, observation: Observation) -> None:
-        """Add one observation to the study; a running one stays running there, so that it is not proposed again."""
+    def _tell(self, observation: Observation, least: float) -> None:
+        """Add one observation to the study; a running one stays running there, so that it is not proposed again.
+
+        By how much its accuracy falls short of the least that counts is a constraint of the trial.
+        """
         if observation.number in self._reported:
             return
         if observation.number not in self._trials:
@@ -62,6 +88,8 @@ class SamplerStrategy:
         if observation.point is None or not all(math.isfinite(value) for value in observation.point):
             self._study.tell(trial, state=TrialState.FAIL)
         else:
+            if least > 0:
+                trial.set_constraint(SHORTFALL, least - observation.point[0])
             self._study.tell(trial, observation.point)
         self._reported.add(observation.number)
 
@@ -72,7 +100,12 @@ class TPE(SamplerStrategy):
     name = "tpe"
 
     def sampler(self, seed: int) -> BaseSampler:
-        return TPESampler(seed=seed, multivariate=True, constant_liar=True, n_startup_trials=min(10, self._budget))
+        return TPESampler(
+            seed=seed,
+            multivariate=True,
+            constant_liar=True,
+            n_startup_trials=min(10, self._budget),
+        )
 
 
 class GP(SamplerStrategy):

@@ -5,6 +5,7 @@ distance. The decision is asynchronous: it is made when a trial reports, against
 """
 
 import math
+from bisect import bisect_right, insort
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -19,6 +20,7 @@ def goes_on(
     mine: tuple[float, ...],
     maximize: Sequence[bool],
     keep_fraction: float,
+    least: float = 0.0,
 ) -> bool:
     """Return True if a trial may continue with the next rung.
 
@@ -28,9 +30,13 @@ def goes_on(
         maximize: per objective, True if larger is better.
         keep_fraction: fraction in (0, 1] of the trials at this rung that may continue. Members of the first front
             always continue.
+        least: least accuracy that counts. Trials below it continue where those above leave places, the most accurate
+            first, as tuning may still lift them.
     """
     if not all(math.isfinite(value) for value in mine):
         return False
+    if mine[0] < least:
+        return sum(peer[0] > mine[0] for peer in peers) < (len(peers) + 1) * keep_fraction
     points = np.asarray([*peers, mine], dtype=float)
     if non_dominated(points, maximize)[-1]:
         return True
@@ -44,7 +50,9 @@ class Peers:
 
     def __init__(self, points: Iterable[tuple[float, float]] = ()) -> None:
         """`points` are (accuracy, cost), finite."""
-        self._fronts = GrowingFronts((cost, accuracy) for accuracy, cost in points)
+        found = list(points)
+        self._fronts = GrowingFronts((cost, accuracy) for accuracy, cost in found)
+        self._accuracies = sorted(accuracy for accuracy, _ in found)
 
     def __len__(self) -> int:
         return len(self._fronts)
@@ -52,12 +60,16 @@ class Peers:
     def add(self, point: tuple[float, float]) -> None:
         """Add a trial that has finished the rung."""
         self._fronts.add((point[1], point[0]))
+        insort(self._accuracies, point[0])
 
-    def goes_on(self, mine: tuple[float, float], keep_fraction: float) -> bool:
+    def goes_on(self, mine: tuple[float, float], keep_fraction: float, least: float = 0.0) -> bool:
         """Return True if a trial that is not among the peers may start the next rung; arguments as of `goes_on`."""
         point = mine[1], mine[0]
         if not all(math.isfinite(value) for value in point):
             return False
+        if mine[0] < least:
+            better = len(self._accuracies) - bisect_right(self._accuracies, mine[0])
+            return better < (len(self._accuracies) + 1) * keep_fraction
         if (rank := self._fronts.rank(point)) == 0:
             return True
         places, ahead = math.ceil((len(self._fronts) + 1) * keep_fraction), self._fronts.num_ahead(rank)

@@ -77,6 +77,32 @@ def test_a_dry_run_says_how_the_data_are_read(tmp_path: Path, model: Path, name:
     assert "search 6" in done.stdout or "search 9" in done.stdout or "search 12" in done.stdout
 
 
+@pytest.mark.parametrize(
+    ("storage", "why"),
+    [
+        ("postgresql+psycopg://nobody@127.0.0.1:1/x", "can't be opened"),
+        ("sqlite:////dev/null/x.db", "must be a folder that can be written"),
+    ],
+)
+def test_a_dry_run_says_that_the_database_cannot_be_reached(
+    tmp_path: Path, model: Path, storage: str, why: str
+) -> None:
+    done = call(app, *prepared(tmp_path, model, "loss"), "--storage", storage, "--dry-run", cwd=tmp_path)
+    assert done.returncode == 1
+    assert why in done.stderr
+    assert "\n" not in done.stderr.strip()
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_model_that_does_not_see_ends_the_command_with_exit_code_2(tmp_path: Path, model: Path) -> None:
+    """Random weights answer nothing right, which is no better than any constant answer."""
+    arguments = [each for each in prepared(tmp_path, model, "vqa") if each != "--allow-blind"]
+    done = call(app, *arguments, "--rungs", "0:4", "--budget", "3", "--out", "run", cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert "dense model must be better than the floor" in done.stderr
+    assert "--allow-blind" in done.stderr
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["captions", "choices", "vqa"])
 def test_a_search(tmp_path: Path, model: Path, name: str) -> None:

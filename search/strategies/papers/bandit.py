@@ -12,6 +12,7 @@ from functools import lru_cache, partial, reduce
 
 import numpy as np
 
+from search.strategies.below_floor import DRAWS, BelowFloor
 from search.strategies.papers.program import check_all_tokens
 from search.strategies.papers.sublayers import join, num_out, steps_down
 from search.strategies.strategy import Observation, Proposal, Task
@@ -36,7 +37,14 @@ class Bandit:
 
     def ask(self, history: Sequence[Observation], rng: np.random.Generator) -> Proposal:
         """Return the plan that leaves out the best arms; their number is drawn uniformly."""
-        measured = [o for o in history if o.accuracies]
+        measured, hopeless = [o for o in history if o.accuracies], BelowFloor(history, self._task.focus)
+        for _ in range(DRAWS):
+            proposal = self._draw(measured, rng)
+            if not hopeless.holds(proposal.plan):
+                break
+        return proposal
+
+    def _draw(self, measured: Sequence[Observation], rng: np.random.Generator) -> Proposal:
         count = int(rng.integers(1, len(self._arms) + 1))
         bounds = self._bounds(measured) + NOISE * rng.standard_normal(len(self._arms))
         chosen = [self._arms[arm] for arm in np.argsort(-bounds)[:count]]

@@ -47,7 +47,7 @@ class EvoPress(ProgramStrategy):
                 plans = [plan for plan in dict.fromkeys(plans) if plan in space]
                 accuracies = yield Round(f"{size} of {space.num_blocks} out", plans)
                 parents[size] = max(plans, key=accuracies.__getitem__)
-                idle[size] = 0 if set(plans) - seen else idle[size] + 1
+                idle[size] = 0 if set(plans) - seen and accuracies[parents[size]] else idle[size] + 1
                 seen.update(plans)
 
 

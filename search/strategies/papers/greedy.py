@@ -22,3 +22,5 @@ class Greedy(ProgramStrategy):
         while plans := steps_down(self.task.space, plan):
             accuracies = yield Try(f"greedy, {plans[0].num_changed} changed", plans)
             plan = max(plans, key=accuracies.__getitem__)
+            if not accuracies[plan]:
+                return  # nothing below is worth a trial

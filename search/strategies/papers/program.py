@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from search.strategies.below_floor import BelowFloor
 from search.strategies.strategy import Observation, Proposal, Task
 from spaces.block import SINGLE_BLOCKS
 from spaces.plan import Plan
@@ -25,7 +26,9 @@ class Round:
 
 
 Accuracies = Mapping[Plan, float]
-"""Accuracy of each plan of a round at the cheapest rung, the only one that every trial reaches; 0 for failed trials."""
+"""Accuracy of each plan of a round at the cheapest rung, the only one that every trial reaches; 0 for failed trials.
+
+0 too for a plan that is not run, because it contains one whose accuracy does not count."""
 
 Steps = Generator[Round, Accuracies, None]
 """A program: yields rounds and receives their accuracies."""
@@ -51,18 +54,19 @@ class ProgramStrategy:
     def ask(self, history: Sequence[Observation], rng: np.random.Generator) -> Proposal:
         """Return the next plan of the program; a random plan while results are outstanding and after its end."""
         known = {observation.plan: observation for observation in history}
+        hopeless = BelowFloor(history, self.task.focus)
         if self._steps is None:
             self._steps = self.steps(np.random.default_rng([self.task.seed, 0]))
             self._round = next(self._steps, None)
         while self._round is not None:
             plans = [plan for plan in self._round.plans if plan in self.task.space]
-            fresh = [plan for plan in plans if plan not in known]
+            fresh = [plan for plan in plans if plan not in known and not hopeless.holds(plan)]
             if fresh:
                 return Proposal(fresh[0], self._round.origin, probe=not self.task.feasible(fresh[0]))
-            if any(known[plan].state == "running" for plan in plans):
-                return Proposal(self.task.space.sample(rng), "random (a round is awaited)")
-            self._round = self._sent({plan: _accuracy(known[plan]) for plan in plans})
-        return Proposal(self.task.space.sample(rng), "random (at the end)")
+            if any(known[plan].state == "running" for plan in plans if plan in known):
+                return Proposal(hopeless.sample(self.task.space, rng), "random (a round is awaited)")
+            self._round = self._sent({plan: _accuracy(known.get(plan)) for plan in plans})
+        return Proposal(hopeless.sample(self.task.space, rng), "random (at the end)")
 
     def _sent(self, accuracies: Accuracies) -> Round | None:
         assert self._steps is not None
@@ -91,5 +95,5 @@ def check_independent(strategy: str, task: Task) -> None:
         )
 
 
-def _accuracy(observation: Observation) -> float:
-    return observation.accuracies[0] if observation.accuracies else 0.0
+def _accuracy(observation: Observation | None) -> float:
+    return observation.accuracies[0] if observation is not None and observation.accuracies else 0.0

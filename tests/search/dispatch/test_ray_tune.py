@@ -14,6 +14,7 @@ from rich.console import Console
 import search.dispatch.ray_tune as ray_tune
 from search.console.progress import Progress
 from search.dispatch.ray_tune import TrialActor, run_on_ray
+from search.loop.controller import BlindModelError
 from search.loop.open_run import open_run
 from search.settings import Settings, SettingsError
 from search.storage.results import TrialRecord
@@ -117,3 +118,17 @@ def test_more_gpus_than_there_are_is_one_clear_line(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="gpus-per-trial"):
         search(settings, PretendActor)
     assert ray_tune.ray.is_initialized() is False
+
+
+class BlindActor(TrialActor):
+    def make_worker(self) -> Any:
+        return PretendWorker(floor=1.0)
+
+
+def test_a_model_that_does_not_see_ends_a_search_on_ray(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path / "run", workers=2, budget=10)
+    with open_run(settings, problem_of(settings)) as controller:
+        with Progress(controller, settings.budget, Console(quiet=True)) as progress, pytest.raises(BlindModelError):
+            run_on_ray(settings, controller, progress, BlindActor)
+            controller.check_sight()
+        assert len(controller.history) < 10

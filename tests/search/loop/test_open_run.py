@@ -1,12 +1,13 @@
 """A run is its id: the same one wherever its folder goes, and never another one's."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from search.loop.open_run import open_run
-from search.settings import Settings
+from search.settings import Settings, SettingsError
 from search.storage.database_url import StorageError, sqlite_url, url_text
 from search.storage.deleted import FilesGoneError
 from search.storage.find_run import open_results
@@ -49,6 +50,29 @@ def test_a_folder_under_another_path_is_the_same_run(settings: Settings, tmp_pat
     there = settings.model_copy(update={"out": tmp_path / "deep" / "renamed", "budget": 8})
     search(there)
     assert number_of_trials(there) == 8, "six were there already"
+
+
+@pytest.mark.parametrize("then", [None, "1"])
+def test_a_run_is_not_resumed_under_another_rule_of_its_metric(tmp_path: Path, then: str | None) -> None:
+    """Runs without the mark were scored by the first rule."""
+    settings, name = settings_in(tmp_path / "run", budget=6, strategy="random"), "rule of exact_match"
+    problem = problem_of(settings)
+    marks = {} if then is None else {name: then}
+    with open_run(settings, replace(problem, fingerprints={**problem.fingerprints, **marks})) as controller:
+        controller.next()
+    other = replace(problem, fingerprints={**problem.fingerprints, name: "2"})
+    with pytest.raises(SettingsError, match="the rule of exact_match changed since"), open_run(settings, other):
+        pass
+
+
+def test_a_run_is_not_resumed_with_other_flops(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path / "run", budget=6, strategy="random")
+    problem = problem_of(settings)
+    with open_run(settings, problem) as controller:
+        controller.next()
+    other = replace(problem, workload=replace(problem.workload, text_tokens=99))
+    with pytest.raises(SettingsError, match="FLOPs must be counted as when"), open_run(settings, other):
+        pass
 
 
 def test_folders_of_one_name_are_runs_of_their_own(settings: Settings, tmp_path: Path) -> None:

@@ -21,6 +21,18 @@ def test_a_member_of_the_first_front_always_goes_on() -> None:
     assert goes_on(front, (0.95, 0.95), UP_DOWN, 0.1)
 
 
+def test_trials_below_the_least_accuracy_go_on_only_where_others_leave_places() -> None:
+    peers = [(0.9, 0.5), (0.3, 0.4), (0.2, 0.3), (0.8, 0.6)]
+    for mine, keep, least, wanted in [
+        ((0.1, 0.1), 0.5, 0.0, True),
+        ((0.1, 0.1), 0.5, 0.5, False),
+        ((0.4, 0.45), 0.5, 0.5, True),
+        ((0.6, 0.2), 0.2, 0.5, True),
+    ]:
+        assert goes_on(peers, mine, UP_DOWN, keep, least) == wanted
+        assert Peers(peers).goes_on(mine, keep, least) == wanted
+
+
 def test_a_dominated_trial_goes_on_only_while_there_are_places() -> None:
     peers = [(0.9, 0.5), (0.8, 0.6), (0.7, 0.7)]
     assert not goes_on(peers, (0.6, 0.8), UP_DOWN, 0.5)
