@@ -29,7 +29,7 @@ from workers.sources import ModelSource
 if TYPE_CHECKING:
     from workers.data.sample import Sample
 
-__all__ = ["check_fit", "describe_model", "describe_workload", "fingerprint", "shape_of"]
+__all__ = ["check_fit", "describe_model", "describe_workload", "fingerprint", "load_notes", "shape_of"]
 
 BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "float64": 8}
 
@@ -61,6 +61,19 @@ def _shape_without_masks(source: ModelSource) -> ModelShape:
     rows = families_of(config)
     dtype = source.dtype if source.dtype != "auto" else _stored_dtype(rows)
     return shape_of(rows, bytes_per_parameter=BYTES[dtype], num_parameters=_count_parameters(source))
+
+
+def load_notes(source: ModelSource) -> list[str]:
+    """Return what loading and exporting a model will do otherwise than asked, one line each.
+
+    Raises ValueError where the model can't be built from its config.
+    """
+    config = read_config(source)
+    if has_rows(config) and "auto_map" not in config:
+        return []
+    from workers.models.load_notes import notes_without_weights
+
+    return notes_without_weights(source)
 
 
 def describe_workload(source: ModelSource, samples: Sequence[Sample]) -> Workload:

@@ -15,6 +15,7 @@ from search.storage.database_url import shown
 from search.strategies import num_patterns_of
 from spaces.kinds import left_out
 from spaces.plan import Plan
+from workers.describe import load_notes
 from workers.requests import Rung
 
 _MINIMIZED = {"flops": "FLOPs", "sparse_flops": "sparse FLOPs"}
@@ -34,6 +35,7 @@ def describe(settings: Settings, problem: Problem) -> None:
         "workload": _workload(problem),
         "dense FLOPs": f"{dense.flops:.4g} a question ({_ledger(problem)})",
         "space": f"{settings.space}: {_size(problem.space.size)} plans, {_range(problem)}",
+        "notes": "; ".join(load_notes(settings.model)) or "none",
         "left out": "; ".join(left_out(shape.kinds)) or "nothing",
         "limits": _limits(problem),
         "strategy": f"{settings.strategy}, {settings.budget} trials, seed {settings.seed}",

@@ -88,7 +88,7 @@ def test_a_dry_run_says_that_the_database_cannot_be_reached(
     tmp_path: Path, model: Path, storage: str, why: str
 ) -> None:
     done = call(app, *prepared(tmp_path, model, "loss"), "--storage", storage, "--dry-run", cwd=tmp_path)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert why in done.stderr
     assert "\n" not in done.stderr.strip()
     assert not (tmp_path / "runs").exists()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import binascii
 import json
+import posixpath
 import stat
 from base64 import b64decode
 from collections.abc import Mapping, Sequence
@@ -16,6 +17,7 @@ from typing import Any
 from zipfile import BadZipFile, ZipFile
 
 from spaces.names import shortened, shown
+from workers.data.zipped import members_of, root_of
 
 MOST_BYTES = 512 * 2**20
 """Size of an image file at most."""
@@ -39,6 +41,8 @@ class ImageFiles:
     """Folders that paths must stay in."""
     hub: str | None = None
     """`hf://` address that relative paths of a hub data set start in."""
+    archive: Path | None = None
+    """Zip that the whole data set is in, and that paths must stay in."""
     anywhere: bool = False
     """Open paths outside of the roots too, and addresses of other machines."""
     _zips: dict[str, list[tuple[Path, str]]] | None = field(default=None, repr=False)
@@ -61,6 +65,11 @@ class ImageFiles:
     def _file(self, path: str) -> bytes:
         if "://" in path:
             return self._address(path)
+        if self.archive is not None:
+            inside = posixpath.normpath(path)
+            if inside.startswith(("/", "..")):
+                raise OutsideError(path)
+            return self._zipped(inside, "not in the zip")
         if self.folder is None and self.hub is not None and not Path(path).is_absolute():
             return self._address(f"{self.hub}/{path}")
         try:
@@ -88,7 +97,7 @@ class ImageFiles:
         """Open a path with a protocol by fsspec: of the hub for a data set of the hub, else only where told."""
         import fsspec
 
-        ours = self.folder is None and path.rpartition("::")[2].startswith("hf://")
+        ours = self.folder is None and self.archive is None and path.rpartition("::")[2].startswith("hf://")
         if not (ours or self.anywhere):
             raise OutsideError(path)
         try:
@@ -117,9 +126,12 @@ class ImageFiles:
     def _members(self) -> dict[str, list[tuple[Path, str]]]:
         if self._zips is None:
             self._zips = {}
-            for archive in sorted(self.folder.glob("*.zip")) if self.folder is not None else ():
-                for member in _listed(archive):
-                    for path in (member, f"{archive.stem}/{member}"):
+            beside = sorted(self.folder.glob("*.zip")) if self.folder is not None else ()
+            for archive in beside if self.archive is None else [self.archive]:
+                members = _listed(archive)
+                top = "" if self.archive is None else root_of(members)
+                for member in members:
+                    for path in {member, f"{archive.stem}/{member}", member.removeprefix(top)}:
                         self._zips.setdefault(path, []).append((archive, member))
         return self._zips
 
@@ -187,9 +199,8 @@ def cells_of(value: Any) -> list[Any]:
 
 def _listed(archive: Path) -> list[str]:
     try:
-        with ZipFile(archive) as opened:
-            return [name for name in opened.namelist() if not name.endswith("/")]
-    except (OSError, BadZipFile):
+        return members_of(archive)
+    except ValueError:
         return []
 
 

@@ -15,6 +15,7 @@ from spaces.names import shown
 from workers.data.columns import holds_images
 from workers.data.image_files import ImageFiles
 from workers.data.text_tables import SUFFIXES, TextTable
+from workers.data.zipped import tables_in
 from workers.sources import DataSource
 
 TABLES = (*SUFFIXES, ".parquet")
@@ -36,6 +37,8 @@ def image_files(source: DataSource) -> ImageFiles:
     """Return the door to the images of a data set."""
     place = Path(source.name).expanduser()
     if is_local(source.name):
+        if place.suffix == ".zip" and place.is_file():
+            return ImageFiles(None, [], archive=place, anywhere=source.allow_outside)
         folder = place if place.is_dir() else place.parent
         return ImageFiles(folder, [folder], anywhere=source.allow_outside)
     import datasets
@@ -98,12 +101,15 @@ def _texts(builder: Any) -> dict[str, TextTable] | None:
 def _one_file(place: Path, streaming: bool) -> dict[str, Any]:
     import datasets
 
-    if place.suffix in SUFFIXES:
-        return {"train": TextTable((str(place),))}
-    if place.suffix != ".parquet":
-        raise ValueError(f"a file must be one of {', '.join(TABLES)}; unpack an archive into a folder")
-    found = datasets.load_dataset("parquet", data_files={"train": str(place)}, streaming=streaming)
-    return dict(found)
+    if place.suffix not in (*TABLES, ".zip"):
+        raise ValueError(f"a file must be one of {', '.join(TABLES)}, .zip; unpack another archive into a folder")
+    files = tables_in(place, TABLES) if place.suffix == ".zip" else {"train": [str(place)]}
+    kinds = {".parquet" in path.partition("::")[0] for paths in files.values() for path in paths}
+    if len(kinds) > 1:
+        raise ValueError("the tables of a zip must be all parquet or all text")
+    if not kinds.pop():
+        return {split: TextTable(tuple(paths)) for split, paths in files.items()}
+    return dict(datasets.load_dataset("parquet", data_files=files, streaming=streaming))
 
 
 def _descriptions(folder: Path) -> dict[str, TextTable] | None:

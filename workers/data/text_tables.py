@@ -64,7 +64,7 @@ class TextTable:
 
 def read_rows(file: str) -> Iterator[dict[str, Any]]:
     """Yield the rows of a file. Raises ValueError, in one line with the place, where it is not what its name says."""
-    name = file.rpartition("/")[2]
+    name = file.partition("::")[0].rpartition("/")[2]  # the file, where it is one in a zip
     kind = next((each for each in SUFFIXES if each in name), ".json")
     try:
         with _opened(file) as text:

@@ -13,8 +13,10 @@ from torch import nn
 from spaces.names import unknown
 from workers.blocks.anatomy import anatomy_of
 from workers.lora_options import parse_lora
+from workers.models.attention_choice import with_attention
 from workers.models.loaded_model import LoadedModel
 from workers.models.mapping_module import NoMapping, find_mapping, reached_weights
+from workers.models.meta_model import read_auto_config
 from workers.models.model_files import checkpoint, read_config
 from workers.models.probe_inputs import probe_inputs
 from workers.models.processor import Asker, load_processor, on_device
@@ -35,10 +37,6 @@ DTYPES = {
 
 ATTENTIONS = ("sdpa", "eager")
 """Attention implementations that take the additive 4-D mask of packed questions."""
-
-
-_NO_SDPA = "does not support an attention implementation through torch.nn.functional.scaled_dot_product_attention"
-"""What transformers says, before it reads weights, of a model or a part of it without sdpa attention."""
 
 
 def load_model(source: ModelSource) -> LoadedModel:
@@ -130,13 +128,12 @@ def _read_weights(source: ModelSource) -> Any:
         revision=source.revision,
         trust_remote_code=source.trust_remote_code,
     )
-    try:
-        return load(attn_implementation=source.attn_implementation)
-    except ValueError as error:
-        if _NO_SDPA not in str(error):
-            raise
-        log.warning("%s has a part without sdpa attention: it is loaded with eager attention", source.name)
-        return load(attn_implementation="eager")
+    model, line = with_attention(
+        read_auto_config(source), source.attn_implementation, lambda kind: load(attn_implementation=kind)
+    )
+    if line is not None:
+        log.warning("%s is loaded with %s", source.name, line)
+    return model
 
 
 def load_or_value_error(source: ModelSource, load: Callable[[], T]) -> T:

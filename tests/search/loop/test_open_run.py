@@ -52,26 +52,16 @@ def test_a_folder_under_another_path_is_the_same_run(settings: Settings, tmp_pat
     assert number_of_trials(there) == 8, "six were there already"
 
 
-@pytest.mark.parametrize("then", [None, "1"])
-def test_a_run_is_not_resumed_under_another_rule_of_its_metric(tmp_path: Path, then: str | None) -> None:
-    """Runs without the mark were scored by the first rule."""
-    settings, name = settings_in(tmp_path / "run", budget=6, strategy="random"), "rule of exact_match"
+def test_a_run_is_not_resumed_under_another_rule_of_its_metric_or_with_other_flops(tmp_path: Path) -> None:
+    """Runs without a mark of the rule were scored by the first one."""
+    settings = settings_in(tmp_path / "run", budget=2, strategy="random")
+    search(settings)
     problem = problem_of(settings)
-    marks = {} if then is None else {name: then}
-    with open_run(settings, replace(problem, fingerprints={**problem.fingerprints, **marks})) as controller:
-        controller.next()
-    other = replace(problem, fingerprints={**problem.fingerprints, name: "2"})
-    with pytest.raises(SettingsError, match="the rule of exact_match changed since"), open_run(settings, other):
+    ruled = replace(problem, fingerprints={**problem.fingerprints, "rule of exact_match": "2"})
+    with pytest.raises(SettingsError, match="the rule of exact_match changed since"), open_run(settings, ruled):
         pass
-
-
-def test_a_run_is_not_resumed_with_other_flops(tmp_path: Path) -> None:
-    settings = settings_in(tmp_path / "run", budget=6, strategy="random")
-    problem = problem_of(settings)
-    with open_run(settings, problem) as controller:
-        controller.next()
-    other = replace(problem, workload=replace(problem.workload, text_tokens=99))
-    with pytest.raises(SettingsError, match="FLOPs must be counted as when"), open_run(settings, other):
+    longer = replace(problem, workload=replace(problem.workload, text_tokens=99))
+    with pytest.raises(SettingsError, match="FLOPs must be counted as when"), open_run(settings, longer):
         pass
 
 

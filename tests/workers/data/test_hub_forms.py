@@ -4,7 +4,7 @@ import pytest
 
 from tests.workers.data.hub_forms import FORMS, save_form
 from workers.data.read_table import read_split
-from workers.requests import DataSource
+from workers.sources import DataSource
 
 
 @pytest.mark.parametrize("name", FORMS)

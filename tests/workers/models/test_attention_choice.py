@@ -1,20 +1,36 @@
-"""The attention a model is loaded with where it has no sdpa attention."""
+"""The attention a model is loaded with where a part of it has no sdpa attention, and what a dry run says of it."""
 
 import logging
 
 import pytest
-from transformers import LlamaModel, LlavaForConditionalGeneration
+from transformers import CLIPVisionModel, LlamaModel, LlavaForConditionalGeneration
 
 from tests.workers.hub import save_hub
+from workers.describe import load_notes
 from workers.models.load_model import load_model
 from workers.sources import ModelSource
 
 
-@pytest.mark.parametrize("part", [LlamaModel, LlavaForConditionalGeneration])
-def test_a_model_without_sdpa_is_loaded_with_eager_attention(part, tmp_path, monkeypatch, caplog):
+@pytest.mark.parametrize(
+    ("part", "text"), [(LlamaModel, "eager"), (LlavaForConditionalGeneration, "sdpa"), (CLIPVisionModel, "sdpa")]
+)
+def test_parts_without_sdpa_get_eager_attention_and_the_text_part_keeps_it(part, text, tmp_path, monkeypatch, caplog):
     source = ModelSource(name=save_hub(tmp_path, "llava"), device="cpu")
     monkeypatch.setattr(part, "_supports_sdpa", False)
     with caplog.at_level(logging.WARNING):
         loaded = load_model(source)
-    assert loaded.model.config.get_text_config()._attn_implementation == "eager"
+    assert loaded.model.config.get_text_config()._attn_implementation == text
+    assert loaded.model.config.vision_config._attn_implementation == "eager"
+    assert loaded.decoder.layers[0].self_attn.config._attn_implementation == text
     assert "eager attention" in caplog.text
+
+
+def test_a_dry_run_is_given_the_attention_and_what_export_refuses(tmp_path, monkeypatch):
+    source = ModelSource(name=save_hub(tmp_path, "qwen2_vl"), device="cpu")
+    assert load_notes(source) == [
+        "export is refused until torchvision is installed, which makes the video part of the processor"
+    ]
+    tower = pytest.importorskip("transformers").Qwen2VLPreTrainedModel
+    monkeypatch.setattr(tower, "_supports_sdpa", False)
+    assert any("eager attention" in note for note in load_notes(source))
+    assert load_notes(ModelSource(name=save_hub(tmp_path / "other", "llava"))) == []

@@ -1,0 +1,45 @@
+"""Chooses the attention implementation of every part of a model: the one asked for, and eager where a part lacks it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+WHOLE = ""
+"""Key of the whole model where transformers takes an attention implementation per part."""
+NO_SDPA = "does not support an attention implementation through torch.nn.functional.scaled_dot_product_attention"
+"""What transformers says, before it reads weights, of a model or a part of it without sdpa attention."""
+
+Attention = str | dict[str, str]
+"""One implementation, or one per part of the config."""
+
+
+def with_attention(config: Any, wanted: str, make: Callable[[Attention], T]) -> tuple[T, str | None]:
+    """Return what `make` makes with the first attention that the model takes, and which parts differ from `wanted`.
+
+    Args:
+        config: config of the whole model.
+        wanted: attention implementation, sdpa or eager.
+        make: builds or loads the model; a ValueError of transformers that says NO_SDPA makes the next one tried.
+
+    Returns:
+        The model, and a line for people; None where all parts have what is wanted.
+    """
+    text_only: dict[str, str] = {WHOLE: "eager", **dict.fromkeys(config.sub_configs, "eager"), **_text(config, wanted)}
+    choices: list[tuple[Attention, str | None]] = [
+        (wanted, None),
+        (text_only, f"eager attention but for the text part, as another part has no {wanted}"),
+    ]
+    for attention, line in choices if _text(config, wanted) else choices[:1]:
+        try:
+            return make(attention), line
+        except ValueError as error:
+            if NO_SDPA not in str(error):
+                raise
+    return make("eager"), f"eager attention, as the model has no {wanted}"
+
+
+def _text(config: Any, wanted: str) -> dict[str, str]:
+    text = config.get_text_config()
+    return {name: wanted for name in config.sub_configs if getattr(config, name, None) is text}
