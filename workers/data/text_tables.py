@@ -9,11 +9,14 @@ from __future__ import annotations
 import csv
 import json
 import stat
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from io import TextIOWrapper
 from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
+from zipfile import BadZipFile, ZipFile
 
 from spaces.names import shortened
 from workers.data.answers import Written
@@ -71,7 +74,7 @@ def read_rows(file: str) -> Iterator[dict[str, Any]]:
             yield from _of_csv(text) if kind in (".csv", ".tsv") else _of_json(text, lines=kind != ".json")
     except UnicodeError:
         raise ValueError(f"a table must be text in UTF-8, {shortened(name)} is not: save it as UTF-8") from None
-    except (ValueError, csv.Error, RecursionError, OverflowError) as error:
+    except (ValueError, csv.Error, RuntimeError, OverflowError, BadZipFile, zlib.error) as error:
         why = "nested too deep" if isinstance(error, RecursionError) else shortened(str(error), 160)
         raise ValueError(f"a table must be what its name says, {shortened(name)} is not ({why})") from None
 
@@ -80,13 +83,28 @@ def _opened(file: str) -> TextIO:
     """Return the text of a file. Byte order marks are heeded; compressed files are unpacked."""
     import fsspec
 
+    if file.startswith("zip://"):
+        return _member(file)
     if "://" not in file and not stat.S_ISREG(Path(file).stat().st_mode):
         raise ValueError("no regular file")
     with fsspec.open(file, "rb", compression="infer") as binary:
-        start = binary.read(4)
-    encoding = next((each for bom, each in BOMS.items() if start.startswith(bom)), "utf-8-sig")
+        encoding = _encoding(binary.read(4))
     opened: TextIO = fsspec.open(file, "rt", encoding=encoding, newline="", compression="infer").open()
     return opened
+
+
+def _member(file: str) -> TextIO:
+    """Return the text of a file in a zip on this machine, of the form zip://member::archive."""
+    member, _, archive = file.removeprefix("zip://").partition("::")
+    with ZipFile(archive) as opened:
+        with opened.open(member) as binary:
+            encoding = _encoding(binary.read(4))
+        return TextIOWrapper(opened.open(member), encoding, newline="")
+
+
+def _encoding(start: bytes) -> str:
+    """Return the encoding of a text from its first bytes: that of its byte order mark, else UTF-8."""
+    return next((each for bom, each in BOMS.items() if start.startswith(bom)), "utf-8-sig")
 
 
 def _of_csv(text: TextIO) -> Iterator[dict[str, Any]]:
