@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -51,13 +52,75 @@ def _untrained() -> Iterator[str]:
         found = load(f"untrained-{subject}.npz")
         scores = unpacked(found, "scores")
         draw_untrained(found, scores.mean(1), DOCS / f"paper-untrained-{subject}.png")
+        yield _run(subject)
         yield f"![Accuracy against FLOPs]({f'paper-untrained-{subject}.png'})"
         dense = scores[0]
+        is_open = _is_open(subject, scores.shape[1])
         yield table(
-            ("pattern", "FLOPs", "accuracy", "share of dense"),
+            ("pattern", "plan", "FLOPs", "accuracy", "share of dense", *(["color and shape"] if is_open.any() else [])),
             (
-                (f"`{name}`", f"{cost:.3f}", interval(own, found["images"]), f"{own.mean() / dense.mean():.1%}")
-                for name, cost, own in zip(found["names"], found["costs"], scores, strict=True)
+                (
+                    name,
+                    f"`{plan}`",
+                    f"{cost:.3f}",
+                    interval(own, found["images"]),
+                    f"{own.mean() / dense.mean():.1%}",
+                    *([f"{own[is_open].mean():.3f}"] if is_open.any() else []),
+                )
+                for name, plan, cost, own in zip(found["names"], found["plans"], found["costs"], scores, strict=True)
+            ),
+        )
+        yield from _paired(found, scores)
+
+
+def _is_open(subject: str, questions: int) -> np.ndarray:
+    """Return which of the first questions of `test` ask SmolLM2 for color or shape, (questions,) bool."""
+    if subject == "embedded":
+        return np.zeros(questions, dtype=bool)
+    return np.asarray(load("dense-smollm2.npz")["kinds"][:questions] != "yes_no")
+
+
+def _run(subject: str) -> str:
+    """Return how the numbers were made."""
+    if subject == "embedded":
+        return words.RUN[subject]
+    dense = load("dense-smollm2.npz")
+    _, blind = unpacked(dense, "scores")
+    return words.RUN[subject].format(by_text=by_text(dense).mean(), blind=blind.mean())
+
+
+def by_text(dense: dict[str, Any]) -> np.ndarray:
+    """Return whether the commonest answer of `train` to the same text is right, (questions,) bool."""
+    usual = commonest(zip(dense["train_asked"], dense["train_answers"], strict=True))
+    return np.array(
+        [usual.get(asked) == answer for asked, answer in zip(dense["asked"], dense["answers"], strict=True)]
+    )
+
+
+def commonest(pairs: Iterable[tuple[Any, Any]]) -> dict[str, str]:
+    """Return key -> the answer most often paired with it."""
+    counts: dict[str, Counter[str]] = {}
+    for key, answer in pairs:
+        counts.setdefault(str(key), Counter())[str(answer)] += 1
+    return {key: own.most_common(1)[0][0] for key, own in counts.items()}
+
+
+def _paired(found: dict[str, Any], scores: np.ndarray) -> Iterator[str]:
+    """Yield the table of the difference between searched plans and the patterns they are compared with."""
+    rows = {str(name): row for row, name in enumerate(found["names"])}
+    pairs = [(name.removeprefix("additive for "), name) for name in rows if name.startswith("additive for ")]
+    if pairs:
+        yield "Searched less hand-made, paired question by question:"
+        yield table(
+            ("pattern", "FLOPs of the pattern", "of the searched plan", "difference"),
+            (
+                (
+                    pattern,
+                    f"{found['costs'][rows[pattern]]:.3f}",
+                    f"{found['costs'][rows[searched]]:.3f}",
+                    interval(scores[rows[searched]] - scores[rows[pattern]], found["images"]),
+                )
+                for pattern, searched in pairs
             ),
         )
 

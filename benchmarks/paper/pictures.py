@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+MARKERS = {"": "o", "visual": "x", "generated": "+"}
 COLORS = ("#444444", "#5b8def", "#d1495b", "#2a9d8f", "#e9a23b", "#8e6bbf")
 
 
@@ -20,20 +21,23 @@ def draw_untrained(found: dict[str, Any], accuracies: np.ndarray, file: Path) ->
         file: picture to write.
     """
     figure, axes = _axes("FLOPs, share of the dense model", "accuracy on the test split")
-    groups = ("skip_block", "skip_attn", "skip_ffn", "parallel", "first-")
-    for color, group in zip(COLORS[1:], groups, strict=True):
-        for marker, scoped in (("o", False), ("x", True)):
-            rows = [
-                row
-                for row, name in enumerate(found["names"])
-                if (name.startswith(group) if group == "first-" else group in name and not name.startswith("first-"))
-                and any(scope in name for scope in ("visual", "generated")) == scoped
-            ]
-            label = group.rstrip("-") + (" (some tokens)" if scoped else "")
-            if rows:
-                axes.scatter(found["costs"][rows], accuracies[rows], s=22, marker=marker, color=color, label=label)
+    groups = [_group(str(name)) for name in found["names"]]
+    kinds = list(dict.fromkeys(kind for kind, _ in groups[1:]))
+    for kind, scope in dict.fromkeys(groups[1:]):
+        rows = [row for row, own in enumerate(groups) if own == (kind, scope) and row]
+        label = f"{kind} ({scope})" if scope else kind
+        color = COLORS[1 + kinds.index(kind) % (len(COLORS) - 1)]
+        axes.scatter(found["costs"][rows], accuracies[rows], s=22, marker=MARKERS[scope], color=color, label=label)
     axes.axhline(accuracies[0], color=COLORS[0], linewidth=0.8, linestyle=":", label="dense")
     _save(figure, axes, file)
+
+
+def _group(name: str) -> tuple[str, str]:
+    """Return the op of a pattern, or the kind of plan, and its scope."""
+    scope = next((scope for scope in ("visual", "generated") if scope in name), "")
+    if name.startswith(("first-", "additive")):
+        return ("additive costs" if name.startswith("additive") else "first blocks"), scope
+    return next((op for op in ("skip_attn", "skip_ffn", "parallel") if op in name), "skip_block"), scope
 
 
 def draw_trained(runs: Sequence[dict[str, Any]], file: Path) -> None:

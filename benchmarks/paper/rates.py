@@ -11,14 +11,14 @@ import json
 from pathlib import Path
 from time import process_time
 
-from benchmarks.paper.subjects import STORE, Subject, open_subject
+from benchmarks.paper.subjects import MIXED, STORE, Subject, open_subject
 from spaces.patterns import pattern
 from workers.apply_plan import apply_plan
 from workers.requests import TuningRecipe
 from workers.tuning import Tuning, TuningSchedule
 
-PLANS = ("dense", "interval-8@0", "interval-4@15")
-RATES = (2e-3, 1e-3, 0.192 / 576, 1e-4)
+PLANS = ("dense", "interval-8@0")
+RATES = (2e-3, 0.192 / 576)
 
 
 def measure(subject: Subject, name: str, rate: float, steps: int, questions: int) -> dict[str, object]:
@@ -44,9 +44,9 @@ def measure(subject: Subject, name: str, rate: float, steps: int, questions: int
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, required=True, help="of the pretrained model")
-    parser.add_argument("--steps", type=int, default=10)
-    parser.add_argument("--questions", type=int, default=256)
-    parser.add_argument("--dtype", default="float32")
+    parser.add_argument("--steps", type=int, default=5)
+    parser.add_argument("--questions", type=int, default=128)
+    parser.add_argument("--dtype", default=MIXED)
     arguments = parser.parse_args()
     subject, rows = open_subject("smollm2", arguments.folder, arguments.dtype), []
     for name in PLANS:

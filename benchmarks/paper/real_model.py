@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from benchmarks.paper.page import DOCS, interval, origin_line, table, unpacked
-from benchmarks.paper.singles import OPS
+from benchmarks.paper.page import DOCS, by_text, commonest, interval, origin_line, table, unpacked
 from benchmarks.paper.subjects import STORE, load
-from spaces.plan import Plan
+from spaces.plan import Op, Plan
 
+OPS = (Op.SKIP_BLOCK, Op.SKIP_ATTN, Op.SKIP_FFN)
 KINDS = ("color", "shape", "yes_no")
 PAGE = """\
 # The pretrained model
@@ -54,7 +52,8 @@ features of another picture. Intervals are 95 %, bootstrap over whole images.
 
 ## Leaving out one part
 
-`search`, {search_questions} questions; dense {dense}. {tuning}
+Accuracy on {search_questions} questions of `search` without the part, untuned; dense {dense:.3f}.
+The standard error is about 0.05.
 
 {singles}
 
@@ -68,22 +67,27 @@ features of another picture. Intervals are 95 %, bootstrap over whole images.
 
 def main() -> None:
     """Write the page."""
-    dense, singles = load("dense-smollm2.npz"), load("singles-smollm2.npz")
-    before, after = unpacked(singles, "before"), unpacked(singles, "after")
-    steps = singles["origin"]["steps"]
-    tuned = singles["tuned"]
+    dense = load("dense-smollm2.npz")
+    table_of_plans = np.load(STORE / "smollm2.npz")
+    scores = dict(zip(table_of_plans["plans"].tolist(), table_of_plans["scores"].tolist(), strict=True))
+    plan = Plan.parse(next(iter(scores)))
+    singles = {op: [scores[str(plan.replace(block, op))] for block in range(len(plan))] for op in OPS}
+    origin = json.loads((STORE / "smollm2.json").read_text())
     text = PAGE.format(
         training=_training(),
         questions=len(dense["answers"]),
         kinds=_kinds(dense),
-        search_questions=len(singles["images"]),
-        dense=interval(before[0], singles["images"]),
-        tuning=_tuning(singles, steps) if tuned[1:].any() else "Before tuning.",
-        singles=_singles(singles, before, after),
-        summary=_summary(singles, before),
-        origin="\n".join(origin_line(f"{name}-smollm2.npz", each["origin"]) for name, each in
-                         (("dense", dense), ("singles", singles))),
-    )  # fmt: skip
+        search_questions=origin["questions"],
+        dense=scores[str(plan)],
+        singles=table(
+            ("block", *OPS),
+            ((block, *(f"{singles[op][block]:.3f}" for op in OPS)) for block in range(len(plan))),
+        ),
+        summary=_summary(singles, scores[str(plan)]),
+        origin="\n".join(
+            (origin_line("dense-smollm2.npz", dense["origin"]), origin_line("smollm2.npz", origin)),
+        ),
+    )
     (DOCS / "real-model.md").write_text(text, encoding="utf-8")
 
 
@@ -104,56 +108,22 @@ def _training() -> str:
 
 def _kinds(dense: dict[str, Any]) -> str:
     seen, blind = unpacked(dense, "scores")
-    common = _commonest(zip(dense["train_asked"], dense["train_answers"], strict=True))
-    by_text = np.array([common.get(asked) == answer for asked, answer in
-                        zip(dense["asked"], dense["answers"], strict=True)])  # fmt: skip
-    most = _commonest(zip(dense["kinds"], dense["answers"], strict=True))
+    by_words = by_text(dense)
+    most = commonest(zip(dense["kinds"], dense["answers"], strict=True))
     by_kind = np.array([most[kind] == answer for kind, answer in zip(dense["kinds"], dense["answers"], strict=True)])
     rows = []
     for kind in (*sorted(set(dense["kinds"])), "all"):
         chosen = (dense["kinds"] == kind) | (kind == "all")
-        values = [f"{own[chosen].mean():.3f}" for own in (by_kind, by_text, blind)]
+        values = [f"{own[chosen].mean():.3f}" for own in (by_kind, by_words, blind)]
         rows.append((f"`{kind}`", int(chosen.sum()), interval(seen[chosen], dense["images"][chosen]), *values))
     return table(("kind", "questions", "accuracy", "commonest", "by text", "other picture"), rows)
 
 
-def _commonest(pairs: Any) -> dict[str, str]:
-    """Return key -> the answer most often paired with it."""
-    counts: dict[str, Counter[str]] = {}
-    for key, answer in pairs:
-        counts.setdefault(str(key), Counter())[str(answer)] += 1
-    return {key: own.most_common(1)[0][0] for key, own in counts.items()}
-
-
-def _tuning(singles: dict[str, Any], steps: int) -> str:
-    recipe = singles["origin"]["recipe"]
-    rate = recipe["learning_rate"] or "the default for the width"
-    return (
-        f"Accuracy without the part → after {steps} steps of tuning the mapping module with the part left out "
-        f"({recipe['images_per_step']} images x {recipe['questions_per_image']} questions, learning rate {rate}). "
-        "Where tuning did not help on `tune`, a trial keeps the dense mapping module and the two are equal."
-    )
-
-
-def _singles(singles: dict[str, Any], before: np.ndarray, after: np.ndarray) -> str:
-    places = {str(plan): row for row, plan in enumerate(singles["plans"])}
-    dense = Plan.parse(str(singles["plans"][0]))
-
-    def cells(block: int) -> Iterator[str]:
-        for op in OPS:
-            row = places[str(dense.replace(block, op))]
-            tuned = f" → {after[row].mean():.3f}" if singles["tuned"][row] else ""
-            yield f"{before[row].mean():.3f}{tuned}"
-
-    return table(("block", *OPS), ((block, *cells(block)) for block in range(len(dense))))
-
-
-def _summary(singles: dict[str, Any], before: np.ndarray) -> str:
-    dense, rows = before[0].mean(), before[1:].mean(1).reshape(len(OPS), -1)
+def _summary(singles: dict[Op, list[float]], dense: float) -> str:
     parts = [
-        f"{int((own > 0.97 * dense).sum())} of {rows.shape[1]} single `{op}` keep 97 % of the dense accuracy before "
-        f"tuning, {int((own < 0.5 * dense).sum())} lose more than half of it"
-        for op, own in zip(OPS, rows, strict=True)
+        f"{sum(score >= 0.97 * dense for score in own)} of {len(own)} single `{op}` keep 97 % of the dense accuracy, "
+        f"{sum(score < 0.5 * dense for score in own)} lose more than half of it"
+        for op, own in singles.items()
     ]
     return "; ".join(parts) + "."
 

@@ -24,6 +24,7 @@ from workers.sources import DataSource, ModelSource, Split
 STORE = Path(__file__).parents[1] / "data" / "paper"
 """Folder of the results."""
 METRIC = "exact_match"
+MIXED = "mixed"
 MAX_TRAIN = 4096
 """Questions of the pretrained model's data that are tuned on; encoding all pictures takes minutes."""
 
@@ -34,6 +35,7 @@ class Subject:
 
     name: str
     session: Session
+    dtype: str = "float32"
     seconds: float = field(default_factory=process_time)
     """CPU seconds of this process when the subject was opened."""
 
@@ -67,7 +69,7 @@ class Subject:
             "commit": commit(),
             "versions": versions(),
             "fingerprints": self.session.fingerprints,
-            "dtype": self.session.model_source.dtype,
+            "dtype": self.dtype,
             "threads": torch.get_num_threads(),
             "cpu_seconds": round(process_time() - self.seconds),
             **more,
@@ -80,7 +82,7 @@ def open_subject(name: str, folder: Path | None, dtype: str = "float32") -> Subj
     Args:
         name: `embedded` or `smollm2`.
         folder: of the pretrained model; None for the embedded one.
-        dtype: of the weights.
+        dtype: of the weights; `MIXED`: the language model in bfloat16, vision tower and mapping module in float32.
 
     Raises:
         ValueError: the pretrained model without a folder.
@@ -90,8 +92,15 @@ def open_subject(name: str, folder: Path | None, dtype: str = "float32") -> Subj
         return Subject(name, Session(ModelSource(), DataSource()))
     if folder is None:
         raise ValueError("smollm2 must have --folder, the folder that `python -m workers.pretrained build --to` wrote")
-    model = ModelSource(name=str(folder / "model"), dtype=dtype, attn_implementation="eager")
-    return Subject(name, Session(model, DataSource(name=str(folder / "easy-vqa"), max_train=MAX_TRAIN)))
+    whole = "float32" if dtype == MIXED else dtype
+    model = ModelSource(name=str(folder / "model"), dtype=whole, attn_implementation="eager")
+    session = Session(model, DataSource(name=str(folder / "easy-vqa"), max_train=MAX_TRAIN))
+    if dtype == MIXED:
+        session.split("tune")  # checks in float32 that questions may share the prefix of their picture
+        session.loaded.model.model.language_model.bfloat16()
+        session.loaded.model.lm_head.bfloat16()
+        session.loaded.model.tie_weights()
+    return Subject(name, session, dtype)
 
 
 def save(file: str, arrays: Mapping[str, np.ndarray], origin: Mapping[str, Any]) -> None:
