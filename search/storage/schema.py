@@ -85,7 +85,8 @@ def _version(connection: Connection) -> str | None:
         return None
     if not tables.has_table(VERSION_TABLE):
         return UNVERSIONED
-    return connection.scalar(text(f"SELECT version_num FROM {VERSION_TABLE}"))
+    version: str | None = connection.scalar(text(f"SELECT version_num FROM {VERSION_TABLE}"))
+    return version
 
 
 def _config(connection: Connection | None = None) -> "Config":

@@ -15,6 +15,7 @@ import pytest
 import ray
 from ray.cluster_utils import Cluster
 
+from search.dispatch.in_process import run_here
 from search.dispatch.ray_tune import TrialActor, run_on_ray
 from search.dispatch.whole_search import WholeSearch
 from search.settings import Settings
@@ -143,8 +144,10 @@ def test_a_head_that_is_killed_is_one_line_and_the_same_command_goes_on(tmp_path
     assert "the head of the Ray cluster is gone" in line and "the same command goes on" in line
     assert not err and "Traceback" not in out
     assert not psutil.wait_procs(left, timeout=20)[1], "nothing of Ray is left"
-    settings = settings_of(tmp_path / "run")
-    assert search(settings) == 0
+    settings = settings_of(tmp_path / "run").model_copy(update={"workers": 1})
+    worker: Any = PretendWorker()
+    here = WholeSearch(settings, problem_of(settings), lambda control, progress: run_here(control, progress, worker))
+    assert here.run() == 0
     check_every_trial_once(settings)
 
 
