@@ -23,7 +23,7 @@ from tests.search.strategies.landscape import additive_accuracy, task
 
 ALLOWED = 0.050
 """Largest median of seconds per proposal at 1,000 trials, from the issue tracker."""
-ASKS, WARM_UP = 16, 2
+PROPOSALS, WARM_UP = 16, 2
 """Number of timed proposals, and of proposals before them; two kernels alternate."""
 QUESTIONS = 256
 """Number of questions with a margin, as at the cheapest rung of a search by default."""
@@ -49,8 +49,10 @@ def history_of(wanted: Task, count: int, rng: np.random.Generator) -> list[Obser
         accuracies = _climb(right, wanted.flops_ratio(plan), climbed, wanted.keep_fraction)
         full = len(accuracies) == len(LIFT)
         state = "complete" if full else "stopped"
-        told = tuple(margins.tolist())
-        trials.append(Observation(len(trials), plan, "", state, wanted.flops_ratio(plan), accuracies, full, told))
+        margin_values = tuple(margins.tolist())
+        trials.append(
+            Observation(len(trials), plan, "", state, wanted.flops_ratio(plan), accuracies, full, margin_values)
+        )
         while len(plans) <= len(trials):
             parents = [trial.plan for trial in trials[-50:] if trial.full]
             parent = parents[rng.integers(len(parents))] if len(trials) > len(first) + 50 else None
@@ -86,13 +88,13 @@ def seconds_an_ask(strategy: str, space: str, num_blocks: int, trials: int) -> n
 
     The first proposals, which read the whole history and fit every kernel, are excluded.
     """
-    wanted = replace(task(space, num_blocks, budget=trials + ASKS + WARM_UP), keep_fraction=1 / 3)
-    history = history_of(wanted, trials + ASKS + WARM_UP, np.random.default_rng(0))
-    asked = load_strategy(strategy, wanted)
+    wanted = replace(task(space, num_blocks, budget=trials + PROPOSALS + WARM_UP), keep_fraction=1 / 3)
+    history = history_of(wanted, trials + PROPOSALS + WARM_UP, np.random.default_rng(0))
+    proposing = load_strategy(strategy, wanted)
     seconds = []
-    for number in range(ASKS + WARM_UP):
+    for number in range(PROPOSALS + WARM_UP):
         start = time.process_time()
-        asked.ask(history[: trials + number], np.random.default_rng(number))
+        proposing.ask(history[: trials + number], np.random.default_rng(number))
         seconds.append(time.process_time() - start)
     return np.array(seconds[WARM_UP:])
 

@@ -39,9 +39,9 @@ def cider(captions: Sequence[str], references: Sequence[Sequence[str]]) -> list[
     check_cider()
     from pycocoevalcap.cider.cider_scorer import CiderScorer
 
-    asked = [*captions, *[""] * (len(references) - len(captions))]
+    answers = [*captions, *[""] * (len(references) - len(captions))]
     scorer = CiderScorer(n=4, sigma=6.0)
-    for text, given in zip(asked, references, strict=True):
+    for text, given in zip(answers, references, strict=True):
         scorer += (words(text), [words(each) for each in given])
     scorer.ctest = scorer.ctest[: len(captions)]  # score these only
     scorer.compute_doc_freq()

@@ -45,7 +45,9 @@ def sentence_note(
     if metric not in SHORT_ANSWERS:
         return None
     wrapped = [
-        said for said, right, score in zip(answers, accepted, scores, strict=False) if is_wrapped(said, right, score)
+        answer
+        for answer, right, score in zip(answers, accepted, scores, strict=False)
+        if is_wrapped(answer, right, score)
     ]
     if len(wrapped) < TELLING * len(answers):
         return None

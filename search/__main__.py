@@ -1,4 +1,4 @@
-"""`python -m search`, or `skipsearch`: lists the commands and runs them."""
+"""The command `python -m search`, also installed as `skipsearch`: lists and runs the commands."""
 
 from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""Command-line options made from the fields of `Settings`, and suggestions for options that do not exist."""
+"""Creates command-line options from the fields of `Settings`, and suggests options for unknown ones."""
 
 import inspect
 import re
@@ -29,7 +29,7 @@ SYNONYMS = {
     "--num-threads": "--threads", "--output-path": "--to", "--save-to": "--to", "--trial-id": "--trial",
     "--attn": "--attn-implementation", "--warmstart": "--warm-start",
 }  # fmt: skip
-"""Options of other tools -> ours."""
+"""Options that users know from other tools -> ours."""
 _FLAGS = {"model.name": "--model", "dataset.name": "--dataset"}
 _PREFIXED = ("dataset.config", "dataset.revision")
 
@@ -39,20 +39,21 @@ class Setting:
     """One field of `Settings` or of a record in it."""
 
     path: str
-    """Name, dotted for a field of a record: `model.revision`."""
+    """Name; with a dot for a field of a nested model: `model.revision`."""
     panel: str
+    """Panel of the help, a key of `PANELS`."""
     field: FieldInfo
 
     @property
     def flag(self) -> str:
-        """Return the option's name."""
+        """Return the name of the option, such as `--max-flops`."""
         group, _, name = self.path.rpartition(".")
         prefix = f"{group}-" if self.path in _PREFIXED or group == "tuning" else ""
         return _FLAGS.get(self.path, f"--{prefix}{name}").replace("_", "-")
 
     @property
     def parameter(self) -> inspect.Parameter:
-        """Return the option as a parameter of a typer command; None where it is not given."""
+        """Return the option as a parameter of a typer command; its value is None if the option is not given."""
         kind = self._type
         option = typer.Option(
             self.flag,
@@ -73,7 +74,7 @@ class Setting:
 
     @property
     def _help(self) -> str:
-        """Return the first sentence of the field's docstring, and its default."""
+        """Return the first sentence of the docstring of the field, followed by its default."""
         extra, default = self.field.json_schema_extra, self.field.get_default(call_default_factory=True)
         shown = extra["shown"] if isinstance(extra, dict) else default
         text = _first_sentence(self.field.description or "")
@@ -81,7 +82,13 @@ class Setting:
 
 
 def settings_of(model: type[BaseModel] = Settings, prefix: str = "", panel: str = "") -> Iterator[Setting]:
-    """Yield every field that can be set, in the order of the panels."""
+    """Yield all settings of a model, those of nested models included.
+
+    Args:
+        model: `Settings`, or a model nested in it.
+        prefix: of the paths, such as `model.`.
+        panel: of the help; by default the panel of each field in `PANELS`.
+    """
     for name, field in model.model_fields.items():
         place = panel or next(title for title, names in PANELS.items() if name in names)
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
@@ -91,7 +98,11 @@ def settings_of(model: type[BaseModel] = Settings, prefix: str = "", panel: str 
 
 
 def with_settings(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command one option per setting; it receives those that were given as `given`, by their path."""
+    """Return a command with one further option per setting.
+
+    Args:
+        command: receives the settings given on the command line as `given`, path -> value.
+    """
     parameters = inspect.signature(command, eval_str=True).parameters.values()
     own = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in parameters if p.name != "given"]
     settings = sorted(settings_of(), key=lambda setting: list(PANELS).index(setting.panel))
@@ -106,13 +117,13 @@ def with_settings(command: Callable[..., None]) -> Callable[..., None]:
 
 
 class Command(TyperCommand):
-    """A command that suggests an option for one that does not exist."""
+    """A command that suggests an option for an unknown one."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the words of a command line.
 
         Raises:
-            UsageError: with the option that was probably meant.
+            UsageError: an option is unknown; the message suggests the option that was probably meant.
         """
         known = [name for parameter in self.params for name in getattr(parameter, "opts", ())]
         for word in args:
@@ -125,7 +136,7 @@ class Command(TyperCommand):
 
 
 def suggestion(name: str, known: list[str]) -> str:
-    """Return `; did you mean ...?` for an unknown option, nothing where no known one is like it."""
+    """Return `; did you mean ...?` for an unknown option, or an empty text if no known option is similar."""
     plain = re.sub(r"[_-]+", "-", name.lower().lstrip("-"))
     meant = SYNONYMS.get(f"--{plain}")
     if meant not in known:
@@ -138,7 +149,7 @@ def _first_sentence(text: str) -> str:
 
 
 def _metavar(annotation: Any) -> str:
-    """Return how the value of an option is described: its choices, or its kind."""
+    """Return the placeholder for the value of an option: its choices or its type."""
     if get_origin(annotation) in (Union, UnionType):
         annotation = next(each for each in get_args(annotation) if each is not type(None))
     if get_origin(annotation) is Annotated:

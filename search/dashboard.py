@@ -1,4 +1,4 @@
-"""`python -m search.dashboard`: Optuna Dashboard on the storage of a run."""
+"""The command `python -m search.dashboard`: serves Optuna Dashboard for a run."""
 
 from pathlib import Path
 from typing import Annotated
@@ -13,11 +13,11 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 @app.command(cls=Command)
 def dashboard(
     out: Annotated[Path, typer.Option(help="Folder of the run.")],
-    storage: Annotated[str | None, typer.Option(help="Database URL, where it is not in the folder.")] = None,
+    storage: Annotated[str | None, typer.Option(help="Database URL. Default: search.db in the folder.")] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 8080,
 ) -> None:
-    """Serve Optuna Dashboard; stop it with Ctrl-C. The search may go on meanwhile."""
+    """Serve Optuna Dashboard; stop it with Ctrl-C. The search may run at the same time."""
     from search.console.terminal import one_line_errors
     from search.storage.database_url import url_text
     from search.storage.find_run import open_results

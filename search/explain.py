@@ -17,7 +17,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 def explain(
     out: Annotated[Path, typer.Option(help="Folder of the run.")],
     trial: Annotated[int, typer.Option(help="Number of a complete trial.")],
-    storage: Annotated[str | None, typer.Option(help="Database URL, where it is not in the folder.")] = None,
+    storage: Annotated[str | None, typer.Option(help="Database URL. Default: search.db in the folder.")] = None,
     samples: Annotated[int, typer.Option(min=0, help="Lost questions to show.")] = 6,
     picture: Annotated[
         Path | None, typer.Option(help="File of the picture. Default: trial-N.png in the folder of the run.")

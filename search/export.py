@@ -1,4 +1,4 @@
-"""`python -m search.export`: turns trials of a run into folders that deploy."""
+"""The command `python -m search.export`: exports trials of a run as model folders."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,16 +18,16 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 def export(
     out: Annotated[Path, typer.Option(help="Folder of the run.")],
     to: Annotated[Path, typer.Option(help="Folder to write; must be new.")],
-    storage: Annotated[str | None, typer.Option(help="Database URL, where it is not in the folder.")] = None,
-    trial: Annotated[int | None, typer.Option(help="This trial.")] = None,
-    plan: Annotated[str | None, typer.Option(help="This plan, tuned if the run has a trial of it.")] = None,
-    knee: Annotated[bool, typer.Option("--knee", help="The knee of the front.")] = False,
+    storage: Annotated[str | None, typer.Option(help="Database URL. Default: search.db in the folder.")] = None,
+    trial: Annotated[int | None, typer.Option(help="Export this trial.")] = None,
+    plan: Annotated[str | None, typer.Option(help="Export this plan, tuned if the run has a trial of it.")] = None,
+    knee: Annotated[bool, typer.Option("--knee", help="Export the knee of the front.")] = False,
     max_flops: Annotated[
-        float | None, typer.Option(help="The best accuracy at or under this share of the dense FLOPs.")
+        float | None, typer.Option(help="Export the most accurate plan up to this ratio to the dense FLOPs.")
     ] = None,
-    min_accuracy: Annotated[float | None, typer.Option(help="The cheapest at or above this accuracy.")] = None,
+    min_accuracy: Annotated[float | None, typer.Option(help="Export the cheapest plan with this accuracy.")] = None,
     min_retention: Annotated[
-        float | None, typer.Option(help="The cheapest that keeps this share of the dense accuracy.")
+        float | None, typer.Option(help="Export the cheapest plan that keeps this fraction of the dense accuracy.")
     ] = None,
     front: Annotated[bool, typer.Option("--front", help="The whole front, one folder each.")] = False,
     form: Annotated[
@@ -35,21 +35,21 @@ def export(
     ] = "auto",
     dtype: Annotated[str, typer.Option(help="auto (the search's), float32, bfloat16 or float16.")] = "auto",
     questions: Annotated[
-        int | None, typer.Option(min=1, help="Test questions the export must answer. Default: all.")
+        int | None, typer.Option(min=1, help="Number of test questions that check the export. Default: all.")
     ] = None,
     engines: Annotated[
         str, typer.Option(help="Engines to run the folder in: auto (all installed), none, or names with commas.")
     ] = "auto",
     force: Annotated[bool, typer.Option("--force", help="Replace a folder that is there already.")] = False,
     push_to_hub: Annotated[str | None, typer.Option(help="Upload the finished folder to this hub repository.")] = None,
-    private: Annotated[bool, typer.Option("--private", help="Make that repository a private one.")] = False,
+    private: Annotated[bool, typer.Option("--private", help="Create the hub repository as a private one.")] = False,
 ) -> None:
     """Export a plan as a model folder, checked by loading it in a fresh process."""
     import signal
 
     from search.console.terminal import one_line_errors
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # being asked to end tidies up like Ctrl-C
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # SIGTERM cleans up like Ctrl-C
     rules = {
         "trial": trial, "plan": plan, "knee": knee or None, "max_flops": max_flops, "min_accuracy": min_accuracy,
         "min_retention": min_retention, "front": front or None,
@@ -81,14 +81,21 @@ def export_plan(
     say: Any = print,
     **rule: Any,
 ) -> list[int | None]:
-    """Export what one rule chooses among the trials of the run in `out` to the folder `to`.
+    """Export the trials of a run that one rule selects.
 
-    The rule is one of `trial=ID`, `plan=TEXT`, `knee=True`, `max_flops=R`, `min_accuracy=A`, `min_retention=S`,
-    `front=True`; the options are those of the command. Returns the numbers of the exported trials, None for a plan
-    that the run holds no complete trial of.
+    Args:
+        out: folder of the run.
+        to: folder to write.
+        storage, form, dtype, questions, force, push_to_hub, private: the options of the command.
+        say: receives lines for the user.
+        **rule: one of `trial=ID`, `plan=TEXT`, `knee=True`, `max_flops=R`, `min_accuracy=A`, `min_retention=S`,
+            `front=True`.
+
+    Returns:
+        The numbers of the exported trials; None for a plan without a complete trial in the run.
 
     Raises:
-        ValueError: one line that says what can't be done and why; `to` is then as it was.
+        ValueError: the export is not possible; one line with the reason. `to` is unchanged then.
     """
     from search.analysis.export_request import request_of
     from search.storage.find_run import open_results
@@ -111,7 +118,7 @@ def export_plan(
     for each in chosen:
         say(f"{_title(each)}: {each.why}")
 
-    from workers.export.write import export  # brings torch
+    from workers.export.write import export  # imports torch
 
     export(requests, to, force, say)
     say(f"Written: {to}")
@@ -126,11 +133,11 @@ def _names(engines: str) -> tuple[str, ...]:
 
 
 def _check_push(rule: str, repository: str | None, private: bool) -> None:
-    """Raise ValueError where the options for the hub don't go together."""
+    """Raise ValueError if the options for the hub cannot be combined."""
     if repository and rule == "front":
-        raise ValueError("--push-to-hub takes one model, got --front with one folder a trial: export one of its trials")
+        raise ValueError("--push-to-hub takes one model, got --front with several: export one of its trials")
     if private and not repository:
-        raise ValueError("--private is about a repository on the hub, got no --push-to-hub: name the repository")
+        raise ValueError("--private needs --push-to-hub, got no repository: name the repository, or leave it out")
 
 
 def _only(rule: dict[str, Any]) -> tuple[str, Any]:
@@ -161,7 +168,7 @@ def _title(chosen: "Selected") -> str:
 
 
 def _folder_name(chosen: "Selected", rule: str) -> str:
-    """Below the target: one folder a trial for a front, else the target itself."""
+    """Return the folder of an export relative to the target: one per trial for a front, else the target itself."""
     return f"trial-{chosen.record.trial.number:06d}" if rule == "front" and chosen.record else "."
 
 

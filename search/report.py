@@ -1,4 +1,4 @@
-"""`python -m search.report`: the front of a run as a table, a picture, files or JSON; and what the model answered."""
+"""The command `python -m search.report`: shows the front of a run as table, picture, files or JSON, and answers."""
 
 import json
 from pathlib import Path
@@ -18,7 +18,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 @app.command(cls=Command)
 def report(
     out: Annotated[Path, typer.Option(help="Folder of the run.")],
-    storage: Annotated[str | None, typer.Option(help="Database URL, where it is not in the folder.")] = None,
+    storage: Annotated[str | None, typer.Option(help="Database URL. Default: search.db in the folder.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON (docs/report.md).")] = False,
     sort: Annotated[str | None, typer.Option(help=f"Order of the rows: {', '.join(SORTS)}.")] = None,
     csv: Annotated[Path | None, typer.Option(help="Write all trials to this file, one per row.")] = None,
@@ -28,11 +28,12 @@ def report(
     ] = None,
     request: Annotated[int | None, typer.Option(help="Print the request of this trial for python -m workers.")] = None,
     samples: Annotated[
-        int | None, typer.Option(min=1, help="Show so many answers beside the dense model's, losses first.")
+        int | None, typer.Option(min=1, help="Show this many answers beside the dense model's, losses first.")
     ] = None,
     samples_to: Annotated[Path | None, typer.Option(help="Write the answers of the front as JSON lines.")] = None,
     trial: Annotated[
-        int | None, typer.Option(help="Trial of --samples and --samples-to. Default: the knee; the front.")
+        int | None,
+        typer.Option(help="Trial of --samples (default: the knee) and --samples-to (default: the whole front)."),
     ] = None,
 ) -> None:
     """Show what a run has found so far."""

@@ -1,4 +1,4 @@
-"""`python -m search.run`: searches a model for cheaper plans and ends with a Pareto front."""
+"""The command `python -m search.run`: searches for the plans with the best trade-off of accuracy and FLOPs."""
 
 import sys
 from pathlib import Path
@@ -32,12 +32,12 @@ def run(
     given: dict[str, Any],
     config: Annotated[Path | None, typer.Option(help="YAML file of settings; the command line wins.")] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Report what would be done, from closed forms; create nothing.")
+        bool, typer.Option("--dry-run", help="Print what the search would do; load no model, create no file.")
     ] = False,
 ) -> None:
     """Search which blocks, attention or FFN layers to skip, prune or run in parallel.
 
-    The same command goes on with a search that was stopped, in any way, where it was.
+    Run the same command again to resume a search that was stopped or died.
     """
     from search.console.terminal import one_line_errors
 

@@ -1,4 +1,4 @@
-"""The settings of a search: typed, checked at the door, from a YAML file and the command line."""
+"""The settings of a search: typed and validated, read from a YAML file and the command line."""
 
 import re
 from collections.abc import Mapping
@@ -18,8 +18,7 @@ from workers.sources import DataSource, ModelSource
 from workers.value import known
 
 CALLBACKS = ("tensorboard", "wandb", "mlflow")
-
-#: What may differ between two starts of the same run. Everything else decides what its numbers mean.
+"""Names of the Ray Tune callbacks."""
 FREE_TO_CHANGE = frozenset(
     {
         "allow_blind",
@@ -37,8 +36,7 @@ FREE_TO_CHANGE = frozenset(
         "patience",
     }
 )
-
-
+"""Settings that may differ between two starts of the same run; results depend on all others."""
 PANELS = {
     "Search": ("budget", "space", "strategy", "rungs", "keep_fraction", "minimize", "prunings", "warm_start", "seed",
                "final_seeds", "metric"),
@@ -49,27 +47,25 @@ PANELS = {
     "Running": ("out", "storage", "workers", "threads", "ray_address", "gpus_per_trial", "trials_per_gpu",
                 "cpus_per_trial", "patience", "callbacks"),
 }  # fmt: skip
-"""Groups of options in `search.run --help` -> the settings in them."""
-
-
-MOST_THREADS = 1024
-"""Largest number of CPU threads per worker."""
+"""Title of a panel in `search.run --help` -> its settings."""
+MAX_THREADS = 1024
+"""Maximum number of CPU threads per worker."""
 
 
 class SettingsError(ValueError):
-    """A setting that can't be used: one line that states the rule, the value got and the way out."""
+    """A setting that can't be used. The message is one line with the rule, the value got and the way out."""
 
 
 def _listed(value: Any) -> Any:
-    """Return the parts of a text with commas; anything else as it is."""
+    """Return the comma-separated parts of a text; return any other value unchanged."""
     return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
 
 def parse_rungs(text: Any) -> Any:
-    """Return rungs from `steps:questions,...`, such as `0:256,10:512,50:all`; what is no text as it is.
+    """Return the rungs of a text such as `0:256,10:512,50:all` (`steps:questions,...`); other values unchanged.
 
     Raises:
-        SettingsError: where a part has another form.
+        SettingsError: a part of the text has another form.
     """
     if not isinstance(text, str):
         return text
@@ -77,16 +73,16 @@ def parse_rungs(text: Any) -> Any:
     for part in text.split(","):
         steps, colon, questions = part.strip().partition(":")
         if not (colon and steps.isdigit() and (questions == "all" or (questions.isdigit() and int(questions)))):
-            raise SettingsError(f"a rung is `steps:questions` such as 20:512 or 80:all, got {part.strip()!r}")
+            raise SettingsError(f"a rung must be `steps:questions` such as 20:512 or 80:all, got {part.strip()!r}")
         rungs.append(Rung(tuning_steps=int(steps), questions=None if questions == "all" else int(questions)))
     return tuple(rungs)
 
 
 def parse_focus(text: Any) -> Any:
-    """Return a range of FLOPs ratios from `LOW:HIGH`, such as `0.4:0.7`; what is no text as it is.
+    """Return the range of FLOPs ratios of a text such as `0.4:0.7` (`LOW:HIGH`); other values unchanged.
 
     Raises:
-        SettingsError: it has another form.
+        SettingsError: the text has another form.
     """
     if not isinstance(text, str):
         return text
@@ -101,12 +97,15 @@ Listed = BeforeValidator(_listed)
 
 
 class Settings(BaseModel):
-    """Everything that decides what a search does. Stored with the run; every field is an option of `search.run`."""
+    """All settings of a search. They are stored with the run; each field is an option of `search.run`.
+
+    The first sentence of a field's docstring is the help of its option.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     budget: int = Field(200, ge=1)
-    """Number of trials, baselines and sensitivity scan included."""
+    """Total number of trials, baselines and sensitivity scan included."""
     space: Annotated[str, known("space", SPACES)] = "layers"
     """Search space, the choices per block; the spaces are listed below."""
     strategy: Annotated[str, known("strategy", STRATEGIES)] = "guided"
@@ -119,31 +118,31 @@ class Settings(BaseModel):
         ),
         json_schema_extra={"shown": "0:256,10:512,50:all"},
     )
-    """Fidelities of a trial as steps:questions, cheapest first. Only a trial that ends the last can enter the front."""
+    """Rungs of a trial as steps:questions, cheapest first. Only trials that finish the last rung enter the front."""
     keep_fraction: float = Field(1 / 3, gt=0, le=1, json_schema_extra={"shown": "1/3"})
-    """Share of the trials at a rung that go on to the next; the first Pareto front always does."""
+    """Fraction of the trials at a rung that continue with the next one; members of the first front always do."""
     minimize: Literal["flops", "sparse_flops"] = "flops"
-    """Cost to minimize beside accuracy. Sparse FLOPs leave out weights that are zero, which needs sparse kernels."""
+    """Cost to minimize. Sparse FLOPs do not count weights that are zero, which needs sparse kernels."""
     prunings: Annotated[tuple[str, ...] | None, Listed] = None
-    """Prunings that space full may apply to blocks, such as ffn50,h50,w50/ffn."""
+    """Prunings that the space full may apply to blocks, such as ffn50,h50,w50/ffn."""
     warm_start: tuple[str, ...] = ()
-    """Plans to try first: folders or database URLs of runs, files of EvoPress or LLM-Drop; may be repeated."""
+    """Source of plans to try first: folder or database URL of a run, file of EvoPress or LLM-Drop; may be repeated."""
     seed: int = Field(0, ge=0, lt=2**63)
-    """Seed of everything that is drawn at random."""
+    """Seed of all random choices."""
     final_seeds: int = Field(3, ge=1)
-    """Seeds of tuning that the final front is tested with: the search's own, then the numbers after it."""
+    """Number of seeds of tuning for the test of the final front: --seed and the following numbers."""
     metric: Annotated[str | None, known("metric", METRICS)] = None
-    """exact_match, strict_match, vqa, anls, cider, choice or loss. By default the one usual for the data."""
+    """Metric: exact_match, strict_match, vqa, anls, cider, choice or loss; by default the usual one for the data."""
     max_flops: float | None = Field(None, gt=0, le=1)
-    """Largest share of the dense model's FLOPs, for example 0.6."""
+    """Maximum FLOPs as a ratio to the dense model, for example 0.6."""
     min_accuracy: float | None = Field(None, ge=0, le=1)
-    """Accuracy on the search split below which a plan does not count, for example 0.9."""
+    """Minimum accuracy on the search split of a plan on the front, for example 0.9."""
     focus: Annotated[tuple[float, float] | None, BeforeValidator(parse_focus)] = None
-    """Range of FLOPs that the search works on most, for example 0.4:0.7."""
+    """Range of FLOPs ratios that the search concentrates on, for example 0.4:0.7."""
     allow_blind: bool = False
-    """Search on where the dense model is no better than without the pictures."""
+    """Continue if the dense model is not better than without the images."""
     time_limit: float = Field(1800.0, gt=0, allow_inf_nan=False)
-    """Seconds that one trial may take before it is failed."""
+    """Maximum seconds per trial; a trial that takes longer is failed."""
     model: ModelSource = ModelSource()
     dataset: DataSource = DataSource()
     tuning: TuningRecipe = TuningRecipe()
@@ -152,9 +151,9 @@ class Settings(BaseModel):
     storage: str | None = None
     """Database URL. By default an SQLite file in the run's folder."""
     workers: int = Field(1, ge=1)
-    """Workers: 1 runs trials in this process, more run them on Ray."""
-    threads: int | None = Field(None, ge=1, le=MOST_THREADS)
-    """CPU threads per worker. By default the machine's cores, shared among the workers."""
+    """Number of workers: 1 runs trials in this process, more run them on Ray."""
+    threads: int | None = Field(None, ge=1, le=MAX_THREADS)
+    """CPU threads per worker; by default the cores of the machine divided by the workers."""
     ray_address: str | None = None
     """Address of a running Ray cluster, auto or ray://HOST:PORT."""
     gpus_per_trial: float = Field(0.0, ge=0, allow_inf_nan=False)
@@ -164,7 +163,7 @@ class Settings(BaseModel):
     cpus_per_trial: int = Field(1, ge=1)
     """CPUs that Ray reserves per worker."""
     patience: float = Field(600.0, ge=0, allow_inf_nan=False)
-    """Seconds to wait, with growing pauses, for a database, disk or device that is away before the search stops."""
+    """Maximum seconds to wait for a database, disk or device that is away, before the search stops."""
     callbacks: Annotated[tuple[Annotated[str, known("callback", CALLBACKS)], ...], Listed] = ()
     """Ray Tune callbacks, separated by commas: tensorboard, wandb, mlflow."""
 
@@ -172,9 +171,9 @@ class Settings(BaseModel):
     def _rungs_grow(self) -> "Settings":
         steps = [rung.tuning_steps for rung in self.rungs]
         if not steps or steps != sorted(steps):
-            raise ValueError(f"rungs must have tuning steps that do not fall, got {steps}")
+            raise ValueError(f"rungs must have tuning steps in ascending order, got {steps}")
         if any(rung.split != "search" for rung in self.rungs):
-            raise ValueError("every rung of a search scores on the split 'search'; 'test' is for the final front")
+            raise ValueError("all rungs of a search must use the split 'search'; 'test' is for the final front")
         return self
 
     @model_validator(mode="after")
@@ -210,13 +209,13 @@ class Settings(BaseModel):
 
     @property
     def run_folder(self) -> Path:
-        """Absolute folder of the run: Ray changes the working directory of its workers."""
+        """Return the absolute folder of the run; absolute since Ray changes the working directory of its workers."""
         name = f"{Path(self.model.name).name}-{self.space}-{self.strategy}-s{self.seed}"
         return (self.out or Path("runs") / name).absolute()
 
     @property
     def storage_url(self) -> str:
-        """Database URL shared by the Optuna study and the results tables."""
+        """Return the URL of the database, shared by the Optuna study and the results tables."""
         from search.storage.find_run import own_database  # SQLAlchemy is slow to import
 
         return self.storage or own_database(self.run_folder)
@@ -232,11 +231,11 @@ class Settings(BaseModel):
         return 1 / self.trials_per_gpu if self.trials_per_gpu is not None else self.gpus_per_trial
 
     def identity(self) -> dict[str, Any]:
-        """Return the part that may not change when a run is taken up again."""
+        """Return the settings that must not change when a run is resumed, as JSON values."""
         return {name: value for name, value in self.stored().items() if name not in FREE_TO_CHANGE}
 
     def stored(self) -> dict[str, Any]:
-        """Return all settings as they are kept with the run: without the passwords of database URLs."""
+        """Return all settings as stored with the run: JSON values, database URLs without passwords."""
         from search.storage.database_url import shown as without_password  # SQLAlchemy is slow to import
 
         values = self.model_dump(mode="json")
@@ -248,14 +247,14 @@ class Settings(BaseModel):
 
 
 def load_settings(config: Path | None, given: Mapping[str, Any]) -> Settings:
-    """Return settings from an optional YAML file, overridden by what the command line gave.
+    """Return the settings of a YAML file, overridden by those of the command line.
 
     Args:
-        config: YAML file with the names of `Settings`; `model` and `dataset` may be a plain name.
-        given: values from the command line; nested fields as `model.revision`.
+        config: YAML file with the fields of `Settings` as keys; `model` and `dataset` may be a plain name.
+        given: values from the command line by path, such as `model.revision`.
 
     Raises:
-        SettingsError: one line per mistake: the setting, the rule, the value got.
+        SettingsError: a setting is invalid; one line with all mistakes: setting, rule, value got.
     """
     values = _read_yaml(config) if config else {}
     for name in ("model", "dataset"):
@@ -281,12 +280,12 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     if values is None:
         return {}
     if not isinstance(values, dict):
-        raise SettingsError(f"--config must hold `setting: value` lines, {path} holds a {type(values).__name__}")
+        raise SettingsError(f"--config must have `setting: value` lines, {path} has a {type(values).__name__}")
     return values
 
 
 def _make_absolute(source: Any) -> None:
-    """Ray changes the working directory of its workers, so what is local must not depend on it."""
+    """Make local paths absolute, since Ray changes the working directory of its workers."""
     if not isinstance(source, dict):
         return
     if isinstance(source.get("name"), str) and is_local(source["name"]):
@@ -305,7 +304,7 @@ def _set(values: dict[str, Any], path: list[str], value: Any) -> None:
 
 
 def _line(detail: Mapping[str, Any]) -> str:
-    """Return one pydantic error as `setting: rule, got value`, with the nearest name where the setting is unknown."""
+    """Return one pydantic error as `setting: rule, got value`; for an unknown setting, suggest the nearest name."""
     place = ".".join(str(part) for part in detail["loc"])
     if detail["type"] == "extra_forbidden":
         groups: dict[str, type[BaseModel]] = {"model": ModelSource, "dataset": DataSource, "tuning": TuningRecipe}
@@ -319,6 +318,6 @@ def _line(detail: Mapping[str, Any]) -> str:
 
 
 def _value(value: Any) -> str:
-    """Return a value as it is shown: numbers of a command line, which are text, without quotes."""
+    """Return a value for a message; numbers of the command line, which are texts, without quotes."""
     is_number = isinstance(value, str) and re.fullmatch(r"[-+]?[\d.]+(e[-+]?\d+)?|inf|nan", value)
     return str(value) if is_number and len(value) < 40 else shown(value)

@@ -1,4 +1,4 @@
-"""`python -m search.status`: how far a run is, what it does now, and what went wrong."""
+"""The command `python -m search.status`: shows the progress of a run, its running trials, and its latest events."""
 
 import json
 from pathlib import Path
@@ -17,10 +17,10 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 @app.command(cls=Command)
 def status(
     out: Annotated[Path, typer.Option(help="Folder of the run.")],
-    storage: Annotated[str | None, typer.Option(help="Database URL, where it is not in the folder.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+    storage: Annotated[str | None, typer.Option(help="Database URL. Default: search.db in the folder.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
-    """Show how far a run is."""
+    """Show the progress of a run, its running trials and its latest events."""
     from search.console.terminal import one_line_errors
     from search.storage.find_run import open_results
 
@@ -39,12 +39,12 @@ def status(
 
 
 def describe(results: "Results") -> dict[str, Any]:
-    """Return counts per state, running trials and the latest events, ready for JSON."""
+    """Return counts per state, running trials and the latest events as JSON values."""
     counts = results.counts()
     if results.run.finished:
         phase = "finished"
     else:
-        phase = "searching" if _held(results) else "stopped: the same `search.run` command goes on"
+        phase = "searching" if _held(results) else "stopped: run the same `search.run` command again to resume"
     return {
         "run": results.run.name,
         "phase": phase,
@@ -63,7 +63,7 @@ def describe(results: "Results") -> dict[str, Any]:
 
 
 def _held(results: "Results") -> bool:
-    """Return True if a controller holds the run."""
+    """Return True if a controller holds the lease on the run."""
     from search.storage.database_url import file_of
     from search.storage.lease import database_scope, holder
 

@@ -1,4 +1,4 @@
-"""Reads a YAML file of settings that nobody has looked at: it is small once its aliases are written out."""
+"""Reads YAML safely: rejects files that are too large once their aliases are expanded."""
 
 from __future__ import annotations
 
@@ -6,19 +6,24 @@ from typing import Any
 
 import yaml
 
-MOST_CHARACTERS = 1_000_000
-MOST_NODES = 100_000
-"""Values of a file at most, every alias counted as all that it stands for."""
+MAX_CHARACTERS = 1_000_000
+"""Maximum number of characters of a file."""
+MAX_NODES = 100_000
+"""Maximum number of values of a file, with aliases expanded."""
 
 
 def parse_yaml(text: str) -> Any:
-    """Return the value in a YAML text. Raises ValueError, at once, where it is not YAML or would explode."""
-    if len(text) > MOST_CHARACTERS:
-        raise ValueError(f"more than {MOST_CHARACTERS} characters")
+    """Return the value of a YAML text.
+
+    Raises:
+        ValueError: the text is not YAML, is too long, or has too many values once its aliases are expanded.
+    """
+    if len(text) > MAX_CHARACTERS:
+        raise ValueError(f"more than {MAX_CHARACTERS} characters")
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
-        if node is not None and _size(node, {}) > MOST_NODES:
-            raise ValueError(f"more than {MOST_NODES} values once its aliases are written out")
+        if node is not None and _size(node, {}) > MAX_NODES:
+            raise ValueError(f"more than {MAX_NODES} values once its aliases are expanded")
         return yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise ValueError(" ".join(str(error).split())) from None
@@ -27,14 +32,14 @@ def parse_yaml(text: str) -> Any:
 
 
 def _size(node: yaml.Node, known: dict[int, int]) -> int:
-    """Return the number of values in a node, aliases written out."""
+    """Return the number of values in a node, with aliases expanded; at most `MAX_NODES + 1`."""
     if id(node) in known:
         return known[id(node)]
-    known[id(node)] = MOST_NODES  # a node within itself has no end
+    known[id(node)] = MAX_NODES  # a node that contains itself is infinite
     inner: list[yaml.Node] = []
     if isinstance(node, yaml.MappingNode):
         inner = [part for pair in node.value for part in pair]
     elif isinstance(node, yaml.SequenceNode):
         inner = node.value
-    known[id(node)] = min(MOST_NODES + 1, 1 + sum(_size(part, known) for part in inner))
+    known[id(node)] = min(MAX_NODES + 1, 1 + sum(_size(part, known) for part in inner))
     return known[id(node)]

@@ -4,10 +4,10 @@ import difflib
 from collections.abc import Iterable
 from reprlib import Repr
 
-MOST_SHOWN = 80
+MAX_SHOWN = 80
 """Largest number of characters of a value in an error message."""
 _REPR = Repr()
-_REPR.maxlevel, _REPR.maxstring, _REPR.maxother = 4, MOST_SHOWN, MOST_SHOWN
+_REPR.maxlevel, _REPR.maxstring, _REPR.maxother = 4, MAX_SHOWN, MAX_SHOWN
 
 
 def unknown(kind: str, got: object, known: Iterable[str], hint: str | None = None) -> ValueError:
@@ -26,7 +26,7 @@ def unknown(kind: str, got: object, known: Iterable[str], hint: str | None = Non
 
 def nearest(got: object, known: Iterable[str]) -> str:
     """Return a suggestion such as ` (did you mean 'keep'?)`, or an empty string if no known name is similar."""
-    if len(str(got)) > MOST_SHOWN:
+    if len(str(got)) > MAX_SHOWN:
         return ""  # comparing long texts takes minutes
     near = difflib.get_close_matches(str(got).lower(), [str(name) for name in known], n=1)
     return f" (did you mean {near[0]!r}?)" if near else ""
@@ -37,10 +37,10 @@ def shown(value: object) -> str:
 
     The time does not grow with the nesting or the length of the value.
     """
-    return shortened(_REPR.repr(value), MOST_SHOWN)
+    return shortened(_REPR.repr(value), MAX_SHOWN)
 
 
-def shortened(text: str, most: int = MOST_SHOWN) -> str:
+def shortened(text: str, most: int = MAX_SHOWN) -> str:
     """Return a text as one line of at most `most` characters; the middle of a longer text is replaced by `...`."""
     if len(text) > most:
         text = f"{text[: most - most // 3 - 3]}...{text[len(text) - most // 3 :]}"

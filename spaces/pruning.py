@@ -103,9 +103,9 @@ class Pruning:
         """Return True if it needs calibration samples."""
         return self.method is Method.WANDA or self.narrows
 
-    def sparsifies(self, half: Linears) -> bool:
+    def sparsifies(self, sublayer: Linears) -> bool:
         """Return True if weights of the attention's, or of the FFN's, linear layers become zero."""
-        return self.method is not None and self.linears in (Linears.ALL, half)
+        return self.method is not None and self.linears in (Linears.ALL, sublayer)
 
     def kept_weights(self, columns: int) -> int:
         """Return the number of weights of a row with `columns` columns that stay under magnitude or wanda."""

@@ -38,7 +38,11 @@ def main(
 
 
 def read_request(place: str) -> TrialRequest:
-    """The request in a file or on standard input (`-`). Raises ValueError, in one line, where it is none."""
+    """Return the request in a file or on standard input (`-`).
+
+    Raises:
+        ValueError: the file can't be read or is not a request; one line.
+    """
     try:
         text = sys.stdin.read() if place == "-" else Path(place).read_text(encoding="utf-8")
     except OSError as error:
@@ -53,7 +57,7 @@ def read_request(place: str) -> TrialRequest:
 
 
 def _run(request: TrialRequest) -> TrialReport:
-    # Mistakes are told before torch is imported.
+    # Mistakes of the user are reported before torch is imported.
     check_fit(describe_model(request.model), request)
     pick_metric(load_split(request.data, "search"), request.metric)
     from workers.trial import Worker, run_trial

@@ -1,16 +1,16 @@
 """Runs a model under a plan: `with apply_plan(model, plan): ...`.
 
-The `forward` of block parts is replaced on the instances, nothing else: no weight is copied or moved, `state_dict` is
-untouched, and on leaving, also by an exception, every instance is as it was.
+Only the `forward` of parts of blocks is replaced, on the instances. No weight is copied or moved, `state_dict` is
+unchanged, and when the `with` block ends, also by an exception, all instances are restored.
 
-How a plan meets the KV cache: transformers takes positions and masks from the cache length of one layer, so a block
-that stores no keys and values must still make its layer grow. It appends a placeholder of one number a token, shape
-(B, 1, q, 1). Keys and values of tokens that skip attention are computed and stored where a later token attends in that
-layer (scopes visual and prompt), and neither where none does (all and generated).
+KV cache: transformers derives positions and masks from the cache length of one layer, so a block that stores no keys
+and values must still let its layer grow. It appends a placeholder of one number per token, shape (B, 1, q, 1). Keys and
+values of tokens that skip attention are computed and stored if a later token attends to them in that layer (scopes
+visual and prompt), else neither (scopes all and generated).
 
-A scope is a rule on rows: what an op skips is computed for the rows outside of its scope only, and adds zero to the
-residual of the others. `workers.blocks.token_groups` decides which row is of which group. Pruning,
-for all tokens, is set before the ops, which then run what it leaves.
+Scope: an op is a rule on rows. What it skips is computed only for the rows outside of its scope, and adds zero to the
+residual of the others. `workers.blocks.token_groups` assigns rows to groups. Pruning applies to all tokens and is set
+before the ops, which run what it leaves.
 """
 
 from __future__ import annotations
@@ -37,14 +37,16 @@ _ACTIVE: WeakSet[nn.Module] = WeakSet()
 
 @contextmanager
 def apply_plan(model: nn.Module, plan: Plan, inputs: PruningInputs | None = None) -> Iterator[nn.Module]:
-    """Apply `plan` to `model` inside the `with`, and yield the model.
+    """Apply a plan to a model inside the `with` block, and yield the model.
 
     Args:
-        inputs: norms and masks for blocks pruned by wanda, to a width or by a saved mask; magnitude needs none.
+        model: a supported model of transformers.
+        plan: one block per decoder block of the model.
+        inputs: norms and masks for blocks pruned by Wanda, to a width or by a saved mask; not needed for magnitude.
 
-    Raises PlanError before anything is changed where the plan has another number of blocks than the model, where
-    a block can't do what it says or is no plain residual one, where the model is under a plan already, or where
-    `inputs` lack what a block is pruned by.
+    Raises:
+        PlanError: the plan has another number of blocks, a block does not support its op, the model is under a plan
+            already, or `inputs` lack norms or masks. The model is unchanged then.
     """
     _, blocks = find_blocks(model)
     _check_fit(blocks, plan)
@@ -74,35 +76,39 @@ def _check_fit(blocks: nn.ModuleList, plan: Plan) -> None:
     if len(plan) != len(blocks):
         raise PlanError(
             f"a plan must have as many blocks as the model, {len(blocks)}, got {len(plan)} in '{plan}': "
-            "write one character a block"
+            "write one character per block"
         )
     if blocks in _ACTIVE:
         raise PlanError(
-            f"a model can be under one plan at a time, got '{plan}' inside another apply_plan: leave the other first"
+            f"a model can be under one plan at a time, got '{plan}' inside another apply_plan: end the other first"
         )
 
 
 def check_ops(plan: Plan, parts: Sequence[Parts]) -> None:
     """Raise PlanError, with block and reason, if a block does not support its op.
 
-    Self-attention for some rows only needs queries and keys that are made apart, and a mask that says who sees whom.
+    Self-attention for part of the rows requires separate projections of queries and keys, and an explicit mask.
+
+    Args:
+        plan: to check.
+        parts: of the blocks of the model, as many as the plan has.
     """
     for index, (block, part) in enumerate(zip(plan.blocks, parts, strict=True)):
         reason = part.kind.refusal(block.op)
         if reason is not None:
-            raise PlanError(f"a block must be able to do its op, got '{block.name}' at block {index}: {reason}")
+            raise PlanError(f"a block must support its op, got '{block.name}' at block {index}: {reason}")
         if block.op.runs_attention or block.scope is Scope.ALL or part.is_cross:
             continue
         where = f"got '{block.name}' at block {index}"
         missing = [name for name in (QUERY, KEY, VALUE) if not hasattr(part.attention, name)]
         if missing:
             raise PlanError(
-                f"attention can be skipped by scope where {QUERY}, {KEY} and {VALUE} are apart, {where}, which has no "
+                f"attention can be skipped by scope if {QUERY}, {KEY} and {VALUE} are separate, {where}, which has no "
                 f"{missing[0]}: skip it for all tokens"
             )
         kind = getattr(getattr(part.attention, "config", None), "_attn_implementation", "an attention of its own")
         if kind not in ("eager", "sdpa"):
             raise PlanError(
-                f"attention can be skipped by scope under eager or sdpa attention, {where} under {kind}: "
+                f"attention can be skipped by scope with eager or sdpa attention, {where} with {kind}: "
                 "load the model with attn_implementation='sdpa'"
             )

@@ -1,7 +1,7 @@
-"""What is known of a model and its data before any weight is read: shape, workload, fingerprints.
+"""Determines shape and workload of a model without reading its weights.
 
-The CLI's dry run and the FLOPs of any plan need no more than this. Where rows describe the model, no torch is needed;
-where they don't, `workers.models.count_on_meta` builds it without weights.
+Dry runs and the FLOPs of plans need no more. Models with family rows need no torch; all others are built without
+weights by `workers.models.count_on_meta`.
 """
 
 from __future__ import annotations
@@ -32,13 +32,15 @@ if TYPE_CHECKING:
 __all__ = ["check_fit", "describe_model", "describe_workload", "fingerprint", "load_notes", "shape_of"]
 
 BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "float64": 8}
+"""dtype -> bytes per parameter."""
 
 
 def describe_model(source: ModelSource) -> ModelShape:
     """Return the shape of a model from its config; parameters are counted if its weights are local.
 
-    Raises ValueError for a model that can't be found, takes no images or has a decoder that no row describes, and
-    for masks that are another model's.
+    Raises:
+        ValueError: the model can't be found, takes no images or has an unsupported decoder, or its masks are of
+            another model.
     """
     shape = _shape_without_masks(source)
     if source.masks is None:
@@ -46,7 +48,7 @@ def describe_model(source: ModelSource) -> ModelShape:
     weights = read_weights(Path(source.masks))
     if len(weights) != shape.num_blocks:
         raise ValueError(
-            f"masks must be of the model they go with, {shape.num_blocks} blocks, got {len(weights)} in "
+            f"masks must have as many blocks as the model, {shape.num_blocks}, got {len(weights)} in "
             f"{source.masks}: make masks of this model with python -m workers.pruning"
         )
     return replace(shape, saved_weights=weights)
@@ -79,8 +81,11 @@ def load_notes(source: ModelSource) -> list[str]:
 def describe_workload(source: ModelSource, samples: Sequence[Sample]) -> Workload:
     """Return the mean token counts of samples, the default workload of the FLOPs.
 
-    Generated tokens are those of the answer and of the end of its turn. A model that no rows describe is asked
-    through its own processor (`workers.models.count_on_meta`). Raises ValueError on no samples.
+    Generated tokens include the end of the turn. For models without family rows, tokens are counted with the model's
+    processor (`workers.models.count_on_meta`).
+
+    Raises:
+        ValueError: there are no samples.
     """
     if not samples:
         raise ValueError("a workload needs at least one sample, got none: check the data set's split")
@@ -109,17 +114,23 @@ def check_fit(shape: ModelShape, request: TrialRequest) -> None:
     if len(plan) != shape.num_blocks:
         raise PlanError(
             f"a plan must have as many blocks as the model, {shape.num_blocks}, got {len(plan)} in '{plan}': "
-            "write one character a block"
+            "write one character per block"
         )
     for index, block in enumerate(plan.blocks):
         kept_weights(shape, block, index)
     steps = [rung.tuning_steps for rung in request.rungs]
     if steps != sorted(steps):
-        raise ValueError(f"tuning_steps must not fall from rung to rung, got {steps}: they count from the start")
+        raise ValueError(f"tuning_steps must not decrease from rung to rung, got {steps}: count them from the start")
 
 
 def shape_of(rows: Families, bytes_per_parameter: int, num_parameters: int | None = None) -> ModelShape:
-    """Return the shape that a config, with defaults filled in, determines."""
+    """Return the shape of a config.
+
+    Args:
+        rows: family rows of the model, with its config.
+        bytes_per_parameter: of the dtype that the model is loaded in.
+        num_parameters: of the whole model; None if unknown.
+    """
     text, config = rows.text, rows.config
     vision = VisionShape(
         has_class_token=rows.vision.has_class_token,

@@ -1,4 +1,4 @@
-"""Options of low-rank adapters: `lora`, or `lora:r=8,alpha=16`. Imports no torch."""
+"""Parses the options of low-rank adapters: `lora`, or `lora:r=8,alpha=16`. Imports no torch."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ class LoraOptions:
 def parse_lora(text: str) -> LoraOptions | None:
     """Return the options in `lora` or `lora:r=8,alpha=16`; None for any other text.
 
-    Raises ValueError where an option is unknown or no positive number.
+    Raises:
+        ValueError: an option is unknown or not a positive number.
     """
     kind, _, options = text.partition(":")
     if kind != LORA:

@@ -1,4 +1,4 @@
-"""What a worker reports of a trial: one report per rung, and how the trial ended. Imports no torch."""
+"""The report of a worker on a trial: one report per rung, and how the trial ended. Imports no torch."""
 
 from enum import StrEnum
 from typing import Any
@@ -8,14 +8,15 @@ from workers.sources import Split
 from workers.value import Value
 
 Importance = tuple[tuple[float, float], ...]
-"""Of attention and FFN, per block."""
+"""Per block, the importance of its attention and of its FFN: nats of the answers' log-likelihood, see
+`workers.evaluation.importance`."""
 
 
-class AskedQuestion(Value):
-    """A question of a split and the answers that are accepted."""
+class QuestionRecord(Value):
+    """A question of a split with its accepted answers."""
 
     id: str
-    """Split and place in it, counted from 0: `search-17`."""
+    """Split and index in it, from 0: `search-17`."""
     image: str
     """Id of the image."""
     kind: str
@@ -24,30 +25,30 @@ class AskedQuestion(Value):
 
 
 class Floor(Value):
-    """Accuracies that are reached without looking at the picture; at least one is known."""
+    """Accuracies that are reached without looking at the images; at least one of the two is known."""
 
     answer: str | None = None
-    """The best constant answer, or the best constant place among the options ("option 2")."""
+    """The best constant answer, or the best constant index among the options ("option 2")."""
     constant: float | None = None
-    """Accuracy of giving `answer` to every question; None for metrics that score answers right in part."""
+    """Accuracy of giving `answer` to all questions; None for metrics with partial scores."""
     other_images: float | None = None
-    """Accuracy of the dense model when every question comes with the pictures of another."""
+    """Accuracy of the dense model if each question comes with the images of another question."""
     note: str | None = None
-    """Why one of the two is not known."""
+    """Why one of the two is not known; None if both are."""
 
     @property
     def accuracy(self) -> float:
-        """Return the larger of the two."""
+        """Return the larger of the known accuracies."""
         return max(value for value in (self.constant, self.other_images) if value is not None)
 
     def __str__(self) -> str:
         if self.constant is not None and self.constant == self.accuracy:
             return f"always answering {shown(self.answer)}"
-        return "the dense model shown other pictures"
+        return "the dense model shown other images"
 
 
 class RungReport(Value):
-    """What one rung measured."""
+    """The result of one rung."""
 
     rung: int
     split: Split
@@ -56,28 +57,28 @@ class RungReport(Value):
     """Mean score of the metric over the questions, in [0, 1]."""
     accuracy_by_kind: dict[str, float]
     scores: tuple[float, ...]
-    """Score of every question in the order of the split: paired comparisons need them."""
+    """Score of each question in [0, 1], in the order of the split; needed for paired comparisons."""
     answers: tuple[str, ...] = ()
-    """What the model answered to every question; of a metric that reads likelihoods, the answer that was judged."""
-    asked: tuple[AskedQuestion, ...] | None = None
-    """The questions, where the plan is the dense one: all others answer the same."""
+    """Answer of the model to each question; for metrics on likelihoods, the answer that was scored."""
+    asked: tuple[QuestionRecord, ...] | None = None
+    """The questions, for the dense plan only, since all plans answer the same ones."""
     tuning_steps: int
     tuned: bool
-    """Whether the tuned mapping module was kept (it was better than the dense one on the tune split)."""
+    """True if the tuned mapping module was better than the dense one on the tune split and was kept."""
     tune_accuracy: tuple[float, float] | None
-    """Accuracy on the tune split before and after tuning; None where nothing was tuned."""
+    """Accuracy on the tune split before and after tuning; None without tuning."""
     costs: dict[str, Any]
-    """FLOPs ledger and the columns beside it (`objectives.flops.Costs.as_dict`)."""
+    """FLOPs and other costs of the plan (`objectives.flops.Costs.as_dict`)."""
     seconds: dict[str, float]
-    """Wall-clock per step: load, tune, evaluate, margins, importance, floor, latency."""
+    """Wall-clock seconds per step: load, tune, evaluate, margins, importance, floor, latency."""
     margins: tuple[float, ...] | None = None
-    """By how much the right answer to every question is ahead of the next best, in nats."""
+    """Per question, the log-probability of the right answer minus that of the best wrong one, in nats."""
     floor: Floor | None = None
-    """What is reached without the pictures; None where it was not requested or can't be measured."""
+    """Accuracy without looking at the images; None if not requested or not measurable."""
     importance: Importance | None = None
-    """How much attention and FFN of every block matter for the right answers under the plan."""
+    """Importance of each sub-layer for the right answers under the plan; None if not requested."""
     latency: dict[str, float] | None = None
-    """Seconds: median and interquartile range of prefill and of one decode step."""
+    """Median and interquartile range of prefill and of one decode step, in seconds; None if not requested."""
     artifact: str | None = None
     """Path of the stored mapping module, relative to the artifacts folder."""
 
@@ -86,13 +87,15 @@ class TrialState(StrEnum):
     """How a trial ended."""
 
     COMPLETE = "complete"
+    """It finished the last rung."""
     STOPPED = "stopped"
-    """It did not earn its next rung, or was a probe."""
+    """It was not promoted to the next rung, or was a probe."""
     FAILED = "failed"
+    """It ended with an error."""
 
 
 class TrialReport(Value):
-    """A whole trial: the rungs it reached and how it ended. Failures are data."""
+    """The result of a trial: its rungs and how it ended. Failures are results as well."""
 
     number: int | None
     plan: str
@@ -100,7 +103,7 @@ class TrialReport(Value):
     state: TrialState
     reason: str | None
     put_back: bool = False
-    """The machine failed and not the trial, which is to be run again; `reason` says what of the machine."""
+    """True if the machine failed and not the trial, which must be run again; `reason` says what failed."""
     rungs: tuple[RungReport, ...]
     origin: dict[str, Any]
-    """Versions, device, threads, seed, model and data fingerprints."""
+    """Versions, device, threads, seed, fingerprints of model and data."""

@@ -37,18 +37,18 @@ def _read_workload(value: object) -> Workload:
 
 
 def _write_workload(workload: Workload) -> dict[str, float]:
-    """Return the fields as floats: stored requests have always held `16.0`, never `16`."""
+    """Return the fields as floats, since requests in existing databases have `16.0`, not `16`."""
     return {name: float(value) for name, value in workload.to_dict().items()}
 
 
 PlanValue = Annotated[Plan, PlainValidator(_read_plan), PlainSerializer(_write_plan)]
-"""A plan that is written as its JSON object (`Plan.to_json`)."""
+"""A plan, serialized as its JSON object (`Plan.to_json`)."""
 WorkloadValue = Annotated[Workload, PlainValidator(_read_workload), PlainSerializer(_write_workload)]
-"""A workload that is written as a JSON object of its token counts."""
+"""A workload, serialized as a JSON object of its token counts."""
 
 
 class TuningRecipe(Value):
-    """Brief training of the mapping module under a plan; everything else is frozen."""
+    """Hyperparameters of tuning; all weights but the trainable ones are frozen."""
 
     learning_rate: float | None = Field(None, gt=0)
     """Peak learning rate of AdamW. By default 0.192 / width of the language model: 2e-3 for the embedded model."""
@@ -57,63 +57,66 @@ class TuningRecipe(Value):
     images_per_step: int = Field(8, ge=1)
     """Images per tuning step."""
     questions_per_image: int = Field(8, ge=1)
-    """Questions per image and step."""
+    """Maximum number of questions per image and tuning step."""
     kl_weight: float = Field(0.0, ge=0)
     """Weight of KL(dense || plan) on the answer tokens, added to the cross-entropy."""
 
 
 class Rung(Value):
-    """One fidelity: tune up to `tuning_steps` in all, then evaluate `questions` questions of `split`."""
+    """One fidelity of a trial: tune up to `tuning_steps`, then evaluate `questions` questions of `split`."""
 
     tuning_steps: int = Field(0, ge=0)
+    """Total number of tuning steps since the start of the trial."""
     questions: int | None = Field(None, ge=1)
-    """None evaluates the whole split."""
+    """Number of questions, the first of the split; None for all."""
     split: Split = "search"
     margins: bool = False
-    """Also measure by how much the right answers are ahead of wrong ones."""
+    """If True, also measure the margins of the right answers (`workers.evaluation.margins`)."""
     importance: bool = False
-    """Also measure how much every attention and FFN matters for the right answers."""
+    """If True, also measure the importance of each sub-layer (`workers.evaluation.importance`)."""
     floor: bool = False
-    """Also measure the accuracy that is reached without the pictures, over the whole split."""
+    """If True, also measure the accuracy without looking at the images, over the whole split."""
     latency: bool = False
-    """Also time prefill and decode (after warm-up, device synchronized)."""
+    """If True, also measure the latency of prefill and decode (`workers.evaluation.latency`)."""
 
 
 class TrialRequest(Value):
-    """Everything a worker needs to run one trial, and nothing that depends on who asked."""
+    """Everything a worker needs to run one trial; the result depends on nothing else."""
 
     run: str | None = None
-    """Id of the run that the trial belongs to; stored mapping modules carry it."""
+    """Id of the run that the trial belongs to; stored in the file of the tuned mapping module."""
     number: int | None = None
+    """Number of the trial in its run; None outside of a run."""
     plan: PlanValue
     model: ModelSource = ModelSource()
     data: DataSource = DataSource()
     metric: Annotated[str | None, known("metric", METRICS)] = None
-    """None is the one usual for the data (`workers.data.pick_metric`)."""
+    """Name of the metric; None for the usual one for the data (`workers.data.pick_metric`)."""
     workload: WorkloadValue | None = None
-    """Token counts the FLOPs are stated for; None takes the means of the search split."""
+    """Token counts that the FLOPs are computed for; None for the means of the search split."""
     tuning: TuningRecipe = TuningRecipe()
     rungs: tuple[Rung, ...] = Field((Rung(),), min_length=1)
     first_rung: int = Field(0, ge=0)
-    """Rungs before this one were measured by an earlier trial of the plan: they are tuned through, not evaluated, so
-    that the rungs that follow score what they would have without the interruption."""
+    """Index of the first rung to evaluate. Earlier rungs were measured by another trial of the plan; their tuning steps
+    are repeated, so that the result is the same as without the interruption."""
     seed: int = 0
+    """Seed of tuning and of all other random choices."""
     threads: int | None = Field(None, ge=1)
-    """CPU threads of the worker; part of the request because sums in floating point depend on it."""
+    """CPU threads of the worker; part of the request since floating-point sums depend on it."""
     time_limit: float | None = Field(None, gt=0)
-    """Seconds the whole trial may take."""
+    """Maximum seconds of the whole trial, without loading the model."""
     mapping_module: str | None = None
-    """Absolute path of a stored mapping module to evaluate in place of the dense one; goes with rungs that don't
-    tune: the final test reads what the search tuned."""
+    """Absolute path of a stored mapping module that replaces the dense one; only for rungs without tuning, as in the
+    final test."""
     mapping_plan: PlanValue | None = None
-    """The plan that `mapping_module` was tuned for; None is the trial's own."""
+    """Plan that `mapping_module` was tuned for; None for the plan of the trial."""
     artifacts: str | None = None
-    """Absolute folder where the tuned mapping module is stored; None stores nothing."""
+    """Absolute path of the folder where the tuned mapping module is stored; None to store nothing."""
 
     @model_validator(mode="after")
     def _stored_or_tuned(self) -> "TrialRequest":
         if self.mapping_module and any(rung.tuning_steps for rung in self.rungs):
-            raise ValueError("mapping_module is evaluated as it was stored: leave it out, or ask for 0 tuning steps")
+            raise ValueError("a mapping_module can't be tuned further: leave it out, or set tuning_steps to 0")
         return self
 
     @model_validator(mode="after")
@@ -124,5 +127,5 @@ class TrialRequest(Value):
 
     @property
     def num_reports(self) -> int:
-        """Return the rungs that are evaluated."""
+        """Return the number of rungs that are evaluated."""
         return len(self.rungs) - self.first_rung

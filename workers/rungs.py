@@ -20,7 +20,7 @@ from workers.evaluation.margins import answer_margins
 from workers.inference.finite import NonFinite
 from workers.models.stored_module import labels
 from workers.models.trainable import State, copy_state, put_state
-from workers.reports import AskedQuestion, Importance, RungReport
+from workers.reports import Importance, QuestionRecord, RungReport
 from workers.requests import Rung, TrialRequest
 from workers.session import Session
 from workers.sources import Split
@@ -98,7 +98,7 @@ class RunningTrial:
             accuracy_by_kind=result.accuracy_by_kind,
             scores=result.scores,
             answers=result.answers,
-            asked=self._asked(rung.split, len(result.scores)) if self.request.plan.is_dense else None,
+            asked=self._questions(rung.split, len(result.scores)) if self.request.plan.is_dense else None,
             tuning_steps=rung.tuning_steps,
             tuned=tuned,
             tune_accuracy=tune_accuracy,
@@ -111,11 +111,11 @@ class RunningTrial:
             artifact=self._store() if tuned and last else None,
         )
 
-    def _asked(self, split: Split, questions: int) -> tuple[AskedQuestion, ...]:
+    def _questions(self, split: Split, questions: int) -> tuple[QuestionRecord, ...]:
         """Return the first questions of a split, without their images."""
         samples = self.session.split(split).samples[:questions]
         return tuple(
-            AskedQuestion(
+            QuestionRecord(
                 id=f"{split}-{index}",
                 image=sample.image_id,
                 kind=sample.kind,

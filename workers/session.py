@@ -10,7 +10,6 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from objectives.workload import Workload
-from workers.askable import askable_split
 from workers.data.pick_metric import pick_metric
 from workers.data.sample import Sample, SplitData
 from workers.describe import describe_model, describe_workload
@@ -26,6 +25,7 @@ from workers.pruning.make import masks_for
 from workers.requests import TrialRequest, TuningRecipe
 from workers.sources import DataSource, ModelSource, Split
 from workers.tuning import TuningSchedule
+from workers.usable_rows import usable_split
 
 
 class Session:
@@ -109,4 +109,4 @@ class Session:
         return self._read(name).samples
 
     def _read(self, name: Split) -> SplitData:
-        return askable_split(self.model_source, self.data_source, name)
+        return usable_split(self.model_source, self.data_source, name)

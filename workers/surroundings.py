@@ -17,18 +17,18 @@ _LINES = {
     errno.ECONNRESET: "a server broke the connection off",
 }
 _DEVICE = ("CUDA error", "CUDA driver error", "cuDNN error: CUDNN_STATUS_INTERNAL_ERROR", "NCCL error")
-"""Beginnings of torch's messages once a device is lost; out of memory is another error and the trial's own."""
+"""Beginnings of torch's messages for a lost device; out of memory has another message and is a failure of the trial."""
 
 
 class SurroundingsError(Exception):
-    """The machine failed, not the trial: its row is put back. The message is one line."""
+    """The machine failed, not the trial, which is run again later. The message is one line."""
 
 
 def surroundings(error: BaseException) -> str | None:
-    """Return one line on what of the machine failed, None where the error is the trial's own.
+    """Return one line that says what failed in the machine, or None if the error is a failure of the trial.
 
     Args:
-        error: looked at with all errors that it was raised from.
+        error: checked together with all errors that it was raised from.
     """
     seen: BaseException | None = error
     while seen is not None:

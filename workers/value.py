@@ -8,7 +8,7 @@ from spaces.names import unknown
 
 
 class Value(BaseModel):
-    """A frozen record that refuses unknown keys: a typing error in a request must not pass unseen."""
+    """Base of all messages: frozen, and unknown keys are an error, so that typing errors are found."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants", use_attribute_docstrings=True)
 

@@ -14,10 +14,10 @@ class TrialTimeout(Exception):
 
 
 class Watchdog:
-    """`with watchdog:` around each stretch of work; raises TrialTimeout inside it once all of them took too long.
+    """Limits the total time of several `with watchdog:` blocks; raises TrialTimeout inside the one that exceeds it.
 
-    Uses the process's one interval timer, so it can only bite in the main thread; elsewhere it raises between
-    stretches at the earliest. A timer that somebody else had set is put back with what was left of it.
+    Uses the interval timer of the process, which works in the main thread only; in other threads TrialTimeout is raised
+    at the start of the next block. A timer set by other code is restored with its remaining time.
     """
 
     def __init__(self, limit: float | None) -> None:

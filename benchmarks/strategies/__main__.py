@@ -81,8 +81,8 @@ def main(
         raise typer.BadParameter("--json must come with --table FILE.npz: without, the results are stored as JSON")
     print(heading("Strategies against the truth", budgets=budgets, seeds=seeds, processes=processes))
     start = perf_counter()
-    asked = {"landscapes": landscapes, "strategies": strategies, "budgets": budgets}
-    chosen = {name: tuple(value.split(",")) for name, value in asked.items()}
+    requested = {"landscapes": landscapes, "strategies": strategies, "budgets": budgets}
+    chosen = {name: tuple(value.split(",")) for name, value in requested.items()}
     for kind, names in chosen.items():
         for name in names:
             if name not in ALL[kind]:

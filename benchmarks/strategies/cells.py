@@ -99,8 +99,8 @@ class Cell:
     def seconds(self) -> float:
         """Return the approximate seconds; a proposal is slower with more trials before it."""
         passes = 2 if self.in_full and len(_landscape(self.landscape).rungs) > 1 else 1
-        asks = self.seeds * self.budget * passes
-        return asks * MILLISECONDS[self.strategy] / 1e3 * self.budget / PICTURED
+        proposals = self.seeds * self.budget * passes
+        return proposals * MILLISECONDS[self.strategy] / 1e3 * self.budget / PICTURED
 
 
 def budgets_of(landscape: str, strategy: str, everything: bool = False) -> dict[int, int]:
@@ -143,11 +143,11 @@ def run_all(cells: Sequence[Cell], processes: int) -> Iterator[tuple[Cell, dict[
     """
     os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        running = {pool.submit(run, told, seed): (told, seed) for told, seed in _jobs(cells)}
+        running = {pool.submit(run, batch, seed): (batch, seed) for batch, seed in _jobs(cells)}
         found: dict[Cell, dict[int, dict[str, Any]]] = {cell: {} for cell in cells}
         for done in as_completed(running):
-            told, seed = running.pop(done)
-            for cell, result in zip(told, done.result(), strict=True):
+            batch, seed = running.pop(done)
+            for cell, result in zip(batch, done.result(), strict=True):
                 own = found[cell]
                 own[seed] = result
                 if len(own) == cell.seeds:
@@ -160,15 +160,15 @@ def _jobs(cells: Sequence[Cell]) -> list[tuple[list[Cell], int]]:
     for cell in sorted(cells, key=lambda cell: -cell.budget):
         for seed in range(cell.seeds):
             together.setdefault((cell.landscape, cell.strategy, seed), []).append(cell)
-    jobs = [(told, seed) for (_, _, seed), told in together.items()]
+    jobs = [(batch, seed) for (_, _, seed), batch in together.items()]
     return sorted(jobs, key=lambda job: -sum(cell.seconds for cell in job[0]))
 
 
-def run(told: Sequence[Cell], seed: int) -> list[dict[str, Any]]:
+def run(batch: Sequence[Cell], seed: int) -> list[dict[str, Any]]:
     """Return the results of searches with one seed for cells of one landscape and strategy, run in this process."""
-    table = open_table(told[0].landscape)
-    replays = Replays(table, told[0].strategy, seed)
-    return [search(table, replays, cell.budget, pictured=cell.pictured, in_full=cell.in_full) for cell in told]
+    table = open_table(batch[0].landscape)
+    replays = Replays(table, batch[0].strategy, seed)
+    return [search(table, replays, cell.budget, pictured=cell.pictured, in_full=cell.in_full) for cell in batch]
 
 
 @cache

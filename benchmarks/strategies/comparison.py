@@ -52,12 +52,12 @@ def search(
         pictured: True to add the curves to draw.
         in_full: True to add, on a table with rungs, the same search with every trial run to its end.
     """
-    run = replays.told(budget)
+    run = replays.with_budget(budget)
     result: dict[str, Any] = {"commit": commit(), "share": share(table, run.counted()), "seconds": run.seconds}
     if "test" in table.right:
         result["regret"] = round(regret(table, run.counted()), DIGITS)
     if in_full and len(table.landscape.rungs) > 1:
-        result |= _against_full_trials(table, run, replays.told(budget, keep_fraction=1.0))
+        result |= _against_full_trials(table, run, replays.with_budget(budget, keep_fraction=1.0))
     if pictured:
         result["picture"] = _curves(table, run)
     if table.landscape.grows:

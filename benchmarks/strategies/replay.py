@@ -89,7 +89,7 @@ class Replays:
         self._table, self._strategy, self._seed = table, strategy, seed
         self._longest: dict[Hashable, Run] = {}
 
-    def told(self, budget: int, keep_fraction: float = KEEP) -> Run:
+    def with_budget(self, budget: int, keep_fraction: float = KEEP) -> Run:
         """Return the search with this budget. Request larger budgets first."""
         task = _task(self._table, budget, self._seed, keep_fraction)
         key = keep_fraction, Proposer(load_strategy(self._strategy, task), task).beginning or budget
@@ -101,9 +101,9 @@ class Replays:
 def replay(table: Table, strategy: str, budget: int, seed: int, keep_fraction: float = KEEP) -> Run:
     """Return one search of `budget` trials. On a table with one rung, a probe counts like any other plan."""
     task = _task(table, budget, seed, keep_fraction)
-    asked = load_strategy(strategy, task)
-    proposer, history = Proposer(asked, task), Recorded()
-    climb = Climb(table, keep_fraction, seed, getattr(asked, "reads", frozenset()))
+    proposing = load_strategy(strategy, task)
+    proposer, history = Proposer(proposing, task), Recorded()
+    climb = Climb(table, keep_fraction, seed, getattr(proposing, "reads", frozenset()))
     rows, went_on_from, origins, seconds = [], [], [], []
     for number in range(budget):
         start = perf_counter()

@@ -114,8 +114,8 @@ def _ratio(reached: float) -> str:
 
 def _section(name: str, results: Results, picture: str) -> str:
     strategies = results["strategies"]
-    asked = {budget for own in strategies.values() for budget in own} - set(map(str, OURS_ALSO))
-    budgets = sorted(asked, key=int)
+    all_budgets = {budget for own in strategies.values() for budget in own} - set(map(str, OURS_ALSO))
+    budgets = sorted(all_budgets, key=int)
     tested = max((budget for budget in budgets if int(budget) <= PICTURED), key=int, default=budgets[0])
     lines = [
         f"## {name}",
@@ -125,7 +125,7 @@ def _section(name: str, results: Results, picture: str) -> str:
         f"Share of {_whole(name)}: median (lower to upper quartile; worst). Where a strategy was run with fewer",
         "than ten seeds, or regret is of another budget, the cell says so.",
         "",
-        "| strategy | " + " | ".join(budgets) + f" | regret on test at {tested} | ms an ask |",
+        "| strategy | " + " | ".join(budgets) + f" | regret on test at {tested} | ms per proposal |",
         "|---" * (len(budgets) + 3) + "|",
     ]
     lines += [_row(strategy, result, budgets, tested) for strategy, result in strategies.items()]
@@ -136,11 +136,11 @@ def _described(name: str, table: Table) -> str:
     """Return the numbers of plans and questions and the size of the front."""
     kind = name.partition(":")[2]
     plans, best = len(table.flops_ratio), f"its hypervolume {table.volume():.4f}"
-    asked = f"{int(table.questions['search'].sum())} questions{f' of kind {kind}' if kind else ''}"
+    questions = f"{int(table.questions['search'].sum())} questions{f' of kind {kind}' if kind else ''}"
     if _grows(name):
         size = table.landscape.searched.size
-        return f"{plans} of {size} plans were asked for, {asked}, {len(table.front())} plans on their front, {best}."
-    return f"{plans} plans, {asked}, {len(table.front())} plans on the exact front, {best}."
+        return f"{plans} of {size} plans were measured, {questions}, {len(table.front())} plans on their front, {best}."
+    return f"{plans} plans, {questions}, {len(table.front())} plans on the exact front, {best}."
 
 
 def _measured(truth: Results) -> str:

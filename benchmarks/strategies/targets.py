@@ -105,10 +105,10 @@ def _early(budget: str, mine: Results, best: float, name: str) -> list[Verdict]:
         reached = np.flatnonzero(np.array(mine[budget]["picture"]["share"][1]) >= best - TOLERANCE)
         trials = int(reached[0]) + 1 if len(reached) else None
         got = f"{name} {best:.4f}, in {trials or f'more than {budget}'} trials"
-        verdicts.append((f"{goal}, told {budget}", got, trials is not None and trials <= IN_TRIALS))
+        verdicts.append((f"{goal}, budget {budget}", got, trials is not None and trials <= IN_TRIALS))
     if str(IN_TRIALS) in mine:
         got = median(mine[str(IN_TRIALS)])
-        verdicts.append((f"{goal}, told {IN_TRIALS}", f"{name} {best:.4f}, {got:.4f} here", got >= best - TOLERANCE))
+        verdicts.append((f"{goal}, budget {IN_TRIALS}", f"{name} {best:.4f}, {got:.4f} here", got >= best - TOLERANCE))
     return verdicts
 
 

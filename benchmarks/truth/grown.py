@@ -56,7 +56,7 @@ class Grown(Table):
     def load(cls, name: str, folder: Path = DATA) -> "Grown":
         """Return the stored table with all later measurements, or an empty one."""
         landscape = LANDSCAPES[name]
-        asked = _asked(landscape)
+        asked = _kinds_of_questions(landscape)
         kinds = tuple(dict.fromkeys(asked))
         of_question = np.array([kinds.index(kind) for kind in asked])
         table = cls(
@@ -181,7 +181,7 @@ def _measuring(landscape: Landscape) -> "tuple[Session, Grader]":
 
 
 @cache
-def _asked(landscape: Landscape) -> list[str]:
+def _kinds_of_questions(landscape: Landscape) -> list[str]:
     """Return the kind of every question."""
     return [sample.kind for sample in load_samples(DataSource(), "search")[: landscape.questions]]
 

@@ -26,7 +26,7 @@ from workers.inference.packed_split import PackedSplit
 from workers.models.loaded_model import LoadedModel
 
 PER_IMAGE = 16
-MOST_STATES = 1000
+MAX_STATES = 1000
 """Largest number of stored hidden states; one takes 1 MB for 256 questions of the embedded model."""
 Choices = Sequence[tuple[Op, ...]]
 """Ops to try at every block of the model; `(Op.KEEP,)` at blocks that all plans keep."""
@@ -92,7 +92,7 @@ class Grader:
         """Store a state; above the limit, remove the least recently used one except the root."""
         self._states.pop(ops, None)
         self._states[ops] = hidden
-        if len(self._states) > MOST_STATES:
+        if len(self._states) > MAX_STATES:
             self._states.pop(next(key for key in self._states if key))
         return hidden
 

@@ -86,7 +86,7 @@ def _conditions(first: Results, second: Results) -> list[tuple[str, Any, Any]]:
 
 
 def _names(first: Results, second: Results) -> tuple[str, str]:
-    """Return the names of the runs, told apart by their ids where they are equal."""
+    """Return the names of the runs, with their ids if the names are equal."""
     if first.run.name != second.run.name:
         return first.run.name, second.run.name
     return f"{first.run.name} ({first.run.uid[:8]})", f"{second.run.name} ({second.run.uid[:8]})"

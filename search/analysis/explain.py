@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from objectives.intervals import bootstrap_interval
-from search.analysis.samples import AnsweredQuestion, answered_questions, most_telling
+from search.analysis.samples import AnsweredQuestion, answered_questions, most_informative
 from search.analysis.select_trials import SelectionError
 from search.storage.results import Results, TrialRecord
 from spaces.plan_words import plan_words
@@ -121,7 +121,7 @@ def explain(results: Results, number: int, num_samples: int) -> Explanation:
     answered = list(answered_questions(results, dense, record))
     last = [each for each in answered if each.split == answered[-1].split]
     own = [each for each in last if each.seed == last[0].seed]
-    lost = [each for each in most_telling(own, len(own)) if each.score < each.dense_score]
+    lost = [each for each in most_informative(own, len(own)) if each.score < each.dense_score]
     return Explanation(
         trial=number,
         plan=record.trial.plan,

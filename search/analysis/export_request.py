@@ -1,4 +1,4 @@
-"""What an export is asked: a trial as it was searched, with its tuned mapping module, and what its folder says."""
+"""Builds the request of an export: the trial, its tuned mapping module, and the record that its folder contains."""
 
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,16 @@ from workers.requests import Rung, TrialRequest
 
 
 def request_of(results: Results, chosen: Selected, out: Path, **options: Any) -> ExportRequest:
-    """Return the request that exports what was chosen from the run in `out`; `options` are fields of the request.
+    """Return the request that exports a selected plan.
 
-    Raises ValueError (one line) for an option that can't be, or where the trial's mapping module is missing.
+    Args:
+        results: of the run.
+        chosen: the plan to export.
+        out: folder of the run.
+        **options: further fields of `ExportRequest`.
+
+    Raises:
+        ValueError: an option has an invalid value, or the mapping module of the trial is missing; one line.
     """
     trial = trial_request(results, chosen, out)
     try:
@@ -43,7 +50,7 @@ def trial_request(results: Results, chosen: Selected, out: Path) -> TrialRequest
     records = results.records()
     stored = chosen.record or next(iter(records), None)
     if stored is None:
-        raise ValueError("a run must have a trial before one of its plans is exported, got none: let the search go on")
+        raise ValueError("a run must have a trial before one of its plans is exported, got none: continue the search")
     request = dict(stored.trial.request)
     request |= {
         "plan": chosen.plan,
@@ -59,15 +66,15 @@ def trial_request(results: Results, chosen: Selected, out: Path) -> TrialRequest
             place = Path(request["artifacts"] or ".") / module
         if not place.is_file():
             raise ValueError(
-                f"the tuned mapping module of trial {stored.trial.number} must be in {out / 'artifacts'}, {module} is "
-                "missing: put it back, or export the plan of another trial"
+                f"the tuned mapping module of trial {stored.trial.number} must be in {out / 'artifacts'}, but {module} "
+                "is missing: restore it, or export another trial"
             )
         request["mapping_module"] = str(place)
     return TrialRequest.model_validate(request)
 
 
 def _record(results: Results, chosen: Selected, tuned: bool) -> dict[str, Any]:
-    """Return what plan.json holds about the trial and its run."""
+    """Return the facts about the trial and its run for plan.json, as JSON values."""
     records = results.records()
     settings = results.run.settings
     dense = next((record for record in records if record.plan.is_dense and record.on("search")), None)
@@ -91,7 +98,7 @@ def _record(results: Results, chosen: Selected, tuned: bool) -> dict[str, Any]:
 
 
 def _metrics(record: TrialRecord, dense: TrialRecord | None) -> dict[str, Any]:
-    """Accuracies with their intervals, as the search measured them with the mapping module that is exported."""
+    """Return accuracies with confidence intervals, measured by the search with the exported mapping module."""
     described, last = describe_trial(record, dense), record.on("search")[-1]
     search = {
         "accuracy": last.accuracy,

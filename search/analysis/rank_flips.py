@@ -1,8 +1,8 @@
-"""Whether a cheap rung ranks plans as a later one does, and tuned plans as untuned ones.
+"""Measures how well a cheap rung predicts the ranking of plans at a later rung, and before tuning that after tuning.
 
-Kendall's tau over all trials that finished both, and the share of pairs of like cost that change places: such pairs
-are what a promotion decides between. Trials that climb are the better ones of their rung and more alike than all
-plans, so both numbers look worse than they would over every plan.
+Two numbers over all trials that have finished both rungs: Kendall's tau, and the fraction of pairs with similar cost
+whose order flips, since promotion decides between such pairs. Promoted trials are the better ones of their rung and
+differ less than plans in general, so both numbers look worse than they would over all plans.
 """
 
 import math
@@ -17,44 +17,55 @@ from search.storage.results import TrialRecord
 from search.storage.tables import RungResult
 
 LIKE_COST = 0.05
-"""Plans whose FLOPs ratios differ by no more than this compete with each other."""
-FEWEST = 10
-"""Trials below which nothing is said."""
-MOST_FLIPPED = 1 / 3
-"""More flipped pairs than this are a warning; a half would be chance."""
+"""Maximum difference in FLOPs ratio of two plans of similar cost."""
+MIN_TRIALS = 10
+"""Minimum number of trials for a comparison."""
+MAX_FLIPPED = 1 / 3
+"""Fraction of flipped pairs above which a warning is shown; one half is chance."""
 
-ADVICE = "The first misleads: ask more questions or tune there (--rungs), or let more go on (keep_fraction in --config)"
+ADVICE = (
+    "The first is misleading: use more questions or tuning steps there (--rungs), or promote more trials "
+    "(--keep-fraction)"
+)
 
 
 @dataclass(frozen=True)
 class RankFlips:
-    """How two measurements of the same trials agree."""
+    """Agreement of two measurements of the same trials."""
 
     before: str
+    """Name of the first measurement: `rung 0`, `untuned`."""
     after: str
+    """Name of the second measurement."""
     trials: int
+    """Number of trials with both measurements."""
     tau: float
-    """Kendall's tau-b over all these trials: 1 the same order, 0 unrelated."""
+    """Kendall's tau-b in [-1, 1]; 1 for the same order, 0 for unrelated ones."""
     flipped: float | None
-    """Share of the pairs of like cost that change places; None where there is no such pair."""
+    """Fraction of the pairs of similar cost whose order differs; None if there is no such pair."""
 
     @property
     def misleads(self) -> bool:
-        """Return True if ranking by the first measurement predicts the later one poorly."""
-        return self.flipped is not None and self.flipped > MOST_FLIPPED
+        """Return True if ranking by the first measurement predicts the second poorly."""
+        return self.flipped is not None and self.flipped > MAX_FLIPPED
 
     def __str__(self) -> str:
-        pairs = "no pairs of like cost" if self.flipped is None else f"{self.flipped:.0%} of pairs of like cost flip"
+        pairs = (
+            "no pairs of similar cost" if self.flipped is None else f"{self.flipped:.0%} of pairs of similar cost flip"
+        )
         found = f"{self.before} -> {self.after}: Kendall's tau {self.tau:.2f}, {pairs} ({self.trials} trials)"
         return f"{found}. {ADVICE}" if self.misleads else found
 
     def as_dict(self) -> dict[str, Any]:
-        """Ready for JSON."""
+        """Return the fields as JSON values."""
         return {**asdict(self), "misleads": self.misleads}
 
 
 def rank_flips(records: Sequence[TrialRecord]) -> list[RankFlips]:
-    """Compare every rung with the next, the first with the last, and accuracy before and after tuning."""
+    """Return comparisons of each rung with the next, of the first with the last, and of before with after tuning.
+
+    Comparisons with too few trials are left out.
+    """
     plans = _rungs_of_plans(records)
     num_rungs = max((len(rungs) for rungs in plans), default=0)
     steps = list(zip(range(num_rungs - 1), range(1, num_rungs), strict=True))
@@ -63,7 +74,7 @@ def rank_flips(records: Sequence[TrialRecord]) -> list[RankFlips]:
     found = []
     for low, high in steps:
         both = [(rungs[low], rungs[high]) for rungs in plans if len(rungs) > high]
-        pairs = [(cheap.accuracy, dear.accuracy, dear.flops_ratio) for cheap, dear in both]
+        pairs = [(before.accuracy, after.accuracy, after.flops_ratio) for before, after in both]
         found.append(compare(f"rung {low}", f"rung {high}", pairs))
     tuned = [rungs[-1] for rungs in plans if rungs and rungs[-1].metrics["tune_accuracy"]]
     pairs = [(*rung.metrics["tune_accuracy"], rung.flops_ratio) for rung in tuned]
@@ -72,7 +83,7 @@ def rank_flips(records: Sequence[TrialRecord]) -> list[RankFlips]:
 
 
 def _rungs_of_plans(records: Sequence[TrialRecord]) -> list[list[RungResult]]:
-    """Per plan what was measured at every rung, cheapest first; a trial may have gone on with another one's."""
+    """Return, per plan, its results at all rungs, cheapest first, merged over trials that continue one another."""
     plans: dict[str, dict[int, RungResult]] = {}
     for record in records:
         plans.setdefault(record.trial.digest, {}).update({rung.rung: rung for rung in record.on("search")})
@@ -80,8 +91,13 @@ def _rungs_of_plans(records: Sequence[TrialRecord]) -> list[list[RungResult]]:
 
 
 def compare(before: str, after: str, measured: Sequence[tuple[float, float, float]]) -> RankFlips | None:
-    """Compare trials given as (accuracy before, accuracy after, FLOPs ratio); None where there are too few."""
-    if len(measured) < FEWEST:
+    """Return the agreement of two measurements, or None with fewer than `MIN_TRIALS` trials.
+
+    Args:
+        before, after: names of the measurements.
+        measured: per trial, (accuracy before, accuracy after, FLOPs ratio).
+    """
+    if len(measured) < MIN_TRIALS:
         return None
     first, second, costs = np.array(measured).T
     return RankFlips(before, after, len(measured), _tau(first, second), _flipped(first, second, costs))

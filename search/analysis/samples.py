@@ -1,26 +1,28 @@
-"""Pairs the answers of a plan with those of the dense model, question by question."""
+"""Pairs the answers of a plan with those of the dense model, per question."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from search.storage.answers import KeptAnswers
+from search.storage.answers import StoredAnswers
 from search.storage.database_url import StorageError
 from search.storage.results import Results, TrialRecord
 from search.storage.tables import RungResult
 
-NONE_KEPT = "a trial must have finished a rung with a version that keeps answers, got none of trial {}: take another"
+NONE_STORED = (
+    "a trial must have finished a rung with a version that stores answers, got none for trial {}: choose another trial"
+)
 
 
 @dataclass(frozen=True)
 class AnsweredQuestion:
-    """One question, what a plan answered, and what the dense model did."""
+    """One question with the answers of a plan and of the dense model."""
 
     trial: int
     plan: str
     split: str
     seed: int
-    """Of the tuning."""
+    """Seed of the tuning."""
     question_id: str
     image: str
     kind: str
@@ -32,33 +34,35 @@ class AnsweredQuestion:
     dense_score: float
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it ready for JSON."""
+        """Return the fields as JSON values."""
         return asdict(self)
 
 
 def answered_questions(results: Results, dense: TrialRecord, record: TrialRecord) -> Iterator[AnsweredQuestion]:
-    """Yield every question that a trial answered, on the search split at its last rung, then on the test split by seed.
+    """Yield the answered questions of a trial: of its last rung on the search split, then of the test split by seed.
 
-    Raises StorageError where no answers of the trial, or of the dense one, were kept.
+    Raises:
+        StorageError: no answers of the trial or of the dense trial are stored.
     """
-    said, reference = results.answers(record.trial.number), results.answers(dense.trial.number)
-    for kept, owner in ((said, record), (reference, dense)):
-        if not kept:
-            raise StorageError(NONE_KEPT.format(owner.trial.number))
-    for split, seed in sorted(said):
-        # With other seeds than the search's own the dense model is tested only where tuning changes it.
+    answers, reference = results.answers(record.trial.number), results.answers(dense.trial.number)
+    for stored, owner in ((answers, record), (reference, dense)):
+        if not stored:
+            raise StorageError(NONE_STORED.format(owner.trial.number))
+    for split, seed in sorted(answers):
+        # With further seeds the dense model is tested only if tuning changes it; else it has one result per split.
         places = ((split, seed), *sorted(reference))
         place = next((known for known in places if known in reference and known[0] == split), None)
         measured, beside = _measured(record, split, seed), _measured(dense, *place) if place else None
         if place is not None and measured is not None and beside is not None:
-            yield from _paired(record, said[split, seed], measured, reference[place], beside)
+            yield from _paired(record, answers[split, seed], measured, reference[place], beside)
 
 
-def most_telling(answered: Sequence[AnsweredQuestion], count: int) -> list[AnsweredQuestion]:
-    """Return `count` questions: what the dense model got right and the plan wrong first.
+def most_informative(answered: Sequence[AnsweredQuestion], count: int) -> list[AnsweredQuestion]:
+    """Return the `count` most informative questions.
 
-    Then what both got wrong, what both got right, and what only the plan got right. They are of the test split where
-    the trial was tested, with the search's own seed.
+    First those that the dense model answers correctly and the plan does not, then those with equal scores, wrong ones
+    first, then those that only the plan answers correctly. They are from the test split if the trial was tested, with
+    the seed of the search.
     """
     last = [each for each in answered if each.split == answered[-1].split]
     shown = [each for each in last if each.seed == last[0].seed]
@@ -66,25 +70,25 @@ def most_telling(answered: Sequence[AnsweredQuestion], count: int) -> list[Answe
 
 
 def _measured(record: TrialRecord, split: str, seed: int) -> RungResult | None:
-    """Return the last rung on a split with a seed, whose answers are kept."""
+    """Return the last rung on a split with a seed, the one whose answers are stored."""
     return next((each for each in reversed(record.on(split)) if each.seed == seed), None)
 
 
 def _paired(
-    record: TrialRecord, said: KeptAnswers, measured: RungResult, reference: KeptAnswers, beside: RungResult
+    record: TrialRecord, stored: StoredAnswers, measured: RungResult, reference: StoredAnswers, beside: RungResult
 ) -> Iterator[AnsweredQuestion]:
-    columns = (said.answers, measured.scores, reference.asked, reference.answers, beside.scores)
-    for answer, score, asked, dense_answer, dense_score in zip(*columns, strict=False):
+    columns = (stored.answers, measured.scores, reference.asked, reference.answers, beside.scores)
+    for answer, score, question, dense_answer, dense_score in zip(*columns, strict=False):
         yield AnsweredQuestion(
             trial=record.trial.number,
             plan=record.trial.plan,
             split=measured.split,
             seed=measured.seed,
-            question_id=asked.id,
-            image=asked.image,
-            kind=asked.kind,
-            question=asked.question,
-            accepted=asked.accepted,
+            question_id=question.id,
+            image=question.image,
+            kind=question.kind,
+            question=question.question,
+            accepted=question.accepted,
             answer=answer,
             score=score,
             dense_answer=dense_answer,

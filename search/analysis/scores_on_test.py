@@ -1,4 +1,4 @@
-"""What a trial scored on the test split over its seeds of tuning: mean, interval, and how far the seeds lie apart."""
+"""The results of a trial on the test split over its seeds of tuning: mean, confidence interval, and spread."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,11 +11,15 @@ from search.storage.tables import RungResult
 
 
 def describe_test(record: TrialRecord, dense: TrialRecord | None) -> dict[str, Any] | None:
-    """Return one trial on the test split, ready for JSON; None where it was not tested.
+    """Return the results of a trial on the test split as JSON values, or None if it was not tested.
 
-    Accuracy and difference to the dense model are means over the seeds, with 95 % intervals over questions; `seeds`
-    has the accuracy of each, `seed_spread` their standard deviation (None of one seed). `own` has the same numbers of
-    the search's own seed alone: of the very mapping module that is stored and exported.
+    `accuracy` and `difference_to_dense` are means over the seeds, with 95 % confidence intervals over questions.
+    `seeds` has the accuracy of each seed, `seed_spread` their standard deviation (None for a single seed). `own` has
+    the same numbers for the seed of the search only, that is, for the mapping module that is stored and exported.
+
+    Args:
+        record: the trial.
+        dense: the trial of the dense plan, if there is one.
     """
     tests, others = record.tests, dense.tests if dense else {}
     if not tests:
@@ -33,9 +37,10 @@ def describe_test(record: TrialRecord, dense: TrialRecord | None) -> dict[str, A
 
 
 def _describe(tests: Sequence[RungResult], dense: Sequence[RungResult]) -> dict[str, Any]:
-    """Accuracy with its interval and the paired difference to the dense model, of the mean over seeds per question.
+    """Return accuracy with its interval, and the paired difference to the dense model.
 
-    Averaged before questions are resampled: the seeds answer the same questions, so they are no more questions.
+    Scores are averaged over the seeds before questions are resampled: the seeds answer the same questions, so further
+    seeds are not further questions.
     """
     scores = np.mean([test.scores for test in tests], axis=0)
     described = {

@@ -1,6 +1,6 @@
-"""Which trials of a run to export: one rule in, the trials and the reason out. Reads results only, imports no torch.
+"""Selects the trials of a run to export, by one rule. Reads results only, imports no torch.
 
-Accuracy here is that of the search split, which the front was built on; the test split chooses nothing.
+Accuracy is that of the search split, from which the front was built; the test split is never used for selection.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,37 +19,38 @@ NO_LIMITS = FrontLimits()
 
 
 class SelectionError(ValueError):
-    """No trial fits the rule. The message is one line for the user."""
+    """No trial satisfies the rule. The message is one line for the user."""
 
 
 @dataclass(frozen=True)
 class Selected:
-    """A plan to export and why."""
+    """A plan to export, and the reason."""
 
     plan: Plan
     record: TrialRecord | None
-    """None for a plan that the run holds no complete trial of: it is exported untuned."""
+    """Its complete trial; None if the run has none, so that the plan is exported without tuning."""
     why: str
+    """Reason for the selection, shown to the user."""
 
 
 def select(
     records: Records, num_blocks: int, rule: str, value: Any = None, limits: FrontLimits = NO_LIMITS
 ) -> list[Selected]:
-    """Return the trials that a rule chooses, cheapest first.
+    """Return the trials that a rule selects, cheapest first.
 
-    A rule chooses among the finished trials within the limits of the search. A trial or plan that is named is taken
-    whatever it keeps.
+    The rules of `RULES` select among the complete trials within the limits of the search. A trial or a plan that is
+    named is selected even if it breaks a limit.
 
     Args:
         records: all trials of a run.
-        num_blocks: blocks of the model, which a plan given as text must have.
-        rule: one of `RULES`.
-        value: what stands behind the option: a number, a text; nothing for `knee` and `front`.
-        limits: what a finished trial of the run must keep to count.
+        num_blocks: number of blocks of the model, which a plan given as text must have.
+        rule: a key of `RULES`, `trial` or `plan`.
+        value: value of the option: a number or a text; None for `knee` and `front`.
+        limits: the limits of the search.
 
     Raises:
-        SelectionError: no trial fits; the message names the nearest.
-        PlanError: the text of `plan` is no plan.
+        SelectionError: no trial satisfies the rule; the message names the nearest trial.
+        PlanError: the value of `plan` is not a plan.
     """
     if rule == "plan":
         return [_by_plan(records, num_blocks, value, limits)]
@@ -58,15 +59,15 @@ def select(
     complete = [record for record in records if _is_complete(record)]
     if not complete:
         raise SelectionError(
-            f"the run must have a complete trial to choose from, got none of {len(records)}: let the search go on, "
-            "or give --plan"
+            f"the run must have a complete trial to choose from, got none of {len(records)}: continue the search, "
+            "or name a plan with --plan"
         )
     kept = within(complete, point_of, limits)
     if not kept:
         nearest = max(complete, key=_best_first)
         raise SelectionError(
-            f"--{rule.replace('_', '-')} chooses among finished trials of {limits}, got none of {len(complete)}: the "
-            f"most accurate is {_describe(nearest)}; name one with --trial, or search on with other limits"
+            f"--{rule.replace('_', '-')} chooses among finished trials with {limits}, got none of {len(complete)}: the "
+            f"most accurate is {_describe(nearest)}; name one with --trial, or search again with other limits"
         )
     return RULES[rule](kept, value, complete)
 
@@ -85,7 +86,7 @@ def _by_number(records: Records, number: int, limits: FrontLimits) -> Selected:
 
 
 def _by_plan(records: Records, num_blocks: int, text: str, limits: FrontLimits) -> Selected:
-    # The text form may begin with a brace too, as in {ffn50}.b..; it never has quotation marks.
+    # The text form may also begin with a brace, as in {ffn50}.b.., but never has quotation marks.
     plan = Plan.from_json(text) if '"' in text else Plan.parse(text)
     if len(plan) != num_blocks:
         raise SelectionError(
@@ -99,12 +100,15 @@ def _by_plan(records: Records, num_blocks: int, text: str, limits: FrontLimits) 
 
 
 def _beyond(record: TrialRecord, limits: FrontLimits) -> str:
-    """Return what to add to the reason for a trial that does not count in this search."""
-    return "" if limits.keeps(point_of(record)) else f", which is not one of {limits}"
+    """Return the addition to the reason for a trial that breaks the limits."""
+    return "" if limits.keeps(point_of(record)) else f", which is not within the limits ({limits})"
 
 
 def _knee(kept: Records, _: Any, __: Records) -> list[Selected]:
-    """The point of the front farthest above the line between its ends, both axes scaled to the front's extent."""
+    """Select the point of the front that is farthest above the line between its ends.
+
+    Both axes are scaled to the extent of the front.
+    """
     members = front(kept, point_of, NO_LIMITS)
     points = np.array([[_ratio(record), _accuracy(record)] for record in members])
     extent = np.ptp(points, axis=0)
@@ -118,9 +122,9 @@ def _max_flops(kept: Records, limit: float, _: Records) -> list[Selected]:
     if not cheap:
         nearest = min(kept, key=_cheapest_first)
         raise SelectionError(
-            f"--max-flops must leave at least one complete trial, got {limit:g}: the nearest is {_describe(nearest)}"
+            f"--max-flops must include at least one complete trial, got {limit:g}: the nearest is {_describe(nearest)}"
         )
-    return [_selected(max(cheap, key=_best_first), f"the best accuracy at or under {limit:g} of the dense FLOPs")]
+    return [_selected(max(cheap, key=_best_first), f"the best accuracy at or below {limit:g} of the dense FLOPs")]
 
 
 def _min_accuracy(kept: Records, limit: float, _: Records) -> list[Selected]:
@@ -130,7 +134,7 @@ def _min_accuracy(kept: Records, limit: float, _: Records) -> list[Selected]:
 def _min_retention(kept: Records, share: float, complete: Records) -> list[Selected]:
     dense = next((record for record in complete if record.plan.is_dense), None)
     if dense is None:
-        raise SelectionError("--min-retention needs the dense model's trial, the run has none: use --min-accuracy")
+        raise SelectionError("--min-retention needs a trial of the dense model, the run has none: use --min-accuracy")
     limit = share * _accuracy(dense)
     return [_cheapest_from(kept, limit, f"--min-retention {share:g} (accuracy {limit:.4g})")]
 
@@ -155,8 +159,7 @@ RULES: dict[str, Callable[[Records, Any, Records], list[Selected]]] = {
     "min_retention": _min_retention,
     "front": _front,
 }
-"""Rules that choose among the complete trials within the limits, given these, the value of the option, and all complete
-trials; `trial` and `plan` name theirs."""
+"""Rule -> function of the complete trials within the limits, the value of the option, and all complete trials."""
 
 
 def _is_complete(record: TrialRecord) -> bool:
@@ -172,12 +175,12 @@ def _ratio(record: TrialRecord) -> float:
 
 
 def _best_first(record: TrialRecord) -> tuple[float, float, int]:
-    """Greatest is the most accurate; of equals the cheapest, then the earliest."""
+    """Return a key for `max`: highest accuracy, then fewest FLOPs, then lowest number."""
     return _accuracy(record), -_ratio(record), -record.trial.number
 
 
 def _cheapest_first(record: TrialRecord) -> tuple[float, float, int]:
-    """Least is the cheapest; of equals the most accurate, then the earliest."""
+    """Return a key for `min`: fewest FLOPs, then highest accuracy, then lowest number."""
     return _ratio(record), -_accuracy(record), record.trial.number
 
 

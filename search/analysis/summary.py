@@ -20,7 +20,7 @@ SCHEMA_VERSION = 1
 
 
 def summarize(results: Results) -> dict[str, Any]:
-    """Counts, front, hypervolume and settings of a run; ready for JSON."""
+    """Return counts, front, hypervolumes, settings and origin of a run as JSON values."""
     records = results.records()
     settings = results.run.settings
     full = [record for record in records if record.trial.state == "complete" and record.on("search")]
@@ -44,13 +44,13 @@ def summarize(results: Results) -> dict[str, Any]:
 
 
 def limits_of(run: Run, records: Sequence[TrialRecord]) -> FrontLimits:
-    """Return what a finished trial of a run must keep to be on its front."""
+    """Return the limits that a finished trial of a run must keep to be on its front."""
     floor = floor_of(records)
     return FrontLimits.of(run.settings, None if floor is None else floor.accuracy)
 
 
 def floor_of(records: Sequence[TrialRecord]) -> Floor | None:
-    """Return what is reached without the pictures, None where the run has not measured it."""
+    """Return the accuracy reached without looking at the images, or None if the run has not measured it."""
     return next((floor for record in records if (floor := record.floor) is not None), None)
 
 
@@ -61,7 +61,10 @@ def point_of(record: TrialRecord) -> Point:
 
 
 def _hypervolumes(full: Sequence[TrialRecord], limits: FrontLimits) -> dict[str, Any]:
-    """Return the hypervolume that the search maximizes, and that of all finished trials above accuracy 0."""
+    """Return the hypervolume of the trials within the limits above the floor, and that of all above accuracy 0.
+
+    The search maximizes the first; the second compares runs with different floors.
+    """
     kept = [point_of(record) for record in within(full, point_of, limits)]
     reference = (limits.floor or REFERENCE[0], REFERENCE[1])
     return {
@@ -77,7 +80,7 @@ def _describe_floor(floor: Floor | None) -> dict[str, Any] | None:
 
 
 def describe_trial(record: TrialRecord, dense: TrialRecord | None) -> dict[str, Any]:
-    """Return one trial with every rung it reached, its costs, and its test result beside the dense model's."""
+    """Return one trial as JSON values: plan, costs, all rungs, and the test compared with the dense model."""
     last = record.on("search")[-1]
     return {
         "number": record.trial.number,

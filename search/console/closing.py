@@ -81,7 +81,7 @@ def print_front(settings: Settings, is_finished: bool) -> None:
         _print_picture(out, records, summary, folder / "front.png")
     out.print(f"Database: {shown(settings.storage_url)}", soft_wrap=True, markup=False)
     if not is_finished:
-        out.print("Not finished: the same command goes on where this one stopped.")
+        out.print("Not finished: run the same command again to continue.")
     where = f"--out {folder}" + (f" --storage {shown(settings.storage)}" if settings.storage else "")
     _print_commands(out, where, list(choices(records, limits_of(run, records))))
 

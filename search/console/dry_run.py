@@ -1,4 +1,4 @@
-"""`--dry-run`: what a search would do, from closed forms alone; loads no model and creates nothing."""
+"""Prints what a search would do (`--dry-run`), from closed forms only; loads no model and creates no file."""
 
 import time
 from decimal import Decimal
@@ -19,12 +19,12 @@ from workers.describe import load_notes
 from workers.requests import Rung
 
 _MINIMIZED = {"flops": "FLOPs", "sparse_flops": "sparse FLOPs"}
-#: A backward pass costs about twice its forward pass.
 TRAINING_FACTOR = 3
+"""Cost of a training step over that of a forward pass: a backward pass costs about two forward passes."""
 
 
 def describe(settings: Settings, problem: Problem) -> None:
-    """Print model, space, FLOPs range, baselines, rungs and a part of the time."""
+    """Print a table with model, data, space, FLOPs range, limits, baselines, rungs and a lower bound on the time."""
     shape, dense = problem.shape, problem.costs(Plan.dense(problem.shape.num_blocks))
     table = Table(show_header=False, box=None, pad_edge=False)
     rows = {
@@ -33,7 +33,7 @@ def describe(settings: Settings, problem: Problem) -> None:
         "columns": ", ".join(f"{what} from {name!r}" for what, name in problem.data["columns"].items()) or "its own",
         "rows": _rows(problem),
         "workload": _workload(problem),
-        "dense FLOPs": f"{dense.flops:.4g} a question ({_ledger(problem)})",
+        "dense FLOPs": f"{dense.flops:.4g} per question ({_ledger(problem)})",
         "space": f"{settings.space}: {_size(problem.space.size)} plans, {_range(problem)}",
         "notes": "; ".join(load_notes(settings.model)) or "none",
         "left out": "; ".join(left_out(shape.kinds)) or "nothing",
@@ -70,7 +70,7 @@ def _workload(problem: Problem) -> str:
 def _rows(problem: Problem) -> str:
     skipped = problem.data["skipped"]
     return ", ".join(
-        f"{split} {rows}" + (f" ({skipped[split]} that can't be asked left out)" if skipped[split] else "")
+        f"{split} {rows}" + (f" ({skipped[split]} unusable left out)" if skipped[split] else "")
         for split, rows in problem.data["rows"].items()
     )
 
@@ -78,9 +78,9 @@ def _rows(problem: Problem) -> str:
 def _limits(problem: Problem) -> str:
     limits = [f"{limit.name} {limit.bound:g}" for limit in problem.limits]
     if (least := problem.settings.min_accuracy) is not None:
-        limits.append(f"--min-accuracy {least:g} (once it is measured)")
+        limits.append(f"--min-accuracy {least:g} (applied to measured trials)")
     if problem.settings.focus:
-        limits.append("effort goes to {:g} to {:g} of the FLOPs".format(*problem.settings.focus))
+        limits.append("focus on {:g} to {:g} of the FLOPs".format(*problem.settings.focus))
     return ", ".join(limits) or "none"
 
 
@@ -116,11 +116,11 @@ def _range(problem: Problem) -> str:
 
 
 def _estimate(settings: Settings, problem: Problem) -> float:
-    """Seconds the whole search would take at the speed of this machine's matrix products: much less than it will where
-    a model is so small that calling them takes longer than computing them.
+    """Return the seconds that the matrix products of the whole search would take on this machine.
 
-    Assumes that trials need three quarters of the dense FLOPs on average, that every rung keeps the share of trials
-    it may, and that half of those that end the last one are on the front.
+    A lower bound: for small models, launching the products takes longer than computing them. The estimate assumes that
+    trials need three quarters of the dense FLOPs on average, that `keep_fraction` of the trials continue at each rung,
+    and that half of the full trials are on the front.
     """
     questions, ended, done = 0.0, float(settings.budget), 0
     for rung in settings.rungs:
@@ -136,13 +136,16 @@ def _estimate(settings: Settings, problem: Problem) -> float:
 
 
 def _questions(settings: Settings, rung: Rung, steps: int) -> float:
-    """Return the questions that a rung evaluates, plus those that cost as much as its tuning steps."""
+    """Return the number of questions that cost as much as a rung: those it evaluates plus those of its tuning steps."""
     tuned = steps * settings.tuning.images_per_step * settings.tuning.questions_per_image
     return (rung.questions or 1024) + TRAINING_FACTOR * tuned
 
 
 def _flops_per_second(problem: Problem) -> float:
-    """Speed of products as wide as the model's: the fastest of some, since others may use the machine too."""
+    """Return the FLOPs per second of matrix products of the model's width.
+
+    The fastest of several products counts, since other processes may use the machine.
+    """
     rows, inputs, outputs = 1024, problem.shape.hidden_size, problem.shape.ffn_size
     a, b = np.ones((rows, inputs), np.float32), np.ones((inputs, outputs), np.float32)
     begin, fastest = time.perf_counter(), float("inf")

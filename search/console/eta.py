@@ -1,4 +1,4 @@
-"""How long trials and tests that are left will take, by those that have ended."""
+"""Predicts how long the remaining trials and tests will take, from those that have ended."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from statistics import fmean
 
 USUAL_WEIGHT = 5
-"""As many trials as the usual share of full ones counts for beside those that were seen."""
+"""Weight of the expected fraction of full trials, as a number of observed trials."""
 
 ONCE = ("load", "floor", "importance")
 """Steps of a trial that a worker or a search takes once, in the first trial."""
@@ -23,34 +23,42 @@ def spent_once(seconds: Mapping[str, float]) -> float:
 
 @dataclass
 class TrialPace:
-    """How fast trials end, however many run at a time.
+    """Speed of the trials, for any number of parallel workers.
 
-    Hand-made baselines come first and nearly all climb to the last rung, which most of the others do not: so the two
-    are counted apart, and the time to the first rung and that to the last one.
+    Hand-made baselines come first, and nearly all of them reach the last rung, while most other trials do not. So the
+    fraction of full trials is counted separately for both, as is the time to the first and to the last rung.
     """
 
     keep_fraction: float
-    """Share of the trials at a rung that usually goes on."""
+    """Expected fraction of the trials that reach the last rung."""
     begin: float = field(default_factory=time.monotonic)
+    """Start of the search, in seconds of the monotonic clock."""
     _to_first: list[float] = field(default_factory=list)
     _to_last: list[float] = field(default_factory=list)
     _spent: float = 0.0
     _full: dict[bool, list[bool]] = field(default_factory=lambda: {True: [], False: []})
-    """Of baselines, and of others, whether they ended the last rung."""
+    """Per ended baseline (True) and other trial (False), True if it finished the last rung."""
 
     def first_rung(self, seconds: float) -> None:
-        """Add the seconds of a trial's first rung, without those of loading the model."""
+        """Add the seconds of the first rung of a trial, without loading the model."""
         self._to_first.append(seconds)
 
     def ended(self, seconds: float, load: float, is_full: bool, is_baseline: bool) -> None:
-        """Add the seconds of a whole trial, and those of loading the model, which each worker does once."""
+        """Add an ended trial.
+
+        Args:
+            seconds: of the whole trial, without loading the model.
+            load: seconds of loading the model, which each worker does once.
+            is_full: True if it finished the last rung.
+            is_baseline: True if it is a hand-made baseline.
+        """
         self._spent += seconds + load
         self._full[is_baseline].append(is_full)
         if is_full:
             self._to_last.append(seconds)
 
     def seconds_for(self, baselines: int, others: int) -> float:
-        """Return the seconds that so many trials will take, 0 before one has ended."""
+        """Return the seconds that this many baselines and other trials will take; 0 before any has ended."""
         if not self._spent:
             return 0.0
         full = baselines * self._share(True, usual=1.0) + others * self._share(False, usual=self.keep_fraction)
@@ -65,11 +73,14 @@ class TrialPace:
 
 @dataclass
 class FinalPace:
-    """How fast tests of one kind end: their time goes with the FLOPs of their plans."""
+    """Speed of the tests of one kind; their time is proportional to the FLOPs of their plans."""
 
     begin: float = field(default_factory=time.monotonic)
+    """Start of the first test, in seconds of the monotonic clock."""
     jobs: int = 0
+    """Number of tests that have ended."""
     flops: float = 0.0
+    """Sum of the FLOPs ratios of their plans."""
 
     def seconds_for(self, flops: float) -> float:
         """Return the seconds that tests of plans with this sum of FLOPs ratios will take."""

@@ -1,4 +1,4 @@
-"""The front as a picture, and two of them on one."""
+"""Draws the front as a picture, and two fronts in one picture."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,13 +7,19 @@ from typing import Any
 from search.storage.results import TrialRecord
 
 FRONT = "#d55e00"
-"""Colour of the front (Okabe and Ito's palette, which colour-blind people tell apart)."""
+"""Colour of the front (Okabe and Ito's palette, distinguishable for colour-blind people)."""
 STATES = (("stopped", "#999999", "x", "stopped early"), ("complete", "#56b4e9", "o", "finished"))
 """State of a trial, colour, marker and label."""
 
 
 def draw_front(records: Sequence[TrialRecord], summary: dict[str, Any], file: Path) -> None:
-    """Write the picture of a front to a file; its suffix is the format."""
+    """Draw accuracy against FLOPs on the search split: each trial at the highest rung it reached, and the front.
+
+    Args:
+        records: all trials of the run.
+        summary: from `search.analysis.summary.summarize`.
+        file: to write; its suffix is the format.
+    """
     import matplotlib
 
     matplotlib.use("Agg")
@@ -69,7 +75,7 @@ def _plot_members(axes: Any, front: Sequence[dict[str, Any]]) -> None:
 
 
 def draw_two_fronts(summaries: Sequence[dict[str, Any]], names: Sequence[str], file: Path) -> None:
-    """Write a picture of the fronts of two runs on the search split, told apart by colour, marker and line."""
+    """Write a picture of the fronts of two runs on the search split, with different colours, markers and lines."""
     import matplotlib
 
     matplotlib.use("Agg")

@@ -1,4 +1,4 @@
-"""Shows how a search goes: a live bar with an ETA on a terminal, one greppable line a trial everywhere."""
+"""Shows the progress of a search: a live bar with an ETA on a terminal, and one greppable line per trial everywhere."""
 
 import time
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from workers.reports import RungReport, TrialReport, TrialState
 
 
 class Progress:
-    """Prints trials as they end. Use as a context manager."""
+    """Prints trials as they end; a context manager."""
 
     def __init__(
         self,
@@ -26,7 +26,14 @@ class Progress:
         console: Console | None = None,
         ended: Callable[[], None] = lambda: None,
     ) -> None:
-        """`ended` is called after every job."""
+        """Prepare the display.
+
+        Args:
+            controller: of the search.
+            budget: total number of trials.
+            console: to print to; by default the standard output.
+            ended: called after each job.
+        """
         self._ended = ended
         self._controller, self._budget = controller, budget
         self._console = console or Console(highlight=False, soft_wrap=True)
@@ -34,9 +41,9 @@ class Progress:
         self._first = controller.history.num_ended
         self._started: dict[tuple[int, Phase, int], float] = {}
         self._loads: dict[tuple[int, Phase, int], float] = {}
-        """Seconds that running trials spent on loading the model and measuring the floor."""
+        """Job -> seconds that it spent on loading the model and measuring the floor."""
         self._tests: dict[bool, FinalPace] = {}
-        """Pace of the tests that read a stored projector, and of those that tune it anew."""
+        """Speed of the tests that tune (True) and of those that read a stored mapping module (False)."""
         self._bar: Bar | None = None
 
     def __enter__(self) -> "Progress":
@@ -69,30 +76,30 @@ class Progress:
             self._bar.update(self._task, description=what)
 
     def rung(self, job: Job, report: RungReport) -> None:
-        """Note that a rung was measured."""
+        """Note that a rung of a job has ended."""
         if job.phase is Phase.SEARCH and report.rung == 0:
             self._loads[job.key] = spent_once(report.seconds)
             self._trials.first_rung(self._seconds(job) - self._loads[job.key])
-            self._tell_of_sentences(job, report)
+            self._warn_of_sentences(job, report)
         if self._bar and job.phase is Phase.SEARCH:
             text = f"trial {job.number} rung {report.rung} accuracy {report.accuracy:.3f}"
             self._bar.update(self._task, description=text)
 
-    def _tell_of_sentences(self, job: Job, report: RungReport) -> None:
-        """Print, once the dense model has answered, that it wraps its answers in sentences, where it does."""
+    def _warn_of_sentences(self, job: Job, report: RungReport) -> None:
+        """Print a warning if the dense model wraps its answers in sentences."""
         accepted = [question.accepted for question in report.asked or ()]
         note = sentence_note(job.request.metric or "", report.answers, accepted, report.scores) if accepted else None
         if note:
             self._console.print(note, style="red", markup=False, soft_wrap=True)
 
-    def _tell_of_blindness(self, report: TrialReport) -> None:
-        """Print that the dense model is no better than without the pictures, with examples, where it is."""
+    def _warn_of_blindness(self, report: TrialReport) -> None:
+        """Print a warning with examples if the dense model is not better than the floor."""
         if (reason := self._controller.history.blindness) is not None:
-            for line in (f"{reason}. It said:", *examples(report.rungs[-1])):
+            for line in (f"{reason}. It answered:", *examples(report.rungs[-1])):
                 self._console.print(line, style="red", markup=False, soft_wrap=True)
 
     def ended(self, job: Job, report: TrialReport) -> None:
-        """Print the line of a job that has ended."""
+        """Print the line of an ended job."""
         self._ended()
         seconds = self._seconds(job)
         self._started.pop(job.key, None)
@@ -104,7 +111,7 @@ class Progress:
         else:
             line, eta = self._test(job, report), self._tests_left(job)
         if job.phase is Phase.SEARCH and job.request.plan.is_dense and report.rungs:
-            self._tell_of_blindness(report)
+            self._warn_of_blindness(report)
         self._print(f"{line} {seconds:.1f}s {eta}".rstrip())
         if self._bar:
             self._bar.update(self._task, completed=self._num_ended(), eta=eta)
@@ -132,7 +139,7 @@ class Progress:
             print(line, file=self._console.file, flush=True)
 
     def _seconds(self, job: Job) -> float:
-        """Since its start."""
+        """Return the seconds since the start of a job."""
         return time.monotonic() - self._started.get(job.key, time.monotonic())
 
     def _trial(self, job: Job, report: TrialReport) -> str:
@@ -152,7 +159,7 @@ class Progress:
         return self._controller.history.num_ended
 
     def _eta(self) -> str:
-        """Time left for the budget at the pace so far; the final test comes on top."""
+        """Return progress and predicted time for the remaining budget, without the final test, as text."""
         ended = self._num_ended()
         if ended <= self._first or ended >= self._budget:
             return ""
@@ -161,8 +168,10 @@ class Progress:
         return f"[{ended}/{self._budget} eta {_clock(left)}]"
 
     def _tests_left(self, job: Job) -> str:
-        """Tests that have ended, of those of this start, and how long the others take: known once one has been tuned
-        anew, which takes longest and comes last."""
+        """Return progress and predicted time of the final test as text.
+
+        The time is unknown until a test with tuning has ended: those take longest and come last.
+        """
         final, pace = self._controller.final, self._tests.setdefault(_tunes(job), FinalPace())
         pace.jobs, pace.flops = pace.jobs + 1, pace.flops + self._controller.history.record(job.number).flops_ratio
         if not final.left:

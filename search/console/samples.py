@@ -1,4 +1,4 @@
-"""Samples of what a plan and the dense model answered: as a table on the terminal, and as lines of JSON."""
+"""Shows answers of a plan beside those of the dense model: as a table on the terminal, and as JSON lines."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -11,7 +11,7 @@ from rich.text import Text
 
 from objectives.metrics import METRICS
 from objectives.sentences import sentence_note
-from search.analysis.samples import answered_questions, most_telling
+from search.analysis.samples import answered_questions, most_informative
 from search.analysis.select_trials import select
 from search.analysis.summary import limits_of
 from search.storage.results import Results, TrialRecord
@@ -19,24 +19,30 @@ from spaces.names import shown
 from workers.reports import RungReport
 
 LONGEST = 160
-"""Characters of a question or an answer that are shown."""
+"""Maximum number of characters shown of a question or an answer."""
 
 
 def samples_table(results: Results, records: Sequence[TrialRecord], count: int, number: int | None) -> Group:
-    """Return a title and a table of `count` questions, most telling first, of a trial, or of the knee of the front.
+    """Return a title and a table of questions with the answers of a trial and of the dense model.
+
+    Args:
+        results: of the run.
+        records: all trials of the run.
+        count: number of questions, most informative first.
+        number: of the trial; None for the knee of the front.
 
     Raises:
-        ValueError: there is no such trial, or the run kept no answers.
+        ValueError: there is no such trial, or the run has no stored answers.
     """
     record = _chosen(results, records, number)
     answered = list(answered_questions(results, _dense(records), record))
-    telling = most_telling(answered, count) if answered else []
-    split = f" on the {telling[0].split} split" if telling else ""
+    informative = most_informative(answered, count) if answered else []
+    split = f" on the {informative[0].split} split" if informative else ""
     title = f"What trial {record.trial.number} ({record.trial.plan}) answered{split}, its losses first"
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for name in ("id", "question", "accepted", "dense", "this plan"):
         table.add_column(name, overflow="fold")
-    for each in telling:
+    for each in informative:
         table.add_row(
             Text(each.question_id),
             _text(each.question),
@@ -48,10 +54,16 @@ def samples_table(results: Results, records: Sequence[TrialRecord], count: int, 
 
 
 def write_samples(results: Results, records: Sequence[TrialRecord], number: int | None, file: Path) -> int:
-    """Write every question that a trial answered, or the front and the dense model, as JSON lines; return how many.
+    """Write all answered questions of trials as JSON lines; return their number.
+
+    Args:
+        results: of the run.
+        records: all trials of the run.
+        number: of the trial; None for all trials of the front and the dense one.
+        file: to write.
 
     Raises:
-        ValueError: there is no such trial, the run kept no answers, or the file can't be written.
+        ValueError: there is no such trial, the run has no stored answers, or the file can't be written.
     """
     dense = _dense(records)
     chosen = (
@@ -70,11 +82,11 @@ def write_samples(results: Results, records: Sequence[TrialRecord], number: int 
         with file.open("w", encoding="utf-8") as lines:
             return sum(lines.write(line) > 0 for line in _lines(results, dense, list(wanted.values())))
     except OSError as error:
-        raise ValueError(f"--samples-to must be a file that can be written, got {file} ({error.strerror})") from None
+        raise ValueError(f"--samples-to must be a writable file, got {file} ({error.strerror}): name another") from None
 
 
 def dense_note(results: Results, records: Sequence[TrialRecord]) -> str | None:
-    """Return a line that tells of a dense model that answers in sentences; None where it doesn't."""
+    """Return a warning if the dense model answers in sentences, or None."""
     dense = next((record for record in records if _is_dense(record) and record.on("search")), None)
     kept = results.answers(dense.trial.number) if dense else {}
     found = next((kept[key] for key in sorted(kept) if key[0] == "search"), None)
@@ -85,7 +97,7 @@ def dense_note(results: Results, records: Sequence[TrialRecord]) -> str | None:
 
 
 def examples(report: RungReport, count: int = 3) -> list[str]:
-    """Return lines with what the model answered to `count` questions of a rung with its questions, wrong ones first."""
+    """Return `count` lines with question, answer and accepted answer of a rung, lowest scores first."""
     rows = sorted(zip(report.scores, report.asked or (), report.answers, strict=False), key=lambda row: row[0])
     return [
         f"  {shown(asked.question)}: {shown(answer)}, accepted {shown(asked.accepted[0])}"
@@ -94,7 +106,7 @@ def examples(report: RungReport, count: int = 3) -> list[str]:
 
 
 def metric_line(metric: str | None) -> str | None:
-    """Return what accuracy means in a run; None where its metric is not known."""
+    """Return a line that says what accuracy means with this metric, or None if the metric is unknown."""
     return f"Accuracy by {metric}: 1 where {METRICS[metric].meaning}." if metric in METRICS else None
 
 
@@ -118,7 +130,7 @@ def _chosen(results: Results, records: Sequence[TrialRecord], number: int | None
 def _dense(records: Sequence[TrialRecord]) -> TrialRecord:
     found = next((record for record in records if _is_dense(record)), None)
     if found is None:
-        raise ValueError("samples are compared with the dense model, which the run has not tried: let the search go on")
+        raise ValueError("samples need a trial of the dense model, the run has none yet: continue the search")
     return found
 
 

@@ -1,4 +1,4 @@
-"""How the commands speak: mistakes as one line, tables as wide as the terminal."""
+"""Terminal output of the commands: errors as one line, tables as wide as the terminal."""
 
 import sys
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from rich.console import Console
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """Turn a ValueError (a user's mistake, by our convention) into one line and exit code 2."""
+    """Turn a ValueError, by convention a mistake of the user, into one line on stderr and exit code 2."""
     try:
         yield
     except ValueError as error:
@@ -19,6 +19,6 @@ def one_line_errors() -> Iterator[None]:
 
 
 def console() -> Console:
-    """Return the console that commands print to, wide enough for a table in a file."""
+    """Return the console that commands print to; 160 characters wide if the output is not a terminal."""
     plain = Console(highlight=False)
     return plain if plain.is_terminal else Console(highlight=False, width=160)

@@ -1,4 +1,4 @@
-"""Runs the jobs of a search in this process, one after another. No Ray is imported or started."""
+"""Runs the jobs of a search in this process, one after another, without Ray."""
 
 from search.console.progress import Progress
 from search.loop.controller import Controller
@@ -7,9 +7,12 @@ from workers.trial import Worker, run_trial
 
 
 def opened(request: TrialRequest) -> Worker:
-    """Return a worker with the model of a request, so that an unusable model costs no trial.
+    """Return a worker that has loaded the model of a request, so that an unusable model costs no trial.
 
-    Raises ValueError, in one line. What else may go wrong, such as memory that runs out, is told by the first trial.
+    Other errors, such as lack of memory, are left to the first trial, which reports them.
+
+    Raises:
+        ValueError: the model can't be used; one line.
     """
     worker = Worker()
     try:
@@ -22,12 +25,18 @@ def opened(request: TrialRequest) -> Worker:
 
 
 def run_here(controller: Controller, progress: Progress, worker: Worker | None = None) -> None:
-    """Run jobs until the search is finished; the worker keeps its model between them."""
+    """Run jobs until the search is finished.
+
+    Args:
+        controller: decides what is run.
+        progress: shows the jobs.
+        worker: keeps its model between jobs; by default a new one.
+    """
     worker = worker or Worker()
     while not controller.finished:
         job = controller.next()
         if job is None:
-            continue  # the last budget went to a proposal that could be ended without running
+            continue  # the last trial of the budget ended without running
         progress.started(job)
 
         def go_on(rung, job=job):  # type: ignore[no-untyped-def]

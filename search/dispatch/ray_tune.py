@@ -1,8 +1,8 @@
-"""Runs the jobs of a search on Ray Tune. The only file that knows Ray.
+"""Runs the jobs of a search on Ray Tune; the only module that imports Ray.
 
-Tune contributes processes, machines, GPUs and callbacks; the state of the search stays in the study. Tune's own
-recovery (`Tuner.restore`, `max_failures`) is not used: it has lost and doubled trials when the driver was killed.
-A Tune trial is one attempt at one job; one `step` is one rung.
+Tune provides processes, machines, GPUs and callbacks; the state of the search stays in the study. Tune's own recovery
+(`Tuner.restore`, `max_failures`) is not used, because it lost and duplicated trials when the driver was killed. A Tune
+trial is one attempt at one job; one `step` is one rung.
 """
 
 import logging
@@ -35,7 +35,7 @@ from workers.reports import TrialReport, TrialState
 from workers.requests import TrialRequest
 from workers.trial import TrialRun, Worker
 
-# Tune logs the traceback of every lost worker; ours are events of the run, with their trial.
+# Tune would log the traceback of each lost worker; this module stores it as an event of the run instead.
 logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
 
 _CALLBACKS = {
@@ -49,29 +49,33 @@ T = TypeVar("T")
 
 
 class TrialActor(tune.Trainable):
-    """A worker process: keeps one `Worker` with its model over many trials, one rung a step."""
+    """A worker process; runs one rung per step and keeps its `Worker` with the model over many trials."""
 
     worker: Worker | None = None
-    """Of the class, so of the process: an actor that is reused for the next trial finds its model again."""
+    """One per process (a class attribute), so that the next trial of a reused actor finds the model loaded."""
     grace_seconds = 30.0
-    """A worker this much over the time limit of its trial is beyond saying so, and ends its process."""
+    """Seconds beyond the time limit of its trial after which a worker that does not respond ends its process."""
     _run: TrialRun | None = None
     _watchdog: threading.Timer | None = None
 
     def setup(self, config: dict[str, Any]) -> None:
-        """Load nothing: Tune hands a pending trial to any idle actor and kills the one that is still loading."""
+        """Read the request; do not load the model yet.
+
+        While an actor loads, Tune would give its trial to an idle actor and kill the one that loads.
+        """
         self._request = TrialRequest.model_validate_json(config["request"])
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Take the next job, with the model still in memory."""
+        """Take the next job and keep the model in memory; return True: Tune may reuse the actor."""
         self.cleanup()
         self.setup(new_config)
         return True
 
     def step(self) -> dict[str, Any]:
-        """Run the next rung. Never raises (`TrialRun` does not): that would kill the process and its model.
+        """Run the next rung and return its result.
 
-        What is nested goes as JSON text, since Tune flattens results.
+        Never raises, since `TrialRun` does not: an exception would kill the process and lose the model. The report is
+        returned as JSON text, since Tune flattens nested results.
         """
         if self._run is None:
             if TrialActor.worker is None:
@@ -85,11 +89,11 @@ class TrialActor(tune.Trainable):
         return result
 
     def make_worker(self) -> Worker:
-        """Return the worker of this process; tests put a faulty one here."""
+        """Return the worker of this process; overridden in tests to inject faults."""
         return Worker()
 
     def cleanup(self) -> None:
-        """End the trial under way, so that the model is whole again."""
+        """End the running trial, which restores the model."""
         if self._run is not None:
             self._run.close()
             self._run = None
@@ -97,7 +101,7 @@ class TrialActor(tune.Trainable):
             self._watchdog.cancel()
 
     def _watch(self) -> None:
-        """Tune has no time limit of its own: a worker that hangs beyond Python's reach ends its process."""
+        """Start a timer that ends the process if it hangs in native code; Tune has no time limit of its own."""
         if self._request.time_limit is not None:
             self._watchdog = threading.Timer(self._request.time_limit + self.grace_seconds, os._exit, [1])
             self._watchdog.daemon = True
@@ -105,7 +109,7 @@ class TrialActor(tune.Trainable):
 
 
 class Dispatcher:
-    """Jobs of the controller as Tune trials, and their results back."""
+    """Passes the jobs of the controller to Tune trials, and their results back."""
 
     def __init__(self, controller: Controller, progress: Progress, grace_seconds: float) -> None:
         self._controller, self._progress, self._grace_seconds = controller, progress, grace_seconds
@@ -114,10 +118,13 @@ class Dispatcher:
         self._live: dict[str, tuple[Job, float]] = {}
         self._reports: dict[str, TrialReport] = {}
         self.failure: Exception | None = None
-        """Why nothing more is started: database, disk or device is away, or another controller took over."""
+        """Error after which no job is started: database, disk or device is away, or another controller took over."""
 
     def attempt(self, act: Callable[[], T], otherwise: T) -> T:
-        """Return what `act` does, `otherwise` from its first error on, which is kept: Tune would log it and go on."""
+        """Return `act()`, or `otherwise` if it raises or any call before has raised.
+
+        The first error is kept in `failure`: Tune would only log it and continue.
+        """
         if self.failure is None:
             try:
                 return act()
@@ -127,11 +134,11 @@ class Dispatcher:
 
     @property
     def finished(self) -> bool:
-        """Return True if nothing is left to do."""
+        """Return True if no job is left or running."""
         return not self._again and not self._live and self._controller.finished
 
     def start(self, tune_id: str) -> Job | None:
-        """Return the job of a new Tune trial, or None where nothing can start now."""
+        """Return the job of a new Tune trial, or None if none can start now."""
         job = self._again.pop() if self._again else self._controller.next()
         if job is not None:
             self._live[tune_id] = (job, time.monotonic())
@@ -139,7 +146,7 @@ class Dispatcher:
         return job
 
     def received(self, tune_id: str, result: dict[str, Any]) -> bool:
-        """Take in the result of a step; return True if the trial continues."""
+        """Pass the result of a step to the controller; return True if the trial continues."""
         report = TrialReport.model_validate_json(result["report"])
         known = self._reports.get(tune_id)
         self._reports[tune_id] = report
@@ -152,7 +159,7 @@ class Dispatcher:
         return self._controller.rung(job, report.rungs[-1])
 
     def ended(self, tune_id: str) -> None:
-        """End the job of a Tune trial that came to its end, by itself or because it was stopped."""
+        """End the job of a Tune trial that has finished or was stopped."""
         if tune_id not in self._live:
             return
         job, _ = self._live.pop(tune_id)
@@ -202,7 +209,10 @@ class Nodes:
 
 
 class StudySearcher(Searcher):
-    """Forwards Tune's questions. Holds no state: what Tune pickles of it is empty, also of the database's URL."""
+    """Tune's searcher; forwards all calls to the dispatcher.
+
+    Its pickled state is empty, so that Tune stores neither the search nor the URL of the database.
+    """
 
     def __init__(self, dispatcher: Dispatcher) -> None:
         super().__init__()
@@ -238,7 +248,10 @@ class StudySearcher(Searcher):
 
 
 class RungScheduler(FIFOScheduler):
-    """Asks after every rung whether the trial has earned the next one (Tune's schedulers take one metric only)."""
+    """Tune's scheduler; lets the controller decide after each rung whether a trial continues.
+
+    Tune's own schedulers support one metric only.
+    """
 
     def __init__(self, dispatcher: Dispatcher) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Ray leaves it untyped
@@ -302,7 +315,7 @@ def run_on_ray(
         if dispatcher.failure is not None:
             raise dispatcher.failure
         if not dispatcher.finished:
-            raise RuntimeError("Ray Tune ended before the search did: the same command goes on where it stopped")
+            raise RuntimeError("Ray Tune ended before the search did: run the same command again to continue")
 
 
 def _tuner(settings: Settings, dispatcher: Dispatcher, actor: type[TrialActor]) -> TunerInternal:
@@ -333,12 +346,12 @@ def _tuner(settings: Settings, dispatcher: Dispatcher, actor: type[TrialActor]) 
 
 
 def _name(trial: TuneTrial) -> str:
-    """Return the name that TensorBoard shows: the trial's number in the study, and Tune's id of the attempt."""
+    """Return the name that TensorBoard shows: the job (with the trial's number) and Tune's id of the attempt."""
     return f"{trial.config['name']}-{trial.trial_id}"
 
 
 def _callback(name: str) -> Any:
-    """Return a standard Tune callback by its name."""
+    """Return the Tune callback of a name in `_CALLBACKS`. Raises SettingsError if its package is missing."""
     from importlib import import_module
 
     module, attribute = _CALLBACKS[name].split(":")

@@ -1,4 +1,4 @@
-"""Runs a search to its end: opens the run, dispatches its jobs, and waits while database, disk or device is away."""
+"""Runs a whole search: opens the run, dispatches its jobs, and waits while database, disk or device is away."""
 
 import signal
 import sys
@@ -25,31 +25,35 @@ if TYPE_CHECKING:
     from workers.trial import Worker
 
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
-"""Seconds between tries while something is away; a pause is twice the one before it."""
+"""First and longest pause between two tries in seconds; each pause is twice the one before."""
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM or SIGHUP: what SLURM and spot machines send before they end a process."""
+    """SIGTERM or SIGHUP, which SLURM and spot machines send before they end a process."""
 
 
 class Patience:
-    """Pauses between tries, twice as long each time, until no trial ended for too long."""
+    """Waits between tries with growing pauses, until no trial has ended for a given time."""
 
     def __init__(self, seconds: float, say: Callable[[str], None]) -> None:
         self._seconds, self._say = seconds, say
         self.progressed()
 
     def progressed(self) -> None:
-        """Start anew: what was away is back."""
+        """Reset the pauses: a trial has ended, so nothing is away."""
         self._since: float | None = None
         self._pause = FIRST_PAUSE
 
     def wait(self, reason: str) -> bool:
-        """Pause; return False once the patience is used up."""
+        """Sleep for the next pause; return False if the total time is used up.
+
+        Args:
+            reason: one line that says what is away.
+        """
         self._since = time.monotonic() if self._since is None else self._since
         left = self._seconds - (time.monotonic() - self._since)
         if left <= 0:
-            self._say(f"stopped: {reason}; no trial was lost, the same command goes on once that is mended")
+            self._say(f"stopped: {reason}; no trial was lost: repair that, then the same command continues the search")
             return False
         pause = min(self._pause, left)
         self._say(f"waiting {pause:.0f} s: {reason}")
@@ -72,10 +76,10 @@ class WholeSearch:
         self._patience = Patience(settings.patience, self._say)
 
     def run(self) -> int:
-        """Return the exit code: 0 once every job is done.
+        """Run the search and return the exit code, 0 if all jobs have ended.
 
         Raises:
-            ValueError: one line, for a mistake of the user's.
+            ValueError: a mistake of the user; one line.
         """
         again = False
         with _termination():
@@ -95,7 +99,7 @@ class WholeSearch:
                     return TRY_AGAIN
 
     def _once(self, again: bool) -> int:
-        """Take the search up and run it to its end, or until it is stopped."""
+        """Start or resume the search and run it until it is finished, stopped, or something is away."""
         with open_run(self._settings, self._problem, self._say, again) as controller:
             try:
                 self._dispatch(controller)
@@ -105,7 +109,7 @@ class WholeSearch:
                 return TERMINATED if isinstance(stop, Terminated) else INTERRUPTED
             if controller.given_up is not None:
                 controller.interrupted(controller.given_up)
-                print(f"error: {controller.given_up}: mend that, then run the command again", file=sys.stderr)
+                print(f"error: {controller.given_up}: repair that, then run the command again", file=sys.stderr)
                 return GIVEN_UP
             controller.check_sight()
             controller.close()
@@ -122,7 +126,7 @@ class WholeSearch:
 
                 run_on_ray(self._settings, controller, progress)
                 return
-            from search.dispatch.in_process import opened, run_here  # brings torch
+            from search.dispatch.in_process import opened, run_here  # imports torch
 
             if self._worker is None and not controller.finished:
                 self._worker = opened(self._problem.request(None, Plan.dense(self._problem.shape.num_blocks)))
@@ -134,7 +138,7 @@ class WholeSearch:
 
 @contextmanager
 def _termination() -> Iterator[None]:
-    """Raise Terminated on SIGTERM and SIGHUP inside the `with`."""
+    """Raise Terminated on SIGTERM and SIGHUP inside the `with` block."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise Terminated

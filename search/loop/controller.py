@@ -1,7 +1,7 @@
-"""The search itself: which job is next, what a report means, when it is over.
+"""The controller: decides which job is next, what a report means, and when the search is over.
 
-Both ways to run trials (in this process, on Ray Tune) drive this one object: `next` for a job, `rung` after every
-rung, `done` or `lost` at the end. It never waits and never runs a model.
+Both ways to run trials (in this process, on Ray Tune) drive the same object: `next` returns a job, `rung` takes the
+report of each rung, `done` or `lost` ends the job. It never waits and never runs a model.
 """
 
 import math
@@ -23,20 +23,20 @@ from workers.reports import RungReport, TrialReport, TrialState
 from workers.requests import TrialRequest
 from workers.surroundings import SurroundingsError
 
-#: A trial whose worker dies this often is failed: it is probably the cause.
 MAX_LOSSES = 3
-#: Likewise for a trial during which the whole run died. Far more: the trial is rarely to blame for that.
+"""Number of worker deaths after which a trial is failed: the trial is probably the cause."""
 MAX_ATTEMPTS = 10
-MOST_ALIKE = 5
-"""Trials in a row that may fail for one reason before the search ends."""
+"""Number of deaths of the whole run after which a trial is failed; larger, since the trial is rarely the cause."""
+MAX_SAME_FAILURES = 5
+"""Number of successive trials with the same reason of failure after which the search ends."""
 
 
 class BlindModelError(ValueError):
-    """The dense model is no better than without the pictures. The message is one line for the user."""
+    """The dense model is not better than without the images. The message is one line for the user."""
 
 
 class Controller:
-    """One search: its state is the study, this object only reads it into memory and moves it on."""
+    """Controls one search. Its state is the study in the database; this object holds a copy in memory."""
 
     def __init__(
         self,
@@ -47,7 +47,16 @@ class Controller:
         strategy: Strategy,
         again: bool = False,
     ) -> None:
-        """`again`: the running trials were put back by this process, which costs them no attempt."""
+        """Read the run into memory.
+
+        Args:
+            settings: of the search.
+            problem: what is searched.
+            study: the Optuna study of the run.
+            results: the results tables of the run.
+            strategy: proposes the plans.
+            again: True if this process has put back the running trials itself; that does not count as an attempt.
+        """
         self._settings, self._problem, self._study, self._results = settings, problem, study, results
         self._proposer = Proposer(strategy, problem.task())
         self._reads: Collection[Signal] = getattr(strategy, "reads", ())
@@ -59,7 +68,7 @@ class Controller:
         self._again = again
         self._failures: list[str] = []
         self.given_up = self._dense_failure()
-        """Why the search can't succeed, None as long as it may."""
+        """Why the search cannot succeed; None while it can."""
         self._exhausted = False
         if self._adopted:
             results.event("resume", f"took over the running trials {self._adopted}")
@@ -67,7 +76,7 @@ class Controller:
     # -- what to do next ------------------------------------------------------------------------------------
 
     def next(self) -> Job | None:
-        """Return the next job, or None where nothing can start now (see `finished`). Raises BlindModelError."""
+        """Return the next job, or None if none can start now (see `finished`). Raises BlindModelError."""
         if self.given_up is not None:
             return None
         self.check_sight()
@@ -80,30 +89,30 @@ class Controller:
                 with self._results.one_transaction():
                     return self._start(proposal)
             self._exhausted = True
-            self._results.event("exhausted", f"every plan within the limits is tried: {len(self.history)} trials")
+            self._results.event("exhausted", f"all plans within the limits are tried: {len(self.history)} trials")
         return None if self._running else self.final.next()
 
     @property
     def finished(self) -> bool:
-        """Return True if every job is done."""
+        """Return True if all jobs have ended and no further one will start."""
         if self.given_up is not None:
             return not self._running
         spent = self._exhausted or len(self.history) >= self._settings.budget
         return spent and not (self._adopted or self._running or self.final.left)
 
     def check_sight(self) -> None:
-        """Raise BlindModelError where the dense model is at or under the floor, unless that is allowed."""
+        """Raise BlindModelError if the accuracy of the dense model is at or below the floor, unless that is allowed."""
         if not self._settings.allow_blind and (reason := self.history.blindness) is not None:
-            raise BlindModelError(f"{reason}: check prompt, metric and data, or go on with --allow-blind")
+            raise BlindModelError(f"{reason}: check prompt, metric and data, or continue with --allow-blind")
 
     @property
     def keep_fraction(self) -> float:
-        """Return the share of the trials at a rung that goes on."""
+        """Return the fraction of the trials at a rung that continue with the next rung."""
         return self._settings.keep_fraction
 
     @property
     def baselines_left(self) -> int:
-        """Hand-made baselines that nobody has tried yet."""
+        """Return the number of hand-made baselines that have not been tried."""
         return self._proposer.baselines_left(self.history)
 
     def _start(self, proposal: Proposal) -> Job:
@@ -118,7 +127,7 @@ class Controller:
         return self._job(number, attempt=1)
 
     def _adopt(self, number: int) -> Job | None:
-        """Return a job for a row that a dead controller left running; None where it is failed instead."""
+        """Return a job for a trial that a dead controller left running, or None if the trial is failed instead."""
         record = self.history.record(number)
         attempt = record.attempt + (0 if self._again else 1)
         with self._results.one_transaction():
@@ -151,7 +160,11 @@ class Controller:
     # -- what came back -------------------------------------------------------------------------------------
 
     def rung(self, job: Job, report: RungReport) -> bool:
-        """Store a finished rung; return True if the trial continues with its next one."""
+        """Store a finished rung.
+
+        Returns:
+            True if the trial continues with its next rung.
+        """
         if not math.isfinite(report.accuracy):
             return False
         if job.phase is Phase.TEST:
@@ -180,7 +193,7 @@ class Controller:
         """Store how a job ended.
 
         Raises:
-            SurroundingsError: the machine failed and not the trial, whose row stays as it is, to be run again.
+            SurroundingsError: the machine failed, not the trial. The trial keeps its state and is run again later.
         """
         if report.put_back:
             raise SurroundingsError(report.reason)
@@ -198,9 +211,15 @@ class Controller:
             self._end(job.number, state, reason)
 
     def lost(self, job: Job, reason: str, counts: bool = True) -> Job | None:
-        """Return the job of a worker that died once more, None once it has been lost too often.
+        """Note that the worker of a job died.
 
-        `counts` is False where the machine is to blame and not the trial.
+        Args:
+            job: of the worker.
+            reason: one line for the event.
+            counts: False if the machine is the cause and not the trial.
+
+        Returns:
+            The same job to run again, or None if its worker died `MAX_LOSSES` times; the trial is failed then.
         """
         with self._results.one_transaction():
             return self._lost(job, reason, counts)
@@ -222,7 +241,7 @@ class Controller:
         return None
 
     def fail(self, job: Job, reason: str) -> None:
-        """End a job that must not be tried again (a time-out that even killed its worker)."""
+        """Fail a job that must not be run again, such as one with a time-out that killed its worker."""
         if job.phase is Phase.TEST:
             self.final.ended(job, reason)
             return
@@ -237,7 +256,7 @@ class Controller:
             self._end(number, TrialState.FAILED, reason)
 
     def _end(self, number: int, state: TrialState, reason: str | None) -> None:
-        """End the row of the study, in the transaction that ends the trial in the results tables."""
+        """End the trial in the study, in the same transaction as in the results tables."""
         self.history.ended(number, state, reason)
         self.given_up = self.given_up or self._dense_failure() or self._same_failures(state, reason)
         observation = self.history.observation(number)
@@ -253,12 +272,15 @@ class Controller:
             self._study.fail(number, reason or "unknown")
 
     def _dense_failure(self) -> str | None:
-        """Return why the dense plan could not be measured, which no other plan can be compared without."""
+        """Return why the dense plan could not be measured, or None; all other plans are compared with it."""
         reasons = (r.reason for r in self.history.dense() if r.state == "failed" and not r.accuracies)
         return next((f"the dense model failed: {reason}" for reason in reasons), None)
 
     def _same_failures(self, state: TrialState, reason: str | None) -> str | None:
-        """Return the reason of the last trials where all of them failed for the same one, whatever numbers it names."""
+        """Return a message if the last `MAX_SAME_FAILURES` trials failed for the same reason, else None.
+
+        Numbers in the reasons are ignored.
+        """
         if state is not TrialState.FAILED or reason is None:
             self._failures.clear()
             return None
@@ -266,21 +288,21 @@ class Controller:
         if plain not in self._failures:
             self._failures.clear()
         self._failures.append(plain)
-        if len(self._failures) < MOST_ALIKE:
+        if len(self._failures) < MAX_SAME_FAILURES:
             return None
-        return f"{MOST_ALIKE} trials in a row failed alike: {reason}"
+        return f"{MAX_SAME_FAILURES} trials in a row failed for the same reason: {reason}"
 
     # -- the end --------------------------------------------------------------------------------------------
 
     def interrupted(self, why: str = "stopped by the user") -> None:
-        """Note that the user stopped the search; running trials stay so and are taken over by the next start."""
+        """Note that the search was interrupted; running trials keep their state and are resumed by the next start."""
         self._results.event("interrupted", why)
 
     def close(self) -> None:
-        """Note that the search is done."""
+        """Note that the search is finished."""
         self._results.event("finished", f"{len(self.history)} trials: {self.summary()}")
         self._results.finish()
 
     def summary(self) -> dict[str, int]:
-        """Return the number of trials per state."""
+        """Return the number of trials by state: complete, stopped, failed, running."""
         return {state: self.history.counts[state] for state in ("complete", "stopped", "failed", "running")}

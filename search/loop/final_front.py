@@ -1,7 +1,6 @@
-"""The final front on the split that nothing was chosen on: as the search tuned it, then tuned anew with more seeds.
+"""The test of the final front on the test split: first as the search tuned it, then tuned again with other seeds.
 
-What is on the front was decided on the search split before. Nothing here goes back to the strategy, to the study or
-to what is exported.
+The front was decided on the search split. No result of this test reaches the strategy, the study or an export.
 """
 
 from pathlib import Path
@@ -17,12 +16,12 @@ from workers.requests import Rung, TrialRequest
 
 
 class FinalTest:
-    """The tests of one search: which are missing, and what became of the others."""
+    """The tests of one search: which are missing, running or done. A test is one trial with one seed of tuning."""
 
     def __init__(self, settings: Settings, problem: Problem, history: History, results: Results) -> None:
         self._problem, self._history, self._results = problem, history, results
         self._own, self._steps = settings.seed, settings.rungs[-1].tuning_steps
-        # What is not tuned is the same with every seed.
+        # Without tuning a plan is the same model with every seed.
         self._seeds = range(self._own, self._own + (settings.final_seeds if self._steps else 1))
         self._running: set[tuple[int, int]] = set()
         self._found: tuple[int, list[Observation]] | None = None
@@ -35,17 +34,17 @@ class FinalTest:
 
     @property
     def flops_left(self) -> float:
-        """Return the sum of the FLOPs ratios of the plans of these tests."""
+        """Return the sum of the FLOPs ratios of the plans whose tests have not ended."""
         running = sum(self._history.record(number).flops_ratio for number, _ in self._running)
         return running + sum(observation.flops_ratio for observation, _ in self._missing())
 
     @property
     def tunes(self) -> bool:
-        """Return True if seeds beside the search's own are tested, each after its own tuning."""
+        """Return True if further seeds besides that of the search are tested, each after tuning with it."""
         return len(self._seeds) > 1
 
     def next(self) -> Job | None:
-        """Return the next test, or None where all have been started."""
+        """Return the job of the next test, or None if all have started."""
         if not (missing := self._missing()):
             return None
         observation, seed = missing[0]
@@ -53,7 +52,7 @@ class FinalTest:
         return Job(observation.number, Phase.TEST, self._request(observation, seed))
 
     def _members(self) -> list[Observation]:
-        """Return the dense model to compare with, where it is above the floor, and the front."""
+        """Return the trials of the front, preceded by the dense one, for comparison, if it is above the floor."""
         if self._found is None or self._found[0] != self._history.version:
             self._found = self._history.version, self._find_members()
         return self._found[1]
@@ -65,9 +64,9 @@ class FinalTest:
         return list({o.number: o for o in [*dense, *self._history.front()]}.values())
 
     def _missing(self) -> list[tuple[Observation, int]]:
-        """Trial and seed of the tests that nobody has started.
+        """Return (trial, seed) of the tests that have not started.
 
-        One seed after another: a worker keeps the tuning batches of one seed only.
+        Sorted by seed, since a worker keeps the tuning batches of one seed only.
         """
         members = self._members()
         wanted = [(o, seed) for seed in self._seeds for o in members if seed == self._own or self._differs(o)]
@@ -78,13 +77,19 @@ class FinalTest:
         ]
 
     def _differs(self, observation: Observation) -> bool:
-        """Whether a plan is another model with every seed. The dense one is taken as it is where the search found
-        tuning to be no better: what is compared with is then the untouched model."""
+        """Return True if tuning with another seed changes the weights under this plan.
+
+        For the dense plan it does not if tuning brought no improvement in the search: the comparison is then with the
+        untouched model.
+        """
         return not observation.plan.is_dense or self._history.record(observation.number).mapping_module is not None
 
     def _request(self, observation: Observation, seed: int) -> TrialRequest:
-        """With the search's own seed the projector that the search stored; with another one tuned as the last rung
-        tunes, and kept where it is better on the tune split, as there."""
+        """Return the request of a test.
+
+        With the seed of the search, the trial uses the mapping module that the search stored. With another seed it is
+        tuned as at the last rung, where the better of before and after tuning on the tune split is kept.
+        """
         request, number = self._problem.request(observation.number, observation.plan), observation.number
         if seed != self._own:
             test = Rung(tuning_steps=self._steps, split="test")
@@ -98,13 +103,13 @@ class FinalTest:
         return request.model_copy(update=update)
 
     def measured(self, job: Job, report: RungReport) -> None:
-        """Store a result under the seed of its tuning."""
+        """Store the result of a test with its seed."""
         seed = job.request.seed
         self._results.add_rung(job.number, report, self._history.record(job.number).flops_ratio, seed)
         self._history.set_tested(job.number, seed)
 
     def ended(self, job: Job, reason: str | None) -> None:
-        """Note that a test is over; one without a result becomes an event, and is repeated at the next start."""
+        """Note that a test has ended; one without a result is stored as an event and repeated at the next start."""
         seed = job.request.seed
         self._running.discard((job.number, seed))
         if not self._history.tested(job.number, seed):

@@ -1,4 +1,4 @@
-"""The search in memory: every trial as the strategy and the controller see it, read once from the database."""
+"""The trials of a search in memory, read once from the database and kept up to date by the controller."""
 
 import math
 from collections import Counter
@@ -18,32 +18,36 @@ from workers.reports import Floor, Importance, RungReport, TrialState
 
 @dataclass
 class Record:
-    """One trial and what the controller must remember of it."""
+    """One trial with everything that the controller needs to know about it."""
 
     number: int
     plan: Plan
     origin: str
     probe: bool
     flops_ratio: float
+    """Ratio to the cost of the dense plan."""
     state: str = "running"
     accuracies: dict[int, float] = field(default_factory=dict)
-    """Accuracy per rung finished, on the search split."""
+    """Finished rung -> accuracy on the search split."""
     attempt: int = 1
     reason: str | None = None
+    """Why the trial was stopped or failed."""
     tested: set[int] = field(default_factory=set)
-    """Seeds whose result on the test split is there, or can't be got."""
+    """Seeds that need no further test: the result on the test split is stored, or the test failed."""
     mapping_module: str | None = None
+    """Path of the tuned mapping module, relative to the artifacts folder; None if tuning brought no improvement."""
     margins: tuple[float, ...] | None = None
-    """At the cheapest rung, where the strategy reads it, as the next."""
+    """Margins at the cheapest rung, in nats; None unless the strategy reads them."""
     importance: Importance | None = None
+    """Importance of the sub-layers, of the dense trial only; None unless the strategy reads it."""
     floor: Floor | None = None
-    """Of the search split, measured with the dense plan."""
+    """Floor of the search split, measured by the dense trial only."""
     resumes: int | None = None
-    """The stopped trial of the same plan that this one goes on with."""
+    """Number of the stopped trial of the same plan that this trial continues."""
 
 
 class History:
-    """All trials of a search by number. The study decides which exist; the results tables add their rungs."""
+    """All trials of a search by number. The study says which trials exist, the results tables hold their rungs."""
 
     def __init__(self, settings: Settings, problem: Problem, study: SearchStudy, results: Results) -> None:
         self._num_rungs = len(settings.rungs)
@@ -52,19 +56,19 @@ class History:
         self._records: dict[int, Record] = {}
         self._plans: set[Plan] = set()
         self._resumed: set[int] = set()
-        """Stopped trials that a later one goes on with: it stands for them from then on."""
+        """Numbers of the stopped trials that a later trial continues; only the later one is an observation."""
         self._observations: dict[int, Observation] = {}
-        """By number, without those that a later trial resumed: a strategy reads all of them at every ask."""
+        """Number -> observation, without trials that a later one continues; a cache."""
         self._changed: set[int] = set()
-        """Trials whose observation has to be made anew."""
+        """Numbers of the trials whose cached observation is out of date."""
         self._dense: list[int] = []
         self._states: dict[str, set[int]] = {}
-        """Numbers of the trials in every state."""
+        """State -> numbers of the trials."""
         self._peers: dict[int, Peers] = {}
-        """Per rung, built when asked for."""
+        """Rung -> results of the trials there, built at first use."""
         self._floor: Floor | None = None
         self.version = 0
-        """Grows whenever a trial ends."""
+        """Incremented whenever a trial ends."""
         stored = {record.trial.number: record for record in results.records()}
         for row in study.rows():
             self._insert(self._read(row, stored.get(row.number)))
@@ -106,7 +110,7 @@ class History:
             self._peers.clear()
 
     def _take_over(self, record: Record) -> None:
-        """Give a record what the trial that it goes on with has measured."""
+        """Copy the measurements of the trial that a record continues."""
         if record.resumes is not None:
             before = self._records[record.resumes]
             record.accuracies, record.margins = dict(before.accuracies), before.margins
@@ -118,19 +122,19 @@ class History:
         return plan in self._plans
 
     def add(self, number: int, plan: Plan, proposal: Proposal) -> None:
-        """Add a trial that starts."""
+        """Add a running trial."""
         record = Record(number, plan, proposal.origin, proposal.probe, self._problem.ratio(plan))
         record.resumes = proposal.resumes
         self._take_over(record)
         self._insert(record)
 
     def first_rung(self, number: int) -> int:
-        """Return the rung a trial starts with: the first one that the trial it goes on with has not finished."""
+        """Return the rung a trial starts with: 0, or the first rung that the trial it continues has not finished."""
         resumes = self._records[number].resumes
         return 0 if resumes is None else len(self._records[resumes].accuracies)
 
     def record(self, number: int) -> Record:
-        """Return one trial by its number."""
+        """Return the record of a trial."""
         return self._records[number]
 
     @property
@@ -152,7 +156,7 @@ class History:
         return [self._records[number] for number in self._dense]
 
     def measured(self, number: int, report: RungReport) -> None:
-        """Add a finished rung to its trial."""
+        """Add the report of a finished rung to a trial."""
         record = self._records[number]
         if report.rung in record.accuracies:  # measured again after its worker died
             self._peers.pop(report.rung, None)
@@ -182,11 +186,11 @@ class History:
         self.version += 1
 
     def tested(self, number: int, seed: int) -> bool:
-        """Return True if a trial, tuned with a seed, has its result on the test split (or can't get one)."""
+        """Return True if a trial needs no further test with this seed of tuning."""
         return seed in self._records[number].tested
 
     def set_tested(self, number: int, seed: int) -> None:
-        """Mark a trial as needing no further test with a seed."""
+        """Note that a trial needs no further test with this seed of tuning."""
         self._records[number].tested.add(seed)
 
     def peers_at(self, rung: int, but: int) -> Peers:
@@ -204,7 +208,7 @@ class History:
                 yield record.accuracies[rung], record.flops_ratio
 
     def observation(self, number: int) -> Observation:
-        """Return one trial as a strategy sees it."""
+        """Return the observation of one trial, for the strategy."""
         self._observe_changed()
         return self._observations.get(number) or self._observe(self._records[number])
 
@@ -228,7 +232,7 @@ class History:
         )
 
     def observations(self) -> list[Observation]:
-        """Return all trials as a strategy sees them, by number; of those of one plan the last."""
+        """Return the observations of all trials in the order of their numbers; only the last one of each plan."""
         self._observe_changed()
         return list(self._observations.values())
 
@@ -243,12 +247,12 @@ class History:
 
     @property
     def floor(self) -> Floor | None:
-        """Return the accuracy reached without the pictures, None before the dense plan has measured it."""
+        """Return the accuracy reached without looking at the images, or None before the dense trial has measured it."""
         return self._floor
 
     @property
     def blindness(self) -> str | None:
-        """Why the finished dense trial is no better than without the pictures, None where it is."""
+        """Return why the finished dense trial is not better than the floor, or None if it is or has not finished."""
         if self.floor is None:
             return None
         done = [record.accuracies for record in self.dense() if record.state == "complete" and record.accuracies]
@@ -267,7 +271,7 @@ def _point(observation: Observation) -> Point:
 
 
 def _importances(stored: TrialRecord) -> Iterator[Importance]:
-    """Yield the importances that the rungs measured, as tuples."""
+    """Yield the importances stored with the rungs of a trial: per block, (attention, FFN)."""
     for rung in stored.on("search"):
-        if (halves := rung.metrics.get("importance")) is not None:
-            yield tuple((attention, ffn) for attention, ffn in halves)
+        if (blocks := rung.metrics.get("importance")) is not None:
+            yield tuple((attention, ffn) for attention, ffn in blocks)

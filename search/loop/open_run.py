@@ -1,4 +1,4 @@
-"""Opens a run: checks everything first, then creates the folder, the study and the tables, or takes them up."""
+"""Opens a run: checks everything first, then creates the folder, the study and the tables, or resumes existing ones."""
 
 import math
 import os
@@ -43,15 +43,17 @@ def check_places(settings: Settings) -> None:
 def open_run(
     settings: Settings, problem: Problem, say: Callable[[str], None] = print, again: bool = False
 ) -> Iterator[Controller]:
-    """Yield the controller of a run, new or taken up, with the lease on it.
+    """Yield the controller of a run, new or resumed, while holding the lease on the run.
 
     Args:
-        say: receives lines for the user, such as that a database was migrated.
-        again: this process searched the run before, until its surroundings failed; running trials then have not used
-            up an attempt.
+        settings: of the search.
+        problem: what is searched.
+        say: receives lines for the user, such as that the database was migrated.
+        again: True if this process has run the search before, until its surroundings failed; that does not count as
+            an attempt of the running trials.
 
     Raises:
-        ValueError: one clear line; where it is raised nothing was created.
+        ValueError: settings, folder or database cannot be used; one line for the user. No file has been created then.
     """
     folder, url = settings.run_folder, settings.storage_url
     strategy = load_strategy(settings.strategy, problem.task())
@@ -63,7 +65,7 @@ def open_run(
         if (migrated := bring_up_to_date(engine)) is not None:
             say(migrated)
         with ExitStack() as stack:
-            if database is not None:  # SQLite has one writer, whatever runs its file holds
+            if database is not None:  # SQLite allows one writer per file, even if the file holds several runs
                 epoch, scope = _hold(stack, engine, database_scope(database), say)
             uid = _run_of(folder, engine)
             if uid is None or _can_start_anew(settings, problem, url, uid):
@@ -88,12 +90,13 @@ def _hold(stack: ExitStack, engine: Engine, scope: str, say: Callable[[str], Non
 
 
 def _run_of(folder: Path, engine: Engine) -> str | None:
-    """Return the id of the run in a folder, None where there is none yet.
+    """Return the id of the run in a folder, or None if the folder holds no run.
 
-    A folder of an older version has no id: its run is the one in its own database, or the one that was made in it.
+    A folder of an older version has no id. Its run is the one in its own database, or the only run of the database that
+    was created in this folder.
 
     Raises:
-        StorageError: where the folder belongs to a run that the database does not hold.
+        StorageError: the folder belongs to a run that is not in this database.
     """
     runs, uid = list_runs(engine), read_run_id(folder)
     if uid is None:
@@ -106,8 +109,8 @@ def _run_of(folder: Path, engine: Engine) -> str | None:
         return uid
     if uid is not None or any((folder / "artifacts").glob("*")):
         raise StorageError(
-            f"{folder} belongs to the run {uid or 'of an older version'}, which {shown(url_text(engine.url))!r} does "
-            "not hold: name its database by --storage, or take another --out"
+            f"{folder} belongs to the run {uid or 'of an older version'}, which is not in the database "
+            f"{shown(url_text(engine.url))!r}: name the database of the run with --storage, or choose another --out"
         )
     return None
 
@@ -121,21 +124,23 @@ def _new_run(settings: Settings, problem: Problem, folder: Path, url: str) -> st
 
 
 def _stored(settings: Settings) -> dict[str, Any]:
-    """Return the settings as they are kept in the database, without the password of its URL."""
+    """Return the settings as stored in the database, without passwords."""
     return {**settings.stored(), "out": str(settings.run_folder)}
 
 
 def _check_writable(folder: Path, option: str) -> None:
-    """Check that a folder can be created or written, without creating it."""
+    """Raise StorageError if a folder can neither be created nor written to; create nothing."""
     parent = folder
     while not parent.exists():
         parent = parent.parent
     if not parent.is_dir() or not os.access(parent, os.W_OK):
-        raise StorageError(f"{option} must be a folder that can be written, got {folder}: {parent} is not one")
+        raise StorageError(
+            f"{option} must be a writable folder, got {folder}: choose one outside {parent}, which is not"
+        )
 
 
 def _create(folders: list[Path]) -> None:
-    """Create folders, or none of them: what a read-only disk refuses leaves nothing behind."""
+    """Create all folders, or none of them: if one fails, those created before it are removed again."""
     made: list[Path] = []
     for folder in folders:
         missing = [path for path in (folder, *folder.parents) if not path.exists()]
@@ -146,26 +151,30 @@ def _create(folders: list[Path]) -> None:
         except OSError as error:
             for path in reversed(made):
                 path.rmdir()
-            raise StorageError(f"{folder} can't be created ({error.strerror}): take another folder") from None
+            raise StorageError(f"{folder} can't be created ({error.strerror}): choose another folder") from None
 
 
 def _check_storage(url: str) -> Path | None:
-    """Check that the database can be used, without creating it; return the file where it is one."""
+    """Return the file of a database, or None if it is a server. Raise StorageError if it can't be used; create
+    nothing."""
     parsed = parse_url(url)
     if parsed.get_backend_name() != "sqlite":
         connect(url).dispose()
         return None
     file = file_of(parsed)
     if file is None:
-        raise StorageError(f"--storage must outlive the process, got {url!r}: name a file or a server")
+        raise StorageError(f"--storage must be a file or a server, got the database in memory {url!r}: name a file")
     _check_writable(file.parent, "--storage")
     if file.is_dir():
-        raise StorageError(f"--storage must name a database file, got the folder {file}")
+        raise StorageError(f"--storage must be a database file, got the folder {file}: name a file in it")
     return file
 
 
 def _can_start_anew(settings: Settings, problem: Problem, url: str, uid: str) -> bool:
-    """Return True if the run in a folder measured nothing, and was of another command or failed at the dense plan."""
+    """Return True if the run in a folder may be replaced by a new one.
+
+    It may if it has no results and either has other settings or failed at the dense plan.
+    """
     results = Results.open(url, uid)
     try:
         records = results.records()
@@ -180,10 +189,10 @@ def _can_start_anew(settings: Settings, problem: Problem, url: str, uid: str) ->
 
 
 def _check_same_search(settings: Settings, problem: Problem, results: Results) -> None:
-    """Check that a run is taken up with the settings that gave its numbers their meaning.
+    """Check that a run is resumed with the settings, model and data that its results depend on.
 
     Raises:
-        SettingsError: where settings, model or data are others.
+        SettingsError: one of them has changed.
     """
     stored = Settings.model_validate(results.run.settings).identity()
     mine = settings.identity()
@@ -191,7 +200,7 @@ def _check_same_search(settings: Settings, problem: Problem, results: Results) -
     if changed:
         details = ", ".join(f"{name} was {stored.get(name)!r}, now {mine[name]!r}" for name in changed)
         raise SettingsError(
-            f"{settings.run_folder} holds a search with other settings ({details}): use them, or take another --out"
+            f"{settings.run_folder} holds a search with other settings ({details}): use them, or choose another --out"
         )
     origin = results.run.origin
     then, now = origin.get("dense_costs", {}).get("flops"), problem.describe()["dense_costs"]["flops"]
@@ -207,11 +216,11 @@ def _check_same_search(settings: Settings, problem: Problem, results: Results) -
         ):  # versions before 0.2 kept no mark of the splits beside search
             raise SettingsError(
                 f"the {name} changed since {settings.run_folder} was started ({before.get(name, 'an older one')} then, "
-                f"{mark} now): its numbers can't be compared, take another --out"
+                f"{mark} now), so results can't be compared: choose another --out"
             )
 
 
 def _origin() -> dict[str, Any]:
-    """Return where numbers come from: versions, commit, machine."""
+    """Return the origin of the results: versions, machine, commit."""
     machine = f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}"
     return {"versions": versions(), "machine": machine, "commit": commit()}

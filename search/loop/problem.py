@@ -1,4 +1,4 @@
-"""What is searched, known before torch is imported: model shape, workload, space, limits, costs of any plan."""
+"""The search problem: model shape, workload, space, limits, and the costs of any plan. Imports no torch."""
 
 import os
 from collections.abc import Mapping
@@ -18,7 +18,6 @@ from spaces.constraints import Limit, check_reachable, is_feasible
 from spaces.plan import Plan
 from spaces.shape import ModelShape
 from spaces.spaces import Space, load_space
-from workers.askable import askable_split
 from workers.data.load_split import load_split
 from workers.data.pick_metric import pick_metric
 from workers.data.sample import SplitData
@@ -27,11 +26,12 @@ from workers.fingerprints import fingerprint_model, fingerprint_samples
 from workers.models.device import check_device
 from workers.requests import TrialRequest
 from workers.sources import Split
+from workers.usable_rows import usable_split
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One search problem. Everything here is closed form."""
+    """One search problem; all costs are computed in closed form."""
 
     settings: Settings
     shape: ModelShape
@@ -40,32 +40,32 @@ class Problem:
     fingerprints: dict[str, str]
     limits: tuple[Limit, ...] = field(default=())
     data: Mapping[str, Any] = field(default_factory=dict)
-    """What was read of the data set: task, metric, columns, and rows and skipped rows by split."""
+    """Facts about the data set: task, metric, columns, rows and skipped rows by split."""
     first: tuple[tuple[str, Plan], ...] = ()
-    """Origin and plan of every warm start."""
+    """(origin, plan) of the warm starts."""
     run: str | None = None
-    """Id of the run that the problem is searched in; stored files carry it."""
+    """Id of the run; part of the names of stored files."""
 
     @classmethod
     def resolve(cls, settings: Settings) -> "Problem":
-        """Read the model's configuration and the data, and checks that metric and limits can be kept at all.
+        """Return the problem of these settings, after reading the model's configuration and the data.
 
-        The settings of the problem have the metric that was found to be usual for the data.
+        If `settings.metric` is None, the settings of the problem have the usual metric for the data.
 
         Raises:
-            ValueError: one clear line, before anything is created.
+            ValueError: model, data, metric or limits cannot be used; one line for the user. No file has been created.
         """
         if not settings.on_ray:
             check_device(settings.model.device)
         shape = describe_model(settings.model)
-        # All of them: a test split that can't be read must not end a search of hours.
-        splits = {split: askable_split(settings.model, settings.dataset, split) for split in get_args(Split)}
+        # All splits are read now, so that an unreadable test split is found before the search and not after it.
+        splits = {split: usable_split(settings.model, settings.dataset, split) for split in get_args(Split)}
         settings = settings.model_copy(update={"metric": pick_metric(splits["search"], settings.metric)})
         samples = splits["search"].samples
         workload = describe_workload(settings.model, samples)
         space = load_space(settings.space, shape.num_blocks, shape.kinds, **_options(settings))
         for level in space.choices(0):
-            kept_weights(shape, level, 0)  # a saved mask without its file is told now
+            kept_weights(shape, level, 0)  # raises if the file of a saved mask is missing
         marks = {
             "model": fingerprint_model(settings.model),
             "data set": fingerprint_samples(load_split(settings.dataset, "search").samples),
@@ -86,23 +86,23 @@ class Problem:
         return replace(problem, first=warm_start(settings.warm_start, problem.task()))
 
     def costs(self, plan: Plan) -> Costs:
-        """Return all costs of a plan for the workload at hand."""
+        """Return the costs of a plan for the workload of this problem."""
         return _costs(self.shape, plan, self.workload)
 
     def ratio(self, plan: Plan) -> float:
-        """Return the cost to minimize: FLOPs, or sparse FLOPs, of a plan over the FLOPs of the dense plan."""
+        """Return the cost to minimize: FLOPs or sparse FLOPs of a plan, divided by the FLOPs of the dense plan."""
         return _ratio(self.shape, plan, self.workload, self.settings.minimize)
 
     def violations(self, plan: Plan) -> dict[str, float]:
-        """Per limit how far a plan breaks it; at most 0 where it is kept."""
+        """Return limit name -> amount by which a plan exceeds the limit; 0 or less if it is kept."""
         return {limit.name: limit.violation(plan) for limit in self.limits}
 
     def feasible(self, plan: Plan) -> bool:
-        """Return True if a plan keeps every limit."""
+        """Return True if a plan keeps all limits."""
         return is_feasible(plan, self.limits)
 
     def task(self) -> Task:
-        """Return what a strategy may use of the problem."""
+        """Return the part of the problem that a strategy may use."""
         return Task(
             space=self.space,
             budget=self.settings.budget,
@@ -119,11 +119,16 @@ class Problem:
         return Focus(self.settings.min_accuracy or 0.0, low, high)
 
     def front_limits(self, floor: float | None = None) -> FrontLimits:
-        """Return what a finished trial must keep to be on the front, where this floor was measured."""
+        """Return the limits that a finished trial must keep to be on the front, with the measured floor if given."""
         return FrontLimits(self.settings.max_flops, self.settings.min_accuracy, floor)
 
     def request(self, number: int | None, plan: Plan) -> TrialRequest:
-        """Return the request that runs a plan with the search's settings."""
+        """Return the request that runs a plan with the settings of the search.
+
+        Args:
+            number: of the trial; None for a plan that is run outside a search.
+            plan: to run.
+        """
         settings = self.settings
         return TrialRequest(
             run=self.run,
@@ -142,7 +147,7 @@ class Problem:
         )
 
     def describe(self) -> dict[str, Any]:
-        """Return what is stored with a run about the problem."""
+        """Return the facts about the problem that are stored with a run, as JSON values."""
         dense = self.costs(Plan.dense(self.shape.num_blocks))
         return {
             "num_blocks": self.shape.num_blocks,
@@ -155,7 +160,7 @@ class Problem:
 
 
 def _options(settings: Settings) -> dict[str, Any]:
-    """Return the options of the space beside the model's depth."""
+    """Return the options of the space besides the model's depth."""
     return {} if settings.prunings is None else {"prunings": settings.prunings}
 
 

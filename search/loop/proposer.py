@@ -1,6 +1,7 @@
-"""Which plan is tried next: what is known from outside first, then what the strategy asks for, nothing measured twice.
+"""Decides which plan is tried next: baselines and warm starts first, then the proposals of the strategy.
 
-Knows no database and runs no model, so that the same rules serve a search and a replay of recorded results.
+No plan is tried twice. This module uses no database and runs no model, so that a search and a replay of recorded
+results follow the same rules.
 """
 
 from collections.abc import Hashable, Iterator, Sequence
@@ -14,14 +15,15 @@ from spaces.constraints import repair
 from spaces.patterns import baselines
 from spaces.plan import Plan
 
-#: Proposals refused in a row (tried already, infeasible) before plain samples are taken instead.
 PATIENCE = 50
-#: Spaces up to this size are enumerated when nothing else brings a new plan.
+"""Number of successive proposals rejected (tried before, infeasible) after which random samples are drawn instead, and
+number of random samples after which the space is enumerated."""
 SMALL = 100_000
+"""Maximum size of a space, in plans, that is enumerated."""
 
 
 class Tried(Protocol):
-    """All trials so far, as `search.loop.history.History` keeps them."""
+    """All trials so far; implemented by `search.loop.history.History`."""
 
     def __len__(self) -> int: ...
 
@@ -31,7 +33,7 @@ class Tried(Protocol):
 
 
 class Proposer:
-    """Asks a strategy until it names a plan that is new and keeps the limits."""
+    """Turns the proposals of a strategy into trials: new plans that keep the limits."""
 
     def __init__(self, strategy: Strategy, task: Task) -> None:
         self._strategy, self._task = strategy, task
@@ -39,8 +41,10 @@ class Proposer:
 
     @property
     def beginning(self) -> Hashable:
-        """All that the budget decides: searches told different budgets are the same one where this is the same. None
-        where the strategy doesn't say what it makes of the budget."""
+        """Return everything that depends on the budget: two searches whose budgets differ are equal if this is equal.
+
+        None if the strategy does not say how it uses the budget.
+        """
         start: Sequence[Plan] | None = getattr(self._strategy, "start", None)
         return None if start is None else (tuple(self._baselines), tuple(start))
 
@@ -49,7 +53,7 @@ class Proposer:
         return sum(proposal.plan not in history for proposal in self._baselines)
 
     def next(self, history: Tried) -> Proposal | None:
-        """Return the next untried plan within the limits, or a stopped trial to resume; None where there is neither."""
+        """Return the next untried plan within the limits, or a stopped trial to continue; None if there is neither."""
         for proposal in self._baselines:
             if proposal.plan not in history:
                 return proposal
@@ -68,22 +72,30 @@ class Proposer:
         return None if plan is None else Proposal(plan, "enumeration")
 
     def _keep_limits(self, proposal: Proposal, rng: np.random.Generator) -> Proposal | None:
-        """Return the proposal, repaired where it breaks a limit. A probe may break one: it never enters the front."""
+        """Return the proposal, repaired if it breaks a limit; None if it can't be.
+
+        A probe is not repaired, since it never enters the front.
+        """
         if proposal.probe or self._task.feasible(proposal.plan):
             return proposal
         plan = repair(proposal.plan, self._task.space, self._task.limits, rng)
         return None if plan is None else Proposal(plan, f"{proposal.origin}, repaired", proposal.probe)
 
     def _small_space(self) -> Iterator[Plan]:
-        """Return every plan that keeps the limits, where the space is small enough to go through."""
+        """Return all plans that keep the limits if the space is small, else nothing."""
         if self._task.space.size > SMALL:
             return iter(())
         return (plan for plan in self._task.space.enumerate() if self._task.feasible(plan))
 
 
 def pick_baselines(task: Task, most: int) -> list[Proposal]:
-    """What a search tries first: the dense plan, warm starts, then hand-made patterns spread over their FLOPs, with the
-    dense plan as many as `most`."""
+    """Return the first proposals: the dense plan, the warm starts, then hand-made patterns.
+
+    Args:
+        task: the space, limits and warm starts.
+        most: maximum number of patterns, the dense plan included. If there are more, those returned are spread evenly
+            over their FLOPs.
+    """
     dense, *others = [
         Proposal(plan, f"baseline {name}")
         for name, plan in baselines(task.space).items()

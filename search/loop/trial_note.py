@@ -1,4 +1,4 @@
-"""A trial's note in Optuna Dashboard: its plan as a picture one can read, and why it ended as it did."""
+"""The note of a trial in Optuna Dashboard: its plan as a picture, its costs, and why it ended."""
 
 from objectives.flops import Costs
 from search.strategies.strategy import Observation
@@ -6,7 +6,7 @@ from spaces.plan_picture import LEGEND, plan_picture
 
 
 def trial_note(observation: Observation, reason: str | None, costs: Costs) -> str:
-    """Markdown note of a trial."""
+    """Return the note of a trial in Markdown."""
     rungs = " → ".join(f"{accuracy:.3f}" for accuracy in observation.accuracies) or "none"
     lines = [
         f"`{observation.plan}` — {observation.origin}",

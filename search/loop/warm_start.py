@@ -1,8 +1,8 @@
-"""Plans from outside that a search tries first: an earlier run's, or a configuration of EvoPress or LLM-Drop.
+"""Warm starts: reads the plans of an earlier run, or a configuration of EvoPress or LLM-Drop.
 
-A run is named by its folder or its database's URL; another task or another model as deep will do. EvoPress (arXiv
-2410.14649) writes a line a layer with what is left out: none, attn, mlp or attn+mlp. LLM-Drop (arXiv 2406.15786) keeps
-`drop_attn_list` and `drop_mlp_list` in the model's config.json.
+A run is named by its folder or by the URL of its database; its task and model may differ, as long as the depth is the
+same. EvoPress (arXiv 2410.14649) writes one line per layer with what is left out: none, attn, mlp or attn+mlp. LLM-Drop
+(arXiv 2406.15786) stores `drop_attn_list` and `drop_mlp_list` in the config.json of the model.
 """
 
 import json
@@ -20,20 +20,23 @@ from search.strategies.strategy import Task
 from spaces.plan import Op, Plan
 
 SHARE = 0.1
-"""At most this share of the budget goes to plans from outside, but one that is named is tried in any case."""
+"""Maximum fraction of the budget for warm starts; at least one is tried in any case."""
 _LEFT_OUT = {"none": Op.KEEP, "attn": Op.SKIP_ATTN, "mlp": Op.SKIP_FFN, "attn+mlp": Op.SKIP_BLOCK}
 
 
 class WarmStartError(ValueError):
-    """A warm start that can't be used: one line for the user."""
+    """A warm start that can't be used. The message is one line for the user."""
 
 
 def warm_start(sources: Sequence[str], task: Task) -> tuple[tuple[str, Plan], ...]:
-    """(origin, plan) of what is tried first: of all plans in these sources that lie in the space and keep the limits,
-    the best ones, as many as the share of the budget allows.
+    """Return (origin, plan) of the warm starts: the best plans of the sources that lie in the space and the limits.
+
+    Args:
+        sources: folders or database URLs of runs, or files of EvoPress or LLM-Drop.
+        task: the space, the limits, and the budget, which bounds the number of warm starts.
 
     Raises:
-        WarmStartError, StorageError: a source that can't be read, holds plans of another depth, or none that fit.
+        WarmStartError, StorageError: a source can't be read, has plans of another depth, or none that can be used.
     """
     found: dict[Plan, str] = {}
     for source in sources:
@@ -41,8 +44,8 @@ def warm_start(sources: Sequence[str], task: Task) -> tuple[tuple[str, Plan], ..
         fits = [plan for plan in plans if plan in task.space and task.feasible(plan) and not plan.is_dense]
         if not fits:
             raise WarmStartError(
-                f"--warm-start must hold a plan of space '{task.space.name}' within the limits, got {len(plans)} in "
-                f"{source} and none that fits: take another --space or source"
+                f"--warm-start must have a plan of space '{task.space.name}' within the limits, got {len(plans)} plans "
+                f"in {source}, none of which is: choose another --space or source"
             )
         for plan in fits:
             found.setdefault(plan, f"warm start from {Path(source).name}")
@@ -51,7 +54,7 @@ def warm_start(sources: Sequence[str], task: Task) -> tuple[tuple[str, Plan], ..
 
 
 def _read(source: str, num_blocks: int) -> list[Plan]:
-    """Return all plans of a source, the best first."""
+    """Return all plans of a source, best first."""
     path = Path(source)
     if path.is_file():
         plans = [_read_configuration(path)]
@@ -59,19 +62,19 @@ def _read(source: str, num_blocks: int) -> list[Plan]:
         plans = _read_run(open_results(path, None) if path.is_dir() else Results.open(source))
     else:
         raise WarmStartError(
-            f"--warm-start must be the folder of a run, the URL of its database, or a file with a line a layer, "
-            f"got {source!r}, which is not there"
+            f"--warm-start must be the folder of a run, the URL of its database, or a file with one line per layer, "
+            f"got {source!r}, which does not exist: check the path"
         )
     if wrong := [plan for plan in plans if len(plan) != num_blocks]:
         raise WarmStartError(
-            f"--warm-start must hold plans of {num_blocks} blocks, as deep as the model, got {len(wrong[0])} in "
-            f"{source}: take a run or a configuration of a model as deep"
+            f"--warm-start must have plans of {num_blocks} blocks, the depth of the model, got {len(wrong[0])} in "
+            f"{source}: choose a run or a configuration of a model of that depth"
         )
     return plans
 
 
 def _read_run(results: Results) -> list[Plan]:
-    """Return the complete trials of a run, front after front, each front spread over its FLOPs from the start."""
+    """Return the plans of the complete trials of a run, front by front; the first few of each front are far apart."""
     try:
         records = [r for r in results.records() if r.trial.state == "complete" and r.on("search")]
     finally:
@@ -88,11 +91,11 @@ def _read_run(results: Results) -> list[Plan]:
 
 
 def _spread(rows: list[int]) -> list[int]:
-    """The same rows, the middle first, then the middles of both halves, and so on: any first few are far apart."""
+    """Return the same rows in bisection order (the middle first), so that the first few are far apart."""
     spread, runs = [], [rows]
     while runs:
         spread += [run[len(run) // 2] for run in runs]
-        runs = [half for run in runs for half in (run[: len(run) // 2], run[len(run) // 2 + 1 :]) if half]
+        runs = [part for run in runs for part in (run[: len(run) // 2], run[len(run) // 2 + 1 :]) if part]
     return spread
 
 
@@ -102,15 +105,17 @@ def _read_configuration(path: Path) -> Plan:
         text = path.read_text()
     except (OSError, UnicodeDecodeError):
         raise WarmStartError(
-            f"--warm-start must be a text file with a line a layer, a config.json, or the folder of a run, got {path}: "
-            "give a database by its URL, as sqlite:///FILE"
+            f"--warm-start must be a text file with one line per layer, a config.json, or the folder of a run, "
+            f"got {path}: name a database by its URL, sqlite:///FILE"
         ) from None
     if path.suffix == ".json":
         return _read_llm_drop(path, text)
     lines = [line.strip().lower() for line in text.splitlines() if line.strip()]
     if not lines or (wrong := [line for line in lines if line not in _LEFT_OUT]):
         got = repr(wrong[0]) if lines else "an empty file"
-        raise WarmStartError(f"--warm-start: every line of {path} must be one of {', '.join(_LEFT_OUT)}, got {got}")
+        raise WarmStartError(
+            f"--warm-start: every line of {path} must be one of {', '.join(_LEFT_OUT)}, got {got}: correct the file"
+        )
     return Plan.of(_LEFT_OUT[line] for line in lines)
 
 
@@ -122,7 +127,7 @@ def _read_llm_drop(path: Path, text: str) -> Plan:
     except (ValueError, KeyError, TypeError, IndexError):
         raise WarmStartError(
             f"--warm-start: {path} must be a config.json of LLM-Drop with num_hidden_layers, drop_attn_list and "
-            "drop_mlp_list (numbers of layers, or true and false a layer): give one, or a file with a line a layer"
+            "drop_mlp_list (layer numbers, or one true or false per layer): name one, or a file with one line per layer"
         ) from None
     ops = {
         (False, False): Op.KEEP,
@@ -134,10 +139,10 @@ def _read_llm_drop(path: Path, text: str) -> Plan:
 
 
 def _dropped(listed: list[Any], num_blocks: int) -> list[bool]:
-    """Return True if each layer is in an LLM-Drop list: of layer numbers, or of one bool a layer."""
+    """Return, per layer, True if it is in an LLM-Drop list, which holds layer numbers or one bool per layer."""
     if len(listed) == num_blocks and all(isinstance(item, bool) for item in listed):
         return list(listed)
     numbers = {int(item) for item in listed}
     if not numbers <= set(range(num_blocks)):
-        raise ValueError("a layer that is not there")
+        raise ValueError("a layer number beyond the last layer")
     return [index in numbers for index in range(num_blocks)]

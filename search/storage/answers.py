@@ -1,4 +1,4 @@
-"""Stores and reads the answers of trials: compressed, one row per trial, and on the test split one per seed."""
+"""Stores and reads the answers of trials: compressed, one row per trial on the search split, one per seed on test."""
 
 import json
 import zlib
@@ -9,20 +9,27 @@ from sqlalchemy import Connection, Engine, delete, insert, select
 from sqlalchemy.orm import Session
 
 from search.storage.tables import Answers
-from workers.reports import AskedQuestion, RungReport
+from workers.reports import QuestionRecord, RungReport
 
 
 @dataclass(frozen=True)
-class KeptAnswers:
-    """The answers of one rung, in the order of the split."""
+class StoredAnswers:
+    """The stored answers of one rung, in the order of the split."""
 
     answers: tuple[str, ...]
-    asked: tuple[AskedQuestion, ...]
-    """The questions, where the plan was the dense one; else empty."""
+    asked: tuple[QuestionRecord, ...]
+    """The questions; stored for the dense plan only, empty for all others."""
 
 
 def keep_answers(connection: Connection, trial_id: int, report: RungReport, seed: int) -> None:
-    """Store the answers of a rung. On the search split they replace those of the trial's earlier rungs."""
+    """Store the answers of a rung; on the search split they replace those of earlier rungs of the trial.
+
+    Args:
+        session: an open transaction.
+        trial_id: id of the row of the trial.
+        report: of the rung; nothing is stored if it has no answers.
+        seed: of the tuning.
+    """
     if not report.answers:
         return
     key = {"trial_id": trial_id, "split": report.split, "seed": seed}
@@ -32,18 +39,18 @@ def keep_answers(connection: Connection, trial_id: int, report: RungReport, seed
     connection.execute(insert(Answers), row)
 
 
-def read_answers(engine: Engine, trial_id: int) -> dict[tuple[str, int], KeptAnswers]:
-    """Return the answers of a trial by split and seed of the tuning."""
+def read_answers(engine: Engine, trial_id: int) -> dict[tuple[str, int], StoredAnswers]:
+    """Return (split, seed of tuning) -> answers of a trial, by the id of its row."""
     with Session(engine) as session:
         rows = session.scalars(select(Answers).where(Answers.trial_id == trial_id)).all()
     return {(row.split, row.seed): _kept(row) for row in rows}
 
 
-def _kept(row: Answers) -> KeptAnswers:
+def _kept(row: Answers) -> StoredAnswers:
     asked = json.loads(zlib.decompress(row.asked)) if row.asked else []
-    return KeptAnswers(
+    return StoredAnswers(
         answers=tuple(json.loads(zlib.decompress(row.answers))),
-        asked=tuple(AskedQuestion.model_validate(question) for question in asked),
+        asked=tuple(QuestionRecord.model_validate(question) for question in asked),
     )
 
 

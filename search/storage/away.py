@@ -1,4 +1,4 @@
-"""Tells a database that is away from one that refuses what is written to it."""
+"""Distinguishes a database that is temporarily unavailable from one that rejects a statement."""
 
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
@@ -6,7 +6,7 @@ from workers.surroundings import surroundings
 
 
 def reason_away(error: BaseException) -> str | None:
-    """Return one line on what of the surroundings failed: database, disk or machine; None for any other error."""
+    """Return one line that says which of database, disk or machine is unavailable; None for any other error."""
     seen: BaseException | None = error
     while seen is not None:
         if isinstance(seen, OperationalError | InterfaceError) or (

@@ -1,4 +1,4 @@
-"""Database URLs: engines that open them, and forms that are safe to show."""
+"""Database URLs: parses them, opens engines, and hides passwords."""
 
 from pathlib import Path
 from typing import Any
@@ -9,24 +9,24 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 SQLITE_BUSY_SECONDS = 60
-"""Seconds that a connection waits for SQLite's write lock."""
+"""Maximum time that a connection waits for SQLite's write lock, in seconds."""
 _SQLITE = "sqlite:///"
 _SQLITE_OPTIONS = frozenset({"uri", "timeout", "mode", "cache", "check_same_thread", "isolation_level"})
 """Options that may follow `?` in the URL of an SQLite file."""
 
 
 class StorageError(ValueError):
-    """A database that can't be used: one line that names it and the reason."""
+    """A database or folder that can't be used. The message is one line that names it and the reason."""
 
 
 def parse_url(text: str) -> URL:
-    """Return a database URL from its text.
+    """Return the database URL of a text.
 
-    What follows `sqlite:///` is the path of a file, quoted as in URLs or as it is: it is taken as it is where such a
-    file is there, or where a `?` in it is not followed by options that SQLite's driver knows.
+    The part after `sqlite:///` is a path, URL-quoted or not. It is taken literally if such a file exists, or if it has
+    a `?` that is not followed by options of SQLite's driver.
 
     Raises:
-        StorageError: for text that is no database URL.
+        StorageError: the text is not a database URL.
     """
     if text.startswith(_SQLITE):
         path = text.removeprefix(_SQLITE)
@@ -35,28 +35,28 @@ def parse_url(text: str) -> URL:
     try:
         return make_url(text)
     except (ArgumentError, ValueError):
-        raise _no_url(shown(text), "it is none") from None
+        raise _no_url(shown(text), "which can't be parsed") from None
 
 
 def sqlite_url(path: Path | str) -> URL:
-    """Return the URL of an SQLite file, whatever characters its path holds."""
+    """Return the URL of an SQLite file; its path may contain any characters."""
     return URL.create("sqlite", database=str(path))
 
 
 def file_of(url: URL) -> Path | None:
-    """Return the file of an SQLite database, None for a server or a database in memory."""
+    """Return the file of an SQLite database; None for a server or a database in memory."""
     if url.get_backend_name() != "sqlite" or url.database in (None, "", ":memory:"):
         return None
     return Path(str(url.database)).absolute()
 
 
 def url_text(url: URL) -> str:
-    """Return a URL as text with its password, for drivers only."""
+    """Return a URL as text including its password; for drivers only, never to be shown."""
     return url.render_as_string(hide_password=False)
 
 
 def shown(text: str) -> str:
-    """Return a database URL as it may be printed, logged and stored: without its password."""
+    """Return a database URL without its password, safe to print, log and store."""
     if text.startswith(_SQLITE):
         file = parse_url(text).database
         return f"{_SQLITE}{file}" if file else text
@@ -68,10 +68,10 @@ def shown(text: str) -> str:
 
 
 def open_engine(url: str) -> Engine:
-    """Return an engine for a database URL; SQLite gets write-ahead logging and a busy timeout.
+    """Return an engine for a database URL, with write-ahead logging and a busy timeout for SQLite.
 
     Raises:
-        StorageError: where the URL is no database URL or its driver is missing.
+        StorageError: the text is not a database URL, or the driver is not installed.
     """
     try:
         return create_engine(parse_url(url), **engine_options(url))
@@ -80,7 +80,7 @@ def open_engine(url: str) -> Engine:
 
 
 def engine_options(url: str) -> dict[str, Any]:
-    """Return the arguments of `create_engine` for a URL; Optuna's engine takes the same."""
+    """Return the keyword arguments of `create_engine` for a URL; also used for Optuna's engine."""
     if url.startswith("sqlite"):
         return {"connect_args": {"timeout": SQLITE_BUSY_SECONDS}}
     return {"pool_pre_ping": True}
@@ -88,10 +88,11 @@ def engine_options(url: str) -> dict[str, Any]:
 
 @event.listens_for(Engine, "connect")
 def _sqlite_pragmas(connection: Any, _record: Any) -> None:
-    """Set SQLite's pragmas. On the class, so that Optuna's own engine is covered as well.
+    """Set SQLite's pragmas on each new connection.
 
-    With write-ahead logging a reader (the dashboard) never blocks the controller. `synchronous=NORMAL` loses no
-    committed row when a process dies, only, at worst, the last ones when the machine loses power.
+    The listener is on the class `Engine`, so that it covers Optuna's engine as well. With write-ahead logging a reader
+    such as the dashboard never blocks the controller. With `synchronous=NORMAL` no committed row is lost if a process
+    dies; if the machine loses power, the latest ones may be.
     """
     if type(connection).__module__.startswith("sqlite3"):
         cursor = connection.cursor()

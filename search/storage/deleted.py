@@ -1,4 +1,4 @@
-"""Notices that the files of a run were deleted or replaced while it writes to them."""
+"""Detects that the files of a run were deleted or replaced during the search."""
 
 from pathlib import Path
 
@@ -8,17 +8,18 @@ from search.storage.database_url import StorageError, file_of
 
 
 class FilesGoneError(StorageError):
-    """The run's folder or its database is no longer the one that was opened."""
+    """The folder of the run or its database was deleted or replaced after it was opened."""
 
 
 def watch_files(engine: Engine, folder: Path) -> None:
-    """Make every transaction of an engine fail before its commit once the run's files are gone.
+    """Make each commit of an engine raise FilesGoneError once the files of the run are deleted or replaced.
 
-    SQLite goes on writing to a file that was deleted, and loses all of it. Looked at are the folder, the database
-    file, and its write-ahead log from the first commit on, which lasts as long as a connection does.
+    Without this, SQLite continues to write to the deleted file and all results are lost. Checked are the folder, the
+    database file and, from the first commit on, its write-ahead log, which exists as long as a connection does.
 
     Args:
-        folder: the run's folder, which must exist.
+        engine: the database of the run.
+        folder: the folder of the run, which must exist.
     """
     file = file_of(engine.url)
     paths = [folder, *([file] if file else [])]
@@ -32,7 +33,7 @@ def watch_files(engine: Engine, folder: Path) -> None:
         for path, before in opened.items():
             if _identity(path) != before:
                 raise FilesGoneError(
-                    f"{path} was deleted or replaced while the search ran: put it back, then the same command goes on"
+                    f"{path} was deleted or replaced during the search: restore it, then run the same command again"
                 )
 
 

@@ -1,4 +1,4 @@
-"""Finds the run of a folder, in the folder's own database or in the one that is named."""
+"""Finds the run of a folder, in the database of the folder or in a named one."""
 
 from pathlib import Path
 
@@ -8,12 +8,16 @@ from search.storage.run_id import read_run_id
 
 
 def open_results(out: Path, storage: str | None) -> Results:
-    """Open the results of the run in a folder.
+    """Return the results of the run in a folder.
 
-    A folder without an id is of an older version, whose database held one run, or runs by their folder's name.
+    A folder without an id is from an older version, whose database has a single run.
+
+    Args:
+        out: the folder of the run.
+        storage: URL of the database; by default `search.db` in the folder.
 
     Raises:
-        StorageError: where the folder holds no run; nothing is created.
+        StorageError: the folder has no run. Nothing is created.
     """
     folder = out.absolute()
     if storage is None:
@@ -24,13 +28,13 @@ def open_results(out: Path, storage: str | None) -> Results:
 
 
 def own_database(folder: Path) -> str:
-    """Return the URL of the database that a run keeps in its folder."""
+    """Return the URL of the database in the folder of a run."""
     return url_text(sqlite_url(folder / "search.db"))
 
 
 def _others(out: Path) -> str:
-    """Name the runs beside a folder that holds none."""
+    """Return the way out for a folder without a run: the runs nearby, or how to start one."""
     runs = sorted(str(path.parent) for root in (out, out.parent, Path("runs")) for path in root.glob("*/search.db"))
     if runs:
         return f"there is {', '.join(dict.fromkeys(runs))}"
-    return "give --storage where its database is elsewhere, or start a run with `python -m search.run`"
+    return "name its database with --storage if it is elsewhere, or start a run with `python -m search.run`"

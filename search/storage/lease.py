@@ -1,8 +1,8 @@
-"""One controller per run, by a lease in the database that fences every write.
+"""Ensures one controller per run, with a lease in the database that fences all writes.
 
-The lease is a row with an owner, an epoch and an expiry. Whoever takes it adds one to the epoch; every transaction of
-the owner compares the epoch before it commits, on the study's connections as well. A controller that was suspended,
-or cut off from its database, while another one took over can therefore write nothing any more.
+The lease is a row with an owner, an epoch and an expiry time. Taking the lease increments the epoch. Each transaction
+of the owner, on the connections of the study as well, compares the epoch before it commits. A controller that was
+suspended or disconnected while another one took over can therefore no longer write.
 """
 
 from __future__ import annotations
@@ -24,32 +24,32 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from search.storage.tables import Lease
 
 SECONDS = 60.0
-"""Seconds after its last renewal at which a lease may be taken by another host."""
+"""Term of a lease in seconds: time after its last renewal at which another host may take it."""
 RENEWALS = 4
-"""Renewals per term of a lease."""
+"""Number of renewals per term."""
 
 
 _HELD: set[str] = set()
-"""Scopes that this process holds now."""
+"""Scopes that this process holds."""
 
 
 class AlreadyRunningError(ValueError):
-    """Another controller holds the run, or took it over."""
+    """Another controller holds the run or has taken it over."""
 
 
 @dataclass(frozen=True)
 class Owner:
-    """A process, named so that another process on the same machine can find out whether it still runs."""
+    """Identifies a process, so that another process on the same machine can determine whether it still runs."""
 
     host: str
-    """Host name, boot and process namespace: process numbers mean something within one of these only."""
+    """Host name, boot id and process namespace; a pid is unique only within all three."""
     pid: int
     started: float
-    """Start time of the process in seconds since the epoch; process numbers are used again."""
+    """Start time of the process in Unix seconds, since pids are reused."""
 
     @classmethod
     def this(cls) -> Owner:
-        """Return the process that is running."""
+        """Return the owner that stands for the current process."""
         return cls(_host(), os.getpid(), psutil.Process().create_time())
 
     @property
@@ -66,7 +66,7 @@ class Owner:
 
     @property
     def name(self) -> str:
-        """Return host and process number for a message."""
+        """Return process and host as text for messages."""
         return f"process {self.pid} on {self.host.partition(' ')[0]}"
 
 
@@ -74,18 +74,18 @@ class Owner:
 def held(
     engine: Engine, scope: str, wait: Callable[[str], None] = lambda _: None, seconds: float = SECONDS
 ) -> Iterator[int]:
-    """Hold the lease on `scope` inside the `with`, renewed in the background; yields its epoch.
+    """Hold the lease on `scope` inside the `with` block and renew it in a background thread; yield its epoch.
 
-    A lease whose process has ended on this machine is taken at once, one of another machine when it expires; `wait`
-    receives a line for the user before the wait.
+    A lease whose process has ended on this machine is taken immediately, a lease of another machine when it expires.
 
     Args:
-        engine: the database; used by the renewing thread too.
-        scope: what is held, such as a run's id.
-        seconds: the term.
+        engine: the database; also used by the background thread.
+        scope: what is held, such as the id of a run.
+        wait: receives one line for the user before it waits for a lease to expire.
+        seconds: term of the lease.
 
     Raises:
-        AlreadyRunningError: where another process holds the lease and renews it.
+        AlreadyRunningError: another process holds the lease and renews it.
     """
     epoch = _take(engine, scope, wait, seconds)
     _HELD.add(scope)
@@ -102,10 +102,10 @@ def held(
 
 
 def fence(engine: Engine, scope: str, epoch: int) -> None:
-    """Make every transaction of an engine fail before its commit once another epoch of the lease has begun."""
+    """Make each commit of an engine raise AlreadyRunningError once the lease has another epoch."""
     query = select(Lease.epoch).where(Lease.scope == scope)
     if engine.dialect.name == "postgresql":
-        query = query.with_for_update(read=True)  # nobody takes the lease between this check and the commit
+        query = query.with_for_update(read=True)  # the lease can't be taken between this check and the commit
     compiled = query.compile(dialect=engine.dialect)  # once, because every transaction runs it
     values = compiled.params
     arguments = tuple(values[name] for name in compiled.positiontup or ()) if compiled.positional else values
@@ -114,19 +114,19 @@ def fence(engine: Engine, scope: str, epoch: int) -> None:
     def check(connection: Connection) -> None:
         if connection.exec_driver_sql(compiled.string, arguments).scalar() != epoch:
             raise AlreadyRunningError(
-                "another process took this run over while this one could not renew its lease: this one stops here, "
-                "and has written nothing since"
+                "another process took over this run while this one could not renew its lease: this one stops, and has "
+                "written nothing since"
             )
 
 
 def database_scope(file: Path) -> str:
-    """Return the scope of a whole SQLite file; a copy of the file is another one."""
+    """Return the scope of a whole SQLite file; a copy of the file has another scope."""
     found = file.stat()
     return f"file {found.st_dev}:{found.st_ino}"
 
 
 def holder(engine: Engine, scope: str) -> Owner | None:
-    """Return the process that holds a lease now, None where nobody does."""
+    """Return the process that holds a lease, or None if it is free, expired, or its process has ended."""
     with engine.connect() as connection:
         row = connection.execute(select(Lease).where(Lease.scope == scope)).mappings().first()
     if row is None or not row["owner"] or row["expires"] < time.time():
@@ -136,13 +136,13 @@ def holder(engine: Engine, scope: str) -> Owner | None:
 
 
 def _take(engine: Engine, scope: str, wait: Callable[[str], None], seconds: float) -> int:
-    """Take the lease; return its new epoch."""
+    """Take the lease and return its new epoch; wait for up to two terms if another host holds it."""
     deadline = time.monotonic() + 2 * seconds
     seen: float | None = None
     while True:
         row = _row(engine, scope)
         owner = Owner(**row["owner"]) if row["owner"] else None
-        given_up = owner == Owner.this() and scope not in _HELD  # the database was away when it was to be given back
+        given_up = owner == Owner.this() and scope not in _HELD  # it could not be released: the database was away
         if owner is None or owner.is_gone or given_up or row["expires"] < time.time():
             if _write(engine, scope, row["epoch"], row["epoch"] + 1, Owner.this().__dict__, seconds):
                 return int(row["epoch"]) + 1
@@ -150,8 +150,8 @@ def _take(engine: Engine, scope: str, wait: Callable[[str], None], seconds: floa
         renewed = seen is not None and row["expires"] > seen
         if owner.host == _host() or renewed or time.monotonic() > deadline:
             raise AlreadyRunningError(
-                f"a run can be searched by one process at a time, got one that {owner.name} searches: wait for it, "
-                "stop it, or take another --out"
+                f"only one process may search a run at a time, got a run that {owner.name} searches: wait for it, "
+                "stop it, or choose another --out"
             )
         if seen is None:
             wait(f"waiting up to {row['expires'] - time.time():.0f} s for the lease of {owner.name} to expire")
@@ -160,7 +160,7 @@ def _take(engine: Engine, scope: str, wait: Callable[[str], None], seconds: floa
 
 
 def _row(engine: Engine, scope: str) -> dict[str, Any]:
-    """Return the row of a scope, made where there is none."""
+    """Return the row of a scope, created if it does not exist."""
     while True:
         with engine.connect() as connection:
             found = connection.execute(select(Lease).where(Lease.scope == scope)).mappings().first()
@@ -170,11 +170,11 @@ def _row(engine: Engine, scope: str) -> dict[str, Any]:
             with engine.begin() as connection:
                 connection.execute(insert(Lease).values(scope=scope, epoch=0, owner=None, expires=0.0))
         except IntegrityError:
-            continue  # another process made it in between
+            continue  # another process has created it in between
 
 
 def _write(engine: Engine, scope: str, epoch: int, new: int, owner: dict[str, Any] | None, seconds: float) -> bool:
-    """Write the row if its epoch is still `epoch`; return True if it was."""
+    """Update the row if its epoch is still `epoch`; return True if it was."""
     values = {"epoch": new, "owner": owner, "expires": time.time() + seconds}
     with engine.begin() as connection:
         return connection.execute(update(Lease).filter_by(scope=scope, epoch=epoch).values(**values)).rowcount == 1
@@ -185,9 +185,9 @@ def _renew(engine: Engine, scope: str, epoch: int, seconds: float, stop: threadi
     while not stop.wait(seconds / RENEWALS):
         try:
             if not _write(engine, scope, epoch, epoch, owner, seconds):
-                return  # taken by another process: the fence says so at the next write
+                return  # another process has taken the lease: the fence raises at the next commit
         except SQLAlchemyError:
-            continue  # away for a while; the epoch decides whether the lease was lost meanwhile
+            continue  # the database is away; at the next renewal the epoch says whether the lease was lost
 
 
 def _give_back(engine: Engine, scope: str, epoch: int) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, bindparam, delete, func, insert, insp
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from search.storage.answers import KeptAnswers, keep_answers, read_answers
+from search.storage.answers import StoredAnswers, keep_answers, read_answers
 from search.storage.database_url import StorageError, open_engine, shown
 from search.storage.schema import bring_up_to_date
 from search.storage.tables import Artifact, Event, Run, RungResult, Trial, now, table_of, transaction
@@ -20,17 +20,18 @@ from spaces.plan import Plan
 from workers.reports import Floor, RungReport
 from workers.requests import TrialRequest
 
-#: Kind of artifact: the tuned projector of a trial.
 MAPPING_MODULE = "mapping_module"
+"""Kind of the artifact that holds the tuned mapping module of a trial."""
 
 
 @dataclass(frozen=True)
 class TrialRecord:
-    """A trial with its rungs and the path of its stored mapping module."""
+    """A trial with its rungs and its stored mapping module."""
 
     trial: Trial
     rungs: tuple[RungResult, ...]
     mapping_module: str | None
+    """Path relative to the artifacts folder; None if the trial stored none."""
 
     @cached_property
     def plan(self) -> Plan:
@@ -43,23 +44,23 @@ class TrialRecord:
 
     @property
     def floor(self) -> Floor | None:
-        """Return the accuracy reached without the pictures, where this trial measured it."""
+        """Return the accuracy reached without looking at the images, or None if this trial did not measure it."""
         found = (rung.metrics.get("floor") for rung in self.on("search"))
         return next((Floor.model_validate(floor) for floor in found if floor is not None), None)
 
     @property
     def seed(self) -> int:
-        """Seed of the search, with which the trial's stored mapping module was tuned."""
+        """Return the seed of the search, with which the stored mapping module was tuned."""
         return int(self.trial.request["seed"])
 
     @property
     def tests(self) -> dict[int, RungResult]:
-        """Return the results on the test split by seed of the tuning, the search's own first."""
+        """Return seed of tuning -> result on the test split; the seed of the search comes first."""
         return {test.seed: test for test in self.on("test")}
 
 
 class Results:
-    """The rows of one run. Only the controller calls what writes."""
+    """The rows of one run. Only the controller may call the methods that write."""
 
     def __init__(self, engine: Engine, run: Run) -> None:
         self._engine = engine
@@ -73,11 +74,17 @@ class Results:
 
     @classmethod
     def create(cls, url: str, uid: str, name: str, settings: dict[str, Any], origin: dict[str, Any]) -> "Results":
-        """Store a new run and open it.
+        """Store a new run and return its results.
 
         Args:
-            uid: its id, which no run of the database has.
-            name: that of its folder, for people.
+            url: of the database.
+            uid: id of the run; unique in the database.
+            name: name of its folder, shown to users.
+            settings: of the search, as JSON values without passwords.
+            origin: facts about model, data and software, as JSON values.
+
+        Raises:
+            StorageError: the database can't be used.
         """
         engine = connect(url)
         bring_up_to_date(engine)
@@ -88,15 +95,19 @@ class Results:
 
     @classmethod
     def open(cls, url: str, uid: str | None = None) -> "Results":
-        """Open an existing run; the only one of the database where no id is given.
+        """Return the results of an existing run.
+
+        Args:
+            url: of the database.
+            uid: id of the run; None for the only run of the database.
 
         Raises:
-            StorageError: where there is no such run.
+            StorageError: there is no such run, or several and no id was given.
         """
         engine = connect(url)
         try:
             if not inspect(engine).has_table("run"):
-                raise StorageError(f"{shown(url)!r} holds no search: start one with `python -m search.run`")
+                raise StorageError(f"{shown(url)!r} has no search: start one with `python -m search.run`")
             if (migrated := bring_up_to_date(engine)) is not None:
                 print(migrated, file=sys.stderr)
             runs = list_runs(engine)
@@ -108,12 +119,12 @@ class Results:
             return cls(engine, found[0])
         engine.dispose()
         names = ", ".join(f"{run.name} ({run.uid[:8]})" for run in runs) or "none"
-        wanted = "the run of this folder" if uid else "one run where none is named"
-        raise StorageError(f"{shown(url)!r} must hold {wanted}, got {uid or 'no id'}; it holds: {names}")
+        wanted = "the run of this folder" if uid else "exactly one run if no id is given"
+        raise StorageError(f"{shown(url)!r} must have {wanted}, got {uid or 'no id'}; its runs: {names}")
 
     @property
     def engine(self) -> Engine:
-        """Return the connections to the database."""
+        """Return the engine of the database."""
         return self._engine
 
     @contextmanager
@@ -129,13 +140,20 @@ class Results:
             yield connection
 
     def update_settings(self, settings: dict[str, Any]) -> None:
-        """Store settings that changed on resume (budget, workers)."""
+        """Store the settings of a resumed run, some of which may have changed (budget, workers)."""
         with self._write() as connection:
             connection.execute(update(Run).where(Run.id == self.run.id).values(settings=settings, finished=None))
         self.run.settings, self.run.finished = settings, None
 
     def start_trial(self, number: int, request: TrialRequest, origin: str, attempt: int) -> None:
-        """Note that a trial runs; a row that is there already (a resumed one) gets its new attempt."""
+        """Store that a trial runs; if it has a row already (it is run again), update the attempt.
+
+        Args:
+            number: of the trial in the study.
+            request: sent to the worker.
+            origin: of the proposal.
+            attempt: 1 for the first.
+        """
         plan = request.plan
         values = {"request": request.model_dump(mode="json"), "state": "running", "attempt": attempt}
         with self._write() as connection:
@@ -146,10 +164,13 @@ class Results:
             self._ids[number] = inserted_id(connection, _INSERT_TRIAL, row | values)
 
     def add_rung(self, number: int, report: RungReport, flops_ratio: float, seed: int | None = None) -> None:
-        """Store what a rung measured; measured again (after a crash), the new numbers replace the old.
+        """Store the report of a rung; a rung measured again after a crash replaces its old result.
 
-        `flops_ratio` is what the search minimizes: of FLOPs, or of sparse FLOPs. `seed` is that of the tuning, None the
-        search's own.
+        Args:
+            number: of the trial.
+            report: of the rung.
+            flops_ratio: the cost that the search minimizes (FLOPs or sparse FLOPs) over that of the dense plan.
+            seed: of the tuning; None for the seed of the search.
         """
         trial_id = self._ids[number]
         seed = self.run.settings["seed"] if seed is None else seed
@@ -164,7 +185,7 @@ class Results:
                 connection.execute(insert(Artifact), artifact)
 
     def end_trial(self, number: int, state: str, reason: str | None, worker: dict[str, Any] | None) -> None:
-        """Store how a trial ended and on what worker."""
+        """Store state and reason of an ended trial, and facts about its worker if known."""
         values = {"_id": self._ids[number], "_state": state, "_reason": reason, "_finished": now()}
         with self._write() as connection:
             if worker:
@@ -173,19 +194,19 @@ class Results:
                 connection.execute(_END_TRIAL, values)
 
     def finish(self) -> None:
-        """Note that the whole search is done."""
+        """Store that the search is finished."""
         with self._write() as connection:
             self.run.finished = now()
             connection.execute(update(Run).where(Run.id == self.run.id).values(finished=self.run.finished))
 
     def event(self, kind: str, message: str, number: int | None = None) -> None:
-        """Store something worth knowing later."""
+        """Store an event, with the number of its trial if it belongs to one."""
         with self._write() as connection:
             row = {"run_id": self.run.id, "kind": kind, "message": message, "trial_number": number}
             connection.execute(insert(Event), row)
 
     def records(self) -> list[TrialRecord]:
-        """Return all trials with their rungs, by number; read once, and again after this object has written."""
+        """Return all trials with their rungs, by number; cached until this object writes again."""
         if self._records is None:
             self._records = self._read()
         return self._records
@@ -220,18 +241,18 @@ class Results:
         with self._engine.connect() as connection:
             return [(row.number, row.attempt, row.plan) for row in connection.execute(query.order_by(Trial.number))]
 
-    def answers(self, number: int) -> dict[tuple[str, int], KeptAnswers]:
-        """Return what a trial answered at its last rung and on the test split, by split and rung."""
+    def answers(self, number: int) -> dict[tuple[str, int], StoredAnswers]:
+        """Return (split, seed of tuning) -> answers of a trial, at its last rung and on the test split."""
         return read_answers(self._engine, self._ids[number])
 
     def events(self, limit: int) -> Sequence[Event]:
-        """Return the latest events, newest first."""
+        """Return at most `limit` events, newest first."""
         with Session(self._engine, expire_on_commit=False) as session:
             chosen = select(Event).where(Event.run_id == self.run.id).order_by(Event.id.desc()).limit(limit)
             return session.scalars(chosen).all()
 
     def close(self) -> None:
-        """Give the database connections back."""
+        """Close the connections to the database."""
         self.transactions.close()
         self._engine.dispose()
 
@@ -268,16 +289,16 @@ def _rung_columns(report: RungReport) -> dict[str, Any]:
 
 
 def list_runs(engine: Engine) -> Sequence[Run]:
-    """Return the runs of a database."""
+    """Return all runs of a database."""
     with Session(engine, expire_on_commit=False) as session:
         return session.scalars(select(Run)).all()
 
 
 def connect(url: str) -> Engine:
-    """Return an engine that has been seen to work.
+    """Return an engine after a test connection.
 
     Raises:
-        StorageError: where the database can't be reached.
+        StorageError: the database can't be reached.
     """
     engine = open_engine(url)
     try:
@@ -285,6 +306,6 @@ def connect(url: str) -> Engine:
     except SQLAlchemyError as error:
         reason = str(error).splitlines()[0]
         raise StorageError(
-            f"the storage {shown(url)!r} can't be opened ({reason}): check its folder and its rights"
+            f"the storage {shown(url)!r} can't be opened ({reason}): check its folder and permissions"
         ) from None
     return engine

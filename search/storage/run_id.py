@@ -1,4 +1,4 @@
-"""The id of a run, which lies in its folder: a moved, renamed, copied or linked folder is the same run."""
+"""The id of a run, stored in its folder, so that a moved, renamed, copied or linked folder remains the same run."""
 
 import json
 import os
@@ -11,15 +11,15 @@ FILE = "run.json"
 
 
 def new_run_id() -> str:
-    """Return an id that no other run has."""
+    """Return a new unique id."""
     return uuid4().hex
 
 
 def read_run_id(folder: Path) -> str | None:
-    """Return the id of the run in a folder, None where it holds none.
+    """Return the id of the run in a folder, or None if the folder has none.
 
     Raises:
-        StorageError: where the file that holds the id can't be read.
+        StorageError: the file exists but has no id.
     """
     file = folder / FILE
     try:
@@ -28,13 +28,13 @@ def read_run_id(folder: Path) -> str | None:
         return None
     except (OSError, ValueError, KeyError, TypeError):
         raise StorageError(
-            f'{file} must hold the id of a run as {{"id": ...}}, got something else: put the file back, or take '
+            f'{file} must have the id of a run as {{"id": ...}}, got something else: restore the file, or choose '
             "another --out"
         ) from None
 
 
 def write_run_id(folder: Path, uid: str) -> None:
-    """Write the id of a new run into its folder, all at once."""
+    """Write the id of a new run into its folder, atomically."""
     partial = folder / f".{FILE}.{os.getpid()}"
     partial.write_text(json.dumps({"id": uid}) + "\n", encoding="utf-8")
     partial.replace(folder / FILE)

@@ -1,4 +1,4 @@
-"""The version of a database's tables: made new, migrated after a backup, or refused."""
+"""The version of the tables of a database: creates them, migrates older ones after a backup, or rejects them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,17 +17,17 @@ NEWEST = "0004"
 """Version of these tables: that of the last migration. A database of this version is opened without alembic."""
 VERSION_TABLE = "skipsearch_version"
 UNVERSIONED = "0001"
-"""Version of databases that don't store one."""
+"""Version of databases that store none."""
 
 
 def bring_up_to_date(engine: Engine) -> str | None:
-    """Make the tables where there are none, and migrate older ones after a backup.
+    """Create the tables if there are none, and migrate older ones after a backup.
 
     Returns:
-        A line that says what was migrated and where the backup is; None where nothing was.
+        One line that says what was migrated and where the backup is; None if nothing was migrated.
 
     Raises:
-        StorageError: where the tables are of a newer version, or so old that their searches can't go on.
+        StorageError: the tables are of a newer version, or so old that their searches can't be resumed.
     """
     with engine.connect() as connection:
         version = _version(connection)
@@ -46,7 +46,7 @@ def bring_up_to_date(engine: Engine) -> str | None:
     if version not in {script.revision for script in scripts.walk_revisions()}:
         raise StorageError(
             f"the tables must be of version {NEWEST} or older, got {version} in {shown(url_text(engine.url))!r}: "
-            "use the newer skipsearch that made them"
+            "use the newer skipsearch that created them"
         )
     backup = _back_up(engine, version)
     with _one_transaction(engine) as connection:
@@ -56,10 +56,10 @@ def bring_up_to_date(engine: Engine) -> str | None:
 
 @contextmanager
 def _one_transaction(engine: Engine) -> Iterator[Connection]:
-    """Yield a connection whose changes of tables are kept all or not at all.
+    """Yield a connection whose changes, including those of tables, are committed together or not at all.
 
-    SQLite's driver begins no transaction by itself before such changes, and a table can be made anew only while
-    foreign keys are not checked.
+    SQLite's driver does not begin a transaction before a change of tables, and recreating a table requires that foreign
+    keys are not checked.
     """
     if engine.dialect.name != "sqlite":
         with engine.begin() as connection:
@@ -79,7 +79,7 @@ def _one_transaction(engine: Engine) -> Iterator[Connection]:
 
 
 def _version(connection: Connection) -> str | None:
-    """Return the version of the tables, None where there are none."""
+    """Return the version of the tables, or None if there are none."""
     tables = inspect(connection)
     if not tables.has_table("trial"):
         return None
@@ -99,7 +99,7 @@ def _config(connection: Connection | None = None) -> "Config":
 
 
 def _back_up(engine: Engine, version: str) -> str:
-    """Copy an SQLite file beside itself, or a server's tables into tables of other names; return where to."""
+    """Copy an SQLite file to a new file beside it, or the tables of a server to new tables; return their names."""
     file = file_of(engine.url)
     if file is not None:
         copy = _free_name(file.with_name(f"{file.name}.version-{version}"))
@@ -123,10 +123,10 @@ def _free_name(path: Path) -> Path:
 
 
 def _refuse_the_oldest(engine: Engine) -> None:
-    """Raise StorageError for tables that allow one trial per plan, so that none could go on with another."""
+    """Raise StorageError if the tables allow one trial per plan only, so that no trial can continue another."""
     tables = inspect(engine)
     if tables.has_table("trial") and any("digest" in c["column_names"] for c in tables.get_unique_constraints("trial")):
         raise StorageError(
-            f"{shown(url_text(engine.url))!r} was made by a version whose searches can't be taken up: start a new one "
-            "(--out), with this one as --warm-start"
+            f"{shown(url_text(engine.url))!r} was created by a version whose searches can't be resumed: start a new "
+            "search (--out), with this one as --warm-start"
         )

@@ -1,4 +1,4 @@
-"""The only door to Optuna's storage: the study whose rows are the state of the search.
+"""The Optuna study whose trials are the state of the search; the only module that uses Optuna's storage.
 
 One row is one unit of the budget, for ever. A row is created RUNNING in one transaction that already holds its
 plan, so that no moment of a crash leaves a row without one; it ends COMPLETE with values, PRUNED with its values
@@ -33,14 +33,16 @@ from spaces.plan import Plan
 
 @dataclass(frozen=True)
 class Row:
-    """One row of the study as the controller needs it."""
+    """One trial of the study, as the controller needs it."""
 
     number: int
     plan: Plan
     state: str
     """`running`, `complete`, `stopped` or `failed`."""
     values: tuple[float, ...] | None
+    """(accuracy, FLOPs ratio) of a complete trial, else None."""
     attributes: Mapping[str, Any]
+    """Optuna's user attributes."""
 
 
 _STATES = {
@@ -53,7 +55,7 @@ _STATES = {
 
 
 class SearchStudy:
-    """Rows of one search in an Optuna study."""
+    """The trials of one search in an Optuna study."""
 
     def __init__(self, study: optuna.Study, transactions: Transactions) -> None:
         self._study_id = study._study_id
@@ -69,13 +71,13 @@ class SearchStudy:
 
     @classmethod
     def open(cls, url: str, name: str, transactions: Transactions) -> "SearchStudy":
-        """Open the study, or create it with the search's objectives.
+        """Return the study called `name`, created with the objectives of the search if it does not exist.
 
         Args:
             transactions: those of the same database, through which the rows are written.
 
         Raises:
-            StorageError: where the database can't be used.
+            StorageError: the database can't be used.
         """
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
@@ -104,7 +106,7 @@ class SearchStudy:
         return self._rows
 
     def start(self, plan: Plan, attributes: Mapping[str, Any], violations: Mapping[str, float]) -> int:
-        """Create a RUNNING row, in one transaction, and return its number.
+        """Create a RUNNING trial in one transaction and return its number.
 
         The plan is stored as text, and as two counts one can plot against the objectives: one parameter per block
         would make the dashboard unreadable.
@@ -128,12 +130,18 @@ class SearchStudy:
         return number
 
     def annotate(self, number: int, key: str, value: Any) -> None:
-        """Store an attribute on a running row."""
+        """Store a user attribute of a running trial."""
         with self._transactions.begin() as connection:
             self._set(connection, _USER, number, {key: value})
 
     def complete(self, number: int, values: Sequence[float], violations: Mapping[str, float]) -> None:
-        """End a row with its objectives, and with what is known now of the limits."""
+        """End a trial with its objective values.
+
+        Args:
+            number: of the trial.
+            values: accuracy and FLOPs ratio.
+            violations: limit name -> amount by which the trial exceeds it, now that its accuracy is known.
+        """
         with self._transactions.begin() as connection:
             self._set(connection, _SYSTEM, number, _constraints(violations))
             kind = models.TrialValueModel.TrialValueType.FINITE
@@ -148,12 +156,12 @@ class SearchStudy:
             self._end(connection, number, TrialState.COMPLETE)
 
     def stop(self, number: int) -> None:
-        """End a row that did not earn its next rung; its values stay attributes."""
+        """End a trial that does not continue with its next rung; it gets no objective values."""
         with self._transactions.begin() as connection:
             self._end(connection, number, TrialState.PRUNED)
 
     def fail(self, number: int, reason: str) -> None:
-        """End a row that failed."""
+        """End a failed trial."""
         with self._transactions.begin() as connection:
             self._set(connection, _USER, number, {"reason": reason})
             self._end(connection, number, TrialState.FAIL)

@@ -1,6 +1,6 @@
-"""Results database: what every trial was, what each of its rungs measured, and where that comes from.
+"""Tables of the results database: runs, trials, results of rungs, answers, artifacts and events.
 
-The Optuna study in the same database is the state of the search; these tables hang on its trial numbers and hold
+The Optuna study in the same database is the state of the search. These tables refer to its trials by number and store
 what a study cannot: rungs, costs, origins, files. Only the controller writes.
 """
 
@@ -15,7 +15,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 
 def now() -> datetime:
-    """Return the present, in UTC without a time zone: SQLite stores none."""
+    """Return the current time in UTC, without a time zone since SQLite stores none."""
     return datetime.now(UTC).replace(tzinfo=None)
 
 
@@ -26,14 +26,14 @@ class Table(DeclarativeBase):
 
 
 class Run(Table):
-    """One search: its settings and where its numbers come from."""
+    """One search: its settings and the origin of its results."""
 
     __tablename__ = "run"
     id: Mapped[int] = mapped_column(primary_key=True)
     uid: Mapped[str] = mapped_column(String(32), unique=True)
     """Id of the run, also stored in its folder, which may be moved, renamed, copied or linked."""
     name: Mapped[str] = mapped_column(String(255))
-    """Name of its folder when it was made, for people."""
+    """Name of its folder when it was created, shown to users."""
     study: Mapped[str] = mapped_column(String(255))
     """Name of its Optuna study."""
     settings: Mapped[dict[str, Any]]
@@ -44,32 +44,32 @@ class Run(Table):
 
 
 class Lease(Table):
-    """The controller that may write: see `search/storage/lease.py`."""
+    """The controller that may write, see `search.storage.lease`."""
 
     __tablename__ = "lease"
     scope: Mapped[str] = mapped_column(String(64), primary_key=True)
     epoch: Mapped[int]
-    """Grows by one with every controller."""
+    """Incremented by each controller that takes the lease."""
     owner: Mapped[dict[str, Any] | None]
     expires: Mapped[float] = mapped_column(Float(53))
-    """Seconds since the epoch of Unix."""
+    """Unix time in seconds."""
 
 
 class Trial(Table):
-    """One unit of the budget."""
+    """One trial, a unit of the budget."""
 
     __tablename__ = "trial"
     __table_args__ = (UniqueConstraint("run_id", "number"),)
     id: Mapped[int] = mapped_column(primary_key=True)
     run_id: Mapped[int] = mapped_column(ForeignKey("run.id"), index=True)
     number: Mapped[int]
-    """The trial number of the Optuna study."""
+    """Number of the trial in the Optuna study."""
     plan: Mapped[str] = mapped_column(Text)
     digest: Mapped[str] = mapped_column(String(64))
     origin: Mapped[str] = mapped_column(String(255))
-    """Who proposed the plan: `baseline dense`, `scan block 3`, `mutation of 17`, ..."""
+    """How the plan was found: `baseline dense`, `scan block 3`, `mutation of 17`, ..."""
     request: Mapped[dict[str, Any]]
-    """The request as sent: `python -m workers` runs it again."""
+    """The request as sent to the worker; `python -m workers` runs it again."""
     state: Mapped[str] = mapped_column(String(16))
     reason: Mapped[str | None] = mapped_column(Text)
     attempt: Mapped[int] = mapped_column(default=1)
@@ -80,16 +80,16 @@ class Trial(Table):
 
 
 class RungResult(Table):
-    """What one rung of one trial measured on one split."""
+    """The result of one rung of one trial on one split."""
 
     __tablename__ = "rung_result"
     __table_args__ = (UniqueConstraint("trial_id", "rung", "split", "seed"),)
     id: Mapped[int] = mapped_column(primary_key=True)
     trial_id: Mapped[int] = mapped_column(ForeignKey("trial.id"), index=True)
     rung: Mapped[int]
-    """Place of the rung in the trial's request, from 0."""
+    """Index of the rung in the request, from 0."""
     seed: Mapped[int] = mapped_column(BigInteger)
-    """Seed of the tuning: on the split `search` the search's own, on `test` one row per seed."""
+    """Seed of the tuning: that of the search on the split `search`, one row per seed on `test`."""
     split: Mapped[str] = mapped_column(String(16))
     accuracy: Mapped[float]
     flops: Mapped[float]
@@ -97,29 +97,30 @@ class RungResult(Table):
     questions: Mapped[int]
     tuning_steps: Mapped[int]
     metrics: Mapped[dict[str, Any]]
-    """Accuracy per kind, tune accuracy before and after, latency, seconds."""
+    """Accuracy per kind of question, accuracy on the tune split before and after tuning, latency, seconds per step,
+    and what the strategy reads."""
     costs: Mapped[dict[str, Any]]
     scores: Mapped[list[float]]
-    """Score of every question, in the order of the split: paired comparisons need them."""
+    """Score of each question in the order of the split, for paired comparisons."""
     created: Mapped[datetime] = mapped_column(default=now)
 
 
 class Answers(Table):
-    """What a trial answered at its last rung, or on the test split: `search/storage/answers.py`."""
+    """The answers of a trial at its last rung or on the test split, see `search.storage.answers`."""
 
     __tablename__ = "answers"
     __table_args__ = (UniqueConstraint("trial_id", "split", "seed"),)
     id: Mapped[int] = mapped_column(primary_key=True)
     trial_id: Mapped[int] = mapped_column(ForeignKey("trial.id"), index=True)
     rung: Mapped[int]
-    """As in `rung_result`, whose scores belong to the answers."""
+    """Rung of the `rung_result` with the scores of these answers."""
     seed: Mapped[int] = mapped_column(BigInteger)
     """As in `rung_result`."""
     split: Mapped[str] = mapped_column(String(16))
     answers: Mapped[bytes]
-    """Compressed JSON, in the order of the split."""
+    """Compressed JSON list of answers, in the order of the split."""
     asked: Mapped[bytes | None]
-    """Compressed JSON of the questions, where the plan is the dense one: all others answered the same."""
+    """Compressed JSON list of the questions; stored for the dense plan only, since all plans answer the same ones."""
 
 
 class Artifact(Table):
@@ -131,11 +132,11 @@ class Artifact(Table):
     trial_id: Mapped[int] = mapped_column(ForeignKey("trial.id"), index=True)
     kind: Mapped[str] = mapped_column(String(64))
     path: Mapped[str] = mapped_column(Text)
-    """Relative to the run's artifacts folder."""
+    """Path relative to the artifacts folder of the run."""
 
 
 class Event(Table):
-    """Something worth knowing later: a resume, a lost worker, a failed trial."""
+    """Something that happened in a run: a resume, a lost worker, a failed trial."""
 
     __tablename__ = "event"
     __table_args__ = (Index("event_by_run", "run_id", "time"),)
@@ -156,6 +157,6 @@ def table_of(model: type[Table]) -> CoreTable:
 
 @contextmanager
 def transaction(engine: Engine) -> Iterator[Session]:
-    """Return a session that commits at the end, or leaves nothing behind."""
+    """Yield a session that commits at the end of the `with` block, or rolls back if it raises."""
     with Session(engine, expire_on_commit=False) as session, session.begin():
         yield session

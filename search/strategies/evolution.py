@@ -101,8 +101,8 @@ def _prices(space: Space, scanned: Mapping[Plan, Observation]) -> Prices | None:
             skip_attention = Op.SKIP_CROSS if Block(Op.SKIP_CROSS, scope) in known else Op.SKIP_ATTN
             whole, attention, ffn = (Block(op, scope) for op in (Op.SKIP_BLOCK, skip_attention, Op.SKIP_FFN))
             if whole in space.choices(index) and {attention, ffn} <= known.keys():
-                halves = zip(known[attention], known[ffn], strict=True)
-                known.setdefault(whole, tuple(map(sum, halves)))  # type: ignore[arg-type]
+                sublayers = zip(known[attention], known[ffn], strict=True)
+                known.setdefault(whole, tuple(map(sum, sublayers)))  # type: ignore[arg-type]
     return prices
 
 

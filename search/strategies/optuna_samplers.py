@@ -58,7 +58,7 @@ class SamplerStrategy:
         hopeless, least = BelowFloor(history, self._focus), focus_above_floor(self._focus, history).min_accuracy
         for observation in history:
             if observation.plan.is_dense or not _awaits_floor(history):
-                self._tell(observation, least)
+                self._report(observation, least)
         for _ in range(DRAWS):
             proposal = self._draw()
             if not hopeless.holds(proposal.plan):
@@ -72,7 +72,7 @@ class SamplerStrategy:
         self._study.tell(trial, state=TrialState.FAIL)
         return Proposal(plan, self.name)
 
-    def _tell(self, observation: Observation, least: float) -> None:
+    def _report(self, observation: Observation, least: float) -> None:
         """Add one observation to the study; a running one stays running there, so that it is not proposed again.
 
         By how much its accuracy falls short of the least that counts is a constraint of the trial.

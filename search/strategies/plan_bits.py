@@ -68,14 +68,16 @@ def _bits(levels: tuple[Block, ...]) -> NDArray[np.float64]:
     Constant zero columns are dropped, and of identical columns only the first is kept: without scopes, for example,
     the columns of all token groups are identical.
     """
-    steps = [_steps(levels, half) for half in (Linears.ATTENTION, Linears.FFN)]
+    steps = [_steps(levels, sublayer) for sublayer in (Linears.ATTENTION, Linears.FFN)]
     rows = []
     for level in levels:
         row = [not level.runs_attention(group) for group in Group] + [not level.runs_ffn(group) for group in Group]
         for op in (Op.PARALLEL, Op.PAIR):
             row += [level.op is op and group in level.scope.groups for group in Group]
-        for half, (kept, widths) in zip((Linears.ATTENTION, Linears.FFN), steps, strict=True):
-            row += [_kept(level, half) <= step for step in kept] + [_width(level, half) <= step for step in widths]
+        for sublayer, (kept, widths) in zip((Linears.ATTENTION, Linears.FFN), steps, strict=True):
+            row += [_kept(level, sublayer) <= step for step in kept] + [
+                _width(level, sublayer) <= step for step in widths
+            ]
         row += [level.pruning is not None and kind in _kinds(level.pruning) for kind in _ALL_KINDS]
         row.append(level.pruning is not None and level.pruning.pattern is not None)
         rows.append(row)
@@ -100,30 +102,30 @@ def removed(level: Block) -> tuple[float, float]:
         fmean(moved * (group in level.scope.groups) or float(not runs(group)) for group in Group)
         for runs in (level.runs_attention, level.runs_ffn)
     )
-    kept = (min(_kept(level, half), _width(level, half)) for half in (Linears.ATTENTION, Linears.FFN))
+    kept = (min(_kept(level, sublayer), _width(level, sublayer)) for sublayer in (Linears.ATTENTION, Linears.FFN))
     attention, ffn = (max(skip, 1.0 - keep) for skip, keep in zip(skips, kept, strict=True))
     return attention, ffn
 
 
-def _steps(levels: tuple[Block, ...], half: Linears) -> tuple[list[float], list[float]]:
+def _steps(levels: tuple[Block, ...], sublayer: Linears) -> tuple[list[float], list[float]]:
     """Return the fractions of weights, and of width, below 1 that the levels keep of a sub-layer, largest first.
 
     Each fraction is one bit. A level has the bits of all fractions not smaller than its own, so that the effect
     learned for mild pruning also counts for severe pruning.
     """
-    shares = {_kept(level, half) for level in levels}, {_width(level, half) for level in levels}
+    shares = {_kept(level, sublayer) for level in levels}, {_width(level, sublayer) for level in levels}
     kept, widths = (sorted(each - {1.0}, reverse=True) for each in shares)
     return kept, widths
 
 
-def _kept(level: Block, half: Linears) -> float:
+def _kept(level: Block, sublayer: Linears) -> float:
     """Return the fraction of a sub-layer's weights that are not zero; a saved mask counts as 0.5."""
-    if level.pruning is None or not level.pruning.sparsifies(half):
+    if level.pruning is None or not level.pruning.sparsifies(sublayer):
         return 1.0
     return 0.5 if level.pruning.method is Method.SAVED else level.pruning.kept_weights(1000) / 1000
 
 
-def _width(level: Block, half: Linears) -> float:
+def _width(level: Block, sublayer: Linears) -> float:
     if level.pruning is None:
         return 1.0
-    return (level.pruning.head_width if half is Linears.ATTENTION else level.pruning.ffn_width) / FULL
+    return (level.pruning.head_width if sublayer is Linears.ATTENTION else level.pruning.ffn_width) / FULL

@@ -125,10 +125,10 @@ BAD = [
     (["--budget", "0"], "got 0"),
     (["--budget", "-1"], "got -1"),
     (["--final-seeds", "0"], "final_seeds: input should be greater than or equal to 1, got 0"),
-    (["--out", "file/run"], "--out must be a folder that can be written"),
+    (["--out", "file/run"], "--out must be a writable folder"),
     (["--storage", "sqlite:////proc/nope/search.db"], "can't be created"),
     (["--storage", "mysqll://x"], "--storage must be a database URL"),
-    (["--storage", "sqlite://"], "outlive"),
+    (["--storage", "sqlite://"], "must be a file or a server"),
     (["--max-flops", "0.01", "--space", "blocks"], "nearest reachable"),
     (["--rungs", "0:abc"], "steps:questions"),
     (["--config", "missing.yaml"], "--config"),
@@ -140,7 +140,7 @@ BAD = [
     (["--device", "c u d a"], "--device must be auto, cpu, cuda or cuda:N, got 'c u d a'"),
     (["--model", "embeded"], "did you mean 'embedded'?"),
     (["--dataset", "embeded"], "did you mean 'embedded'?"),
-    (["--gpus-per-trial", "1"], "--gpus-per-trial is of a Ray worker, got 1 without Ray"),
+    (["--gpus-per-trial", "1"], "--gpus-per-trial needs Ray, got 1 without it"),
     (["--time-limit", "inf", "--dry-run"], "time_limit: input should be a finite number, got inf"),
 ]
 

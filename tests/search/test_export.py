@@ -75,7 +75,7 @@ class TestExport:
     def test_a_half_block_plan_is_small_and_what_was_searched(self, run: Path, tmp_path: Path) -> None:
         done = export(run, "--to", tmp_path / "model", "--max-flops", "0.9", "--questions", "64")
         assert done.returncode == 0, done.stderr
-        assert "Trial 1: the best accuracy at or under 0.9 of the dense FLOPs" in done.stdout
+        assert "Trial 1: the best accuracy at or below 0.9 of the dense FLOPs" in done.stdout
         assert "logits bit-equal" in done.stdout
         made = json.loads((tmp_path / "model" / "plan.json").read_text())
         assert (made["run"], made["trial"], made["tuned"], made["badge"]) == ("demo", 1, True, "transformers")

@@ -162,7 +162,7 @@ def test_broken_images_are_counted_and_refused_above_the_share(tmp_path: Path, m
     # a process of its own, where what the program logs goes to the terminal
     allowed = run("search.run", *arguments, "--max-unreadable", "0.2", cwd=tmp_path)
     assert allowed.returncode == 0
-    assert "test 6 (1 that can't be asked left out)" in " ".join(allowed.stdout.split())
+    assert "test 6 (1 unusable left out)" in " ".join(allowed.stdout.split())
     assert "1 of 6 rows of 'test'" in allowed.stderr
 
 
@@ -172,7 +172,7 @@ def test_broken_images_are_counted_and_refused_above_the_share(tmp_path: Path, m
         ("vqa", ["--metric", "choice"], "the metric choice needs multiple-choice data, got questions"),
         ("vqa", ["--search-split", "validaton"], "did you mean 'validation'"),
         ("captions", ["--answer-column", "caption"], "did you mean 'captions'"),
-        ("choices", ["--prompt", "Answer."], "the prompt must hold {question}"),
+        ("choices", ["--prompt", "Answer."], "the prompt must have {question}"),
     ],
 )
 def test_what_does_not_fit_is_one_line(tmp_path: Path, model: Path, name: str, flags: list[str], told: str) -> None:

@@ -75,7 +75,7 @@ class TestRefusedBeforeAnyWork:
             (("--trial", "1", "--push-to-hub", "me/not a name"), "must be OWNER/NAME"),
             (("--trial", "1", "--push-to-hub", "tester/old"), "must be a new repository, got tester/old"),
             (("--front", "--push-to-hub", "tester/all"), "takes one model, got --front"),
-            (("--trial", "1", "--private"), "got no --push-to-hub"),
+            (("--trial", "1", "--private"), "needs --push-to-hub, got no repository"),
         ],
     )
     def test_names_and_options(self, run: Path, tmp_path: Path, hub: Hub, words: tuple[str, ...], message: str) -> None:

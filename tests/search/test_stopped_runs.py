@@ -35,7 +35,7 @@ def test_a_stopped_run_goes_on_with_every_trial_once(tmp_path: Path, how: signal
             process.wait(timeout=120)
         assert process.returncode == (-9 if how == signal.SIGKILL else 130)
         if how == signal.SIGINT:
-            assert "the same command goes on" in rest
+            assert "run the same command again" in rest
             assert "Traceback" not in rest
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr

@@ -307,7 +307,7 @@ class TestErrors:
         anatomy_of(model)
         model.config.text_config._attn_implementation = "flash_attention_2"
         state = snapshot(model)
-        message = "under eager or sdpa attention, got 'skip_attn:visual' at block 1 under flash_attention_2"
+        message = "with eager or sdpa attention, got 'skip_attn:visual' at block 1 with flash_attention_2"
         with pytest.raises(PlanError, match=message), apply_plan(model, Plan.parse(".av..")):
             pass
         assert snapshot(model) == state
@@ -318,7 +318,7 @@ class TestErrors:
         model = tiny_model()
         anatomy_of(model)
         del model.model.language_model.layers[1].self_attn.k_proj
-        message = "where q_proj, k_proj and v_proj are apart, got 'skip_block:prompt' at block 1, which has no k_proj"
+        message = "if q_proj, k_proj and v_proj are separate, got 'skip_block:prompt' at block 1, which has no k_proj"
         with pytest.raises(PlanError, match=message), apply_plan(model, Plan.parse(".bt..")):
             pass
 

@@ -266,7 +266,7 @@ class TestFailures:
     def test_mistakes_of_the_user_are_raised_by_load(self, worker, make):
         with pytest.raises(PlanError, match="as many blocks as the model, 4, got 3"):
             worker.load(make("..."))
-        with pytest.raises(ValueError, match="tuning_steps must not fall"):
+        with pytest.raises(ValueError, match="tuning_steps must not decrease"):
             worker.load(make(rungs=(Rung(tuning_steps=5), Rung())))
         with pytest.raises(ValueError, match="unknown data set"):
             worker.load(make(data=DataSource(name="tyni")))

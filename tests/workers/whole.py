@@ -22,7 +22,7 @@ from workers.apply_plan import apply_plan
 from workers.blocks.anatomy import anatomy_of
 from workers.blocks.token_groups import CODES, prompt_groups
 from workers.data.sample import Sample
-from workers.models.processor import Asker
+from workers.models.processor import PromptEncoder
 from workers.models.prompts import PROMPT_FORMS
 
 NEW_TOKENS = 3
@@ -37,7 +37,7 @@ class Case:
 
     family: str
     model: Any
-    asker: Asker
+    prompt_encoder: PromptEncoder
     inputs: dict[str, Tensor]
 
     @property
@@ -53,7 +53,7 @@ class Case:
     def single(self) -> dict[str, Tensor]:
         """The first question alone."""
         sample = first_sample()
-        return self.asker.inputs([sample.question], [sample.image])
+        return self.prompt_encoder.inputs([sample.question], [sample.image])
 
 
 def first_sample() -> Sample:
@@ -63,12 +63,12 @@ def first_sample() -> Sample:
 
 @cache
 def case_of(family: str) -> Case:
-    asker = Asker(hub_processor(family), PROMPT_FORMS.get(family))
+    prompt_encoder = PromptEncoder(hub_processor(family), PROMPT_FORMS.get(family))
     model = hub_model(family, attn="eager")
     if hasattr(model.config.get_text_config(), "num_experts_per_tok"):
         model.set_experts_implementation("eager")  # torch's counter doesn't see grouped matrix products
     pictures = [sample.image for sample in hub_samples("search")[:4:3]]
-    return Case(family, model, asker, asker.inputs(QUESTIONS, pictures))
+    return Case(family, model, prompt_encoder, prompt_encoder.inputs(QUESTIONS, pictures))
 
 
 @torch.no_grad()

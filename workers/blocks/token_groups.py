@@ -30,7 +30,7 @@ from workers.blocks.patch import patched
 CODES = {group: code for code, group in enumerate(Group)}
 IGNORED = -100
 """Label of positions without a target, the default `ignore_index` of torch's cross-entropy."""
-_TOLD: ContextVar[Tensor | None] = ContextVar("token groups of the next forward pass", default=None)
+_GIVEN: ContextVar[Tensor | None] = ContextVar("token groups of the next forward pass", default=None)
 
 
 @contextmanager
@@ -40,11 +40,11 @@ def token_groups(groups: Tensor) -> Iterator[None]:
     Args:
         groups: (B, T) integer codes of `CODES`.
     """
-    before = _TOLD.set(groups)
+    before = _GIVEN.set(groups)
     try:
         yield
     finally:
-        _TOLD.reset(before)
+        _GIVEN.reset(before)
 
 
 def prompt_groups(input_ids: Tensor, image_tokens: Collection[int], labels: Tensor | None = None) -> Tensor:
@@ -181,7 +181,7 @@ class Watch:
         fed = arguments["input_ids"] if fed is None else fed
         batch, num_rows = fed.shape[:2]
         self.past = _length(arguments.get(cache_argument))
-        groups = _TOLD.get()
+        groups = _GIVEN.get()
         if groups is None and self._prompt is not None:
             groups = self._of_generate(self._prompt, batch, num_rows, self.past)
         if groups is None:

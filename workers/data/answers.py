@@ -1,4 +1,4 @@
-"""Answers as the file has them: text, numbers, dates and records become the texts that people wrote."""
+"""Converts the answers of a file to text: numbers, dates and records become the text that their authors wrote."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from typing import Any
 from spaces.names import shown
 
 TEXT_KEYS = ("answer", "caption", "raw", "text")
-"""Where the text is in answers that are records."""
+"""Keys of the text in answers that are records, in order of preference."""
 PEOPLE = 10
-"""So many answers to a question are people asked, as in VQA; fewer are ways to write the right one."""
+"""Number of answers per question from which on each is the answer of one annotator, as in VQA; fewer answers are
+alternative spellings."""
 
 
 class Written(float):
-    """A number as its file writes it: `2.50` stays `2.50`."""
+    """A number that keeps the text of its file: `2.50` stays `2.50`."""
 
     def __new__(cls, text: str) -> Written:
         number = super().__new__(cls, text)
@@ -29,7 +30,7 @@ class Written(float):
 
 
 def is_blank(value: Any) -> bool:
-    """Return True for null, NaN, and text without a character."""
+    """Return True for None, NaN, and text without visible characters."""
     if isinstance(value, str):
         return not value.strip()
     return value is None or (isinstance(value, float) and math.isnan(value))
@@ -38,7 +39,8 @@ def is_blank(value: Any) -> bool:
 def text_of(value: Any) -> str:
     """Return a single value as text: whole numbers without `.0`, dates at midnight without a time.
 
-    Raises ValueError for lists, records, bytes and text that no encoding can write.
+    Raises:
+        ValueError: the value is a list, a record or bytes, or a text that can't be encoded.
     """
     if isinstance(value, Written):
         return value.text
@@ -51,30 +53,33 @@ def text_of(value: Any) -> str:
     if isinstance(value, int | Decimal | datetime.date | datetime.time):
         return str(value)
     if not isinstance(value, str):
-        raise ValueError(f"a text must be a text or a number, got {type(value).__name__} {shown(value)}")
+        raise ValueError(f"a value must be a text, a number or a date, got {type(value).__name__} {shown(value)}")
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise ValueError(f"a text must be of whole characters, got half a one in {shown(value)}") from None
+        raise ValueError(f"a text must have whole characters, got an unpaired surrogate in {shown(value)}") from None
     return value
 
 
 def accepted(value: Any) -> tuple[str, ...]:
-    """Return all accepted answers in a cell, the most frequent first; blanks are left out.
+    """Return all accepted answers of a cell, most frequent first, without blank ones.
 
-    Where people were asked, those who left a blank count: their blanks come last. Raises ValueError.
+    If each answer is that of one annotator (`PEOPLE` or more), blank answers are kept and come last.
+
+    Raises:
+        ValueError: an answer can't be converted to text.
     """
     given = _values(value)
     texts = [text_of(each) for each in given if not is_blank(each)]
     times = Counter(texts)
     ordered = tuple(sorted(texts, key=lambda text: -times[text]))
     blanks = sum(isinstance(each, str) and not each.strip() for each in given)
-    asked_people = len(texts) + blanks >= PEOPLE and blanks < len(texts)
-    return ordered + ("",) * blanks if asked_people else ordered
+    has_annotators = len(texts) + blanks >= PEOPLE and blanks < len(texts)
+    return ordered + ("",) * blanks if has_annotators else ordered
 
 
 def _values(value: Any, depth: int = 0) -> list[Any]:
-    """Yield the single values in a cell: the text of a record, each element of a list."""
+    """Return the single values of a cell: the text of a record, the elements of a list."""
     if depth > 8:
         raise ValueError(f"answers must be texts or lists of them, got {shown(value)}")
     if isinstance(value, Mapping):

@@ -1,7 +1,7 @@
-"""Which column of a data set holds what, and how a row becomes question, answers and choices.
+"""Finds the columns of a data set, and converts its rows to question, answers and choices.
 
-The task follows from the columns: with choices it is multiple choice, with a question it is question answering,
-without it is captioning.
+The task follows from the columns: multiple choice if there are choices, else question answering if there is a question,
+else captioning.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ NAMES = {
     "kind": ("kind", "question_type", "answer_type", "type"),
     "image_id": ("image_id", "img_id"),
 }
-"""What a sample may need -> usual names of its column, the first that is there."""
+"""Role of a column -> its usual names, in order of preference."""
 ANSWERS = {
     DataTask.QUESTIONS: ("answers", "answer", "multiple_choice_answer", "label"),
     DataTask.CAPTIONS: ("captions", "caption", "sentences_raw", "sentences", "text"),
     DataTask.CHOICES: ("answer", "answers", "label", "correct_choice_idx", "correct_answer", "answer_index", "target"),
 }
-"""Usual names of the column with the answers, by task."""
+"""Task -> usual names of the column with the answers, in order of preference."""
 PROMPTS = {
     DataTask.QUESTIONS: "{question}",
     DataTask.CAPTIONS: "Provide a one-sentence caption for the provided image.",
     DataTask.CHOICES: "{question}\n{choices}\nAnswer with the option's letter from the given choices directly.",
 }
-"""What is asked, by task: the prompts of LLaVA-1.5's evaluation. Choices answered with their text are not listed."""
+"""Task -> default prompt, as in the evaluation of LLaVA-1.5."""
 NO_COLUMN = "none"
 """Name of a column of choices that makes every question an open one, unless a column has that name."""
 MISSING = "nan"
@@ -46,23 +46,25 @@ MISSING = "nan"
 LABELS = ("label", "labels", "answer", "answers", "gt_answer", "target")
 """Columns beside captions that make them something else than captions, such as statements that are true or false."""
 JOINED = ", "
-"""Between the names of columns that hold one thing together."""
+"""Separator of column names that together have one role."""
 
 
 @dataclass(frozen=True)
 class Columns:
-    """How the rows of a table are read."""
+    """Converts the rows of a table to the parts of samples."""
 
     task: DataTask
     names: Mapping[str, str]
-    """image, question, answers, choices, kind, image_id -> column, or columns joined by `JOINED`; what isn't there is
-    missing."""
+    """Role (image, question, answers, choices, kind, image_id) -> column, or columns joined by `JOINED`; roles without
+    a column are absent."""
     classes: tuple[str, ...]
-    """Names of the answers where these are stored as numbers of classes; else empty."""
+    """Class names, if answers are stored as class numbers; else empty."""
     prompt: str
+    """Prompt with the placeholders {question} and {choices}."""
     choices_as: str
+    """`letter` or `text`: what the model answers a multiple choice with."""
     reading: Reading = "index"
-    """How the right one of the choices is given."""
+    """How the answer column gives the right choice."""
 
     @property
     def used(self) -> tuple[str, ...]:
@@ -74,18 +76,26 @@ class Columns:
         return [part for name in self.names.values() for part in name.split(JOINED)]
 
     def images(self, row: Mapping[str, Any]) -> list[Any]:
-        """Return the images of a row in order, as they are stored. Raises Unreadable."""
+        """Return the images of a row in order, as stored.
+
+        Raises:
+            Unreadable: an image is missing, or a column of several has more than one.
+        """
         columns = self.names["image"].split(JOINED)
         if len(columns) == 1:
             return cells_of(cell(row, columns[0]))
         return cells_of([_one(cells_of(cell(row, column)), column) for column in columns])
 
     def question(self, row: Mapping[str, Any], choices: Sequence[str]) -> str:
-        """Return the prompt of a row. Raises ValueError where its question is no text."""
+        """Return the prompt of a row with these choices.
+
+        Raises:
+            ValueError: the question is not a text.
+        """
         listed = "\n".join(f"{letter}. {text}" for letter, text in zip(ascii_uppercase, choices, strict=False))
-        asked = self._question(row) if "question" in self.names else ""
-        # the question last: braces in it are its own
-        return self.prompt.replace("{choices}", listed).replace("{question}", asked)
+        question = self._question(row) if "question" in self.names else ""
+        # The question is inserted last, so that braces in it are not replaced.
+        return self.prompt.replace("{choices}", listed).replace("{question}", question)
 
     def _question(self, row: Mapping[str, Any]) -> str:
         column = self.names["question"]
@@ -100,14 +110,14 @@ class Columns:
         try:
             return text_of(value)
         except ValueError as error:
-            raise ValueError(f"the question in column {column!r} can't be put ({error})") from None
+            raise ValueError(f"the question in column {column!r} can't be used ({error})") from None
 
     def choices(self, row: Mapping[str, Any]) -> tuple[str, ...]:
-        """Return the texts of the options; empty for other tasks. Raises ValueError."""
+        """Return the texts of the options; empty unless the task is multiple choice. Raises ValueError."""
         return tuple(text_of(each).strip() for each in self.options(row)) if self.task is DataTask.CHOICES else ()
 
     def options(self, row: Mapping[str, Any]) -> list[Any]:
-        """Return the options of a row as they are stored. Raises ValueError."""
+        """Return the options of a row as stored. Raises ValueError."""
         columns = self.names["choices"].split(JOINED)
         if len(columns) == 1:
             return options_of(cell(row, columns[0]))
@@ -115,16 +125,20 @@ class Columns:
         return options_of([None if each == MISSING else each for each in cells])
 
     def right(self, row: Mapping[str, Any]) -> Any:
-        """Return the right option as it is stored. Raises ValueError where there are several."""
+        """Return the right option as stored. Raises ValueError if there are several."""
         value = cell(row, self.names["answers"])
         if isinstance(value, list | tuple):
             if len(value) > 1:
-                raise ValueError(f"one of the choices must be right, got several ({shown(value)})")
+                raise ValueError(f"exactly one of the choices must be right, got several ({shown(value)})")
             value = value[0] if value else None
         return value
 
     def answers(self, row: Mapping[str, Any], choices: Sequence[str]) -> tuple[str, ...]:
-        """Return all accepted answers, the most frequent first; the right option where there are choices."""
+        """Return all accepted answers, most frequent first; for multiple choice, the right option.
+
+        Raises:
+            ValueError: the answer is not one of the choices, or can't be converted to text.
+        """
         if choices:
             value = self.right(row)
             place = None if is_blank(value) else place_of(value, choices, self.reading)
@@ -147,12 +161,12 @@ class Columns:
         return JOINED.join(text_of(each) for each in kinds if not is_blank(each)) or "none"
 
     def candidates(self, choices: Sequence[str]) -> tuple[str, ...]:
-        """Return what may be answered, as the model is to answer it."""
+        """Return the possible answers to a multiple choice in the form that the model answers: letters or texts."""
         return tuple(ascii_uppercase[: len(choices)]) if self.choices_as == "letter" else tuple(choices)
 
 
 def cell(row: Mapping[str, Any], name: str) -> Any:
-    """Return what a row has in a column, or in a record there: `query.en`; None where it has none."""
+    """Return the value of a row in a column, or in a record in it (`query.en`); None if there is none."""
     if name in row:
         return row[name]
     head, _, rest = name.partition(".")
@@ -167,9 +181,14 @@ def _one(cells: list[Any], column: str) -> Any:
 
 
 def find_columns(source: DataSource, features: Mapping[str, Any]) -> Columns:
-    """Find every column a sample needs: as told, else by type and by usual names.
+    """Return the columns that samples need: those named by the source, else found by type and by usual names.
 
-    Raises ValueError, in one line with the columns there are, where one is missing.
+    Args:
+        source: the settings of the data set.
+        features: column -> feature of the `datasets` library, or None if unknown.
+
+    Raises:
+        ValueError: a column is missing; one line with the columns of the data set.
     """
     names = {"image": _image_columns(source, features)}
     for meaning in ("question", "choices", "kind", "image_id"):
@@ -189,7 +208,7 @@ def find_columns(source: DataSource, features: Mapping[str, Any]) -> Columns:
     listed = task is DataTask.CHOICES and source.choices_as == "letter"
     prompt = source.prompt or PROMPTS[DataTask.QUESTIONS if task is DataTask.CHOICES and not listed else task]
     if ("{question}" in prompt) != ("question" in names):
-        rule = "must hold {question}" if "question" in names else "can't hold {question}, there is no such column"
+        rule = "must have {question}" if "question" in names else "can't have {question}, there is no such column"
         raise ValueError(f"the prompt {rule}, got {shown(prompt)}: change --prompt or leave it out")
     classes = tuple(getattr(features.get(answers), "names", None) or ())
     return Columns(task, names, classes, prompt, source.choices_as)
@@ -214,7 +233,7 @@ def _task(source: DataSource, names: Mapping[str, str], features: Mapping[str, A
 def _named(
     source: DataSource, meaning: str, given: str | None, usual: Sequence[str], features: Mapping[str, Any]
 ) -> str | None:
-    """Return the given column, or the first usual one; None if there is none."""
+    """Return the given column, else the first usual one in the data set; None if there is none."""
     if given is None:
         return next((name for name in usual if name in features), None)
     if given in features or given.partition(".")[0] in features:
@@ -226,9 +245,10 @@ def _named(
 
 
 def _image_columns(source: DataSource, features: Mapping[str, Any]) -> str:
-    """Return the columns of images, with `image_1` and `image_2` grouped.
+    """Return the column of images, or several such as `image_1` and `image_2`, joined.
 
-    Raises ValueError where there are none, or several of which none may be left out without a word.
+    Raises:
+        ValueError: there is none, or there are several that do not belong together.
     """
     if source.image_column is not None:
         return str(_named(source, "image", source.image_column, (), features))
@@ -236,8 +256,8 @@ def _image_columns(source: DataSource, features: Mapping[str, Any]) -> str:
     if len(typed) > 1:
         raise ValueError(
             f"a data set must have one column of images, or image_1, image_2 and so on, got "
-            f"{shortened(', '.join(JOINED.join(names) for names in typed.values()))} in {source.name!r}: say which by "
-            "--image-column, several with commas"
+            f"{shortened(', '.join(JOINED.join(names) for names in typed.values()))} in {source.name!r}: name it with "
+            "--image-column, or several separated by commas"
         )
     families = typed or _families(name for name in features if _stem(name) in NAMES["image"])
     if not families:
@@ -247,13 +267,13 @@ def _image_columns(source: DataSource, features: Mapping[str, Any]) -> str:
 
 
 def image_column(features: Mapping[str, Any]) -> str | None:
-    """Return the first column of images by type, else by name; None where there is none."""
+    """Return the first column of images, found by type, else by name; None if there is none."""
     typed = (name for name, feature in features.items() if holds_images(feature))
     return next(typed, None) or next((name for name in NAMES["image"] if name in features), None)
 
 
 def _families(names: Iterable[str]) -> dict[str, list[str]]:
-    """Return columns by name without its number, each in the order of their numbers."""
+    """Return name without number -> columns, in the order of their numbers."""
     found: dict[str, list[str]] = {}
     for name in names:
         found.setdefault(_stem(name), []).append(name)
@@ -278,5 +298,5 @@ def _missing(
     other = f" or of captions ({', '.join(captions)})" if captions else ""
     return ValueError(
         f"a data set must have a column of {what} ({', '.join(usual)}){other}, got {source.name!r} with "
-        f"{shortened(', '.join(features), 300) or 'none'}: name it by {flag}"
+        f"{shortened(', '.join(features), 300) or 'none'}: name it with {flag}"
     )

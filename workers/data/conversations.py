@@ -14,46 +14,48 @@ from workers.data.image_files import PAYLOADS, cells_of
 
 COLUMNS = ("conversations", "messages", "conversation", "texts")
 ROLES = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "model": "assistant"}
+"""Role as stored -> role in the chat template."""
 IMAGE = "<image>"
-"""Stands for the image in the text of a turn."""
+"""Placeholder of an image in the text of a turn."""
 TAKEN = ("question", "answer", "images in text")
-"""Columns that a conversation becomes; the last is the number of placeholders."""
+"""Columns that a conversation is converted to; the last is its number of placeholders."""
 
 
 def conversation_column(names: Iterable[str]) -> str | None:
-    """Return the column of conversations, None where there is none."""
+    """Return the column of conversations, or None if there is none."""
     return next((name for name in COLUMNS if name in set(names)), None)
 
 
 def questions_of(row: Mapping[str, Any], column: str, image: str, each: bool) -> Iterator[dict[str, Any]]:
-    """Yield the row once per question, with `question`, `answer` and the images that stand in its turns.
+    """Yield the row once per question, with the columns `TAKEN` and the images of its turns.
 
     Args:
-        column: holds the conversation.
-        image: column that images of the turns are put into.
-        each: several questions are put one by one, without what was said before; else they are refused.
+        row: of the table.
+        column: of the conversation.
+        image: column that receives the images of the turns.
+        each: if True, several questions become separate rows, without the earlier turns; if False they are an error.
 
     Raises:
-        ValueError: the turns are not questions and answers in turn, or an image stands within a text.
+        ValueError: the turns do not alternate between question and answer, or an image is in the middle of a text.
     """
     turns = [_turn(turn) for turn in _listed(row[column])]
     if not turns or len(turns) % 2 or any(role != ("user", "assistant")[i % 2] for i, (role, _) in enumerate(turns)):
         raise ValueError(
             f"a conversation must be a question and its answer, got turns of {shown([role for role, _ in turns])} in "
-            f"column {column!r}: leave system turns and unfinished ones out"
+            f"column {column!r}: remove system turns and unfinished ones"
         )
     if len(turns) > 2 and not each:
         raise ValueError(
             f"a conversation must be one question and its answer, got {len(turns) // 2} in column {column!r}: make "
-            "them rows of their own, or put each without what was said before by --turns each"
+            "them separate rows, or use each without the earlier turns with --turns each"
         )
     images = [part for _, content in turns for part in _images(content)]
     markers = sum(_is_image(part) for _, content in turns for part in content)
-    for (_, asked), (_, said) in zip(turns[::2], turns[1::2], strict=True):
+    for (_, question), (_, answer) in zip(turns[::2], turns[1::2], strict=True):
         yield {
             **{name: value for name, value in row.items() if name != column},
             **({image: [*cells_of(row.get(image)), *images]} if images else {}),
-            **dict(zip(TAKEN, (_text(asked), _text(said), markers), strict=True)),
+            **dict(zip(TAKEN, (_text(question), _text(answer), markers), strict=True)),
         }
 
 
@@ -71,7 +73,7 @@ def _both(turn: Any) -> list[Any]:
 
 
 def _turn(turn: Any) -> tuple[str, list[Any]]:
-    """Return the role and parts of a turn; placeholders in text become parts."""
+    """Return the role and the parts of a turn; placeholders in its text become image parts."""
     keys = next((keys for keys in (("from", "value"), ("role", "content")) if _has(turn, keys)), None)
     if keys is None:
         raise ValueError(f"a turn must be a record with from and value, or role and content, got {shown(turn)}")
@@ -97,16 +99,16 @@ def _is_image(part: Any) -> bool:
 
 
 def _images(parts: Sequence[Any]) -> list[Any]:
-    """Return the images in the parts, each a path, an address or bytes."""
+    """Return the images of the parts, each a record with a path, an address or bytes."""
     return [held for part in parts if _is_image(part) and (held := {k: part[k] for k in PAYLOADS if part.get(k)})]
 
 
 def _text(parts: Sequence[Any]) -> str:
-    """Return the text of a turn, its images before or after it left out. Raises ValueError."""
+    """Return the text of a turn without the images before and after it. Raises ValueError."""
     kinds = ["image" if _is_image(part) else "text" for part in parts if _is_image(part) or not _is_space(part)]
     texts = [part for part in parts if not _is_image(part)]
     if any(not isinstance(part, str) for part in texts):
-        raise ValueError(f"a turn must be of texts and images, got {shown(parts)}")
+        raise ValueError(f"a turn must consist of texts and images, got {shown(parts)}")
     inner = "".join("i" if kind == "image" else "t" for kind in kinds)
     if re.search("ti+t", inner):
         raise ValueError(f"images must stand before or after the text of a turn, got {shown(parts)}")

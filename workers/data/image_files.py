@@ -1,6 +1,6 @@
-"""Where the bytes of an image come from: a path, a zip beside the table, base64 text, or the table itself.
+"""Reads the bytes of images: from a path, a zip file beside the table, base64 text, or the table itself.
 
-Paths are not trusted: they must stay in the data set's folder, be regular files and have a bearable size.
+Paths are not trusted: they must stay in the folder of the data set, be regular files and not exceed a size.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from zipfile import BadZipFile, ZipFile
 from spaces.names import shortened, shown
 from workers.data.zipped import members_of, root_of
 
-MOST_BYTES = 512 * 2**20
-"""Size of an image file at most."""
+MAX_BYTES = 512 * 2**20
+"""Maximum size of an image file, in bytes."""
 MAGIC = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"BM", b"II*\x00", b"MM\x00*")
-"""First bytes of image files: what tells base64 text from a path."""
+"""First bytes of image files, which distinguish base64 text from a path."""
 PAYLOADS = ("bytes", "path", "image", "url", "image_url", "base64", "data")
-"""Keys of a record that holds an image, the first that isn't empty."""
+"""Keys of an image in a record, in order of preference."""
 
 
 class Unreadable(ValueError):
-    """A row has no image that can be read; the message says why."""
+    """A row has no readable image. The message is the reason."""
 
 
 @dataclass
@@ -36,21 +36,26 @@ class ImageFiles:
     """Reads the image files of one data set."""
 
     folder: Path | None
-    """Folder that relative paths start in; None for a data set of the hub."""
+    """Folder that relative paths are relative to; None for a data set of the hub."""
     roots: Sequence[Path]
     """Folders that paths must stay in."""
     hub: str | None = None
-    """`hf://` address that relative paths of a hub data set start in."""
+    """`hf://` address that relative paths of a hub data set are relative to."""
     archive: Path | None = None
     """Zip that the whole data set is in, and that paths must stay in."""
     anywhere: bool = False
-    """Open paths outside of the roots too, and addresses of other machines."""
+    """If True, also open paths outside of the roots and addresses of other machines."""
     _zips: dict[str, list[tuple[Path, str]]] | None = field(default=None, repr=False)
 
     def read(self, cell: Any) -> bytes:
         """Return the bytes of one image file.
 
-        Raises Unreadable where there is no image, ValueError where a path leads out of the data set.
+        Args:
+            cell: bytes, a path, an address, base64 text, or a record with one of these.
+
+        Raises:
+            Unreadable: there is no image, or it can't be opened.
+            OutsideError: a path leads out of the data set.
         """
         cell = payload(cell)
         if cell is None or (isinstance(cell, str | bytes) and not cell):
@@ -94,7 +99,10 @@ class ImageFiles:
             raise OutsideError(path)
 
     def _address(self, path: str) -> bytes:
-        """Open a path with a protocol by fsspec: of the hub for a data set of the hub, else only where told."""
+        """Return the bytes at an address, read with fsspec.
+
+        Addresses of the hub are allowed for data sets of the hub; all others only with `anywhere`.
+        """
         import fsspec
 
         ours = self.folder is None and self.archive is None and path.rpartition("::")[2].startswith("hf://")
@@ -102,14 +110,17 @@ class ImageFiles:
             raise OutsideError(path)
         try:
             with fsspec.open(path, "rb") as file:
-                data = file.read(MOST_BYTES + 1)
-        except Exception as error:  # every file system behind fsspec has errors of its own
+                data = file.read(MAX_BYTES + 1)
+        except Exception as error:  # fsspec's file systems have no common exception
             raise Unreadable(f"{shortened(path)} can't be opened ({type(error).__name__})") from None
         _check_size(path, len(data))
         return bytes(data)
 
     def _zipped(self, path: str, why: str) -> bytes:
-        """Return the file of a path in a zip of the folder, which may be named like the first folder of the path."""
+        """Return the bytes of a path in a zip file of the folder.
+
+        The first part of the path may be the name of the zip file.
+        """
         found = self._members().get(path.removeprefix("./"), [])
         if not found:
             raise Unreadable(f"{shortened(path)} can't be opened ({why})")
@@ -147,7 +158,7 @@ class OutsideError(ValueError):
 
 
 def payload(cell: Any) -> Any:
-    """Return what holds the image in a cell that may be a record, such as `{bytes, path}` or `{url}`."""
+    """Return the image of a cell that may be a record, such as `{bytes, path}` or `{url}`."""
     for _ in range(3):
         if not isinstance(cell, Mapping):
             break
@@ -156,7 +167,11 @@ def payload(cell: Any) -> Any:
 
 
 def embedded(text: str) -> bytes | None:
-    """Return the image in a `data:` address or in base64 text, None where the text is neither. Raises Unreadable."""
+    """Return the image in a `data:` address or in base64 text; None for any other text.
+
+    Raises:
+        Unreadable: a `data:` address is not valid base64.
+    """
     if text[:5].casefold() == "data:":
         head, comma, body = text.partition(",")
         if not comma or not head.casefold().endswith(";base64"):
@@ -180,9 +195,12 @@ def _decoded(text: str) -> bytes:
 
 
 def cells_of(value: Any) -> list[Any]:
-    """Return the images of a cell: of a list, also one written as text, each; blanks at its end are none.
+    """Return the images of a cell, which may be a single image, a list, or a list as JSON text.
 
-    Raises Unreadable where a blank stands before an image.
+    Blank elements at the end of a list are dropped.
+
+    Raises:
+        Unreadable: the text is not a list, or a blank element is before an image.
     """
     if isinstance(value, str) and value.lstrip().startswith("["):
         try:
@@ -205,5 +223,5 @@ def _listed(archive: Path) -> list[str]:
 
 
 def _check_size(path: str, size: int) -> None:
-    if size > MOST_BYTES:
-        raise Unreadable(f"{shortened(path)} has more than {MOST_BYTES // 2**20} MiB")
+    if size > MAX_BYTES:
+        raise Unreadable(f"{shortened(path)} has more than {MAX_BYTES // 2**20} MiB")

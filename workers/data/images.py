@@ -1,4 +1,4 @@
-"""Image files as the pixels that a model's processor makes of them."""
+"""Decodes image files to the pixels that a processor of transformers would use."""
 
 from __future__ import annotations
 
@@ -14,33 +14,37 @@ from workers.data.image_files import Unreadable
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-MOST_PIXELS = 100_000_000
+MAX_PIXELS = 100_000_000
+"""Maximum number of pixels of an image."""
 WHITES = (1.0, 255.0, 65535.0)
-"""Values of white in pictures of floats and of 32-bit integers, smallest first; 1 is for floats alone."""
+"""Possible values of white in gray images of floats and of 32-bit integers (integers: without 1), smallest first."""
 
 
 def decoded(data: bytes) -> Image:
-    """Return the upright RGB image in the bytes of a file: as a processor of transformers makes it.
+    """Return the upright RGB image of a file, like a processor of transformers.
 
-    Transparent pixels stand on white, as there. Gray of 16 bits and of floats is scaled to 8 bits, where a plain
-    conversion clips it. Raises Unreadable.
+    Transparent pixels get a white background. Gray values of 16 bits and of floats are scaled to 8 bits, where Pillow's
+    own conversion would clip them.
+
+    Raises:
+        Unreadable: the bytes are not a valid image, or it is too large.
     """
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of its own limit on pixels, below which ours is
+            warnings.simplefilter("ignore")  # Pillow warns about its own limit on pixels, which is higher
             opened = Image.open(BytesIO(data))
-            if opened.width * opened.height > MOST_PIXELS:
+            if opened.width * opened.height > MAX_PIXELS:
                 raise Unreadable(
-                    f"{opened.width} x {opened.height} pixels, at most {MOST_PIXELS // 10**6} megapixels are read"
+                    f"{opened.width} x {opened.height} pixels, at most {MAX_PIXELS // 10**6} megapixels are read"
                 )
             return _rgb(ImageOps.exif_transpose(opened))
     except Unreadable:
         raise
     except UnidentifiedImageError:
         raise Unreadable("not an image file") from None
-    except Exception as error:  # Pillow's readers raise whatever a broken file makes them stumble over
+    except Exception as error:  # Pillow's readers have no common exception for broken files
         raise Unreadable(f"{type(error).__name__}: {shortened(' '.join(str(error).split()))}") from None
 
 
@@ -56,7 +60,11 @@ def _rgb(image: Image) -> Image:
 
 
 def _eight_bits(pixels: np.ndarray, mode: str) -> np.ndarray:
-    """Return (height, width) uint8 of gray that is stored otherwise. Raises Unreadable where white is not known."""
+    """Return gray values of 16 bits, 32 bits or floats, (height, width), scaled to uint8.
+
+    Raises:
+        Unreadable: the values do not determine the value of white.
+    """
     low, high = float(pixels.min()), float(pixels.max())
     if mode.startswith("I;16"):
         white: float | None = WHITES[-1]

@@ -1,4 +1,4 @@
-"""Reads the samples of a split, by the name of its data set."""
+"""Reads the samples of a split of a data set."""
 
 from __future__ import annotations
 
@@ -13,15 +13,17 @@ from workers.data.sample import Sample, SplitData
 from workers.sources import DataSource, Split
 
 SOURCES = {"embedded": "workers.embedded:embedded_samples"}
-"""Name of a data set -> `module:function` of type `(split) -> list[Sample]`, imported only when asked for."""
+"""Name of a data set -> `module:function` of type `(split) -> list[Sample]`, imported at first use."""
 
 
 @lru_cache(maxsize=8)
 def load_split(source: DataSource, split: Split) -> SplitData:
-    """Read a split, once per process; all images are decoded on return.
+    """Return a split with all images decoded; cached per process.
 
-    A name with a slash, or of a file or folder, is read by `workers.data.read_table`. Raises ValueError, in one line,
-    where the data set, its splits or columns can't be found, or too many images can't be read.
+    A name with a slash, or of a file or folder, is read by `workers.data.read_table`.
+
+    Raises:
+        ValueError: the data set, its splits or its columns can't be found, or too many images can't be read; one line.
     """
     if split not in get_args(Split):
         raise unknown("split", split, get_args(Split))
@@ -37,7 +39,7 @@ def load_split(source: DataSource, split: Split) -> SplitData:
 
 
 def load_samples(source: DataSource, split: Split, limit: int | None = None) -> list[Sample]:
-    """Return the samples of a split in their fixed order, at most `limit`. Raises ValueError as `load_split` does."""
+    """Return the samples of a split in their fixed order, at most `limit`. Raises ValueError like `load_split`."""
     if limit is not None and limit < 1:
         raise ValueError(f"limit must be at least 1 or left out, got {limit}")
     return list(load_split(source, split).samples[:limit])

@@ -1,6 +1,6 @@
-"""Opens a data set: a file, a folder or a hub id, as tables by the names of its splits.
+"""Opens a data set (file, folder or hub id) as one table per split.
 
-Text is read by `workers.data.text_tables`, anything else by the `datasets` library.
+Text files are read by `workers.data.text_tables`, all others by the `datasets` library.
 """
 
 from __future__ import annotations
@@ -19,13 +19,15 @@ from workers.data.zipped import tables_in
 from workers.sources import DataSource
 
 TABLES = (*SUFFIXES, ".parquet")
-PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+"""Suffixes of tables."""
+IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+"""Suffixes of image files."""
 READ_HERE = ("json", "csv")
-"""Modules of the `datasets` library whose files are read without it."""
+"""Modules of the `datasets` library whose files `workers.data.text_tables` reads instead."""
 
 
 def is_local(name: str) -> bool:
-    """Return True for a name that is a file or a folder of this machine."""
+    """Return True if a name is an existing file or folder."""
     try:
         place = Path(name).expanduser()
         return place.is_dir() or place.is_file()
@@ -34,7 +36,7 @@ def is_local(name: str) -> bool:
 
 
 def image_files(source: DataSource) -> ImageFiles:
-    """Return the door to the images of a data set."""
+    """Return the reader of the image files of a data set."""
     place = Path(source.name).expanduser()
     if is_local(source.name):
         if place.suffix == ".zip" and place.is_file():
@@ -50,10 +52,20 @@ def image_files(source: DataSource) -> ImageFiles:
 
 @lru_cache(maxsize=4)
 def open_tables(name: str, config: str | None, revision: str | None, streaming: bool) -> dict[str, Any]:
-    """Return the tables by their own split names. Raises ValueError, in one line."""
+    """Return split name of the data set -> table.
+
+    Args:
+        name: file, folder or hub id.
+        config: configuration of the data set, if it has several.
+        revision: on the hub.
+        streaming: if True, rows are read when they are used.
+
+    Raises:
+        ValueError: the data set can't be found or opened; one line.
+    """
     try:
         found = _found(name, config, revision, streaming)
-    except Exception as error:  # the library has no common base for bad names, bad files and bad networks
+    except Exception as error:  # the library has no common exception for bad names, bad files and network errors
         why = " ".join(str(error).split())[:200]
         raise ValueError(
             f"a data set must be 'embedded', a file, a folder, or a hub id that can be reached, got {shown(name)} "
@@ -79,7 +91,7 @@ def _found(name: str, config: str | None, revision: str | None, streaming: bool)
 
 
 def _built(builder: Any, streaming: bool) -> Any:
-    """Return the result of `datasets.load_dataset` for a builder, except text, which is read here."""
+    """Return the tables of a builder of the `datasets` library; text files are read by `TextTable`."""
     texts = _texts(builder)
     if texts:
         return texts
@@ -90,7 +102,7 @@ def _built(builder: Any, streaming: bool) -> Any:
 
 
 def _texts(builder: Any) -> dict[str, TextTable] | None:
-    """Return the tables of a data set of JSON or CSV; None for any other, and for options that say how to read them."""
+    """Return the tables of a data set of JSON or CSV files; None for others, and if its card has reading options."""
     files = builder.config.data_files
     kind = type(builder).__module__.rpartition(".")[2]
     if kind not in READ_HERE or not files or getattr(builder.config, "field", None) is not None:
@@ -113,10 +125,13 @@ def _one_file(place: Path, streaming: bool) -> dict[str, Any]:
 
 
 def _descriptions(folder: Path) -> dict[str, TextTable] | None:
-    """Return an image folder with `metadata.jsonl` or `metadata.csv`, one for all images or one per split."""
+    """Return the tables of an image folder with `metadata.jsonl` or `metadata.csv`, one for all images or per split.
+
+    None for all other folders.
+    """
     files = [path for path in sorted(folder.rglob("metadata.*")) if path.suffix in (".jsonl", ".csv")]
     tables = [path for path in folder.iterdir() if path.suffix in TABLES and not _is_about_others(path)]
-    if not files or tables or any(folder.glob("*.md")):  # a card may say which files are which split
+    if not files or tables or any(folder.glob("*.md")):  # a card may assign the files to splits
         return None
     splits: dict[str, list[str]] = {}
     for path in files:
@@ -126,12 +141,12 @@ def _descriptions(folder: Path) -> dict[str, TextTable] | None:
 
 
 def _tables_beside(folder: Path) -> dict[str, list[str]] | None:
-    """Return tables that lie beside images, one per split and named after it; None where the library finds its way.
+    """Return split -> files of a folder with tables beside images; None for all other folders.
 
-    It would take such a folder for images without questions.
+    The `datasets` library would read such a folder as images without questions.
     """
     files = [path for path in sorted(folder.iterdir()) if path.suffix in TABLES and not _is_about_others(path)]
-    if not files or not any(path.suffix.lower() in (*PICTURES, ".zip") for path in folder.rglob("*")):
+    if not files or not any(path.suffix.lower() in (*IMAGES, ".zip") for path in folder.rglob("*")):
         return None
     splits: dict[str, list[str]] = {}
     for path in files:
@@ -141,12 +156,12 @@ def _tables_beside(folder: Path) -> dict[str, list[str]] | None:
 
 
 def _is_about_others(path: Path) -> bool:
-    """Return True if a file describes images, which the library reads, and not the data set."""
+    """Return True if a file describes images or the data set, and has no rows of its own."""
     return path.stem == "metadata" or path.stem.startswith("dataset_info")
 
 
 def undecoded(table: Any) -> Any:
-    """Return the table with images as bytes or paths: the reader decodes, and counts what can't be."""
+    """Return the table with images as bytes or paths; the reader decodes them and counts unreadable ones."""
     if isinstance(table, TextTable):
         return table
     from datasets import Image, List

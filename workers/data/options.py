@@ -1,6 +1,6 @@
-"""The options of a multiple choice, and which of them a column of right answers means.
+"""Reads the options of a multiple choice, and finds how a column gives the right one.
 
-A column is read in one way for all of its rows: as index from 0, as index from 1, as letter, or as the option's text.
+A column is read in the same way for all rows: as index from 0, as index from 1, as letter, or as text of the option.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from workers.data.answers import is_blank, text_of
 log = logging.getLogger(__name__)
 
 Reading = Literal["index", "index1", "letter", "text"]
-"""How the right option is given: its place from 0, its place from 1, its letter, or its text."""
+"""How the right option is given: its index from 0, its index from 1, its letter, or its text."""
 READINGS: tuple[Reading, ...] = get_args(Reading)
 OWN_COLUMN = re.compile(r"(?:(?:options?|choices?|opt)[ _-]?([a-z]|\d+))|([a-z])", re.IGNORECASE)
-"""Name of a column that holds one option."""
+"""Name of a column with one option."""
 LONGEST_TEXT = 100_000
-"""Characters of a list of options that is written as text, at most."""
+"""Maximum number of characters of a list of options given as text."""
 
 
 def option_columns(names: Iterable[str]) -> tuple[str, ...]:
-    """Return the columns that hold one option each, such as `A`, `B`, `C` or `option_1`, `option_2`, in order.
+    """Return the columns with one option each in order, such as `A`, `B`, `C` or `option_1`, `option_2`.
 
-    None where there are not at least two, from A, 0 or 1 on without a gap.
+    Empty unless there are at least two, starting at A, 0 or 1, without a gap.
     """
     series: dict[tuple[str, bool, bool], dict[str, str]] = {}
     for name in names:
@@ -44,7 +44,11 @@ def option_columns(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def _without_gap(marks: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the columns by mark if these are A, B, ... or 0, 1, ... or 1, 2, ...; else none."""
+    """Return the columns in the order of their marks if these are A, B, ... or 0, 1, ... or 1, 2, ...; else none.
+
+    Args:
+        marks: letter or number -> column.
+    """
     number = len(marks)
     for order in (ascii_uppercase[:number], [*map(str, range(number))], [*map(str, range(1, number + 1))]):
         if set(order) == set(marks):
@@ -53,13 +57,17 @@ def _without_gap(marks: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def options_of(value: Any) -> list[Any]:
-    """Return the options as stored: of a list, a record by letter, or either written as text.
+    """Return the options of a cell as stored, without blank ones at the end.
 
-    Blanks at the end are no options. Raises ValueError.
+    Args:
+        value: a list, a record by letter or number, or one of these as JSON or Python text.
+
+    Raises:
+        ValueError: there are not 2 to 26 options, or one before the last is blank.
     """
     given = _parsed(value) if isinstance(value, str) else value
     if isinstance(given, Mapping) and isinstance(given.get("text"), list):
-        given = given["text"]  # {text: [...], label: [...]}, as ARC has it
+        given = given["text"]  # {text: [...], label: [...]}, the format of ARC
     if isinstance(given, Mapping):
         given = _by_letter(given)
     listed = list(given) if isinstance(given, list | tuple) else []
@@ -74,7 +82,7 @@ def options_of(value: Any) -> list[Any]:
 
 
 def _parsed(text: str) -> Any:
-    """Return a list or record written as JSON or Python; None for other text."""
+    """Return the list or record in a JSON or Python text; None for any other text."""
     for parse in (json.loads, ast.literal_eval):
         try:
             return parse(text) if len(text) <= LONGEST_TEXT else None
@@ -89,7 +97,7 @@ def _by_letter(record: Mapping[str, Any]) -> list[Any] | None:
 
 
 def place_of(value: Any, options: Sequence[str], reading: Reading) -> int | None:
-    """Return the place of the right option, from 0, under one reading; None where the value can't be read so."""
+    """Return the index of the right option, from 0, under one reading; None if the value can't be read that way."""
     number = _number(value)
     if reading in ("index", "index1"):
         place = None if number is None else number - (reading == "index1")
@@ -101,14 +109,14 @@ def place_of(value: Any, options: Sequence[str], reading: Reading) -> int | None
 
 
 def find_reading(rows: Iterable[tuple[Any, Sequence[Any]]], column: str) -> Reading:
-    """Return the one reading under which every answer of a column is one of its options.
+    """Return the reading under which each answer of a column is one of its options.
 
     Args:
-        rows: answers, each with its options as stored. Rows without a label (blank, below 0) say nothing.
-        column: name of the column, for errors.
+        rows: (answer, options) as stored. Rows without a label (blank or below 0) are ignored.
+        column: name of the column, for error messages.
 
     Raises:
-        ValueError: no reading fits all rows, or several do that mean different options.
+        ValueError: no reading fits all rows, or several readings fit that give different options.
     """
     fits: Counter[Reading] = Counter()
     seen, differs = 0, None
@@ -128,29 +136,37 @@ def find_reading(rows: Iterable[tuple[Any, Sequence[Any]]], column: str) -> Read
 
 
 def _places(value: Any, options: Sequence[Any]) -> dict[Reading, int]:
-    """Return the place of the right option under each reading that the value allows."""
+    """Return reading -> index of the right option, for the readings that the value allows."""
     texts = [text_of(each).strip() for each in options]
     places = {reading: place_of(value, texts, reading) for reading in READINGS}
     if not isinstance(value, str) and all(isinstance(each, str) for each in options):
-        places["text"] = None  # a number beside texts is no text
+        places["text"] = None  # a number can't be the text of an option if all options are texts
     return {reading: place for reading, place in places.items() if place is not None}
 
 
 def _chosen(
     column: str, whole: list[Reading], fits: Counter[Reading], differs: Any, breaks: Mapping[Reading, tuple[int, Any]]
 ) -> Reading:
-    """Return the reading that fits every row."""
+    """Return the reading that fits all rows.
+
+    Args:
+        column: name, for error messages.
+        whole: readings that fit all rows.
+        fits: reading -> number of rows that it fits.
+        differs: (row, answer, options) of the first row where readings give different options; None if there is none.
+        breaks: reading -> (row, answer) of the first row that it does not fit.
+    """
     if not whole:
         nearest = fits.most_common(1)[0][0] if fits else "letter"
         row, value = breaks[nearest]
         raise ValueError(
             f"the answer must be one of the choices, in one way in all of column {column!r} (index from 0, letter or "
-            f"text), got {shown(value)} in row {row}: mend it, or take another --answer-column"
+            f"text), got {shown(value)} in row {row}: correct it, or name another --answer-column"
         )
     if "index" in whole and "index1" in whole:
         if fits:
             log.warning(
-                "column %r is read as index from 0, though no answer is 0: say --answer-as index1 if it counts from 1",
+                "column %r is read as index from 0, though no answer is 0: set --answer-as index1 if it counts from 1",
                 column,
             )
         whole.remove("index1")
@@ -158,13 +174,13 @@ def _chosen(
         row, value, options = differs
         raise ValueError(
             f"the right option must be given in one way, got {shown(value)} of {shown(options)} in row {row}: column "
-            f"{column!r} can be read as {' or as '.join(whole)}, say which by --answer-as"
+            f"{column!r} can be read as {' or as '.join(whole)}, choose one with --answer-as"
         )
     return whole[0]
 
 
 def _number(value: Any) -> int | None:
-    """Return a whole number, also if written as text or as 2.0."""
+    """Return a value as a whole number, also if it is a text or a float such as 2.0; None if it is none."""
     if isinstance(value, bool):
         return None
     if isinstance(value, str):
@@ -176,7 +192,7 @@ def _number(value: Any) -> int | None:
 
 
 def _letter(text: str, options: Sequence[str]) -> int | None:
-    """Return the place of a letter: `B`, `b`, `(B)`, `B.`, or `B. blue` where blue is the option there."""
+    """Return the index of a letter: `B`, `b`, `(B)`, `B.`, or `B. blue` if blue is that option; None for others."""
     match = re.fullmatch(r"\(?\s*([A-Za-z])\s*(?:[).:]+\s*(.*))?", text.strip(), re.DOTALL)
     if match is None:
         return None
@@ -187,7 +203,7 @@ def _letter(text: str, options: Sequence[str]) -> int | None:
 
 
 def _same_text(text: str, options: Sequence[str]) -> int | None:
-    """Return the place of the one option with this text, by letter case only where there is none with the same."""
+    """Return the index of the only option with this text; case is ignored if no option has the same case."""
     text = text.strip()
     for fold in (str, str.casefold):
         found = [place for place, option in enumerate(options) if fold(option) == fold(text)]

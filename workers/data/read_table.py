@@ -1,7 +1,7 @@
-"""Data sets of the user's own, row by row: a row is one question about one image or several.
+"""Reads the samples of a table row by row: each row is one question about one or several images.
 
-Splits are found by name; a split that isn't there is carved out of the training rows by image, so that no image is in
-two splits. Rows are read in order, and no more than asked for.
+Splits are found by name. A missing split is carved out of the training rows by image, so that no image is in two
+splits. Rows are read in order, up to the limits of the settings.
 """
 
 from __future__ import annotations
@@ -32,13 +32,14 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 ROWS_FOR_READING = 20_000
-"""Rows of every table that say how the right option is given; later rows are checked against it."""
+"""Number of rows per table from which the reading of the right option is found; later rows are checked against it."""
 
 
 def read_split(source: DataSource, split: Split) -> SplitData:
     """Return the samples of a split.
 
-    Raises ValueError where the data set can't be read or lacks what a sample needs.
+    Raises:
+        ValueError: the data set can't be read, or lacks columns or splits.
     """
     tables = open_tables(source.name, source.config, source.revision, source.streaming)
     places = places_of(source, list(tables))
@@ -54,7 +55,7 @@ def read_split(source: DataSource, split: Split) -> SplitData:
 
 
 class _Rows:
-    """The rows of a table that are needed, conversations as questions."""
+    """The rows of a table with the needed columns only; conversations are converted to questions."""
 
     def __init__(self, source: DataSource, table: Any) -> None:
         features = dict(table.features or dict.fromkeys(next(iter(table), {})))
@@ -92,7 +93,7 @@ def _names(table: Any) -> list[str]:
 
 @lru_cache(maxsize=8)
 def _reading(source: DataSource, places: tuple[str, ...]) -> Reading:
-    """Return the reading of the right option, from the answers of all tables in use."""
+    """Return how the right option is given, found from the answers of all tables in use."""
     tables = open_tables(source.name, source.config, source.revision, source.streaming)
     most = max(source.most_rows(split) or 0 for split in ("train", "search")) if source.streaming else ROWS_FOR_READING
 
@@ -106,14 +107,14 @@ def _reading(source: DataSource, places: tuple[str, ...]) -> Reading:
                 try:
                     yield columns.right(row), columns.options(row)
                 except ValueError:
-                    continue  # told, with its place, when the row is read
+                    continue  # the error is raised, with the number of the row, when the row is read
 
     first = _Rows(source, tables[places[0]]).columns
     return find_reading(pairs(), first.names["answers"])
 
 
 class _Reader:
-    """Reads rows one after another up to the limit; counts those whose image can't be read."""
+    """Converts rows to samples, up to the limit, and counts those without a readable image."""
 
     def __init__(self, source: DataSource, split: Split, columns: Columns) -> None:
         self.source, self.split, self.columns = source, split, columns
@@ -123,7 +124,13 @@ class _Reader:
         self._images: dict[str, Image] = {}
 
     def read(self, rows: Iterable[Mapping[str, Any]], carved: Mapping[Split, int]) -> None:
-        """Read the rows of the split, of all rows where nothing is carved out of them, up to the limit."""
+        """Read the rows that belong to the split, up to the limit.
+
+        Args:
+            rows: of the table.
+            carved: split -> percent of the images, for splits carved out of this table; if empty, all rows belong to
+                the split.
+        """
         limit = self.source.most_rows(self.split)
         for number, row in enumerate(rows):
             try:
@@ -139,7 +146,10 @@ class _Reader:
                 return
 
     def _files(self, row: Mapping[str, Any]) -> list[bytes] | Unreadable:
-        """Return the image files of a row, or why there are none: rows without an image are parted too."""
+        """Return the image files of a row, or the reason why there are none.
+
+        The reason is returned, not raised, because unreadable rows are assigned to splits as well.
+        """
         try:
             cells = self.columns.images(row)
             if not cells:
@@ -152,7 +162,7 @@ class _Reader:
             return error
 
     def _group(self, row: Mapping[str, Any], files: list[bytes] | Unreadable) -> str:
-        """Return what is parted as one: rows with an id of their own for the image, else with the same file."""
+        """Return the group of a row, the image id or a hash of the image files; a group is never divided by splits."""
         given = cell(row, self.columns.names["image_id"]) if "image_id" in self.columns.names else None
         if not is_blank(given):
             return text_of(given)
@@ -169,8 +179,8 @@ class _Reader:
         answers = columns.answers(row, choices)
         if not answers:
             raise ValueError(
-                f"every row must have an answer: take a split that has them (--{self.split}-split), or another "
-                "--answer-column, got none"
+                f"every row must have an answer, got none: name a split that has them (--{self.split}-split), or "
+                "another --answer-column"
             )
         return Sample(
             image=first,
@@ -183,19 +193,19 @@ class _Reader:
         )
 
     def _image(self, file: bytes) -> Image:
-        """Return the pixels of a file, decoded once."""
+        """Return the decoded image of a file; cached."""
         name = _digest(file)
         if name not in self._images:
             self._images[name] = decoded(file)
         return self._images[name]
 
     def _where(self, number: int, row: Mapping[str, Any]) -> str:
-        asked = cell(row, self.columns.names["question"]) if "question" in self.columns.names else None
-        question = f", {shown(asked)}" if isinstance(asked, str) else ""
+        text = cell(row, self.columns.names["question"]) if "question" in self.columns.names else None
+        question = f", {shown(text)}" if isinstance(text, str) else ""
         return f"row {number} of {self.split!r} of {shortened(self.source.name)!r}{question}"
 
     def result(self) -> SplitData:
-        """Return what was read. Raises ValueError where it is nothing, or too many images were unreadable."""
+        """Return the samples read. Raises ValueError if there are none, or too many images are unreadable."""
         skipped, rows = len(self.skipped), len(self.samples) + len(self.skipped)
         if not rows:
             raise ValueError(
@@ -203,14 +213,14 @@ class _Reader:
                 "use more images"
             )
         if skipped:
-            told = f"{skipped} of {rows} rows of {self.split!r} of {self.source.name!r} have no readable image"
+            count = f"{skipped} of {rows} rows of {self.split!r} of {self.source.name!r} have no readable image"
             first = f"the first: {self.skipped[0]}"
             if skipped > self.source.max_unreadable * rows:
                 raise ValueError(
-                    f"at most {self.source.max_unreadable:.3g} of a split's images may be unreadable, {told} "
-                    f"({first}): mend them, or allow more with --max-unreadable"
+                    f"at most {self.source.max_unreadable:.3g} of a split's images may be unreadable, {count} "
+                    f"({first}): repair them, or allow more with --max-unreadable"
                 )
-            log.warning("%s and are left out (%s)", told, first)
+            log.warning("%s and are left out (%s)", count, first)
         return SplitData(tuple(self.samples), self.columns.task, self.columns.names, skipped)
 
 

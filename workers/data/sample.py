@@ -1,4 +1,4 @@
-"""A sample: one question about one image, whatever data set it comes from."""
+"""A sample: one question about one or several images, independent of the data set."""
 
 from __future__ import annotations
 
@@ -14,19 +14,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Sample:
-    """One question about one image."""
+    """One question about one or several images."""
 
     image: Image | np.ndarray
-    """RGB; an array is (height, width, 3) uint8. The first one where the question is about several."""
+    """First image, RGB; an array is (height, width, 3) uint8."""
     image_id: str
-    """Samples with the same id share all their images: features are cached and questions packed by it."""
+    """Identifies the images: samples with the same id share all of them, so that features are cached by it."""
     question: str
+    """The prompt."""
     answers: tuple[str, ...]
-    """All accepted answers, the one to train on first."""
+    """All accepted answers; the first is the target of tuning."""
     kind: str
     """Kind of question, for accuracy per kind."""
     choices: tuple[str, ...] = ()
-    """What may be answered to a multiple choice, as the model is to answer it; empty for open questions."""
+    """Possible answers to a multiple choice, in the form that the model answers; empty for open questions."""
     more_images: tuple[Image | np.ndarray, ...] = ()
     """The further images of the question, in the order of the prompt."""
 
@@ -37,7 +38,7 @@ class Sample:
 
 
 class DataTask(StrEnum):
-    """What a data set asks for."""
+    """The task of a data set."""
 
     QUESTIONS = "questions"
     CAPTIONS = "captions"
@@ -46,15 +47,15 @@ class DataTask(StrEnum):
 
 @dataclass(frozen=True)
 class SplitData:
-    """What was read of a split."""
+    """The samples of a split, with facts about how they were read."""
 
     samples: tuple[Sample, ...]
-    """In the order of the rows."""
+    """Samples in the order of the rows."""
     task: DataTask = DataTask.QUESTIONS
     columns: Mapping[str, str] = field(default_factory=dict)
-    """What a sample needs -> the column it was read from; empty where the data set has no columns."""
+    """Role -> column that it was read from; empty if the data set has no columns."""
     skipped: int = 0
-    """Rows left out because their image could not be read, or because the model can't be asked them."""
+    """Number of rows left out because their image is unreadable or the model can't process them."""
 
     @property
     def rows(self) -> int:

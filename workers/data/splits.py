@@ -1,4 +1,4 @@
-"""Which of our splits is which of a data set's, and which images a split that isn't there is carved out of."""
+"""Maps the splits of a data set to train, tune, search and test, and carves missing ones out of the training images."""
 
 from __future__ import annotations
 
@@ -14,13 +14,20 @@ SPLITS: dict[Split, tuple[str, ...]] = {
     "search": ("search", "validation", "val", "dev"),
     "test": ("test",),
 }
-"""Our splits -> names of theirs, the first that is there."""
+"""Our split -> usual names in data sets, in order of preference."""
 CARVED: dict[Split, int] = {"tune": 10, "search": 20, "test": 20}
-"""Percent of the training images that become a split which isn't there."""
+"""Split -> percent of the training images that it gets if it is missing."""
 
 
 def part_of(image_id: str, carved: Mapping[Split, int]) -> Split:
-    """Return the split that an image of the training rows goes to; the same for ever, whatever else is there."""
+    """Return the split that an image of the training rows belongs to.
+
+    It depends on the hash of the id only, not on the other images.
+
+    Args:
+        image_id: of the image.
+        carved: split -> percent of the images.
+    """
     number = int(hashlib.sha256(image_id.encode("utf-8", "surrogatepass")).hexdigest(), 16) % 100
     for split, share in carved.items():
         if number < share:
@@ -30,27 +37,34 @@ def part_of(image_id: str, carved: Mapping[Split, int]) -> Split:
 
 
 def places_of(source: DataSource, theirs: Sequence[str]) -> dict[Split, str]:
-    """Return the data set's split for each of ours: as told, else by usual names.
+    """Return our split -> split of the data set: as named in the source, else by usual names.
 
-    Those missing are to be carved out of `train`. Raises ValueError.
+    Splits that are absent from the result must be carved out of `train`.
+
+    Args:
+        source: the settings of the data set.
+        theirs: names of the splits of the data set.
+
+    Raises:
+        ValueError: a named split does not exist or is named twice, or there is no train split.
     """
-    told = {ours: name for ours in SPLITS if (name := getattr(source, f"{ours}_split")) is not None}
-    for ours, name in told.items():
+    named = {ours: name for ours in SPLITS if (name := getattr(source, f"{ours}_split")) is not None}
+    for ours, name in named.items():
         if name not in theirs:
             raise unknown(f"split of {source.name!r}", name, theirs, f"set --{ours}-split")
-    if len(set(told.values())) < len(told):
+    if len(set(named.values())) < len(named):
         raise ValueError(
-            f"every split must be another one, got {', '.join(told.values())}: name each once, what you leave out "
-            "is taken from the training images"
+            f"all splits must be different, got {', '.join(named.values())}: name each once; those not named are taken "
+            "from the training images"
         )
-    if not told and len(theirs) == 1:
+    if not named and len(theirs) == 1:
         return {"train": theirs[0]}
-    free = [name for name in theirs if name not in told.values()]
+    free = [name for name in theirs if name not in named.values()]
     guessed = {ours: next((name for name in names if name in free), None) for ours, names in SPLITS.items()}
-    places = {ours: name for ours, name in {**guessed, **told}.items() if name is not None}
+    places = {ours: name for ours, name in {**guessed, **named}.items() if name is not None}
     if "train" not in places:
         raise ValueError(
             f"a data set must have a train split, got {source.name!r} with {', '.join(theirs)}: "
-            "name one by --train-split"
+            "name one with --train-split"
         )
     return places

@@ -1,7 +1,7 @@
-"""Tables of text, read as they are written: JSON lines, JSON and CSV. Nothing is guessed about types.
+"""Reads tables from text files (JSON lines, JSON, CSV) without inferring types.
 
-Readers that infer a type per column turn 3 beside 2.5 into 3.0, 0042 into 42, "NA" into nothing, and text that looks
-like a date into a time.
+Readers that infer one type per column convert 3 beside 2.5 to 3.0, 0042 to 42, "NA" to null, and texts that look like
+dates to times.
 """
 
 from __future__ import annotations
@@ -22,31 +22,34 @@ from spaces.names import shortened
 from workers.data.answers import Written
 
 SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv")
+"""Suffixes of the files that are read."""
 LOOKED_AT = 1000
-"""Rows whose names are the columns of a table of JSON."""
+"""Number of rows whose keys determine the columns."""
 BOMS = {b"\xff\xfe\x00\x00": "utf-32", b"\x00\x00\xfe\xff": "utf-32", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
-csv.field_size_limit(2**31 - 1)  # images in base64
+"""Byte order mark -> encoding."""
+csv.field_size_limit(2**31 - 1)  # images in base64 exceed the default
 
 
 @dataclass(frozen=True)
 class TextTable:
-    """The rows of one split, file after file."""
+    """The rows of one split; files are read one after another."""
 
     files: tuple[str, ...]
-    """Paths, or addresses that fsspec opens."""
+    """Paths, or addresses that fsspec can open."""
     metadata: bool = False
-    """Files that lie beside the images they name in `file_name`, as the image folders of `datasets` have them."""
+    """True for `metadata` files beside the images that they name in `file_name`, as in image folders of `datasets`."""
     base: str = ""
-    """Folder that paths of `metadata` are given from."""
+    """Folder of the data set, which the resulting image paths are relative to; for `metadata` files."""
     columns: tuple[str, ...] | None = None
+    """Columns of the rows; None for all."""
 
     @property
     def features(self) -> dict[str, Any]:
-        """Return the columns; their types are unknown."""
+        """Return column -> None, since types are unknown."""
         return {name: None for row in islice(self, LOOKED_AT) for name in row}
 
     def select_columns(self, names: Sequence[str]) -> TextTable:
-        """Return the table with these columns alone."""
+        """Return the table with these columns only."""
         return TextTable(self.files, self.metadata, self.base, tuple(names))
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
@@ -56,7 +59,7 @@ class TextTable:
                 yield full if self.columns is None else {name: full.get(name) for name in self.columns}
 
     def _placed(self, row: Mapping[str, Any], file: str) -> dict[str, Any]:
-        """`file_name` becomes `image`, and its path starts in the data set's folder."""
+        """Return a row of a `metadata` file with `file_name` renamed to `image` and its path relative to `base`."""
         folder = Path(file).parent.relative_to(self.base)
         named = {"image" if name == "file_name" else name.removesuffix("_file_name"): name for name in row}
         return {
@@ -66,7 +69,14 @@ class TextTable:
 
 
 def read_rows(file: str) -> Iterator[dict[str, Any]]:
-    """Yield the rows of a file. Raises ValueError, in one line with the place, where it is not what its name says."""
+    """Yield the rows of a file, each column -> value.
+
+    Args:
+        file: path or address; the suffix decides the format, and a further suffix the compression.
+
+    Raises:
+        ValueError: the content does not have the format of the suffix; one line with the place.
+    """
     name = file.partition("::")[0].rpartition("/")[2]  # the file, where it is one in a zip
     kind = next((each for each in SUFFIXES if each in name), ".json")
     try:
@@ -76,11 +86,11 @@ def read_rows(file: str) -> Iterator[dict[str, Any]]:
         raise ValueError(f"a table must be text in UTF-8, {shortened(name)} is not: save it as UTF-8") from None
     except (ValueError, csv.Error, RuntimeError, OverflowError, BadZipFile, zlib.error) as error:
         why = "nested too deep" if isinstance(error, RecursionError) else shortened(str(error), 160)
-        raise ValueError(f"a table must be what its name says, {shortened(name)} is not ({why})") from None
+        raise ValueError(f"a table must have the format of its suffix, {shortened(name)} has not ({why})") from None
 
 
 def _opened(file: str) -> TextIO:
-    """Return the text of a file. Byte order marks are heeded; compressed files are unpacked."""
+    """Return the text of a file; respects byte order marks and decompresses."""
     import fsspec
 
     if file.startswith("zip://"):
@@ -131,7 +141,7 @@ def _of_json(text: TextIO, lines: bool) -> Iterator[dict[str, Any]]:
         try:
             whole = _parsed(text.read(), "the file")
         except ValueError:
-            text.seek(0)  # lines under another name
+            text.seek(0)  # not one JSON value: JSON lines with the suffix .json
         else:
             yield from _records(_held(whole))
             return
@@ -141,7 +151,7 @@ def _of_json(text: TextIO, lines: bool) -> Iterator[dict[str, Any]]:
 
 
 def _held(whole: Any) -> Any:
-    """Return the one list of records in a record, such as `{"info": ..., "data": [...]}`; a record alone is a row."""
+    """Return the only list of records in a record, such as `{"info": ..., "data": [...]}`; else the record as a row."""
     held = [value for value in whole.values() if _is_table(value)] if isinstance(whole, dict) else []
     if len(held) > 1:
         raise ValueError("several lists of rows in one file")
@@ -160,7 +170,12 @@ def _records(rows: Any) -> Iterator[dict[str, Any]]:
 
 
 def _parsed(text: str, what: str) -> Any:
-    """JSON whose numbers are kept as they are written; NaN is no value."""
+    """Return the value of a JSON text; numbers keep their text, NaN and infinity become None.
+
+    Args:
+        text: to parse.
+        what: `the file` or `line 3`, for error messages.
+    """
     try:
         return json.loads(text, parse_float=Written, parse_int=_whole, parse_constant=lambda name: None)
     except RecursionError:

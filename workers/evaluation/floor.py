@@ -71,11 +71,11 @@ def _other_images(loaded: LoadedModel, samples: Sequence[Sample], metric: str) -
     """Return the model's accuracy when every question comes with the images of another, or None and the reason."""
     swapped = swap_images(samples)
     if swapped is None:
-        return None, "not measured with other pictures: some questions have the only picture of their kind"
+        return None, "not measured with other images: some questions have the only images of their kind"
     try:
         return evaluate(loaded, prepare(loaded, swapped), metric).accuracy, None
     except (NonFinite, MemoryError, torch.OutOfMemoryError, ValueError) as error:
-        return None, f"not measured with other pictures: {' '.join(str(error).split())[:200]}"
+        return None, f"not measured with other images: {' '.join(str(error).split())[:200]}"
 
 
 def swap_images(samples: Sequence[Sample]) -> list[Sample] | None:
@@ -91,8 +91,8 @@ def swap_images(samples: Sequence[Sample]) -> list[Sample] | None:
     for count, firsts in distinct.items():
         if len(firsts) < 2:
             return None
-        ids, half = list(firsts), len(firsts) // 2
-        donors |= {(count, name): firsts[ids[(place + half) % len(ids)]] for place, name in enumerate(ids)}
+        ids, offset = list(firsts), len(firsts) // 2
+        donors |= {(count, name): firsts[ids[(place + offset) % len(ids)]] for place, name in enumerate(ids)}
     return [_with_images(sample, donors[len(sample.images), sample.image_id]) for sample in samples]
 
 

@@ -129,7 +129,7 @@ def gated(parts: Sequence[Parts], gates: Tensor) -> Iterator[None]:
         yield
 
 
-def _gate(hooks: ExitStack, part: Parts, half: nn.Module, gate: Tensor) -> None:
+def _gate(hooks: ExitStack, part: Parts, module: nn.Module, gate: Tensor) -> None:
     """Gate the output of a sub-layer, or of a norm behind it as in Gemma, which would undo the gate."""
     given: list[tuple[Tensor, Tensor]] = []
     """Last output of the sub-layer, without and with the gate."""
@@ -146,7 +146,7 @@ def _gate(hooks: ExitStack, part: Parts, half: nn.Module, gate: Tensor) -> None:
     def close_behind(_: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor | None:
         return _times(output, gate) if given and args and args[0] is given[0][0] else None
 
-    hooks.callback(half.register_forward_hook(close).remove)
+    hooks.callback(module.register_forward_hook(close).remove)
     for child in part.block.children():
         if child is not part.attention and child not in part.ffn:
             hooks.callback(child.register_forward_pre_hook(reopen).remove)

@@ -34,32 +34,32 @@ def score_choices(
     samples = prepared.samples[:questions]
     if not METRICS[metric].needs_choices:
         answers = [target(sample) for sample in samples]
-        said = answer_log_probs(loaded, prepared, list(enumerate(answers)))
-        return answers, [likelihood(values) for values in said]
-    asked = [(index, text) for index, sample in enumerate(samples) for text in sample.choices]
-    of_choices = iter(answer_log_probs(loaded, prepared, asked))
+        log_probabilities = answer_log_probs(loaded, prepared, list(enumerate(answers)))
+        return answers, [likelihood(values) for values in log_probabilities]
+    pairs = [(index, text) for index, sample in enumerate(samples) for text in sample.choices]
+    of_choices = iter(answer_log_probs(loaded, prepared, pairs))
     # without end-of-sequence, as lm-evaluation-harness compares continuations
     answers = [likeliest([sum(next(of_choices)[:-1]) for _ in sample.choices], sample.choices) for sample in samples]
     scores = [float(text == sample.answers[0]) for text, sample in zip(answers, samples, strict=True)]
     return answers, scores
 
 
-def answer_log_probs(loaded: LoadedModel, prepared: Prepared, asked: Sequence[tuple[int, str]]) -> list[list[float]]:
+def answer_log_probs(loaded: LoadedModel, prepared: Prepared, pairs: Sequence[tuple[int, str]]) -> list[list[float]]:
     """Return the log-probabilities, in nats, of the tokens of given answers, see `token_scores`."""
-    return token_scores(loaded, prepared, asked, log_probs)
+    return token_scores(loaded, prepared, pairs, log_probs)
 
 
 @torch.inference_mode()
 def token_scores(
     loaded: LoadedModel,
     prepared: Prepared,
-    asked: Sequence[tuple[int, str]],
+    pairs: Sequence[tuple[int, str]],
     score: Callable[[Tensor, Tensor], Tensor],
 ) -> list[list[float]]:
     """Return a teacher-forced score per token of each given answer; the last token is end-of-sequence.
 
     Args:
-        asked: (index of the question in the split, answer), in any order, any number per question.
+        pairs: (index of the question in the split, answer), in any order, any number per question.
         score: (tokens, vocabulary) logits, (tokens,) token ids -> (tokens,) scores.
 
     Raises:
@@ -67,8 +67,8 @@ def token_scores(
     """
     at_once = prepared.sequences_at_once(loaded)
     found: list[list[float]] = []
-    for start in range(0, len(asked), at_once):
-        indices, answers = zip(*asked[start : start + at_once], strict=True)
+    for start in range(0, len(pairs), at_once):
+        indices, answers = zip(*pairs[start : start + at_once], strict=True)
         batch = prepared.answer_batch(loaded, indices, PER_IMAGE, answers)
         logits = prepared.answer_logits(loaded, batch)
         check_logits(logits)

@@ -37,9 +37,9 @@ def answer_margins(loaded: LoadedModel, prepared: Prepared, metric: str, questio
     Raises:
         NonFinite: a logit is NaN or infinite.
     """
-    asked = [(index, target(sample)) for index, sample in enumerate(prepared.samples[: min(questions, MOST)])]
+    pairs = [(index, target(sample)) for index, sample in enumerate(prepared.samples[: min(questions, MOST)])]
     whole = fmean if METRICS[metric].scores_parts else min
-    margins = [whole(own) for own in token_scores(loaded, prepared, asked, token_margins)]
+    margins = [whole(own) for own in token_scores(loaded, prepared, pairs, token_margins)]
     return tuple(nats(coarse(np.array(margins))).tolist())
 
 

@@ -29,7 +29,7 @@ from workers.export.route import Badge, ExportError, Route
 from workers.inference.prepare import Prepared
 from workers.models.loaded_model import LoadedModel
 from workers.models.model_files import checkpoint
-from workers.models.processor import Asker
+from workers.models.processor import PromptEncoder
 from workers.pruning.inputs import PruningInputs
 
 COMPARED = 16
@@ -95,7 +95,7 @@ def ask_reference(
     with apply_plan(loaded.model, plan, inputs):
         for first, last in batches(samples):
             chosen = samples[first:last]
-            prompts = [loaded.asker.prompt(sample.question, len(sample.images)) for sample in chosen]
+            prompts = [loaded.prompt_encoder.prompt(sample.question, len(sample.images)) for sample in chosen]
             encoded = reload.encode(loaded.processor, prompts, [sample.images for sample in chosen], loaded.device)
             of_last, new = reload.logits_and_tokens(loaded.model, encoded, loaded.pad_token)
             ids.append(encoded["input_ids"].cpu())
@@ -133,7 +133,7 @@ def check(
     with tempfile.TemporaryDirectory(prefix="skipsearch-export-") as name:
         work = Path(name)
         probe = _probe(folder, route, request, loaded, prepared, samples, time)
-        _write_probe(work, probe, samples, loaded.asker)
+        _write_probe(work, probe, samples, loaded.prompt_encoder)
         _run(work)
         outputs = load_file(work / "outputs.safetensors")
         result = json.loads((work / "result.json").read_text())
@@ -170,7 +170,7 @@ def _probe(
     }
 
 
-def _write_probe(work: Path, probe: dict[str, Any], samples: Sequence[Sample], asker: Asker) -> None:
+def _write_probe(work: Path, probe: dict[str, Any], samples: Sequence[Sample], prompt_encoder: PromptEncoder) -> None:
     from PIL import Image
 
     files: dict[str, list[str]] = {}
@@ -180,7 +180,7 @@ def _write_probe(work: Path, probe: dict[str, Any], samples: Sequence[Sample], a
             files[sample.image_id] = [f"{len(files)}-{number}.png" for number in range(len(sample.images))]
             for image, name in zip(sample.images, files[sample.image_id], strict=True):
                 (image if isinstance(image, Image.Image) else Image.fromarray(image)).save(work / name)
-        prompt = asker.prompt(sample.question, len(sample.images))
+        prompt = prompt_encoder.prompt(sample.question, len(sample.images))
         listed.append({"images": files[sample.image_id], "prompt": prompt})
     (work / "probe.json").write_text(json.dumps({**probe, "samples": listed}))
 

@@ -42,7 +42,7 @@ def replacing(folder: Path, force: bool, needed_bytes: int = 0) -> Iterator[Path
         yield partial
         _put(partial, folder, force)
     except (OSError, SafetensorError) as error:
-        raise _told(folder, error) from error
+        raise _export_error(folder, error) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
@@ -108,7 +108,7 @@ def _exchange(one: Path, other: Path) -> None:
     aside.rename(one)
 
 
-def _told(folder: Path, error: Exception) -> ExportError:
+def _export_error(folder: Path, error: Exception) -> ExportError:
     reason = error.strerror if isinstance(error, OSError) and error.strerror else " ".join(str(error).split())
     return ExportError(
         f"--to must be a place that can be written, got {folder} ({reason}): make room, or choose another"

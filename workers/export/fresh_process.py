@@ -116,63 +116,63 @@ class Probe:
     """The questions of the comparison and the options to load the models, from WORK/probe.json."""
 
     def __init__(self, work: Path) -> None:
-        self.asked = json.loads((work / "probe.json").read_text())
+        self.request = json.loads((work / "probe.json").read_text())
         self.work = work
 
     def load(self, place: str, **options: Any) -> Any:
         """Return the model of a folder or hub name, in evaluation mode on the probe's device."""
         model = AutoModelForImageTextToText.from_pretrained(
-            place, attn_implementation=self.asked["attention"], **options
+            place, attn_implementation=self.request["attention"], **options
         )
-        return model.to(self.asked["device"]).eval()
+        return model.to(self.request["device"]).eval()
 
     def dense(self, **options: Any) -> Any:
         """Return the base model."""
         return self.load(
-            self.asked["dense"],
-            revision=self.asked["revision"],
-            trust_remote_code=self.asked["dense_trust_remote_code"],
+            self.request["dense"],
+            revision=self.request["revision"],
+            trust_remote_code=self.request["dense_trust_remote_code"],
             **options,
         )
 
     def exported(self) -> Any:
         """Return the export; a language model alone is inserted into the base model, with its projector."""
-        place, trusted = self.asked["export"], self.asked["trust_remote_code"]
-        if not self.asked["language_model"]:
+        place, trusted = self.request["export"], self.request["trust_remote_code"]
+        if not self.request["language_model"]:
             return self.load(place, trust_remote_code=trusted)
         language = AutoModelForCausalLM.from_pretrained(
-            place, attn_implementation=self.asked["attention"], trust_remote_code=trusted
+            place, attn_implementation=self.request["attention"], trust_remote_code=trusted
         )
         whole = self.dense(dtype=language.dtype)
-        whole.set_submodule(self.asked["language_model"], language.model)
-        whole.set_submodule(self.asked["head"], language.lm_head)
+        whole.set_submodule(self.request["language_model"], language.model)
+        whole.set_submodule(self.request["head"], language.lm_head)
         whole.config.text_config = language.config
         whole.load_state_dict(load_file(Path(place) / "mapping_module" / "model.safetensors"), strict=False)
-        return whole.to(self.asked["device"]).eval()
+        return whole.to(self.request["device"]).eval()
 
     def parts(self, model: Any) -> list[Any]:
         """Return the modules of a model that the export replaces."""
-        language = self.asked["language_model"]
-        return [model.get_submodule(name) for name in (language, self.asked["head"])] if language else [model]
+        language = self.request["language_model"]
+        return [model.get_submodule(name) for name in (language, self.request["head"])] if language else [model]
 
     def processor(self) -> Any:
         """Return the processor of the export, or that of the base model for a language model alone."""
-        return AutoProcessor.from_pretrained(self.asked["dense" if self.asked["language_model"] else "export"])
+        return AutoProcessor.from_pretrained(self.request["dense" if self.request["language_model"] else "export"])
 
     def inputs(self, processor: Any, first: int, last: int) -> dict[str, Tensor]:
         """Return the model inputs of the questions from `first` to `last` (exclusive)."""
         from PIL import Image
 
-        chosen = self.asked["samples"][first:last]
+        chosen = self.request["samples"][first:last]
         images = [[Image.open(self.work / name) for name in sample["images"]] for sample in chosen]
-        return encode(processor, [sample["prompt"] for sample in chosen], images, self.asked["device"])
+        return encode(processor, [sample["prompt"] for sample in chosen], images, self.request["device"])
 
 
 def main(work: Path) -> None:
     """Load the export, compute its outputs and answers, and measure it together with the dense model."""
     probe = Probe(work)
-    asked = probe.asked
-    torch.set_num_threads(asked["threads"])
+    request = probe.request
+    torch.set_num_threads(request["threads"])
     model, processor = probe.exported(), probe.processor()
     outputs = _outputs(probe, model, processor)
     save_file(outputs, work / "outputs.safetensors")
@@ -185,19 +185,19 @@ def main(work: Path) -> None:
     }
     dense = probe.dense(dtype=model.dtype)
     result["dense"] = {"parameters": _count(probe.parts(dense))}
-    if asked["time"]:
+    if request["time"]:
         result["seconds"] = _time(probe, processor, {"exported": model, "dense": dense})
     for name, each in (("exported", model), ("dense", dense)):
-        result[name]["flops"] = _flops(each, probe.inputs(processor, 0, 1), asked)
+        result[name]["flops"] = _flops(each, probe.inputs(processor, 0, 1), request)
     (work / "result.json").write_text(json.dumps(result))
 
 
 def _outputs(probe: Probe, model: Any, processor: Any) -> dict[str, Tensor]:
-    asked = probe.asked
+    request = probe.request
     outputs: dict[str, Tensor] = {}
-    for number, (first, last) in enumerate(asked["batches"]):
+    for number, (first, last) in enumerate(request["batches"]):
         inputs = probe.inputs(processor, first, last)
-        logits, tokens = logits_and_tokens(model, inputs, asked["pad"])
+        logits, tokens = logits_and_tokens(model, inputs, request["pad"])
         outputs |= {
             f"ids-{number}": inputs["input_ids"].cpu().contiguous(),
             f"logits-{number}": logits.cpu().contiguous(),
@@ -208,11 +208,11 @@ def _outputs(probe: Probe, model: Any, processor: Any) -> dict[str, Tensor]:
 
 def _answers(probe: Probe, model: Any, processor: Any) -> list[str]:
     """Return the greedy answer to every question, in batches."""
-    asked = probe.asked
+    request = probe.request
     texts: list[str] = []
-    for first in range(0, len(asked["samples"]), asked["batch"]):
-        inputs = probe.inputs(processor, first, first + asked["batch"])
-        ids = generate(model, inputs, asked["pad"], asked["max_new_tokens"], 0, asked["ends"])
+    for first in range(0, len(request["samples"]), request["batch"]):
+        inputs = probe.inputs(processor, first, first + request["batch"])
+        ids = generate(model, inputs, request["pad"], request["max_new_tokens"], 0, request["ends"])
         texts += processor.tokenizer.batch_decode(ids, skip_special_tokens=True)
     return [text.strip() for text in texts]
 
@@ -221,23 +221,23 @@ def _count(parts: list[Any]) -> int:
     return sum(parameter.numel() for parameter in {p for part in parts for p in part.parameters()})
 
 
-def _flops(model: Any, inputs: dict[str, Tensor], asked: dict[str, Any]) -> int:
+def _flops(model: Any, inputs: dict[str, Tensor], request: dict[str, Any]) -> int:
     """Return the FLOPs of one answer as counted by torch, under eager attention, which is counted in full."""
     model.set_attn_implementation("eager")
     model.requires_grad_(False)  # the counter adds gradient hooks if parameters require gradients
-    tokens = asked["max_new_tokens"]
+    tokens = request["max_new_tokens"]
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        generate(model, inputs, asked["pad"], tokens, tokens)
+        generate(model, inputs, request["pad"], tokens, tokens)
     return int(counter.get_total_flops())
 
 
 def _time(probe: Probe, processor: Any, models: dict[str, Any]) -> dict[str, Any]:
     """Return the median seconds from image to last token, for one question with many tokens and for a batch."""
-    asked = probe.asked
-    many = min(asked["batch"], len(asked["samples"]))
+    request = probe.request
+    many = min(request["batch"], len(request["samples"]))
     cases = {
         f"1 question, {TIMED_TOKENS} tokens": (1, TIMED_TOKENS),
-        f"{many} questions, {asked['max_new_tokens']} tokens": (many, asked["max_new_tokens"]),
+        f"{many} questions, {request['max_new_tokens']} tokens": (many, request["max_new_tokens"]),
     }
     found = {}
     for case, (questions, tokens) in cases.items():
@@ -245,18 +245,18 @@ def _time(probe: Probe, processor: Any, models: dict[str, Any]) -> dict[str, Any
         seconds: dict[str, list[float]] = {name: [] for name in models}
         for repeat in range(REPEATS + 1):
             for name, model in models.items():  # alternate, so that other load on the machine affects both
-                spent = _seconds(model, inputs, asked, tokens)
+                spent = _seconds(model, inputs, request, tokens)
                 if repeat:
                     seconds[name].append(spent)
         found[case] = {name: median(values) for name, values in seconds.items()}
     return found
 
 
-def _seconds(model: Any, inputs: dict[str, Tensor], asked: dict[str, Any], tokens: int) -> float:
-    _synchronize(asked["device"])
+def _seconds(model: Any, inputs: dict[str, Tensor], request: dict[str, Any], tokens: int) -> float:
+    _synchronize(request["device"])
     start = time.perf_counter()
-    generate(model, inputs, asked["pad"], tokens, tokens)
-    _synchronize(asked["device"])
+    generate(model, inputs, request["pad"], tokens, tokens)
+    _synchronize(request["device"])
     return time.perf_counter() - start
 
 

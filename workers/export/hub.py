@@ -35,8 +35,8 @@ def check_repository(repository: str, force: bool) -> None:
             f"--push-to-hub must be OWNER/NAME, got {repository!r} ({_first_line(error)}): name it like me/my-model"
         ) from None
     api = HfApi()
-    user = _asked(repository, api.whoami)["name"]
-    if _asked(repository, lambda: api.repo_exists(repository)) and not force:
+    user = _called(repository, api.whoami)["name"]
+    if _called(repository, lambda: api.repo_exists(repository)) and not force:
         raise ExportError(
             f"--push-to-hub must be a new repository, got {repository}, which is there already ({user} is logged in): "
             "--force adds a commit to it"
@@ -64,13 +64,13 @@ def push(folder: Path, repository: str, private: bool) -> str:
         api.create_repo(repository, private=private, exist_ok=True)
         return str(api.upload_folder(repo_id=repository, folder_path=folder, commit_message=COMMIT).commit_url)
 
-    return _asked(repository, upload, f"; the export is complete in {folder}: hf upload {repository} {folder}")
+    return _called(repository, upload, f"; the export is complete in {folder}: hf upload {repository} {folder}")
 
 
-def _asked(repository: str, ask: Callable[[], T], way_out: str = ": check name, network and `hf auth login`") -> T:
+def _called(repository: str, call: Callable[[], T], way_out: str = ": check name, network and `hf auth login`") -> T:
     """Return the result of a request to the hub, whose client has no common base class for its errors."""
     try:
-        return ask()
+        return call()
     except Exception as error:
         raise ExportError(
             f"--push-to-hub must reach {repository} on the hub, got {type(error).__name__} "

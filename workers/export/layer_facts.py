@@ -50,24 +50,24 @@ def with_places(facts: Facts, places: list[dict[str, Any]], weights: list[list[s
     """
     owned = all(owner(name, place) for place, names in zip(places, weights, strict=True) for name in names)
     silent = all(
-        len({name.rpartition(".")[0] for name in names if is_output(name, place, half)}) == 1
+        len({name.rpartition(".")[0] for name in names if is_output(name, place, sublayer)}) == 1
         for place, names in zip(places, weights, strict=True)
-        for half in ("attention", "ffn")
+        for sublayer in ("attention", "ffn")
     )
     return replace(facts, mixable=owned, can_silence=silent)
 
 
 def owner(name: str, place: Mapping[str, Any]) -> str | None:
     """Return the sub-layer, `attention` or `ffn`, that a weight belongs to, directly or by its norm, or None."""
-    for half in ("attention", "ffn"):
-        if _below(name, place[half]) or _below(name, place[f"{half}_norm"]):
-            return half
+    for sublayer in ("attention", "ffn"):
+        if _below(name, place[sublayer]) or _below(name, place[f"{sublayer}_norm"]):
+            return sublayer
     return None
 
 
-def is_output(name: str, place: Mapping[str, Any], half: str) -> bool:
+def is_output(name: str, place: Mapping[str, Any], sublayer: str) -> bool:
     """Return True if a weight or bias belongs to the linear layer through which a sub-layer adds to the residual."""
-    return _below(name, place[half]) and name.rpartition(".")[0].rpartition(".")[2] in OUTPUTS
+    return _below(name, place[sublayer]) and name.rpartition(".")[0].rpartition(".")[2] in OUTPUTS
 
 
 def _below(name: str, path: str | list[str]) -> bool:

@@ -68,18 +68,18 @@ class _FfnOnly(nn.Module):
 
 
 @cache
-def _without(layer_class: type[nn.Module], half: str) -> type:
-    rest = _FfnOnly if half == "attention" else _AttentionOnly
+def _without(layer_class: type[nn.Module], sublayer: str) -> type:
+    rest = _FfnOnly if sublayer == "attention" else _AttentionOnly
     return type(f"{rest.__name__.lstrip('_')}{layer_class.__name__}", (rest, layer_class), {})
 
 
-def remove(layer: nn.Module, half: str) -> None:
+def remove(layer: nn.Module, sublayer: str) -> None:
     """Remove attention or FFN from a Llama layer, in place."""
     attention: Any = layer.self_attn
     layer.layer_idx = attention.layer_idx
     whole: type = type(layer)
-    layer.__class__ = _without(whole, half)
-    for part in PARTS[half]:
+    layer.__class__ = _without(whole, sublayer)
+    for part in PARTS[sublayer]:
         delattr(layer, part)
 
 
@@ -105,8 +105,8 @@ class DeciLMForCausalLM(LlamaForCausalLM):
     def __init__(self, config: DeciLMConfig) -> None:
         super().__init__(config)
         for layer, block in zip(self.model.layers, config.block_configs, strict=True):
-            for half in PARTS:
-                if block[half].no_op:
-                    remove(layer, half)
+            for sublayer in PARTS:
+                if block[sublayer].no_op:
+                    remove(layer, sublayer)
             if not block.ffn.no_op:
                 resize(layer, config, channels(block.ffn, config.hidden_size))

@@ -25,7 +25,7 @@ SCHEMA = 1
 
 def record_of(
     folder: Path, request: ExportRequest, route: Route, workload: Workload, reference: Reference, checked: Checked,
-    ran: Sequence[EngineRun] = (), asked: Sample | None = None,
+    ran: Sequence[EngineRun] = (), sample: Sample | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Return the record of one export.
 
@@ -39,7 +39,7 @@ def record_of(
         reference: outputs of the in-search model.
         checked: outputs and measurements of the exported folder.
         ran: comparisons of other engines with the in-search model.
-        asked: the first question of the check, as an example.
+        sample: the first question of the check, as an example.
     """
     plan = request.trial.plan
     shape = describe_model(request.trial.model)
@@ -59,7 +59,7 @@ def record_of(
         "workload": workload.to_dict(),
         "checked": _checked(reference, checked),
         "engines": [run.to_dict() for run in ran],
-        "example": _example(asked, checked) if asked else None,
+        "example": _example(sample, checked) if sample else None,
         "measured": _measured(folder, checked),
         "files": {str(path.relative_to(folder)): _hash(path) for path in sorted(folder.rglob("*")) if path.is_file()},
         "exported_with": {"versions": versions(), "commit": commit()},
@@ -96,11 +96,11 @@ def _checked(reference: Reference, checked: Checked) -> dict[str, Any]:
     }
 
 
-def _example(asked: Sample, checked: Checked) -> dict[str, Any]:
+def _example(sample: Sample, checked: Checked) -> dict[str, Any]:
     """Return the first question of the check, its accepted answers, and the answer of the exported folder."""
     return {
-        "question": asked.question,
-        "accepted": list(asked.answers),
+        "question": sample.question,
+        "accepted": list(sample.answers),
         "answer": checked.result["answers"][0],
         "score": checked.scores[0],
     }

@@ -66,7 +66,7 @@ class Layer:
         return block
 
 
-HALVES = {Op.KEEP: "SF", Op.SKIP_ATTN: "F", Op.SKIP_FFN: "S", Op.SKIP_BLOCK: ""}
+SUBLAYERS = {Op.KEEP: "SF", Op.SKIP_ATTN: "F", Op.SKIP_FFN: "S", Op.SKIP_BLOCK: ""}
 """Op that stock layers can express -> remaining sub-layers of the block."""
 
 
@@ -156,7 +156,7 @@ def export_route(plan: Plan, facts: Facts, form: str = "auto") -> Route:
     if form == "remote-code":
         return _remote(plan, "requested")
     try:
-        layers = pack_halves(plan)
+        layers = pack_sublayers(plan)
         return _nemotron(plan, facts, layers, form) if form in LANGUAGE_ONLY else _stock(plan, facts, layers)
     except _NotStock as reason:
         if form == "auto":
@@ -166,28 +166,28 @@ def export_route(plan: Plan, facts: Facts, form: str = "auto") -> Route:
         ) from None
 
 
-def pack_halves(plan: Plan) -> tuple[Layer, ...]:
+def pack_sublayers(plan: Plan) -> tuple[Layer, ...]:
     """Return the layers of a stock decoder for a plan.
 
     Raises:
         _NotStock: a block has an op, scope or variant that stock layers do not have.
     """
     layers: list[Layer] = []
-    halves = list(_halves(plan))
-    while halves:
-        kind, block = halves.pop(0)
-        if kind == "S" and halves and halves[0][0] == "F":
-            layers.append(Layer(block, halves.pop(0)[1]))
+    sublayers = list(_sublayers(plan))
+    while sublayers:
+        kind, block = sublayers.pop(0)
+        if kind == "S" and sublayers and sublayers[0][0] == "F":
+            layers.append(Layer(block, sublayers.pop(0)[1]))
         else:
             layers.append(Layer(block, None) if kind == "S" else Layer(None, block))
     return tuple(layers)
 
 
-def _halves(plan: Plan) -> Iterator[tuple[str, int]]:
+def _sublayers(plan: Plan) -> Iterator[tuple[str, int]]:
     for index, block in enumerate(plan.blocks):
-        if block.op not in HALVES or block != Block(block.op, pruning=block.pruning):
+        if block.op not in SUBLAYERS or block != Block(block.op, pruning=block.pruning):
             raise _NotStock(f"{block.name} at block {index} is no stock layer")
-        yield from ((half, index) for half in HALVES[block.op])
+        yield from ((sublayer, index) for sublayer in SUBLAYERS[block.op])
 
 
 def _check_widths(plan: Plan, facts: Facts, layers: tuple[Layer, ...]) -> None:
@@ -215,9 +215,9 @@ def _stock(plan: Plan, facts: Facts, layers: tuple[Layer, ...]) -> Route:
         return Route(plan, Badge.STOCK, layers, ())
     if not facts.can_silence:
         raise _NotStock("no single linear layer silences a sub-layer of a block")
-    halves = ", ".join(f"{'FFN' if layer.attention is None else 'attention'} {layer.source}" for layer in lone)
+    sublayers = ", ".join(f"{'FFN' if layer.attention is None else 'attention'} {layer.source}" for layer in lone)
     note = (
-        f"{len(lone)} of {len(layers)} layers have one sub-layer only ({halves}); the other one is zeros, so its "
+        f"{len(lone)} of {len(layers)} layers have one sub-layer only ({sublayers}); the other one is zeros, so its "
         "parameters and FLOPs are not saved: --format remote-code saves them"
     )
     return Route(plan, Badge.ZEROED, layers, (note,))
@@ -245,9 +245,9 @@ def _nemotron(plan: Plan, facts: Facts, layers: tuple[Layer, ...], form: str) ->
 
 def _remote(plan: Plan, why: str) -> Route:
     """Return the route by remote code, with every block in place; blocks without any sub-layer are not listed."""
-    halves = (
+    sublayers = (
         [index if any(runs(group) for group in Group) else None for runs in (block.runs_attention, block.runs_ffn)]
         for index, block in enumerate(plan.blocks)
     )
-    layers = tuple(Layer(*each) for each in halves if each != [None, None])
+    layers = tuple(Layer(*each) for each in sublayers if each != [None, None])
     return Route(plan, Badge.REMOTE, layers, (f"remote code: {why}",))

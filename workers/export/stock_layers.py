@@ -120,12 +120,12 @@ def _weights(model: nn.Module, route: Route, states: States) -> Iterator[tuple[s
 
 def _weight(states: States, place: dict[str, Any], layer: Layer, name: str, fill: bool) -> Tensor | None:
     """Return one weight of a layer by its name in the block, or None if its sub-layer is skipped and not filled."""
-    own, half = states[layer.source][name], owner(name, place)
-    if half is None:
+    own, sublayer = states[layer.source][name], owner(name, place)
+    if sublayer is None:
         return own
-    block = layer.attention if half == "attention" else layer.ffn
+    block = layer.attention if sublayer == "attention" else layer.ffn
     if block is not None:
         return states[block][name]
     if not fill:
         return None
-    return torch.zeros_like(own) if is_output(name, place, half) else own
+    return torch.zeros_like(own) if is_output(name, place, sublayer) else own

@@ -205,7 +205,7 @@ class Exporter:
         record = record_of(place, request, route, workload, reference, checked, ran, prepared.samples[0])
         (place / "plan.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
         write_card(place, record, request.drawing)
-        self._tell(record, checked)
+        self._print_result(record, checked)
 
     @property
     def inputs(self) -> PruningInputs:
@@ -250,7 +250,7 @@ class Exporter:
             "threads": torch.get_num_threads(),
         }
 
-    def _tell(self, record: dict[str, Any], checked: Checked) -> None:
+    def _print_result(self, record: dict[str, Any], checked: Checked) -> None:
         done, measured = record["checked"], record["measured"]
         sizes = measured["parameters"]
         self.say(

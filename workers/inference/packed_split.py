@@ -165,7 +165,7 @@ def pack_split(loaded: LoadedModel, samples: Sequence[Sample]) -> PackedSplit:
 
 
 def _check_packable(loaded: LoadedModel) -> None:
-    if loaded.asker.form is not None:
+    if loaded.prompt_encoder.form is not None:
         raise Unpackable("its processor writes the prompt")
     if len(loaded.mapping) != 1 or not all(name.startswith(f"{loaded.mapping[0]}.") for name in loaded.weights):
         raise Unpackable("what is trained is not one module that reads image features")
@@ -181,7 +181,7 @@ def _encode(loaded: LoadedModel, firsts: Sequence[Sample]) -> tuple[list[tuple[i
     spans: list[tuple[int, ...]] = []
     features: list[Tensor] = []
     for chunk in _chunks(firsts, IMAGES_AT_ONCE):
-        inputs = loaded.asker.inputs([sample.question for sample in chunk], [sample.image for sample in chunk])
+        inputs = loaded.prompt_encoder.inputs([sample.question for sample in chunk], [sample.image for sample in chunk])
         rows = zip(chunk, inputs["input_ids"], inputs["attention_mask"].bool(), strict=True)
         spans += [_image_span(loaded, sample, ids[real].tolist()) for sample, ids, real in rows]
         features.append(encode(loaded, on_device(inputs, loaded.device, loaded.model.dtype)))

@@ -66,7 +66,9 @@ class PlainSplit:
         self.max_new_tokens = longest_answer(loaded, samples)
         self._recorded: dict[int, Recording] = {}
         self._batches: list[PlainBatch] = []
-        self._rows: int = max(1, TOKENS_AT_ONCE // loaded.asker.inputs(*_asked(samples[:1]))["input_ids"].shape[1])
+        self._rows: int = max(
+            1, TOKENS_AT_ONCE // loaded.prompt_encoder.inputs(*_questions_and_images(samples[:1]))["input_ids"].shape[1]
+        )
 
     @torch.no_grad()
     def answer_ids(self, loaded: LoadedModel, questions: int) -> list[list[int]]:
@@ -124,14 +126,14 @@ class PlainSplit:
 
     def takes_the_likeliest(self, loaded: LoadedModel) -> bool:
         """Return True if greedy decoding takes the likeliest token, which penalties may prevent."""
-        said = loaded.model.generate(
+        generated = loaded.model.generate(
             **self._batch(loaded, 0).inputs,
             **_greedy(loaded, 1),
             return_dict_in_generate=True,
             output_scores=True,
             output_logits=True,
         )
-        return torch.equal(said.scores[0], said.logits[0])
+        return torch.equal(generated.scores[0], generated.logits[0])
 
     def _batch(self, loaded: LoadedModel, number: int) -> PlainBatch:
         """Return the fixed batch of a number, made at first use."""
@@ -143,14 +145,18 @@ class PlainSplit:
     def _make(self, loaded: LoadedModel, chosen: Sequence[int], answers: Tensor | None = None) -> PlainBatch:
         samples = [self.samples[index] for index in chosen]
         images = tuple(self.images[index] for index in chosen)
-        inputs = on_device(loaded.asker.inputs(*_asked(samples)), loaded.device, loaded.model.dtype)
+        inputs = on_device(
+            loaded.prompt_encoder.inputs(*_questions_and_images(samples)), loaded.device, loaded.model.dtype
+        )
         if not loaded.replay.modules:
             return PlainBatch(inputs, images, answers)
         if not loaded.replay.per_image or any(len(sample.images) > 1 for sample in samples):
             return PlainBatch(sketch(inputs), images, answers, loaded.replay.record(inputs))
         for image, sample in zip(images, samples, strict=True):
             if image not in self._recorded:
-                alone = on_device(loaded.asker.inputs(*_asked([sample])), loaded.device, loaded.model.dtype)
+                alone = on_device(
+                    loaded.prompt_encoder.inputs(*_questions_and_images([sample])), loaded.device, loaded.model.dtype
+                )
                 self._recorded[image] = loaded.replay.record(alone)
         return PlainBatch(sketch(inputs), images, answers)
 
@@ -167,13 +173,13 @@ class PlainSplit:
         watch = loaded.head.register_forward_hook(lambda _, args, logits: check_logits(logits))
         try:
             with self._replayed(loaded, batch):
-                said = loaded.model.generate(**batch.inputs, **_greedy(loaded, self.max_new_tokens))
+                generated = loaded.model.generate(**batch.inputs, **_greedy(loaded, self.max_new_tokens))
         finally:
             watch.remove()
         prompt = batch.inputs["input_ids"]
-        if torch.equal(said[:, : prompt.shape[1]], prompt):  # some families return the answer alone
-            said = said[:, prompt.shape[1] :]
-        return [_up_to_end(row, loaded.end_tokens) for row in said.tolist()]
+        if torch.equal(generated[:, : prompt.shape[1]], prompt):  # some families return the answer alone
+            generated = generated[:, prompt.shape[1] :]
+        return [_up_to_end(row, loaded.end_tokens) for row in generated.tolist()]
 
 
 def _greedy(loaded: LoadedModel, tokens: int) -> dict[str, Any]:
@@ -186,7 +192,7 @@ def _greedy(loaded: LoadedModel, tokens: int) -> dict[str, Any]:
     }
 
 
-def _asked(samples: Sequence[Sample]) -> tuple[list[str], list[Any]]:
+def _questions_and_images(samples: Sequence[Sample]) -> tuple[list[str], list[Any]]:
     return [sample.question for sample in samples], [sample.images for sample in samples]
 
 

@@ -37,10 +37,10 @@ class AssistantTurn:
             answer: the answer text.
             end_token: id that ends the turn if the template writes no end-of-turn token.
         """
-        prompt, said = list(encode(self.prompt)), self.lead + answer.strip() + self.end
-        whole = list(encode(self.prompt + said))
+        prompt, written = list(encode(self.prompt)), self.lead + answer.strip() + self.end
+        whole = list(encode(self.prompt + written))
         follows = whole[: len(prompt)] == prompt
-        ids = whole[len(prompt) :] if follows else _unmerged(encode, self.prompt, said)
+        ids = whole[len(prompt) :] if follows else _unmerged(encode, self.prompt, written)
         return tuple(ids) if self.end else (*ids, end_token)
 
 
@@ -90,12 +90,12 @@ def _up_to_mark(text: str, marks: Collection[str]) -> str:
     return text[:place] + mark
 
 
-def _unmerged(encode: Encode, prompt: str, said: str) -> list[int]:
+def _unmerged(encode: Encode, prompt: str, written: str) -> list[int]:
     """Return the ids of a continuation whose first letters the tokenizer would merge with the end of the prompt.
 
     The prompt keeps its own ids, so the continuation is tokenized separately. Some tokenizers put a space before the
     first word of a text, but not after a line break; so the continuation is tokenized after one.
     """
-    behind, alone = list(encode("\n" + said)), list(encode(said))
+    behind, alone = list(encode("\n" + written)), list(encode(written))
     line_break = list(encode("\n"))
     return behind[len(line_break) :] if behind[: len(line_break)] == line_break else alone

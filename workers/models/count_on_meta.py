@@ -32,11 +32,11 @@ from workers.models.load_model import check_takes_images, load_or_value_error
 from workers.models.mapping_module import NoMapping, find_mapping
 from workers.models.meta_model import Weightless, read_auto_config, weightless_model
 from workers.models.model_files import read_config
-from workers.models.processor import Asker, load_processor
+from workers.models.processor import PromptEncoder, load_processor
 from workers.models.prompts import prompt_form, target
 from workers.sources import ModelSource
 
-MOST_SAMPLES = 128
+MAX_SAMPLES = 128
 """Largest number of samples that are processed; from a larger split, evenly spaced ones are taken."""
 
 
@@ -108,8 +108,8 @@ def shape_without_weights(model: Any, bytes_per_parameter: int, stored: int | No
     return check_flops(model, shape, is_ordinary=row is not None)
 
 
-def read_asker(source: ModelSource) -> tuple[Asker, Any]:
-    """Return the `Asker` of a model and the config of its decoder.
+def read_prompt_encoder(source: ModelSource) -> tuple[PromptEncoder, Any]:
+    """Return the `PromptEncoder` of a model and the config of its decoder.
 
     Raises:
         ValueError: processor or config cannot be loaded, or the model has no prompt form.
@@ -117,11 +117,13 @@ def read_asker(source: ModelSource) -> tuple[Asker, Any]:
     processor = load_or_value_error(source, lambda: load_processor(source))
     has_template = getattr(processor, "chat_template", None) is not None
     form = None if has_template else prompt_form(str(read_config(source).get("model_type")), source.name)
-    return Asker(processor, form), load_or_value_error(source, lambda: read_auto_config(source)).get_text_config()
+    return PromptEncoder(processor, form), load_or_value_error(
+        source, lambda: read_auto_config(source)
+    ).get_text_config()
 
 
 def read_workload(source: ModelSource, samples: Sequence[Sample]) -> Workload:
-    """Return the mean workload of at most `MOST_SAMPLES` samples, as the processor of the model prepares them.
+    """Return the mean workload of at most `MAX_SAMPLES` samples, as the processor of the model prepares them.
 
     Args:
         source: the model.
@@ -130,18 +132,18 @@ def read_workload(source: ModelSource, samples: Sequence[Sample]) -> Workload:
     Raises:
         ValueError: the model cannot be loaded without weights, or its processor cannot be loaded.
     """
-    asker, _ = read_asker(source)
-    end = asker.processor.tokenizer.eos_token_id
+    prompt_encoder, _ = read_prompt_encoder(source)
+    end = prompt_encoder.processor.tokenizer.eos_token_id
     model = _model(source)
     counter = _VisionCounter(model)
-    step = -(-len(samples) // MOST_SAMPLES)
-    asked = [asker.inputs([each.question], [each.images]) for each in islice(samples, 0, None, step)]
+    step = -(-len(samples) // MAX_SAMPLES)
+    asked = [prompt_encoder.inputs([each.question], [each.images]) for each in islice(samples, 0, None, step)]
     counted = [counter.count(inputs) for inputs in asked]
     visual, text, vision, mapping, cross = (fmean(column) for column in zip(*counted, strict=True))
     return Workload(
         visual_tokens=visual,
         text_tokens=text,
-        generated_tokens=fmean(len(asker.answer_ids(target(sample), end)) for sample in samples),
+        generated_tokens=fmean(len(prompt_encoder.answer_ids(target(sample), end)) for sample in samples),
         images=fmean(len(sample.images) for sample in samples),
         cross_tokens=cross,
         vision_flops=vision,

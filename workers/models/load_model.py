@@ -19,7 +19,7 @@ from workers.models.mapping_module import NoMapping, find_mapping, reached_weigh
 from workers.models.meta_model import read_auto_config
 from workers.models.model_files import checkpoint, read_config
 from workers.models.probe_inputs import probe_inputs
-from workers.models.processor import Asker, load_processor, on_device
+from workers.models.processor import PromptEncoder, load_processor, on_device
 from workers.models.prompts import prompt_form
 from workers.models.trainable import MAPPING, choose_trainable
 from workers.models.vision_replay import plan_replay
@@ -55,22 +55,22 @@ def load_model(source: ModelSource) -> LoadedModel:
     has_template = getattr(processor, "chat_template", None) is not None
     form = None if has_template else prompt_form(model_type, source.name)
     model = load_or_value_error(source, lambda: _read_weights(source)).to(device).eval().requires_grad_(False)
-    return assemble(model, Asker(processor, form), source.trainable)
+    return assemble(model, PromptEncoder(processor, form), source.trainable)
 
 
-def assemble(model: Any, asker: Asker, trainable: str = MAPPING) -> LoadedModel:
+def assemble(model: Any, prompt_encoder: PromptEncoder, trainable: str = MAPPING) -> LoadedModel:
     """Return a `LoadedModel`; the weights to train and the modules to replay are found by running it on two pictures.
 
     Args:
         model: in evaluation mode, frozen.
-        asker: its processor and prompt form.
+        prompt_encoder: its processor and prompt form.
         trainable: `mapping`, `lora` with its options, or comma-separated globs of weight names.
 
     Raises:
         ValueError: no plan can describe the decoder (PlanError), or the weights to train have no effect on answers.
     """
     anatomy_of(model)  # refuse an unsupported decoder before anything else
-    batch, *alone = (on_device(each, model.device, model.dtype) for each in probe_inputs(asker))
+    batch, *alone = (on_device(each, model.device, model.dtype) for each in probe_inputs(prompt_encoder))
     is_pattern = trainable != MAPPING and parse_lora(trainable) is None
     mapping = _mapping_or_none(model, batch) if is_pattern else find_mapping(model, batch)
     weights = choose_trainable(model, mapping, trainable)
@@ -84,7 +84,7 @@ def assemble(model: Any, asker: Asker, trainable: str = MAPPING) -> LoadedModel:
     replay = plan_replay(model, weights, alone, batch)
     if not replay.modules:
         log.warning("the vision tower runs in every pass: what it returns can't be replayed for this model")
-    return LoadedModel(model, asker.processor, model.device, asker, mapping, weights, replay)
+    return LoadedModel(model, prompt_encoder.processor, model.device, prompt_encoder, mapping, weights, replay)
 
 
 def _mapping_or_none(model: nn.Module, batch: Mapping[str, Any]) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from workers.blocks.anatomy import anatomy_of
-from workers.models.processor import Asker
+from workers.models.processor import PromptEncoder
 from workers.models.trainable import Weights
 from workers.models.vision_replay import Replay
 
@@ -29,7 +29,7 @@ class LoadedModel:
     model: Any
     processor: Any
     device: torch.device
-    asker: Asker
+    prompt_encoder: PromptEncoder
     mapping: tuple[str, ...]
     """Paths of the modules between vision tower and decoder; empty if weights elsewhere are trained."""
     weights: Weights = field(repr=False)
@@ -74,16 +74,16 @@ class LoadedModel:
         Where these two differ, the generation config comes first: BLIP-2 with OPT ends by a line break, not `</s>`.
         """
         own = self.processor.tokenizer.eos_token_id
-        told = self.model.generation_config.eos_token_id
-        told = told if isinstance(told, list) else [told]
-        ids = [own, *told] if own in told else [*told, own]
-        turn = self.asker.encode(self.asker.turn.end)[-1:] if self.asker.turn.end else ()
+        configured = self.model.generation_config.eos_token_id
+        configured = configured if isinstance(configured, list) else [configured]
+        ids = [own, *configured] if own in configured else [*configured, own]
+        turn = self.prompt_encoder.encode(self.prompt_encoder.turn.end)[-1:] if self.prompt_encoder.turn.end else ()
         return tuple(dict.fromkeys(i for i in (*turn, *ids) if i is not None))
 
     def answer_tokens(self, answer: str) -> tuple[int, ...]:
         """Return the token ids of an answer as the model writes it, including the end of turn."""
         if answer not in self._answers:
-            self._answers[answer] = self.asker.answer_ids(answer, self.end_tokens[0])
+            self._answers[answer] = self.prompt_encoder.answer_ids(answer, self.end_tokens[0])
         return self._answers[answer]
 
 

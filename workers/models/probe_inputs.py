@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from workers.models.processor import Asker
+from workers.models.processor import PromptEncoder
 
 QUESTIONS = ("What is this?", "Is it a red one, or are there two of them?")
 ANSWERS = ("red", "yes, it is")
@@ -21,8 +21,11 @@ def pictures() -> list[Image.Image]:
     return [Image.fromarray(random.integers(0, 256, (height, width, 3), dtype=np.uint8)) for width, height in SIZES]
 
 
-def probe_inputs(asker: Asker) -> list[dict[str, Any]]:
+def probe_inputs(prompt_encoder: PromptEncoder) -> list[dict[str, Any]]:
     """Return a batch of both pictures, each with its question, then each picture alone with the other question."""
     seen = pictures()
     alone = zip(QUESTIONS[::-1], seen, strict=True)
-    return [asker.inputs(QUESTIONS, seen), *(asker.inputs([question], [picture]) for question, picture in alone)]
+    return [
+        prompt_encoder.inputs(QUESTIONS, seen),
+        *(prompt_encoder.inputs([question], [picture]) for question, picture in alone),
+    ]

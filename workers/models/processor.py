@@ -22,7 +22,7 @@ NO_VIDEO = SimpleNamespace(num_frames=None, fps=None)
 
 
 @dataclass(frozen=True)
-class Asker:
+class PromptEncoder:
     """A processor and its prompt form."""
 
     processor: Any

@@ -42,7 +42,7 @@ def make(
         parsed = pruning_of_text(pruning)
         if not parsed.is_mask:
             raise ValueError(f"a mask must be made by magnitude or wanda alone, got {pruning!r}: write w50 or m2:4")
-        _say(
+        _print(
             to, _made(_source(ModelSource, model), _source(DataSource, dataset), parsed, tuple(kind or ())), saved=True
         )
 
@@ -55,7 +55,7 @@ def intersect(
     with _one_line_errors():
         if len(files) < 2:
             raise ValueError(f"an intersection must be of two or more mask files, got {len(files)}: name another")
-        _say(to, intersected([read_masks(file) for file in files]), saved=True)
+        _print(to, intersected([read_masks(file) for file in files]), saved=True)
 
 
 @app.command()
@@ -63,7 +63,7 @@ def show(file: Annotated[Path, typer.Argument(help="A mask file.")]) -> None:
     """Print the remaining weights of every block and the origin of the masks."""
     with _one_line_errors():
         masks = read_masks(file)
-        _say(file, masks, saved=False)
+        _print(file, masks, saved=False)
         for index, left in enumerate(masks.weights):
             print(f"block {index}: " + ", ".join(f"{name} {count}" for name, count in left._asdict().items()))
         for source in masks.sources:
@@ -106,7 +106,7 @@ def _made(model: ModelSource, data: DataSource, pruning: Pruning, kinds: tuple[s
     return mask_file(loaded.model, make_masks(loaded.model, pruning, norms), source)
 
 
-def _say(path: Path, masks: MaskFile, saved: bool) -> None:
+def _print(path: Path, masks: MaskFile, saved: bool) -> None:
     if saved:
         masks.save(path)
     print(f"{path}: {masks.sparsity:.4f} of the weights of {len(masks.weights)} blocks become zero")

@@ -88,9 +88,9 @@ class _Block:
         self._index, self._parts, self._pruning, self._inputs = index, parts, pruning, inputs
         self._where = f"block {index}"
         self.layers: dict[str, nn.Linear] = {}
-        for half in (Linears.ATTENTION, Linears.FFN):
-            if pruning.sparsifies(half) or (pruning.narrows and self._width(half) < FULL):
-                self.layers |= linears_of(parts, half)
+        for sublayer in (Linears.ATTENTION, Linears.FFN):
+            if pruning.sparsifies(sublayer) or (pruning.narrows and self._width(sublayer) < FULL):
+                self.layers |= linears_of(parts, sublayer)
         self._paths = {each: path for path, each in self.layers.items()}
         self._cuts = self._cut()
 
@@ -109,8 +109,8 @@ class _Block:
         layer = self.layers[path]
         cut = self._cuts.get(layer, Cut())
         weight = cut.of(layer.weight.detach())
-        half = Linears.ATTENTION if layer in set(self._parts.attention.modules()) else Linears.FFN
-        if not self._pruning.sparsifies(half):
+        sublayer = Linears.ATTENTION if layer in set(self._parts.attention.modules()) else Linears.FFN
+        if not self._pruning.sparsifies(sublayer):
             return weight
         return weight * self._mask(path, weight, cut)
 
@@ -147,8 +147,8 @@ class _Block:
             )
         return found[layer_name(self._index, path)]
 
-    def _width(self, half: Linears) -> int:
-        return self._pruning.head_width if half is Linears.ATTENTION else self._pruning.ffn_width
+    def _width(self, sublayer: Linears) -> int:
+        return self._pruning.head_width if sublayer is Linears.ATTENTION else self._pruning.ffn_width
 
     def _cut(self) -> dict[nn.Linear, Cut]:
         cuts: dict[nn.Linear, Cut] = {}

@@ -45,24 +45,24 @@ class FfnRoles:
     out: nn.Linear
 
 
-def linears_of(parts: Parts, half: Linears) -> dict[str, nn.Linear]:
+def linears_of(parts: Parts, sublayer: Linears) -> dict[str, nn.Linear]:
     """Return the linear layers of the attention, the FFN or both, by path in the block, in the block's order.
 
     Args:
         parts: the parts of the block.
-        half: the sub-layer, or `all`.
+        sublayer: the sub-layer, or `all`.
 
     Raises:
         PlanError: some weights of that sub-layer are in no linear layer, or it is cross-attention, whose keys and
             values are not of tokens.
     """
-    if parts.is_cross and half is not Linears.FFN:
+    if parts.is_cross and sublayer is not Linears.FFN:
         raise PlanError(
             "weights can be pruned where a block reads tokens, got the attention to image features of a block: prune "
             "its FFN only"
         )
     roots = {Linears.ATTENTION: (parts.attention,), Linears.FFN: parts.ffn}
-    chosen = [root for own, modules in roots.items() if half in (own, Linears.ALL) for root in modules]
+    chosen = [root for own, modules in roots.items() if sublayer in (own, Linears.ALL) for root in modules]
     inside = {module for root in chosen for module in root.modules()}
     linears = {
         path: each for path, each in parts.block.named_modules() if each in inside and isinstance(each, nn.Linear)
@@ -85,11 +85,11 @@ def linears_of(parts: Parts, half: Linears) -> dict[str, nn.Linear]:
 def prunable(parts: Parts) -> dict[Linears, dict[str, nn.Linear]]:
     """Return sub-layer -> linear layers; empty for a sub-layer whose weights cannot be pruned."""
     found: dict[Linears, dict[str, nn.Linear]] = {}
-    for half in (Linears.ATTENTION, Linears.FFN):
+    for sublayer in (Linears.ATTENTION, Linears.FFN):
         try:
-            found[half] = linears_of(parts, half)
+            found[sublayer] = linears_of(parts, sublayer)
         except PlanError:
-            found[half] = {}
+            found[sublayer] = {}
     return found
 
 

@@ -31,8 +31,8 @@ def make_masks(model: nn.Module, pruning: Pruning, norms: Mapping[str, Tensor] |
     for parts in anatomy_of(model).parts:
         linears_of(parts, pruning.linears)
     masks = {}
-    for name, half, layer in _layers(model):
-        if pruning.sparsifies(half):
+    for name, sublayer, layer in _layers(model):
+        if pruning.sparsifies(sublayer):
             scored = scores(layer.weight, pruning.method, norms[name] if norms else None)
             masks[name] = keep_mask(scored, pruning)
         else:
@@ -49,9 +49,9 @@ def mask_file(model: nn.Module, masks: Masks, source: Mapping[str, object]) -> M
         source: origin of the masks.
     """
     roles = {}
-    for name, half, _ in _layers(model):
+    for name, sublayer, _ in _layers(model):
         is_key = name.rpartition(".")[2] in (KEY, VALUE)
-        roles[name] = "ffn" if half is Linears.FFN else "key_and_value" if is_key else "query_and_output"
+        roles[name] = "ffn" if sublayer is Linears.FFN else "key_and_value" if is_key else "query_and_output"
     return MaskFile.of({name: mask.cpu().numpy() for name, mask in masks.items()}, roles, source)
 
 
@@ -74,6 +74,6 @@ def masks_for(model: nn.Module, file: MaskFile) -> Masks:
 
 def _layers(model: nn.Module) -> Iterator[tuple[str, Linears, nn.Linear]]:
     for index, parts in enumerate(anatomy_of(model).parts):
-        for half in (Linears.ATTENTION, Linears.FFN):
-            for path, layer in prunable(parts)[half].items():
-                yield layer_name(index, path), half, layer
+        for sublayer in (Linears.ATTENTION, Linears.FFN):
+            for path, layer in prunable(parts)[sublayer].items():
+                yield layer_name(index, path), sublayer, layer

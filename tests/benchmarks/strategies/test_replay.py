@@ -184,8 +184,8 @@ def test_searches_that_begin_alike_are_replayed_once(name: str, monkeypatch: pyt
     replays = Replays(truth, name, 1)
     budgets = (90, 80, 70, 25)  # with 25 trials there are fewer patterns, and no scan
     for budget in budgets:
-        assert untimed(replays.told(budget)) == untimed(replay(truth, name, budget, 1))
+        assert untimed(replays.with_budget(budget)) == untimed(replay(truth, name, budget, 1))
     assert replayed == ([90, 25] if name == "guided" else [*budgets])
-    eager = replays.told(80, keep_fraction=1.0)
+    eager = replays.with_budget(80, keep_fraction=1.0)
     assert untimed(eager) == untimed(replay(truth, name, 80, 1, 1.0))
     assert replayed[-1] == 80, "what is promoted otherwise is another search"

@@ -47,8 +47,8 @@ def test_it_holds_what_workers_measure(folder: Path) -> None:
         row = table.row(plan)
         with apply_plan(session.loaded.model, plan):
             result = evaluate(session.loaded, session.split("search"), "exact_match", 256)
-            told = answer_margins(session.loaded, session.split("search"), "exact_match", 256)
-        off = np.abs(np.subtract(table.margins_of(row), told))  # float32 rounds otherwise at the edge of a step
+            with_budget = answer_margins(session.loaded, session.split("search"), "exact_match", 256)
+        off = np.abs(np.subtract(table.margins_of(row), with_budget))  # float32 rounds otherwise at the edge of a step
         assert off.max() <= 0.5 and (off > 0).mean() < 0.01, str(plan)
         assert table.climb(row) == (pytest.approx(result.accuracy),), str(plan)
         shares = table.right["search"][row] / table.questions["search"]

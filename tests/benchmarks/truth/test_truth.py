@@ -60,8 +60,8 @@ def test_tables_hold_what_workers_measure(name: str) -> None:
             for split in ("search", "test") if row == rows[2] else ("search",):
                 scores = evaluate(session.loaded, session.split(split), "exact_match", questions).scores
                 assert truth.accuracy(split)[row] == pytest.approx(np.mean(scores)), str(truth.plans[row])
-            told = answer_margins(session.loaded, session.split("search"), "exact_match", questions)
-            assert steps_off(truth.margins_of(row), told) < 0.01, str(truth.plans[row])
+            with_budget = answer_margins(session.loaded, session.split("search"), "exact_match", questions)
+            assert steps_off(truth.margins_of(row), with_budget) < 0.01, str(truth.plans[row])
 
 
 @pytest.mark.parametrize("name", but_slow(["blocks14", "rungs7"], ["rungs7"]))

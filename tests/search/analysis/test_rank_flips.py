@@ -22,7 +22,7 @@ def test_the_same_order_and_the_opposite() -> None:
     assert same is not None and opposite is not None
     assert (same.tau, same.flipped, same.misleads) == (1.0, 0.0, False)
     assert (opposite.tau, opposite.flipped, opposite.misleads) == (-1.0, 1.0, True)
-    assert "misleads" in str(opposite) and "misleads" not in str(same)
+    assert "is misleading" in str(opposite) and "misleading" not in str(same)
 
 
 def test_tau_and_flips_count_pairs() -> None:

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from search.analysis.samples import answered_questions, most_telling
+from search.analysis.samples import answered_questions, most_informative
 from search.console.progress import Progress
 from search.dispatch.in_process import run_here
 from search.loop.open_run import open_run
@@ -19,7 +19,7 @@ from search.storage.find_run import open_results
 from search.storage.results import TrialRecord
 from tests.search.loop.test_controller import search
 from tests.search.pretend import PretendWorker, problem_of, settings_in
-from workers.reports import AskedQuestion, RungReport
+from workers.reports import QuestionRecord, RungReport
 from workers.requests import TrialRequest
 
 SMALL = {"strategy": "random", "budget": 12, "metric": "exact_match"}
@@ -33,7 +33,9 @@ class Talking(PretendWorker):
         for report in super().rungs(request):
             wrong = f"no, {plan} at {report.rung} with {request.seed}"
             asked = [
-                AskedQuestion(id=f"{report.split}-{i}", image=f"i{i}", kind="all", question="is it?", accepted=("yes",))
+                QuestionRecord(
+                    id=f"{report.split}-{i}", image=f"i{i}", kind="all", question="is it?", accepted=("yes",)
+                )
                 for i in range(report.questions)
             ]
             said = tuple("yes" if score else wrong for score in report.scores)
@@ -77,12 +79,12 @@ def test_losses_come_first(run: tuple[Settings, list[TrialRecord]]) -> None:
     results = open_results(settings.run_folder, None)
     dense, tested = records[0], next(record for record in records[::-1] if record.tests)
     answered = list(answered_questions(results, dense, tested))
-    shown = most_telling(answered, 10_000)
+    shown = most_informative(answered, 10_000)
     results.close()
     assert {each.split for each in shown} == {"test"} and {each.seed for each in shown} == {0}
     losses = [each.dense_score > each.score for each in shown]
     assert any(losses) and losses == sorted(losses, reverse=True)
-    assert most_telling(answered, 3) == shown[:3]
+    assert most_informative(answered, 3) == shown[:3]
 
 
 def test_the_report_shows_and_writes_them(run: tuple[Settings, list[TrialRecord]], tmp_path: Path) -> None:
@@ -107,7 +109,7 @@ def test_a_run_without_answers_says_so(tmp_path: Path) -> None:
     search(settings)
     shown = CliRunner().invoke(app, ["--out", str(settings.run_folder), "--samples", "2"])
     assert shown.exit_code == 2
-    assert shown.output.startswith("error: a trial must have finished a rung with a version that keeps answers")
+    assert shown.output.startswith("error: a trial must have finished a rung with a version that stores answers")
 
 
 class Chatty(Talking):

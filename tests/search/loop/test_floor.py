@@ -18,7 +18,7 @@ from search.settings import Settings
 from search.storage.find_run import open_results
 from tests.search.loop.test_controller import search
 from tests.search.pretend import NUM_BLOCKS, PretendWorker, problem_of, settings_in
-from workers.reports import AskedQuestion, RungReport
+from workers.reports import QuestionRecord, RungReport
 from workers.requests import TrialRequest
 
 FLOOR = 0.6
@@ -98,7 +98,7 @@ class BlindWorker(PretendWorker):
 
     def _with_answers(self, report: RungReport) -> RungReport:
         asked = tuple(
-            AskedQuestion(id=f"search-{i}", image=str(i), kind="all", question=f"what is {i} ?", accepted=("dog",))
+            QuestionRecord(id=f"search-{i}", image=str(i), kind="all", question=f"what is {i} ?", accepted=("dog",))
             for i in range(report.questions)
         )
         return report.model_copy(update={"asked": asked, "answers": ("cat",) * report.questions})

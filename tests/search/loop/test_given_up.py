@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from search.loop.controller import MOST_ALIKE
+from search.loop.controller import MAX_SAME_FAILURES
 from search.loop.open_run import open_run
 from search.settings import Settings, SettingsError
 from tests.search.loop.test_controller import drive, records_of, search
@@ -42,8 +42,10 @@ def test_a_dense_model_that_fails_ends_it_with_its_reason(tmp_path: Path) -> Non
 def test_trials_that_fail_alike_end_it_whatever_numbers_they_name(tmp_path: Path) -> None:
     settings = settings_in(tmp_path / "run", strategy="random")
     reason = given_up(settings, Failing(dense=False, others=True))
-    assert reason is not None and reason.startswith(f"{MOST_ALIKE} trials in a row failed alike: RuntimeError: no room")
-    assert len(records_of(settings)) == 1 + MOST_ALIKE
+    assert reason is not None and reason.startswith(
+        f"{MAX_SAME_FAILURES} trials in a row failed for the same reason: RuntimeError: no room"
+    )
+    assert len(records_of(settings)) == 1 + MAX_SAME_FAILURES
 
 
 def test_trials_that_fail_for_reasons_of_their_own_do_not(tmp_path: Path) -> None:

@@ -76,7 +76,10 @@ def test_folders_of_one_name_are_runs_of_their_own(settings: Settings, tmp_path:
 def test_a_run_whose_database_is_not_the_one_that_is_named_is_refused(settings: Settings, tmp_path: Path) -> None:
     search(settings)
     wrong = settings.model_copy(update={"storage": url_text(sqlite_url(tmp_path / "wrong.db"))})
-    with pytest.raises(StorageError, match="name its database by --storage"), open_run(wrong, problem_of(wrong)):
+    with (
+        pytest.raises(StorageError, match="name the database of the run with --storage"),
+        open_run(wrong, problem_of(wrong)),
+    ):
         pass
 
 

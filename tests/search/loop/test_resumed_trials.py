@@ -151,7 +151,7 @@ def test_tables_of_an_earlier_version_are_not_written_to(tmp_path: Path) -> None
     finally:
         Trial.__table__.constraints.discard(constraint)  # type: ignore[attr-defined]
     with (
-        pytest.raises(StorageError, match=r"made by a version whose searches can't be taken up: start a new one"),
+        pytest.raises(StorageError, match=r"created by a version whose searches can't be resumed: start a new search"),
         open_run(settings, problem_of(settings)),
     ):
         pass

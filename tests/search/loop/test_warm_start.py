@@ -47,12 +47,12 @@ def test_a_config_of_llm_drop_lists_layers(tmp_path: Path, attention: list[objec
 @pytest.mark.parametrize(
     ("text", "name", "message"),
     [
-        ("attn\nnone", "a.txt", r"must hold plans of 4 blocks, as deep as the model, got 2 in .*a.txt: take a run"),
+        ("attn\nnone", "a.txt", r"must have plans of 4 blocks, the depth of the model, got 2 in .*a.txt: choose a run"),
         ("attn\nffn\nnone\nnone", "a.txt", r"every line of .* must be one of none, attn, mlp, attn\+mlp, got 'ffn'"),
         ("", "a.txt", "got an empty file"),
         ("{}", "config.json", "must be a config.json of LLM-Drop with num_hidden_layers"),
-        ('{"num_hidden_layers": 4, "drop_attn_list": [4], "drop_mlp_list": []}', "config.json", "numbers of layers"),
-        ("none\nnone\nnone\nnone", "a.txt", "must hold a plan of space 'layers' within the limits, got 1 in"),
+        ('{"num_hidden_layers": 4, "drop_attn_list": [4], "drop_mlp_list": []}', "config.json", "layer numbers"),
+        ("none\nnone\nnone\nnone", "a.txt", "must have a plan of space 'layers' within the limits, got 1 plans in"),
     ],
 )
 def test_what_does_not_fit_is_refused_in_one_line(tmp_path: Path, text: str, name: str, message: str) -> None:
@@ -62,7 +62,7 @@ def test_what_does_not_fit_is_refused_in_one_line(tmp_path: Path, text: str, nam
 
 
 def test_a_source_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(WarmStartError, match=r"must be the folder of a run, .* got 'runs/gone', which is not there"):
+    with pytest.raises(WarmStartError, match=r"must be the folder of a run, .* got 'runs/gone', which does not exist"):
         warm_start(["runs/gone"], task())
 
 

@@ -96,7 +96,7 @@ def test_what_the_loser_writes_is_not_there(engine: Engine) -> None:
         with transaction(mine) as session:
             session.add(Event(run_id=run.id, kind="before", message=""))
         set_owner(engine, Owner("elsewhere", 1, 0.0), seconds=TERM)
-        with pytest.raises(AlreadyRunningError, match="took this run over"), transaction(mine) as session:
+        with pytest.raises(AlreadyRunningError, match="took over this run"), transaction(mine) as session:
             session.add(Event(run_id=run.id, kind="after", message=""))
         mine.dispose()
     with engine.connect() as connection:

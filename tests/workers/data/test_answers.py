@@ -120,13 +120,13 @@ class TestQuestions:
         ("question", "said"),
         [
             ({"de": "welche Farbe?", "en": "what color?"}, "got a record in column 'question': .*question.de"),
-            (["what is it?", "and now?"], "column 'question' can't be put .*list"),
+            (["what is it?", "and now?"], "column 'question' can't be used .*list"),
             (None, "a question must be a text, got None in column 'question'"),
             ("", "a question must be a text, got ''"),
             ("  ", "a question must be a text"),
-            ([], "column 'question' can't be put"),
-            ({}, "column 'question' can't be put"),
-            ("\ud800", "half a one"),
+            ([], "column 'question' can't be used"),
+            ({}, "column 'question' can't be used"),
+            ("\ud800", "unpaired surrogate"),
         ],
     )
     def test_what_is_no_text_is_refused_by_row_and_column(self, tmp_path, question, said):

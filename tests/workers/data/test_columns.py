@@ -53,7 +53,7 @@ def test_a_column_of_any_name_makes_captions_when_told():
         ({"question_column": "questoin"}, "unknown question column of 'my/data' 'questoin' (did you mean 'question'?)"),
         ({"image_column": "picture"}, "known are image, question, answer; set --image-column"),
         ({"choices_column": "options"}, "unknown choices column"),
-        ({"prompt": "Say something."}, "the prompt must hold {question}, got 'Say something.'"),
+        ({"prompt": "Say something."}, "the prompt must have {question}, got 'Say something.'"),
     ],
 )
 def test_wrong_names_are_one_line(told, complaint):
@@ -64,7 +64,7 @@ def test_wrong_names_are_one_line(told, complaint):
 
 
 def test_a_caption_prompt_can_hold_no_question():
-    with pytest.raises(ValueError, match=r"can't hold \{question\}"):
+    with pytest.raises(ValueError, match=r"can't have \{question\}"):
         find({"image": IMAGE, "caption": TEXT}, prompt="{question} Short.")
 
 

@@ -54,7 +54,7 @@ def test_one_question(tmp_path, row, question, answer, pictures):
         (llava(*[("human", "a"), ("gpt", "b")] * 2), "one question and its answer, got 2.*--turns each"),
         (llava(("human", "a")), "a question and its answer, got turns of"),
         (llava(("gpt", "a"), ("human", "b")), "a question and its answer"),
-        (llava(("system", "be good"), ("human", "a"), ("gpt", "b")), "leave system turns"),
+        (llava(("system", "be good"), ("human", "a"), ("gpt", "b")), "remove system turns"),
         (llava(), "a question and its answer"),
         (llava(("human", "is <image> like this?"), ("gpt", "b")), "before or after the text"),
         (llava(("human", "<image><image>same?"), ("gpt", "no")), "as many images as the row has, 1, got 2"),

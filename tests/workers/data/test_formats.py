@@ -92,7 +92,7 @@ def test_streaming_reads_no_more_than_the_limit(tmp_path, monkeypatch):
 
 
 def test_streaming_needs_an_end():
-    with pytest.raises(ValueError, match="streaming must have an end, got no max_eval"):
+    with pytest.raises(ValueError, match="streaming needs a limit on rows, got no max_eval"):
         DataSource(name="a/b", streaming=True)
 
 

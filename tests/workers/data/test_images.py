@@ -132,7 +132,7 @@ class TestSources:
             self.same(tmp_path, "1.png")
 
     def test_a_zip_that_unpacks_to_gigabytes(self, tmp_path, monkeypatch):
-        monkeypatch.setattr("workers.data.image_files.MOST_BYTES", 1000)
+        monkeypatch.setattr("workers.data.image_files.MAX_BYTES", 1000)
         with ZipFile(tmp_path / "a.zip", "w", ZIP_DEFLATED) as archive:
             archive.writestr("1.png", b"0" * 100_000)
         with pytest.raises(ValueError, match=r"1\.png has more than"):

@@ -106,7 +106,7 @@ def test_one_reading_for_the_whole_column(rows, reading, places):
     ],
 )
 def test_what_can_be_read_in_two_ways_is_refused(rows):
-    with pytest.raises(ValueError, match=r"given in one way, got .* say which by --answer-as"):
+    with pytest.raises(ValueError, match=r"given in one way, got .* choose one with --answer-as"):
         column(*rows)
 
 

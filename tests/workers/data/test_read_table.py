@@ -255,7 +255,7 @@ class TestSplits:
         [
             ({"search_split": "validaton"}, "did you mean 'validation'"),
             ({"test_split": "nothing"}, "known are train, validation, test, extra; set --test-split"),
-            ({"search_split": "test", "test_split": "test"}, "every split must be another one, got test, test"),
+            ({"search_split": "test", "test_split": "test"}, "all splits must be different, got test, test"),
         ],
     )
     def test_wrong_names_are_one_line(self, name, told, complaint):

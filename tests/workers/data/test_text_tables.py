@@ -89,7 +89,7 @@ def test_a_limit_is_one_for_all_splits(place):
         ("validation.json", b"[[[[", "the file"),
         ("validation.csv", b"image,question,question\na,b,c\n", "columns of the same name"),
         ("validation.csv", b"image,question,answer\na,b\n", "other cells"),
-        ("validation.csv", b'image,question,answer\na,b,"c\n', "is not"),
+        ("validation.csv", b'image,question,answer\na,b,"c\n', "has not"),
         ("validation.jsonl", b"9" * 10_000, "no record"),
     ],
 )

@@ -26,7 +26,7 @@ from workers.inference.finite import NonFinite
 from workers.inference.packed_split import PackedSplit
 from workers.inference.prepare import prepare
 from workers.models.load_model import assemble
-from workers.models.processor import Asker, on_device
+from workers.models.processor import PromptEncoder, on_device
 from workers.models.prompts import PROMPT_FORMS
 from workers.reports import TrialReport, TrialState
 from workers.requests import Rung, TrialRequest
@@ -52,7 +52,7 @@ EACH = pytest.mark.parametrize("family", ALL_KINDS)
 
 @cache
 def model_of(family):
-    return assemble(hub_model(family), Asker(hub_processor(family), PROMPT_FORMS.get(family)))
+    return assemble(hub_model(family), PromptEncoder(hub_processor(family), PROMPT_FORMS.get(family)))
 
 
 @cache
@@ -101,7 +101,7 @@ def scaled(family, model, gates):
 def loss_of(family, loaded, sample, gates):
     """NLL of the right answer in one pass of the float64 model over prompt, picture and answer."""
     model = exact_of(family)
-    inputs = on_device(loaded.asker.inputs([sample.question], [sample.image]), loaded.device, torch.float64)
+    inputs = on_device(loaded.prompt_encoder.inputs([sample.question], [sample.image]), loaded.device, torch.float64)
     words = loaded.processor.tokenizer(sample.answers[0], add_special_tokens=False).input_ids
     answer = torch.tensor([[*words, 2]])
     longer = {"input_ids": answer[:, :-1], "attention_mask": torch.ones_like(answer[:, :-1])}
@@ -228,7 +228,7 @@ def test_few_questions_are_read_at_once(monkeypatch):
 @pytest.mark.parametrize("family", ["llava", "qwen3_vl", "gemma3", "mllama", "instructblip"])
 def test_bfloat16_stays_near_float32(family):
     exact = torch.tensor(gate_importance(model_of(family), split_of(family), 5, 0))
-    half = assemble(hub_model(family).bfloat16(), model_of(family).asker)
+    half = assemble(hub_model(family).bfloat16(), model_of(family).prompt_encoder)
     found = torch.tensor(gate_importance(half, prepare(half, split_of(family).samples), 5, 0))
     # 8 bits of mantissa through four blocks of random weights, behind gates that may be nearly shut
     torch.testing.assert_close(found, exact, rtol=0.3, atol=0.02 * exact.max().item())

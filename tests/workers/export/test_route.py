@@ -13,7 +13,7 @@ from spaces.plan import Plan
 from spaces.pruning import Pruning
 from tests.workers.tiny import tiny_config
 from workers.export.layer_facts import config_facts
-from workers.export.route import Badge, ExportError, Layer, export_route, pack_halves
+from workers.export.route import Badge, ExportError, Layer, export_route, pack_sublayers
 
 FACTS = config_facts(tiny_config())
 ANY = st.lists(st.sampled_from(list("..afb")), min_size=1, max_size=12).map("".join).map(Plan.parse)
@@ -37,12 +37,12 @@ def test_neighboring_halves_share_a_layer(plan: str, layers: str) -> None:
     def shown(layer: Layer) -> str:
         return f"{layer.attention}+{layer.ffn}" if layer.is_whole else f"{layer.source}"
 
-    assert " ".join(map(shown, pack_halves(Plan.parse(plan)))) == layers
+    assert " ".join(map(shown, pack_sublayers(Plan.parse(plan)))) == layers
 
 
 @given(plan=ANY)
 def test_every_half_that_runs_is_in_one_layer_and_in_order(plan: Plan) -> None:
-    layers = pack_halves(plan)
+    layers = pack_sublayers(plan)
     attentions = [layer.attention for layer in layers if layer.attention is not None]
     ffns = [layer.ffn for layer in layers if layer.ffn is not None]
     assert attentions == [i for i, op in enumerate(plan.ops) if op.runs_attention]

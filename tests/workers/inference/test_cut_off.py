@@ -11,7 +11,7 @@ from workers.evaluation.evaluate import evaluate
 from workers.inference.packed_split import pack_split
 from workers.inference.plain_split import PlainSplit
 from workers.models.load_model import assemble
-from workers.models.processor import Asker
+from workers.models.processor import PromptEncoder
 
 QUESTION = "what is the color ?"
 
@@ -20,12 +20,12 @@ QUESTION = "what is the color ?"
 def talkative():
     """A model that answers every question with four words, and pictures to ask it about."""
     torch.manual_seed(0)
-    model, asker = hub_model("llava"), Asker(hub_processor("llava"), None)
+    model, prompt_encoder = hub_model("llava"), PromptEncoder(hub_processor("llava"), None)
     pictures = [
         Image.fromarray(np.random.default_rng(seed).integers(0, 256, (32, 32, 3), dtype=np.uint8)) for seed in range(2)
     ]
-    inputs = asker.inputs([QUESTION] * 2, pictures)
-    said = torch.tensor([*asker.processor.tokenizer("red one two blue").input_ids, 2]).expand(2, -1)
+    inputs = prompt_encoder.inputs([QUESTION] * 2, pictures)
+    said = torch.tensor([*prompt_encoder.processor.tokenizer("red one two blue").input_ids, 2]).expand(2, -1)
     ids = torch.cat([inputs["input_ids"], said], 1)
     labels = torch.cat([torch.full_like(inputs["input_ids"], -100), said], 1)
     model.requires_grad_(True)
@@ -36,7 +36,7 @@ def talkative():
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    return assemble(model.eval().requires_grad_(False), asker), pictures
+    return assemble(model.eval().requires_grad_(False), prompt_encoder), pictures
 
 
 @pytest.mark.parametrize("make", [pack_split, PlainSplit])

@@ -10,7 +10,7 @@ from workers.fingerprints import fingerprint_samples
 from workers.inference.plain_split import PlainSplit
 from workers.inference.prepare import prepare
 from workers.models.load_model import assemble
-from workers.models.processor import Asker, on_device
+from workers.models.processor import PromptEncoder, on_device
 from workers.models.prompts import PROMPT_FORMS
 
 
@@ -25,7 +25,7 @@ def samples():
 
 
 def ready(family):
-    return assemble(hub_model(family), Asker(hub_processor(family), None))
+    return assemble(hub_model(family), PromptEncoder(hub_processor(family), None))
 
 
 @pytest.mark.parametrize("family", ["llava", "llava_next", "qwen2_vl", "idefics3", "gemma3", "internvl"])
@@ -57,9 +57,9 @@ def test_logits_are_those_of_the_model_on_all_images(family):
 
 @pytest.mark.parametrize("family", ["paligemma", "blip-2"])
 def test_a_model_without_a_template_is_asked_about_one_image(family):
-    asker = Asker(hub_processor(family), PROMPT_FORMS[family])
+    prompt_encoder = PromptEncoder(hub_processor(family), PROMPT_FORMS[family])
     with pytest.raises(ValueError, match="asked about one image, got a question about 2"):
-        asker.inputs([samples()[1].question], [samples()[1].images])
+        prompt_encoder.inputs([samples()[1].question], [samples()[1].images])
 
 
 def test_the_fingerprint_sees_every_image():

@@ -144,14 +144,14 @@ def test_odd_sizes(family, text, data):
     like = case_of(family)
     model = hub_model(family, attn="eager", **text)
     depth = text.get("num_hidden_layers", NUM_BLOCKS)
-    case = Case(family, model, like.asker, like.inputs)
+    case = Case(family, model, like.prompt_encoder, like.inputs)
     check_outputs(case, data.draw(plans(depth, depth)))
 
 
 @pytest.mark.slow
 def test_forty_blocks():
     case = case_of("llava")
-    deep = Case("llava", hub_model("llava", attn="eager", num_hidden_layers=40), case.asker, case.inputs)
+    deep = Case("llava", hub_model("llava", attn="eager", num_hidden_layers=40), case.prompt_encoder, case.inputs)
     check_restored(deep, Plan.parse("avfgbt.p" * 8))
     check_outputs(deep, Plan.parse("bbb." * 9 + "avfgp."))
 

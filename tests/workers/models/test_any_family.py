@@ -21,7 +21,7 @@ from workers.inference.packing_check import packing_is_exact
 from workers.inference.plain_split import PlainSplit
 from workers.inference.prepare import prepare
 from workers.models.load_model import assemble
-from workers.models.processor import Asker, on_device
+from workers.models.processor import PromptEncoder, on_device
 from workers.models.prompts import PROMPT_FORMS
 from workers.models.trainable import copy_state, put_state
 from workers.requests import TuningRecipe
@@ -44,13 +44,13 @@ CROSS_PLANS = {"bvagfp": "bv.agf", "aa.f": "a.af"}
 RECIPE = TuningRecipe(learning_rate=5e-3, images_per_step=2, questions_per_image=2)
 
 
-def asker(family):
-    return Asker(hub_processor(family), PROMPT_FORMS.get(family))
+def prompt_encoder(family):
+    return PromptEncoder(hub_processor(family), PROMPT_FORMS.get(family))
 
 
 @cache
 def model_of(family):
-    return assemble(hub_model(family), asker(family))
+    return assemble(hub_model(family), prompt_encoder(family))
 
 
 @cache
@@ -70,7 +70,9 @@ def plan_of(family, text):
 def generated(loaded, prepared, index):
     """What a user would write for one question: answer tokens, and the logits each was taken from."""
     sample = prepared.samples[index]
-    inputs = on_device(loaded.asker.inputs([sample.question], [sample.image]), loaded.device, loaded.model.dtype)
+    inputs = on_device(
+        loaded.prompt_encoder.inputs([sample.question], [sample.image]), loaded.device, loaded.model.dtype
+    )
     said = loaded.model.generate(
         **inputs,
         max_new_tokens=prepared.max_new_tokens,
@@ -141,7 +143,7 @@ def test_replayed_logits_are_those_of_the_pictures(family):
     loaded, samples = model_of(family), hub_samples("train")
     chosen = [0, 2, 4, 7]
     prepared = PlainSplit(loaded, samples)
-    inputs = loaded.asker.inputs([samples[i].question for i in chosen], [samples[i].image for i in chosen])
+    inputs = loaded.prompt_encoder.inputs([samples[i].question for i in chosen], [samples[i].image for i in chosen])
     with torch.no_grad():
         plain = loaded.model(**on_device(inputs, loaded.device, loaded.model.dtype)).logits[:, -1]
         first = prepared.answer_logits(
@@ -156,10 +158,10 @@ def test_pictures_that_are_seen_together_are_recorded_together():
     layer = model.model.vision_tower.encoder.layers[0]
     layer.mlp.register_forward_hook(lambda _, args, output: output + output.mean((0, 1)))
     model.config.vision_feature_layer = -1
-    loaded, samples = assemble(model, asker("llava_next")), hub_samples("train")
+    loaded, samples = assemble(model, prompt_encoder("llava_next")), hub_samples("train")
     assert loaded.replay.modules and not loaded.replay.per_image
     prepared = PlainSplit(loaded, samples)
-    inputs = loaded.asker.inputs([samples[i].question for i in (0, 4)], [samples[i].image for i in (0, 4)])
+    inputs = loaded.prompt_encoder.inputs([samples[i].question for i in (0, 4)], [samples[i].image for i in (0, 4)])
     first = replace(prepared.answer_batch(loaded, [0, 4], 1), answers=torch.ones(2, 1).long())
     with torch.no_grad():
         plain = model(**on_device(inputs, loaded.device, model.dtype)).logits[:, -1]
@@ -261,7 +263,7 @@ class TestPacking:
         """One tile a picture: then another family is packed too."""
         kind = hub_processor("idefics3")
         kind.image_processor.do_image_splitting = False
-        loaded = assemble(hub_model("idefics3"), Asker(kind, None))
+        loaded = assemble(hub_model("idefics3"), PromptEncoder(kind, None))
         prepared = prepare(loaded, hub_samples("search"))
         assert isinstance(prepared, PackedSplit)
         with apply_plan(loaded.model, Plan.parse("bvagfp")):
@@ -279,7 +281,7 @@ class TestPacking:
             return found
 
         model.model.get_image_features = louder
-        assert not packing_is_exact(assemble(model, asker("llava")))
+        assert not packing_is_exact(assemble(model, prompt_encoder("llava")))
 
     def test_packed_and_plain_agree(self):
         loaded, samples = model_of("llava"), hub_samples("search")
@@ -303,13 +305,13 @@ class TestPacking:
     def test_not_where_the_generation_config_changes_the_logits(self, change, why):
         model = hub_model("llava")
         model.generation_config.update(**change)
-        loaded = assemble(model, asker("llava"))
+        loaded = assemble(model, prompt_encoder("llava"))
         assert not packing_is_exact(loaded), why
         prepared = prepare(loaded, hub_samples("search"))
         assert prepared.answer_ids(loaded, 4) == [generated(loaded, prepared, index)[0] for index in range(4)]
 
     def test_not_under_sliding_windows(self):
-        loaded = assemble(hub_model("llava", model_type="mistral", sliding_window=6), asker("llava"))
+        loaded = assemble(hub_model("llava", model_type="mistral", sliding_window=6), prompt_encoder("llava"))
         assert not packing_is_exact(loaded)
         prepared = prepare(loaded, hub_samples("search"))
         assert prepared.answer_ids(loaded, 4) == [generated(loaded, prepared, index)[0] for index in range(4)]
@@ -330,7 +332,7 @@ class TestPacking:
 def test_other_sizes(family, text):
     if family == "qwen2_vl" and "hidden_size" in text:
         pytest.skip("its vision tower's width is the decoder's")
-    loaded = assemble(hub_model(family, **text), asker(family))
+    loaded = assemble(hub_model(family, **text), prompt_encoder(family))
     prepared = prepare(loaded, hub_samples("search", 3))
     assert isinstance(prepared, PackedSplit) == (family == "llava")
     plan = Plan.parse("a" + "." * (len(anatomy_of(loaded.model).blocks) - 1))
@@ -341,7 +343,7 @@ def test_other_sizes(family, text):
 @pytest.mark.parametrize("family", ["llava", "qwen3_vl", "paligemma", "instructblip"])
 def test_bfloat16(family):
     """Answers of one question at a time: in a batch bfloat16 may round otherwise."""
-    loaded = assemble(hub_model(family).bfloat16(), asker(family))
+    loaded = assemble(hub_model(family).bfloat16(), prompt_encoder(family))
     prepared = PlainSplit(loaded, hub_samples("search", 3)[:1])
     assert prepared.answer_ids(loaded, 1) == [generated(loaded, prepared, 0)[0]]
     before = copy_state(loaded.weights)

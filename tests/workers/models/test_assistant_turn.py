@@ -17,7 +17,7 @@ from workers.evaluation.likelihood import score_choices
 from workers.inference.packed_split import pack_split
 from workers.inference.plain_split import PlainSplit
 from workers.models.load_model import assemble
-from workers.models.processor import Asker, images_only
+from workers.models.processor import PromptEncoder, images_only
 from workers.models.prompts import PROMPT_FORMS, conversation, read_prompter
 from workers.sources import ModelSource
 
@@ -58,13 +58,13 @@ def real_processor(family):
     return kind.processor(tokenizer, template)
 
 
-def asker_of(family):
+def encoder_of(family):
     form = None if ALL_KINDS[family].template else PROMPT_FORMS[family]
-    return Asker(real_processor(family), form)
+    return PromptEncoder(real_processor(family), form)
 
 
-def texts(asker, ids):
-    return [asker.processor.tokenizer.decode([i]) for i in ids]
+def texts(prompt_encoder, ids):
+    return [prompt_encoder.processor.tokenizer.decode([i]) for i in ids]
 
 
 def image():
@@ -74,18 +74,25 @@ def image():
 @pytest.mark.parametrize("family", ALL_KINDS)
 class TestEveryFamily:
     def test_the_answer_follows_as_the_repositories_of_the_family_write_it(self, family):
-        asker = asker_of(family)
-        assert texts(asker, asker.answer_ids("B", asker.processor.tokenizer.eos_token_id)) == REAL[family][2]
+        prompt_encoder = encoder_of(family)
+        assert (
+            texts(prompt_encoder, prompt_encoder.answer_ids("B", prompt_encoder.processor.tokenizer.eos_token_id))
+            == REAL[family][2]
+        )
 
     def test_prompt_and_answer_are_the_ids_of_the_whole_conversation(self, family):
-        asker = asker_of(family)
-        processor, tokenizer = asker.processor, asker.processor.tokenizer
-        prompt = asker.inputs([ASK], [image()])["input_ids"][0].tolist()
-        answer = list(asker.answer_ids("B", tokenizer.eos_token_id))
+        prompt_encoder = encoder_of(family)
+        processor, tokenizer = prompt_encoder.processor, prompt_encoder.processor.tokenizer
+        prompt = prompt_encoder.inputs([ASK], [image()])["input_ids"][0].tolist()
+        answer = list(prompt_encoder.answer_ids("B", tokenizer.eos_token_id))
         if family == "paligemma":
-            whole = processor(images=image(), text=asker.prompt(ASK), suffix="B", return_tensors="pt")["input_ids"][0]
-        elif asker.form is not None:
-            whole = processor(images=image(), text=f"{asker.prompt(ASK)} B</s>", return_tensors="pt")["input_ids"][0]
+            whole = processor(images=image(), text=prompt_encoder.prompt(ASK), suffix="B", return_tensors="pt")[
+                "input_ids"
+            ][0]
+        elif prompt_encoder.form is not None:
+            whole = processor(images=image(), text=f"{prompt_encoder.prompt(ASK)} B</s>", return_tensors="pt")[
+                "input_ids"
+            ][0]
         else:
             talk = [*conversation(ASK, image()), SAID]
             options = {"tokenize": True, "return_dict": True, "return_tensors": "pt"}
@@ -94,17 +101,19 @@ class TestEveryFamily:
         if family == "llava_onevision":  # its turns have a space before the line break, its generation prompt has none
             (space,) = tokenizer(" ").input_ids
             del whole[len(whole) - 1 - whole[::-1].index(space)]
-        if "</s>" in tokenizer.decode(answer) and asker.form is None:  # the template leaves the end to the model
+        if (
+            "</s>" in tokenizer.decode(answer) and prompt_encoder.form is None
+        ):  # the template leaves the end to the model
             answer.pop()
         assert whole[: len(prompt) + len(answer)] == prompt + answer
 
     def test_without_torch_it_is_the_same(self, family, tmp_path):
-        asker = asker_of(family)
-        end = asker.processor.tokenizer.eos_token_id
-        expected = {answer: asker.answer_ids(answer, end) for answer in ("B", "what color", "A, B")}
-        vars(asker.processor).pop("video_processor", None)
+        prompt_encoder = encoder_of(family)
+        end = prompt_encoder.processor.tokenizer.eos_token_id
+        expected = {answer: prompt_encoder.answer_ids(answer, end) for answer in ("B", "what color", "A, B")}
+        vars(prompt_encoder.processor).pop("video_processor", None)
         with images_only():
-            asker.processor.save_pretrained(tmp_path)
+            prompt_encoder.processor.save_pretrained(tmp_path)
         (tmp_path / "config.json").write_text(f'{{"model_type": "{family}"}}')
         prompter = read_prompter(ModelSource(name=str(tmp_path)))
         assert {answer: tuple(prompter.answer_ids(answer)) for answer in expected} == expected
@@ -156,8 +165,8 @@ OTHER = {
 def test_templates_of_other_kinds(kind):
     template, expected = OTHER[kind]
     tokenizer = byte_level(("<image>", "<turn>", "<end>", "<think>", "</think>"), (("image_token", "<image>"),))
-    asker = Asker(ALL_KINDS["llava"].processor(tokenizer, template), None)
-    assert texts(asker, asker.answer_ids("B", tokenizer.eos_token_id)) == expected
+    prompt_encoder = PromptEncoder(ALL_KINDS["llava"].processor(tokenizer, template), None)
+    assert texts(prompt_encoder, prompt_encoder.answer_ids("B", tokenizer.eos_token_id)) == expected
 
 
 def test_a_tokenizer_that_begins_every_text_with_a_space_does_not_double_it():
@@ -167,13 +176,13 @@ def test_a_tokenizer_that_begins_every_text_with_a_space_does_not_double_it():
             "{% for m in messages %}{{ m.role }}{% if m.role == 'assistant' %}Assistant: {{ m.content[0].text }}<end>"
             "{% endif %}{% endfor %}{% if add_generation_prompt %}{{ 'assistant" + prompt + "' }}{% endif %}"
         )
-        asker = Asker(ALL_KINDS["llava"].processor(tokenizer, template), None)
-        assert tokenizer.convert_ids_to_tokens(asker.answer_ids("B", 2)) == tokens
+        prompt_encoder = PromptEncoder(ALL_KINDS["llava"].processor(tokenizer, template), None)
+        assert tokenizer.convert_ids_to_tokens(prompt_encoder.answer_ids("B", 2)) == tokens
 
 
 def test_space_around_an_answer_is_not_part_of_it():
-    asker = asker_of("idefics3")
-    assert asker.answer_ids("  B ", 2) == asker.answer_ids("B", 2)
+    prompt_encoder = encoder_of("idefics3")
+    assert prompt_encoder.answer_ids("  B ", 2) == prompt_encoder.answer_ids("B", 2)
 
 
 @pytest.fixture(scope="module", params=["idefics3", "llava"])
@@ -181,7 +190,7 @@ def loaded(request):
     kind = ALL_KINDS[request.param]
     tokenizer = word_tokenizer((kind.image, *kind.specials, *(() if kind.specials else ("<end_of_utterance>",))))
     processor = kind.processor(tokenizer, IDEFICS.replace("capitalize", "lower").replace("Assistant:", "assistant:"))
-    return assemble(hub_model(request.param), Asker(processor, None))
+    return assemble(hub_model(request.param), PromptEncoder(processor, None))
 
 
 def reference(loaded, sample, answer):

@@ -21,7 +21,7 @@ from workers.apply_plan import apply_plan
 from workers.describe import describe_model, describe_workload
 from workers.models.check_flops import check_flops
 from workers.models.count_head import runs_on_whole_prompt
-from workers.models.count_on_meta import read_asker, shape_without_weights
+from workers.models.count_on_meta import read_prompt_encoder, shape_without_weights
 from workers.models.meta_model import weightless_model
 from workers.sources import ModelSource
 
@@ -113,8 +113,8 @@ def test_decoders_that_a_run_refuses_or_nothing_explains_are_refused_without_wei
 def test_a_head_on_the_whole_prompt_is_noticed(family, tmp_path):
     """Where a model's forward ignores which logits are wanted, `generate` runs the head on every row."""
     source = ModelSource(name=save_hub(tmp_path, family))
-    model, (asker, _) = weightless_model(source), read_asker(source)
-    inputs = asker.inputs([first_sample().question], [first_sample().image])
+    model, (prompt_encoder, _) = weightless_model(source), read_prompt_encoder(source)
+    inputs = prompt_encoder.inputs([first_sample().question], [first_sample().image])
     assert not runs_on_whole_prompt(model, inputs)
     part = model.language_model if family == "blip-2" else model
     own = part.forward

@@ -20,12 +20,12 @@ from tests.workers.whole import NEW_TOKENS, Case, case_of, counted_flops, first_
 from tests.workers.zoo import NUM_BLOCKS, TEXT
 from workers.blocks.anatomy import anatomy_of, find_blocks
 from workers.describe import describe_model, describe_workload
-from workers.models.count_on_meta import MOST_SAMPLES, mapping_modules
+from workers.models.count_on_meta import MAX_SAMPLES, mapping_modules
 from workers.models.families import DECODERS
 from workers.models.load_model import load_model
 from workers.models.mapping_module import find_mapping
 from workers.models.meta_model import weightless_model
-from workers.models.processor import Asker
+from workers.models.processor import PromptEncoder
 from workers.sources import ModelSource
 
 EACH = pytest.mark.parametrize("family", but_slow(ALL_KINDS, FEW))
@@ -73,8 +73,8 @@ def workload_of_first(source):
 
 @EACH
 def test_tokens_are_those_the_processor_makes(sources, family):
-    workload, asker = describe_workload(sources(family), SAMPLES), case_of(family).asker
-    ids = [asker.inputs([each.question], [each.image])["input_ids"][0] for each in SAMPLES]
+    workload, prompt_encoder = describe_workload(sources(family), SAMPLES), case_of(family).prompt_encoder
+    ids = [prompt_encoder.inputs([each.question], [each.image])["input_ids"][0] for each in SAMPLES]
     tokens = torch.tensor(sorted(anatomy_of(case_of(family).model).image_tokens))
     assert workload.prompt_tokens == pytest.approx(sum(map(len, ids)) / len(ids))
     assert workload.visual_tokens == pytest.approx(sum(int(torch.isin(each, tokens).sum()) for each in ids) / len(ids))
@@ -103,7 +103,10 @@ def isinstance_norm(module):
 
 @EACH
 def test_mapping_modules_without_weights_are_those_with_weights(sources, family):
-    model, inputs = case_of(family).model, case_of(family).asker.inputs([SAMPLES[0].question], [SAMPLES[0].image])
+    model, inputs = (
+        case_of(family).model,
+        case_of(family).prompt_encoder.inputs([SAMPLES[0].question], [SAMPLES[0].image]),
+    )
     empty = weightless_model(sources(family))
     names = {id(module): path for path, module in empty.named_modules()}
     found = {names[id(module)] for module in mapping_modules(empty, inputs)}
@@ -144,9 +147,9 @@ def test_images_of_other_shapes_cost_something_else_and_means_are_over_questions
 
 def test_of_many_samples_some_are_read(sources, monkeypatch):
     read = []
-    monkeypatch.setattr(Asker, "inputs", spy(Asker.inputs, read))
-    describe_workload(sources("paligemma"), SAMPLES[:1] * (2 * MOST_SAMPLES + 1))
-    assert MOST_SAMPLES // 2 < len(read) <= MOST_SAMPLES
+    monkeypatch.setattr(PromptEncoder, "inputs", spy(PromptEncoder.inputs, read))
+    describe_workload(sources("paligemma"), SAMPLES[:1] * (2 * MAX_SAMPLES + 1))
+    assert MAX_SAMPLES // 2 < len(read) <= MAX_SAMPLES
 
 
 def spy(function, calls):
@@ -170,7 +173,7 @@ def test_ordinary_decoders_need_no_row(text, tmp_path):
     assert text not in DECODERS
     source = ModelSource(name=save_hub(tmp_path, "llava", model_type=text), device="cpu", attn_implementation="eager")
     shape, loaded = describe_model(source), load_model(source)
-    case = Case("llava", loaded.model, loaded.asker, {})
+    case = Case("llava", loaded.model, loaded.prompt_encoder, {})
     workload = replace(describe_workload(source, [first_sample()]), generated_tokens=NEW_TOKENS)
     for plan in (Plan.dense(NUM_BLOCKS), Plan.parse("afvbpt")):
         assert flops(shape, plan, workload).total == counted_flops(case, plan)

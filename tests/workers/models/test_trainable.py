@@ -16,7 +16,7 @@ from workers.inference.prepare import PackedSplit, prepare
 from workers.lora_options import parse_lora
 from workers.models.load_model import assemble, load_model
 from workers.models.mapping_module import find_mapping
-from workers.models.processor import Asker
+from workers.models.processor import PromptEncoder
 from workers.models.trainable import copy_state, put_state
 from workers.requests import TuningRecipe
 from workers.sources import DataSource, ModelSource
@@ -27,7 +27,7 @@ PROJECTOR = "model.multi_modal_projector"
 
 
 def loaded_as(what, family="llava"):
-    return assemble(hub_model(family), Asker(hub_processor(family), None), what)
+    return assemble(hub_model(family), PromptEncoder(hub_processor(family), None), what)
 
 
 def tune(loaded, steps=10, text="a..."):
@@ -183,14 +183,14 @@ class TestFinding:
 
         torch.manual_seed(0)
         model.model.multi_modal_projector = Resampler().eval()
-        loaded = assemble(model, Asker(hub_processor("llava"), None))
+        loaded = assemble(model, PromptEncoder(hub_processor("llava"), None))
         assert loaded.mapping == (PROJECTOR,)
         assert {name.split(".")[2] for name in loaded.weights} == {"inwards", "layers"}
 
     def test_flags_are_left_as_they_were(self):
         model = hub_model("llava")
         model.lm_head.weight.requires_grad_(True)
-        inputs = Asker(hub_processor("llava"), None).inputs(["what ?"], [hub_samples("search")[0].image])
+        inputs = PromptEncoder(hub_processor("llava"), None).inputs(["what ?"], [hub_samples("search")[0].image])
         find_mapping(model, inputs)
         assert [n for n, weight in model.named_parameters() if weight.requires_grad] == ["lm_head.weight"]
 
@@ -198,11 +198,11 @@ class TestFinding:
         model = hub_model("llava", hidden_size=16, head_dim=4)
         model.model.multi_modal_projector = nn.Identity()
         model.model.vision_tower.pre_layrnorm.requires_grad_(False)
-        asker = Asker(hub_processor("llava"), None)
+        prompt_encoder = PromptEncoder(hub_processor("llava"), None)
         for part in (model.model.vision_tower,):
             part.forward = _without_weights(part)
         with pytest.raises(ValueError, match=r"must have weights between.*--trainable PATTERN"):
-            assemble(model, asker)
+            assemble(model, prompt_encoder)
 
 
 def _without_weights(tower):

@@ -151,7 +151,7 @@ class TestOnAModel:
 
     def test_masks_of_another_depth_are_refused(self, tiny_source, tmp_path):
         source = tiny_source.model_copy(update={"masks": str(saved(tmp_path, 1))})
-        with pytest.raises(ValueError, match="masks must be of the model they go with, 4 blocks, got 2 in "):
+        with pytest.raises(ValueError, match="masks must have as many blocks as the model, 4, got 2 in "):
             describe_model(source)
 
     def test_the_fingerprint_knows_the_masks(self, tiny_source, path, tmp_path):

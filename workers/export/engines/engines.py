@@ -173,7 +173,7 @@ def _question(loaded: LoadedModel, sample: Sample, form: str) -> dict[str, Tenso
     """Return the model inputs of one question: with its images for whole models, else its text alone."""
     if form != "whole":
         return {"input_ids": torch.tensor([loaded.processor.tokenizer(sample.question)["input_ids"]])}
-    prompt = loaded.asker.prompt(sample.question, len(sample.images))
+    prompt = loaded.prompt_encoder.prompt(sample.question, len(sample.images))
     return encode(loaded.processor, [prompt], [sample.images], loaded.device)
 
 

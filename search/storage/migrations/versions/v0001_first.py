@@ -1,8 +1,8 @@
-"""The tables of the versions that kept no version: nothing to do."""
+"""The first tables, of releases that stored no version."""
 
 revision = "0001"
 down_revision = None
 
 
 def upgrade() -> None:
-    """Do nothing: databases without a version are of this one."""
+    """Do nothing: databases without a version have these tables."""

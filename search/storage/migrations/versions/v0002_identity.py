@@ -1,4 +1,4 @@
-"""A run is known by an id; a lease fences its writes."""
+"""Adds the id of a run, the name of its study, and the table of leases."""
 
 from uuid import uuid4
 
@@ -10,7 +10,7 @@ down_revision = "0001"
 
 
 def upgrade() -> None:
-    """Give every run an id and the name of its study, which was that of its folder."""
+    """Add an id and the name of the study to each run, which was the name of its folder; create the lease table."""
     names = sa.inspect(op.get_bind()).get_unique_constraints("run")
     with op.batch_alter_table("run", naming_convention={"uq": "uq_%(table_name)s_%(column_0_name)s"}) as batch:
         batch.add_column(sa.Column("uid", sa.String(32)))

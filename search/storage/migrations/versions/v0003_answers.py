@@ -8,7 +8,7 @@ down_revision = "0002"
 
 
 def upgrade() -> None:
-    """Add the table of answers, empty: earlier versions kept scores only."""
+    """Create the table of answers, empty: earlier versions stored scores only."""
     op.create_table(
         "answers",
         sa.Column("id", sa.Integer, primary_key=True),

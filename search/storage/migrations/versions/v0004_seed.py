@@ -1,4 +1,4 @@
-"""The seed of a test has a column of its own, in place of the number of its rung; trials that end early are stopped."""
+"""Adds a column for the seed of tuning, which the column `rung` held for tests; renames the state `pruned`."""
 
 import json
 
@@ -12,7 +12,7 @@ KEYS = {"rung_result": ["trial_id", "rung", "split", "seed"], "answers": ["trial
 
 
 def upgrade() -> None:
-    """Fill the seed: on the search split the run's, on the test split the run's and what stood for the rung."""
+    """Fill the seed: that of the run on the search split; on the test split, that of the run plus the former rung."""
     op.execute("UPDATE trial SET state = 'stopped' WHERE state = 'pruned'")
     seeds = _seeds()
     for name, columns in KEYS.items():
@@ -32,7 +32,7 @@ def upgrade() -> None:
 
 
 def _seeds() -> dict[int, int]:
-    """Return the seed of the run of every trial, by the id of its row."""
+    """Return row id of a trial -> seed of its run."""
     query = sa.text("SELECT trial.id, run.settings FROM trial JOIN run ON trial.run_id = run.id")
     rows = op.get_bind().execute(query).all()
     return {row: (json.loads(settings) if isinstance(settings, str) else settings)["seed"] for row, settings in rows}

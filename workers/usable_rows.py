@@ -1,7 +1,7 @@
-"""Which rows of a split a model can be asked, found before a search and without weights.
+"""Leaves out the rows of a split that a model can't process; decided before a search, without weights.
 
-Left out are rows whose text holds a placeholder for images, whose answers or options are blank, whose images the
-model's processor refuses, and whose prompt has more tokens than the decoder has positions.
+These are rows whose text contains the model's placeholder for images, whose answers or options are blank, whose images
+the processor rejects, and whose prompt and answer have more tokens than the decoder has positions.
 """
 
 from __future__ import annotations
@@ -27,36 +27,39 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 PLACEHOLDERS = re.compile(r"(?:.*_)?(?:image|video|vision|audio|boi|eoi|boa|eoa)(?:_.*)?_token(?:_id|_index)?")
 """Keys of a config or processor that name tokens for images, videos and audio, and for where those begin and end."""
-MOST_SIZES = 256
+MAX_SIZES = 256
 """Different image sizes that are put through a processor at most, the most extreme ones first."""
 
 Sizes = tuple[tuple[int, int], ...]
-"""Width and height of every image of a question."""
+"""(width, height) of each image of a question, in pixels."""
 
 
 @dataclass(frozen=True)
 class ModelLimits:
-    """What the prompts of a model may hold."""
+    """The limits that a model puts on its samples."""
 
     placeholders: frozenset[str]
-    """Texts that stand for an image or a video."""
+    """Texts that stand for an image or a video in a prompt."""
     positions: int | None
-    """Tokens of prompt and answer that the decoder has positions for; None where its config doesn't say."""
+    """Maximum number of tokens of prompt and answer together; None if the config does not give it."""
     frame: int
-    """Letters that its prompts have beside the question."""
+    """Bytes of a prompt besides the question."""
     prompt_tokens: Callable[[str, int], int]
-    """Tokens of a prompt about so many images, of which each is one."""
+    """(question, number of images) -> tokens of the prompt, each image counted as one token."""
     answer_tokens: Callable[[str], int]
+    """Answer -> its tokens."""
 
     def reason(self, sample: Sample, image_tokens: int | str) -> str | None:
-        """Return why the model can't be asked a sample; None where it can.
+        """Return why the model can't process a sample; None if it can.
 
-        `image_tokens` are what its images add to the prompt, or why the processor refuses them.
+        Args:
+            sample: to check.
+            image_tokens: tokens that its images add to the prompt, or the reason why the processor rejects them.
         """
         answers = (*sample.answers, *sample.choices)
         found = next((m for m in sorted(self.placeholders) for text in (sample.question, *answers) if m in text), None)
         if found is not None:
-            return f"{found} in its text stands for an image in the prompts of the model"
+            return f"its text contains {found}, which stands for an image in prompts of the model"
         if not all(answer.strip() for answer in answers):
             return "one of its answers or options is blank"
         return image_tokens if isinstance(image_tokens, str) else self._too_long(sample, answers, image_tokens)
@@ -65,7 +68,7 @@ class ModelLimits:
         if self.positions is None:
             return None
         letters = self.frame + len(sample.question.encode()) + max(len(answer.encode()) for answer in answers)
-        if letters + image_tokens < self.positions:  # no token has less than a letter
+        if letters + image_tokens < self.positions:  # a token has at least one byte
             return None
         tokens = self.prompt_tokens(sample.question, len(sample.images)) + image_tokens
         tokens += max(self.answer_tokens(answer) for answer in answers)
@@ -75,10 +78,11 @@ class ModelLimits:
 
 
 @lru_cache(maxsize=8)
-def askable_split(model: ModelSource, data: DataSource, split: Split) -> SplitData:
-    """Return a split without the rows that the model can't be asked; those are counted as skipped.
+def usable_split(model: ModelSource, data: DataSource, split: Split) -> SplitData:
+    """Return a split without the rows that the model can't process, which are counted as skipped.
 
-    Raises ValueError, in one line, where they are more than `max_unreadable` allows, or as `load_split` does.
+    Raises:
+        ValueError: more rows than `max_unreadable` allows are left out, or an error of `load_split`; one line.
     """
     read = load_split(data, split)
     limits, image_tokens = _read_limits(model, read.samples)
@@ -86,20 +90,20 @@ def askable_split(model: ModelSource, data: DataSource, split: Split) -> SplitDa
     refused = [(row, reason) for row, reason in enumerate(reasons) if reason is not None]
     if not refused:
         return read
-    told = f"{len(refused)} of {len(reasons)} rows of {split!r} of {data.name!r} can't be put to {model.name!r}"
+    count = f"{len(refused)} of {len(reasons)} rows of {split!r} of {data.name!r} can't be processed by {model.name!r}"
     first = f"the first: row {refused[0][0]}, {refused[0][1]}"
     if len(refused) + read.skipped > data.max_unreadable * read.rows or len(refused) == len(reasons):
         raise ValueError(
-            f"at most {data.max_unreadable:.3g} of a split's rows may be left out, {told} ({first}): mend them, or "
+            f"at most {data.max_unreadable:.3g} of a split's rows may be left out, {count} ({first}): correct them, or "
             "allow more with --max-unreadable"
         )
-    log.warning("%s and are left out (%s)", told, first)
+    log.warning("%s and are left out (%s)", count, first)
     kept = tuple(sample for sample, reason in zip(read.samples, reasons, strict=True) if reason is None)
     return replace(read, samples=kept, skipped=read.skipped + len(refused))
 
 
 def _read_limits(model: ModelSource, samples: Sequence[Sample]) -> tuple[ModelLimits, Callable[[Sample], int | str]]:
-    """Return the limits of a model and the tokens that images add to its prompts."""
+    """Return the limits of a model, and a function sample -> tokens that its images add to the prompt."""
     config = read_config(model)
     per_image = describe_model(model).visual_tokens_per_image if has_rows(config) else None
     if per_image is None:
@@ -117,23 +121,26 @@ def _read_limits(model: ModelSource, samples: Sequence[Sample]) -> tuple[ModelLi
 def _limits_of_processor(
     model: ModelSource, samples: Sequence[Sample]
 ) -> tuple[ModelLimits, Callable[[Sample], int | str]]:
-    """Return the limits of a model without family rows, from its own processor."""
-    from workers.models.count_on_meta import read_asker
+    """Return the same as `_read_limits` for a model without family rows, found with its processor."""
+    from workers.models.count_on_meta import read_prompt_encoder
 
-    asker, text = read_asker(model)
-    end = asker.processor.tokenizer.eos_token_id
+    prompt_encoder, text = read_prompt_encoder(model)
+    end = prompt_encoder.processor.tokenizer.eos_token_id
     limits = ModelLimits(
         placeholders=_placeholders(
             read_config(model),
-            {**vars(asker.processor), **vars(asker.processor.tokenizer).get("_special_tokens_map", {})},
-            asker.processor.tokenizer.convert_ids_to_tokens,
+            {
+                **vars(prompt_encoder.processor),
+                **vars(prompt_encoder.processor.tokenizer).get("_special_tokens_map", {}),
+            },
+            prompt_encoder.processor.tokenizer.convert_ids_to_tokens,
         ),
         positions=getattr(text, "max_position_embeddings", None),
-        frame=len(asker.text("").encode()),
-        prompt_tokens=lambda question, images: len(asker.encode(asker.text(question, images))),
-        answer_tokens=lambda answer: len(asker.answer_ids(answer, end)),
+        frame=len(prompt_encoder.text("").encode()),
+        prompt_tokens=lambda question, images: len(prompt_encoder.encode(prompt_encoder.text(question, images))),
+        answer_tokens=lambda answer: len(prompt_encoder.answer_ids(answer, end)),
     )
-    known = {sizes: _added_tokens(asker, sample) for sizes, sample in _extreme_sizes(samples)}
+    known = {sizes: _added_tokens(prompt_encoder, sample) for sizes, sample in _extreme_sizes(samples)}
     most = max((added for added in known.values() if isinstance(added, int)), default=0)
     return limits, lambda sample: known.get(_sizes(sample), most)
 
@@ -147,27 +154,27 @@ def _placeholders(
     return frozenset(name for name in found if isinstance(name, str) and name.strip())
 
 
-def _added_tokens(asker: Any, sample: Sample) -> int | str:
+def _added_tokens(prompt_encoder: Any, sample: Sample) -> int | str:
     """Return the tokens that the images of a sample add to a prompt, or the error of the processor."""
     question = "?"
     images = sample.images if len(sample.images) > 1 else sample.image
     try:
-        whole = asker.inputs([question], [images])["input_ids"].shape[1]
-    except Exception as error:  # processors raise whatever they trip over
+        whole = prompt_encoder.inputs([question], [images])["input_ids"].shape[1]
+    except Exception as error:  # processors have no common exception
         shown = ", ".join(f"{width} x {height}" for width, height in _sizes(sample))
         why = " ".join(str(error).split())[:80]
-        return f"the processor refuses its image of {shown} ({type(error).__name__}: {why})"
-    return int(whole) - len(asker.encode(asker.text(question, len(sample.images))))
+        return f"the processor rejects its image of {shown} ({type(error).__name__}: {why})"
+    return int(whole) - len(prompt_encoder.encode(prompt_encoder.text(question, len(sample.images))))
 
 
 def _extreme_sizes(samples: Sequence[Sample]) -> Iterable[tuple[Sizes, Sample]]:
-    """Return one sample per extreme image size: the narrowest, then the largest by area."""
+    """Return (sizes, one sample with them) of the most extreme sizes: the narrowest and the largest by area."""
     first: dict[Sizes, Sample] = {}
     for sample in samples:
         first.setdefault(_sizes(sample), sample)
     by_side = sorted(first.items(), key=lambda item: min(min(size) for size in item[0]))
     by_area = sorted(first.items(), key=lambda item: -sum(width * height for width, height in item[0]))
-    return list(dict([*by_side[: MOST_SIZES // 2], *by_area[: MOST_SIZES // 2]]).items())
+    return list(dict([*by_side[: MAX_SIZES // 2], *by_area[: MAX_SIZES // 2]]).items())
 
 
 def _sizes(sample: Sample) -> Sizes:
