@@ -43,7 +43,7 @@ class Made:
 
 @dataclass
 class MadeTable(Table):
-    """The plans of a made landscape that were asked for so far."""
+    """The plans of a made landscape that have been measured so far."""
 
     made: Made
     landscape: Landscape
