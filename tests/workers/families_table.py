@@ -136,7 +136,12 @@ UNTESTED = """\
 
 Untested: video inputs, several images a question, GPUs, quantized weights, static caches of Gemma 3 and Mllama, beams
 of BLIP-2 and InstructBLIP, and families that are not in the table. The blocks of those are found and checked by
-function when a model is loaded; their costs are read off their modules where they are ordinary, and else refused."""
+function when a model is loaded. FLOPs of their blocks have the closed form of ordinary ones where torch counts the same
+on the decoder without weights, for a prompt and a decode step beyond the sliding window; else they are counted per row
+and per score (GPT-NeoX, Llama 4 with all experts on every row, Gemma 4 with heads of two sizes, and others in
+`tests/workers/models/test_check_flops.py`). Refused are decoders for which no such numbers exist: multi-head latent
+attention as in DeepSeek-V3, which expands its whole cache at every step, scores that depend on values, several kinds of
+experts in one block, hybrids and post-norm blocks."""
 
 
 def main() -> None:
