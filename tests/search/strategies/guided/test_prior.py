@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from search.strategies.guided.guided import CHEAPEST_FROM, CHEAPEST_PER_BIT, MAX_SCANNED, Guided
+from search.strategies.guided.guided import BLIND_SHARE, CHEAPEST_FROM, CHEAPEST_PER_BIT, MAX_SCANNED, Guided
 from search.strategies.guided.learning import Learner
 from search.strategies.guided.measured import Reader
 from search.strategies.guided.prior import prior_of, prior_tolls
@@ -130,12 +130,27 @@ def test_a_scan_is_as_small_as_says_what_every_bit_costs(name: str, ops: tuple[O
 
 
 @pytest.mark.parametrize(
-    ("num_blocks", "budget", "scanned"), [(8, 79, 0), (8, 80, 16), (10, 1000, MAX_SCANNED), (11, 1000, 0)]
+    ("num_blocks", "budget", "known", "scanned"),
+    [
+        (8, 79, True, 0),
+        (8, 80, True, 16),
+        (10, 1000, True, MAX_SCANNED),
+        (11, 1000, True, 0),
+        (8, 79, False, int(79 * BLIND_SHARE)),
+        (8, 80, False, 16),
+    ],
 )
-def test_a_scan_is_whole_or_left_out(num_blocks: int, budget: int, scanned: int) -> None:
-    """It takes two plans a block, one without its attention and one without its FFN."""
+def test_a_scan_is_whole_or_left_out_where_importance_is_known(
+    num_blocks: int, budget: int, known: bool, scanned: int
+) -> None:
+    """It takes two plans per block, one without its attention and one without its FFN.
+
+    Where importance could not be measured, as many plans are scanned as fit.
+    """
     wanted = task("layers", num_blocks=num_blocks, budget=budget)
-    strategy, history = Guided(wanted), list(observed([Plan.dense(num_blocks)]))
+    (dense,) = observed([Plan.dense(num_blocks)])
+    importance = ((1.0, 1.0),) * num_blocks if known else None
+    strategy, history = Guided(wanted), [replace(dense, importance=importance)]
     origins = []
     for number in range(1, 2 * num_blocks + 4):
         proposal = strategy.ask(history, np.random.default_rng(number))
