@@ -60,6 +60,7 @@ def hub_state(family: str, model: torch.nn.Module) -> dict[str, Tensor]:
     return {
         hub_name(family, name): (tensor.mT if re.search(turned, name) else tensor).contiguous().clone()
         for name, tensor in model.state_dict().items()
+        if "vision_tower.head." not in name  # published SigLIP towers have no pooling head
     }
 
 
@@ -73,6 +74,10 @@ def hub_config(family: str, config: dict[str, Any]) -> dict[str, Any]:
     """Return a config of transformers 5 in the form of published ones, which transformers 4 wrote."""
     form = {**copy.deepcopy(config), "transformers_version": "4.57.1", "torch_dtype": config["dtype"]}
     form.pop("dtype")
+    if form["vision_config"].get("model_type") == "siglip_vision_model":
+        form["vision_config"]["vision_use_head"] = False
+    if family == "qwen3_vl":
+        form["vision_config"]["model_type"] = family
     text = {**form.pop("text_config"), **EXTRA.get(family, {})}
     rope = text.pop("rope_parameters", None) or {}
     if "full_attention" in rope:

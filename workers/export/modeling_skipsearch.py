@@ -16,6 +16,7 @@ from transformers.conversion_mapping import get_checkpoint_conversion_mapping, r
 
 from spaces.plan import Plan
 from workers.apply_plan import apply_plan
+from workers.blocks.anatomy import decoder_of
 from workers.export.part_paths import settle
 
 PREFIX = "Skipsearch"
@@ -50,6 +51,21 @@ class _UnderPlan(_Model):
         self.__dict__["_plan"] = plan
 
 
+class _ServedUnderPlan(_UnderPlan):
+    """Mixin for a base model, which servers change after they have built it: vLLM replaces linear layers and norms."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the model, with the plan applied again if modules of it were replaced."""
+        modules = tuple(map(id, decoder_of(self).modules()))
+        if modules != self.__dict__.get("_planned"):
+            under = self.config.skipsearch
+            self.__dict__["_plan"].close()
+            settle(self, under["parts"], under["cuts"], Plan.parse(under["plan"]))
+            self._run_plan()
+            self.__dict__["_planned"] = tuple(map(id, decoder_of(self).modules()))
+        return super().__call__(*args, **kwargs)
+
+
 @cache
 def _config(base: type[transformers.PreTrainedConfig]) -> type:
     values = {"model_type": f"skipsearch_{base.model_type}", "__module__": __name__}
@@ -61,7 +77,8 @@ def _model(base: type[transformers.PreTrainedModel]) -> type:
     config_class: Any = base.config_class
     values = {"config_class": _config(config_class), "__module__": __name__}
     _rename_as(base)
-    return type(f"{PREFIX}{base.__name__}", (_UnderPlan, base), values)
+    mixin = _UnderPlan if base.can_generate() else _ServedUnderPlan
+    return type(f"{PREFIX}{base.__name__}", (mixin, base), values)
 
 
 def _rename_as(base: type[transformers.PreTrainedModel]) -> None:

@@ -47,6 +47,9 @@ def under_plan(model: Any, plan: Plan, states: States) -> tuple[Any, type, dict[
         "cuts": [_cut(*each) for each in zip(parts, plan.blocks, states, strict=True)],
     }
     config.auto_map = auto_map(kind, "AutoModelForImageTextToText")
+    inner = getattr(modeling_skipsearch, f"{modeling_skipsearch.PREFIX}{type(model.base_model).__name__}", None)
+    if inner is not None and inner is not kind:  # servers build the model without its LM head
+        config.auto_map |= {"AutoModel": auto_map(inner, "AutoModel")["AutoModel"]}
     with torch.device("meta"):
         needed = kind(config).state_dict()
     path, _ = find_blocks(model)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from spaces.names import unknown
-from spaces.plan import Block, Group, Op, Plan
+from spaces.plan import Block, Group, Op, Plan, Scope
 from spaces.pruning import FULL, Pruning
 from workers.export.layer_facts import Facts
 
@@ -250,4 +250,18 @@ def _remote(plan: Plan, why: str) -> Route:
         for index, block in enumerate(plan.blocks)
     )
     layers = tuple(Layer(*each) for each in sublayers if each != [None, None])
-    return Route(plan, Badge.REMOTE, layers, (f"remote code: {why}",))
+    return Route(plan, Badge.REMOTE, layers, (f"remote code: {why}", served(plan)))
+
+
+def served(plan: Plan) -> str:
+    """Return whether vLLM's Transformers backend can run a plan by remote code, for users, in one line.
+
+    The backend runs a flat batch of tokens of many requests, and does not pass which of them are visual or generated.
+    It gives every layer the heads that the config states.
+    """
+    for index, block in enumerate(plan.blocks):
+        if block.op is not Op.KEEP and block.scope is not Scope.ALL:
+            return f"vLLM can't run it: {block.name} at block {index} depends on the kind of a token, which vLLM hides"
+    if any(width_of(plan, index, "head_width") < FULL for index in range(len(plan.blocks))):
+        return "vLLM can't run it: it gives all layers the number of heads of the config"
+    return "it keeps to the calls of vLLM's Transformers backend, which was not run"

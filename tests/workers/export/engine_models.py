@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from spaces.plan import Plan
 from tests.workers.hub import hub_samples
@@ -19,10 +20,12 @@ from workers.models.loaded_model import LoadedModel
 from workers.pruning.inputs import PruningInputs
 from workers.requests import ModelSource
 
-TIED = ("paligemma", "gemma3")
-"""Families whose published checkpoints have no LM head of their own."""
-
-
+TEXT: dict[str, dict[str, Any]] = {
+    "paligemma": {"tie_word_embeddings": True},
+    "gemma3": {"tie_word_embeddings": True},
+    "internvl": {"model_type": "qwen3"},
+}
+"""Text settings of the published checkpoints, where they differ from those of the tests' small models."""
 LOOP = """
 import json, runpy, sys
 for line in sys.stdin:
@@ -70,9 +73,7 @@ class OneProcess:
 def base_of(family: str, folder: Path) -> tuple[ModelSource, LoadedModel]:
     """Write a model of a family as a hub holds it, and load it."""
     folder.mkdir()
-    source = ModelSource(
-        name=save_as_on_hub(folder, family, **({"tie_word_embeddings": True} if family in TIED else {})), device="cpu"
-    )
+    source = ModelSource(name=save_as_on_hub(folder, family, **TEXT.get(family, {})), device="cpu")
     return source, load_model(source)
 
 

@@ -24,7 +24,7 @@ FAMILIES = {
     "SmolVLM": "smolvlm",
     "PaliGemma": "paligemma",
     "Gemma 3": "gemma3",
-    "InternVL3": "internvl",
+    "InternVL3.5": "internvl",
 }
 PLANS = {"dense": "....", "block removed": "..b.", "sub-layers packed": ".fa.", "zeroed half": "f..."}
 PLACE = Path(__file__).parents[3] / "docs" / "deploy.md"
@@ -34,6 +34,14 @@ MARK = "<!-- table -->"
 def rows(families: list[str]) -> Iterator[str]:
     """Yield one row per family: largest difference of log-probabilities per plan."""
     start = OneProcess()
+    reasons: list[str] = []
+
+    def notes(title: str, reason: str) -> str:
+        told = f"{title}: {reason[:110]}"
+        if told not in reasons:
+            reasons.append(told)
+        return f" ({1 + reasons.index(told)})"
+
     for title, family in FAMILIES.items():
         if families and family not in families:
             continue
@@ -46,11 +54,12 @@ def rows(families: list[str]) -> Iterator[str]:
         cells = [
             "remote code" if run is None
             else f"{run.largest_difference:.1e}" + ("" if run.agrees else " **differs**") if run.error is None
-            else f"not read: {run.error[:80]}"
+            else "not read" + notes(title, run.error)
             for run in ran
         ]  # fmt: skip
         yield f"| {title} | {' | '.join(cells)} |"
     start.close()
+    yield from ["", *(f"{number}. {reason}" for number, reason in enumerate(reasons, 1))]
 
 
 def main() -> None:
