@@ -21,6 +21,7 @@ from transformers.cache_utils import DynamicCache, DynamicLayer, LinearAttention
 
 from spaces.kinds import BlockKind
 from spaces.plan import PlanError
+from workers.blocks.probe import Call, calls_of, flow_of
 from workers.blocks.zero_output import silent, silent_all
 
 CACHE_ARGUMENT = "past_key_values"
@@ -82,7 +83,7 @@ def anatomy_of(model: nn.Module) -> Anatomy:
     if model not in _FOUND:
         path, blocks = find_blocks(model)
         decoder = decoder_of(model)
-        calls = _calls(decoder, blocks, text_config(model).hidden_size)
+        calls = calls_of(decoder, list(blocks), _random_inputs(decoder, blocks, text_config(model).hidden_size))
         set_anatomy(model, [_parts(f"{path}.{index}", block, calls[index]) for index, block in enumerate(blocks)])
     return _FOUND[model]
 
@@ -171,39 +172,13 @@ def _attentions(block: nn.Module, index: int) -> list[nn.Module]:
     return [child for child in block.children() if getattr(child, "layer_idx", None) == index]
 
 
-@dataclass(frozen=True)
-class _Call:
-    """The arguments that the decoder passes to a block."""
-
-    hidden: Tensor
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-
-    def run(self, block: nn.Module) -> Any:
-        return block(self.hidden, *self.args, **self.kwargs)
-
-
-@torch.no_grad()
-def _calls(decoder: nn.Module, blocks: nn.ModuleList, width: int) -> list[_Call]:
-    """Run the decoder on three random rows, with three rows of image features if it takes them; record each call."""
-    calls: list[_Call] = []
-
-    def note(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        named = dict(kwargs)
-        hidden = args[0] if args else named.pop("hidden_states")
-        calls.append(_Call(hidden, args[1:], named))
-
+def _random_inputs(decoder: nn.Module, blocks: nn.ModuleList, width: int) -> dict[str, Any]:
+    """Return three random rows as inputs of a decoder, and three rows of image features if it takes them."""
     weight = next(blocks.parameters())
     rows = torch.randn(1, 3, width, generator=torch.Generator().manual_seed(0)).to(weight.device, weight.dtype)
     mask = torch.ones(1, 3, dtype=torch.long, device=weight.device)
-    hooks = [block.register_forward_pre_hook(note, with_kwargs=True) for block in blocks]
-    try:
-        features = {CROSS_ARGUMENT: rows.flip(1)} if _takes_features(decoder) else {}
-        decoder(inputs_embeds=rows, attention_mask=mask, use_cache=False, **features)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return calls
+    features = {CROSS_ARGUMENT: rows.flip(1)} if _takes_features(decoder) else {}
+    return {"inputs_embeds": rows, "attention_mask": mask, "use_cache": False, **features}
 
 
 def _takes_features(module: nn.Module) -> bool:
@@ -227,9 +202,9 @@ def is_cross(block: nn.Module) -> bool:
 
 
 @torch.no_grad()
-def _parts(path: str, block: nn.Module, call: _Call) -> Parts:
+def _parts(path: str, block: nn.Module, call: Call) -> Parts:
     attention = attention_of(block)
-    flow = _flow(block, call)
+    flow = flow_of(block, call)
     if not isinstance(flow.output, Tensor):
         raise _refusal(path, f"it returns a {type(flow.output).__name__} and not its hidden states alone")
     executed = [child for child in block.children() if child in flow.inputs and child is not attention]
@@ -248,42 +223,10 @@ def _parts(path: str, block: nn.Module, call: _Call) -> Parts:
     if _takes_features(attention):  # its gate may be 0, which would hide its effect
         return Parts(block, attention, norms[0], ffn, norms[1], is_cross=True, ffn_extras=extras)
     with silent(attention, 1):
-        other = _flow(block, call)
+        other = flow_of(block, call)
     is_parallel = torch.equal(flow.inputs[ffn[0]], other.inputs[ffn[0]])
     return Parts(block, attention, norms[0], ffn, norms[1], is_parallel, ffn_extras=extras)
 
 
 def _refusal(path: str, reason: str) -> PlanError:
     return PlanError(f"every decoder block must be a pre-norm residual one, got {path}: {reason}; take another model")
-
-
-@dataclass(frozen=True)
-class _Flow:
-    """First input and output of every child of a block in one run, and the block's output."""
-
-    inputs: dict[nn.Module, Tensor]
-    outputs: dict[nn.Module, Any]
-    output: Any
-
-    def source(self, value: Tensor) -> nn.Module | None:
-        """Return the norm (a child without matrices) that produced a tensor, or None."""
-        for module, output in self.outputs.items():
-            if isinstance(output, Tensor) and output.data_ptr() == value.data_ptr():
-                return module if all(weight.ndim <= 1 for weight in module.parameters()) else None
-        return None
-
-
-def _flow(block: nn.Module, call: _Call) -> _Flow:
-    inputs: dict[nn.Module, Tensor] = {}
-    outputs: dict[nn.Module, Any] = {}
-
-    def note(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
-        inputs[module] = args[0] if args else kwargs["hidden_states"]
-        outputs[module] = output
-
-    hooks = [child.register_forward_hook(note, with_kwargs=True) for child in block.children()]
-    try:
-        return _Flow(inputs, outputs, call.run(block))
-    finally:
-        for hook in hooks:
-            hook.remove()
