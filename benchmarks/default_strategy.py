@@ -23,10 +23,11 @@ from objectives.hypervolume import hypervolume
 from objectives.objectives import MAXIMIZE, REFERENCE
 from search.console.progress import Progress
 from search.dispatch.in_process import run_here
+from search.load_settings import load_settings
 from search.loop.history import History
 from search.loop.open_run import open_run
 from search.loop.problem import Problem
-from search.settings import Settings, SettingsError, load_settings, parse_rungs
+from search.settings import Settings, SettingsError, parse_rungs
 from spaces.patterns import baselines
 from workers.data.load_split import load_split
 from workers.reports import RungReport

@@ -42,8 +42,8 @@ def run(
     from search.console.terminal import one_line_errors
 
     with one_line_errors():
+        from search.load_settings import load_settings
         from search.loop.problem import Problem
-        from search.settings import load_settings
 
         problem = Problem.resolve(load_settings(config, given))
         if dry_run:

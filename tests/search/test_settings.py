@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from search.settings import Settings, SettingsError, load_settings, parse_rungs
+from search.load_settings import load_settings
+from search.settings import Settings, SettingsError, parse_rungs
 
 
 def test_the_command_line_wins_over_the_file(tmp_path: Path) -> None:

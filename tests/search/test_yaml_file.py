@@ -4,7 +4,8 @@ import time
 
 import pytest
 
-from search.settings import SettingsError, load_settings
+from search.load_settings import load_settings
+from search.settings import SettingsError
 from search.yaml_file import parse_yaml
 
 BOMB = "a0: &a0 [1,1,1,1,1,1,1,1,1]\n" + "".join(
