@@ -9,11 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from benchmarks.truth.enumerated import DATA, origin_of, wins_of
+from benchmarks.truth.enumerated import DATA
+from benchmarks.truth.examiner import Examiner, examiner_of
 from benchmarks.truth.landscapes import LANDSCAPES, Landscape
 from benchmarks.truth.table import Table
 from objectives.flops import costs
@@ -27,10 +28,6 @@ from workers.sources import DataSource, ModelSource
 UNKNOWN = -128
 """Replaces margins that were not measured; margins are never that low (`workers.evaluation.margins.FARTHEST`)."""
 
-if TYPE_CHECKING:
-    from benchmarks.truth.prefix_tree import Grader
-    from workers.session import Session
-
 
 @dataclass
 class Grown(Table):
@@ -38,6 +35,7 @@ class Grown(Table):
 
     landscape: Landscape
     folder: Path
+    examiner: Examiner
     kinds: tuple[str, ...]
     questions: Mapping[str, np.ndarray]
     origin: dict[str, Any]
@@ -53,8 +51,14 @@ class Grown(Table):
     """`Table.wins`, once they are measured."""
 
     @classmethod
-    def load(cls, name: str, folder: Path = DATA) -> "Grown":
-        """Return the stored table with all later measurements, or an empty one."""
+    def load(cls, name: str, folder: Path = DATA, examiner: Examiner | None = None) -> "Grown":
+        """Return the stored table with all later measurements, or an empty one.
+
+        Args:
+            name: name of the landscape.
+            folder: folder of the tables.
+            examiner: measures plans that are not stored; None: the model of the landscape.
+        """
         landscape = LANDSCAPES[name]
         asked = _kinds_of_questions(landscape)
         kinds = tuple(dict.fromkeys(asked))
@@ -62,6 +66,7 @@ class Grown(Table):
         table = cls(
             landscape,
             folder,
+            examiner or examiner_of(landscape),
             kinds,
             questions={"search": np.array([asked.count(kind) for kind in kinds])},
             origin={},
@@ -107,8 +112,7 @@ class Grown(Table):
         """Write all measured plans, of this and other processes, to one file and return it."""
         self._read_new()
         if not self.origin:
-            session, _ = _measuring(self.landscape)
-            self.origin = origin_of(session, self.landscape.questions)
+            self.origin = self.examiner.origin()
         part = self._stored.with_suffix(".part.npz")
         np.savez_compressed(
             part,
@@ -126,8 +130,7 @@ class Grown(Table):
     @property
     def wins(self) -> np.ndarray:  # type: ignore[override]
         if self.known_wins is None:
-            session, _ = _measuring(self.landscape)
-            self.known_wins = wins_of(session, self.landscape)
+            self.known_wins = self.examiner.wins()
         return self.known_wins
 
     def row(self, plan: Plan) -> int:
@@ -157,27 +160,14 @@ class Grown(Table):
         Raises:
             ValueError: the table is of another model or other questions.
         """
-        session, grader = _measuring(self.landscape)
-        if self.origin and self.origin["fingerprints"] != session.fingerprints:
+        fingerprints = self.examiner.fingerprints
+        if self.origin and self.origin["fingerprints"] != fingerprints:
             raise ValueError(
-                f"{self._stored} must be of the model at hand, {session.fingerprints}, got one of "
+                f"{self._stored} must be of the model at hand, {fingerprints}, got one of "
                 f"{self.origin['fingerprints']}: delete it"
             )
-        grades = grader.grade(self.landscape.whole(plan, session.shape.num_blocks))
+        grades = self.examiner.grade(plan)
         return np.bincount(self.asked[grades.right], minlength=len(self.kinds)), grades.margins
-
-
-@cache
-def _measuring(landscape: Landscape) -> "tuple[Session, Grader]":
-    """Return the session and grader that measure plans, loaded once per process."""
-    import torch
-
-    from benchmarks.truth.prefix_tree import Grader
-    from workers.session import Session
-
-    torch.set_num_threads(1)
-    session = Session(ModelSource(name=landscape.model), DataSource())
-    return session, Grader(session.loaded, session.split("search"), landscape.questions)
 
 
 @cache

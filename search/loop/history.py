@@ -50,7 +50,6 @@ class History:
     """All trials of a search by number. The study says which trials exist, the results tables hold their rungs."""
 
     def __init__(self, settings: Settings, problem: Problem, study: SearchStudy, results: Results) -> None:
-        self._num_rungs = len(settings.rungs)
         self._problem = problem
         self._results = results
         self._records: dict[int, Record] = {}

@@ -133,7 +133,7 @@ def fit(weights: Floats, bits: Floats, values: Floats, pairs: bool = False) -> K
     deviation = np.concatenate([[SCALE_PRIOR] * 4, np.full(len(weights), LENGTH_PRIOR)])
 
     def loss(logs: Floats) -> tuple[float, Floats]:
-        value, slope = _negative_likelihood(np.exp(logs), bits, scatter, times)
+        value, slope = negative_likelihood(np.exp(logs), bits, scatter, times)
         off = (logs - start) / deviation
         return value + 0.5 * float(off @ off), slope + off / deviation
 
@@ -143,7 +143,7 @@ def fit(weights: Floats, bits: Floats, values: Floats, pairs: bool = False) -> K
     return Kernel(linear, product, noise, together if pairs else 0.0, np.array(fitted))
 
 
-def _negative_likelihood(parameters: Floats, bits: Floats, scatter: Floats, times: int) -> tuple[float, Floats]:
+def negative_likelihood(parameters: Floats, bits: Floats, scatter: Floats, times: int) -> tuple[float, Floats]:
     """Return the negative log marginal likelihood, and its gradient in the logarithms of the parameters.
 
     Args:

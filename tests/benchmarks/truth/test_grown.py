@@ -9,7 +9,10 @@ import pytest
 from benchmarks.strategies.replay import replay, share
 from benchmarks.truth import enumerated as truth
 from benchmarks.truth import grown
+from benchmarks.truth.examiner import Examiner
 from benchmarks.truth.grown import Grown
+from benchmarks.truth.landscapes import LANDSCAPES
+from benchmarks.truth.prefix_tree import Grades
 from objectives.flops import costs
 from objectives.hypervolume import hypervolume
 from objectives.objectives import MAXIMIZE, REFERENCE
@@ -22,8 +25,41 @@ from workers.requests import TrialRequest
 NAME = "layers12"
 
 
-def never(*_: object) -> np.ndarray:
-    raise AssertionError("measured what is known")
+class NoExaminer(Examiner):
+    """Fails a test that measures what is stored."""
+
+    @property
+    def fingerprints(self) -> dict[str, str]:
+        raise AssertionError("measured what is known")
+
+
+class FixedExaminer(Examiner):
+    """Gives every plan the same grades: so many right answers per kind, and these margins."""
+
+    def __init__(self, right: list[int], margins: np.ndarray) -> None:
+        super().__init__(LANDSCAPES[NAME])
+        left, found = list(right), []
+        for kind in Grown.load(NAME, Path("nowhere")).asked:
+            found.append(left[kind] > 0)
+            left[kind] -= 1
+        self.grades = Grades(np.array(found), margins)
+
+    @property
+    def fingerprints(self) -> dict[str, str]:
+        return {}
+
+    def grade(self, plan: Plan) -> Grades:
+        return self.grades
+
+    def wins(self) -> np.ndarray:
+        return np.zeros((1, 8, 12, 2))
+
+    def origin(self) -> dict[str, dict[str, str]]:
+        return {"fingerprints": {}}
+
+
+def nobody() -> NoExaminer:
+    return NoExaminer(LANDSCAPES[NAME])
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +77,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_it_holds_what_workers_measure(folder: Path) -> None:
     table = Grown.load(NAME, folder)
-    session, _ = grown._measuring(table.landscape)
+    session = table.examiner.session
     workload = session.workload(TrialRequest(plan=json.loads(Plan.dense(12).to_json())))
     for plan in (Plan.dense(12), *list(table.index)[3:6], Plan.parse("..fab.p..b.a")):
         row = table.row(plan)
@@ -56,50 +92,44 @@ def test_it_holds_what_workers_measure(folder: Path) -> None:
         assert dict(zip(table.kinds, shares, strict=True)) == pytest.approx(result.accuracy_by_kind)
 
 
-def test_a_stored_table_is_replayed_without_a_model(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(grown, "_measuring", never)
-    table = Grown.load(NAME, folder)
+def test_a_stored_table_is_replayed_without_a_model(folder: Path) -> None:
+    table = Grown.load(NAME, folder, nobody())
     run = replay(table, "evolution", 15, 0)
     with pytest.raises(AssertionError, match="measured what is known"):
         table.row(Plan.parse("pppppppppppp"))
     table.save()
     assert not (folder / f"{NAME}.jsonl").exists()
-    again = Grown.load(NAME, folder)
+    again = Grown.load(NAME, folder, nobody())
     assert replay(again, "evolution", 15, 0).rows == run.rows
     assert (again.points("search") == table.points("search")).all()
     assert again.origin["fingerprints"] and again.origin == table.origin
 
 
-def test_what_another_process_measured_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first, second = Grown.load(NAME, tmp_path), Grown.load(NAME, tmp_path)
-    right = np.array([3] * len(first.kinds))
-    monkeypatch.setattr(Grown, "_measure", lambda *_: (right, np.arange(256) % 16 - 8))
+def test_what_another_process_measured_is_kept(tmp_path: Path) -> None:
+    examiner = FixedExaminer([3] * 8, np.arange(256) % 16 - 8)
+    first, second = (Grown.load(NAME, tmp_path, examiner) for _ in range(2))
     first.row(Plan.parse("b" * 12))
     second.row(Plan.parse("a" * 12))
     second.row(Plan.parse("b" * 12))
-    first.origin["fingerprints"], first.known_wins = {}, np.zeros((1, len(first.kinds), 12, 2))
     first.save()
-    stored = Grown.load(NAME, tmp_path)
+    stored = Grown.load(NAME, tmp_path, nobody())
+    assert (stored.right["search"] == 3).all()
     assert {str(plan) for plan in stored.index} == {"a" * 12, "b" * 12}
     assert (stored.margins == np.arange(256) % 16 - 8).all()
 
 
-def test_margins_are_measured_for_those_who_ask_for_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_margins_are_measured_for_strategies_that_read_them(tmp_path: Path) -> None:
     """Of a plan whose accuracy is stored without them, once for all processes."""
-    first = Grown.load(NAME, tmp_path)
-    right, margins = np.array([3] * len(first.kinds)), np.arange(256) % 16 - 8
-    monkeypatch.setattr(Grown, "_measure", lambda *_: (right, np.full(256, grown.UNKNOWN)))
-    row = first.row(Plan.parse("b" * 12))
-    monkeypatch.setattr(Grown, "_measure", lambda *_: (right, margins))
-    assert first.margins_of(row) == tuple((margins + 0.5) / 2)
-    monkeypatch.setattr(Grown, "_measure", never)
-    assert Grown.load(NAME, tmp_path).margins_of(0) == first.margins_of(row)
+    margins = np.arange(256) % 16 - 8
+    Grown.load(NAME, tmp_path, FixedExaminer([3] * 8, np.full(256, grown.UNKNOWN))).row(Plan.parse("b" * 12))
+    first = Grown.load(NAME, tmp_path, FixedExaminer([3] * 8, margins))
+    assert first.margins_of(0) == tuple((margins + 0.5) / 2)
+    assert Grown.load(NAME, tmp_path, nobody()).margins_of(0) == first.margins_of(0)
 
 
-def test_a_strategy_that_does_not_read_margins_has_none_measured(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    table = Grown.load(NAME, folder)
+def test_a_strategy_that_does_not_read_margins_has_none_measured(folder: Path) -> None:
+    table = Grown.load(NAME, folder, nobody())
     table.margins[:] = grown.UNKNOWN
-    monkeypatch.setattr(grown, "_measuring", never)
     replay(table, "evolution", 15, 0)
     with pytest.raises(AssertionError, match="measured what is known"):
         replay(table, "guided", 15, 0)
@@ -113,11 +143,12 @@ def test_a_table_of_another_model_is_not_added_to(folder: Path) -> None:
 
 
 def test_shares_are_of_all_that_was_asked_for(folder: Path) -> None:
-    table = Grown.load(NAME, folder)
+    best = Grown.load(NAME, folder).right["search"].max(0)
+    table = Grown.load(NAME, folder, FixedExaminer(best.tolist(), np.zeros(256, np.int8)))
+    table.origin = {}
     volume = table.volume()
     assert volume == pytest.approx(hypervolume(table.points("search"), REFERENCE, MAXIMIZE))
     rows = list(range(5))
     assert share(table, rows) == pytest.approx(hypervolume(table.points("search", rows), REFERENCE, MAXIMIZE) / volume)
-    better = table.right["search"].max(0)
-    table._extend([Plan.parse("p" * 12)], better[None], table.margins[:1], np.array([0.2]))
-    assert table.volume() > volume and share(table, [len(table.index) - 1]) > 0
+    cheap_and_right = table.row(Plan.parse("b" * 12))
+    assert table.volume() > volume and share(table, [cheap_and_right]) > 0

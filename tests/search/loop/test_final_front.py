@@ -162,32 +162,47 @@ def test_one_seed_is_one_look_at_what_is_stored(tmp_path: Path) -> None:
         }
 
 
-def test_the_report_is_the_mean_over_seeds_and_its_intervals_are_over_questions(tmp_path: Path) -> None:
-    settings = settings_in(tmp_path / "run", **SMALL)
+@pytest.fixture(scope="module")
+def tested(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], dict[int, Any]]:
+    """The summary of a search, and number of a trial -> its scores on test, (seeds, questions)."""
+    settings = settings_in(tmp_path_factory.mktemp("tested") / "run", **SMALL)
     records = search(settings, Seeded())
     scores = {
         record.trial.number: np.array([record.tests[seed].scores for seed in (0, 1, 2)])
         for record in records
         if record.tests
     }
-    summary = found(settings)
+    return found(settings), scores
+
+
+def test_the_report_is_the_mean_over_seeds(tested: tuple[dict[str, Any], dict[int, Any]]) -> None:
+    summary, scores = tested
     for trial in summary["front"]:
-        mine, test = scores[trial["number"]], trial["test"]
-        per_seed = mine.mean(axis=1)
+        per_seed, test = scores[trial["number"]].mean(axis=1), trial["test"]
         assert len(set(per_seed)) > 1
         assert test["accuracy"] == pytest.approx(per_seed.mean())
         assert [each["accuracy"] for each in test["seeds"]] == pytest.approx(per_seed)
         assert [each["seed"] for each in test["seeds"]] == [0, 1, 2]
         assert test["seed_spread"] == pytest.approx(np.sqrt(((per_seed - per_seed.mean()) ** 2).sum() / 2))
+        assert [rung["seed"] for rung in trial["rungs"] if rung["split"] == "test"] == [0, 1, 2]
+
+
+def test_the_intervals_of_the_report_are_over_questions(tested: tuple[dict[str, Any], dict[int, Any]]) -> None:
+    summary, scores = tested
+    for trial in summary["front"]:
+        mine, test = scores[trial["number"]], trial["test"]
         difference = mine.mean(axis=0) - scores[0].mean(axis=0)
         assert test["difference_to_dense"] == pytest.approx(difference.mean())
         assert test["interval"] == pytest.approx(bootstrap_interval(mine.mean(axis=0).tolist()))
         assert test["difference_interval"] == pytest.approx(bootstrap_interval(difference.tolist()))
-        assert test["own"]["accuracy"] == pytest.approx(per_seed[0])
+        assert test["own"]["accuracy"] == pytest.approx(mine[0].mean())
         assert test["own"]["interval"] == pytest.approx(bootstrap_interval(mine[0].tolist()))
         assert test["own"]["difference_to_dense"] == pytest.approx((mine[0] - scores[0][0]).mean())
         assert test["own"]["latency"] == test["latency"] == {"prefill_median": 0.1}
-        assert [rung["seed"] for rung in trial["rungs"] if rung["split"] == "test"] == [0, 1, 2]
+
+
+def test_the_table_shows_the_mean_over_seeds_and_their_spread(tested: tuple[dict[str, Any], dict[int, Any]]) -> None:
+    summary, _ = tested
     console = Console(width=200)
     with console.capture() as shown:
         console.print(front_table(summary, 200))

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -46,44 +47,52 @@ def test_two_folders_of_one_name_are_two_runs(tmp_path: Path, server: str) -> No
     assert found == [2, 3]
 
 
-@pytest.mark.slow
-def test_a_killed_search_goes_on_with_every_trial_once(tmp_path: Path, server: str) -> None:
-    (tmp_path / "here").mkdir()
-    (tmp_path / "elsewhere").mkdir()
-    words = ["search.run", "--budget", "4", "--out", "run", "--storage", server, *SMALL]
-    command = [sys.executable, "-m", *words]
+@contextmanager
+def stopped_after_a_trial(words: list[str], cwd: Path) -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
+    """A search that is stopped in the middle of its work, however fast the machine is, and killed at the end.
+
+    The second value is a list that gets what the search printed.
+    """
+    command, told = [sys.executable, "-m", *words], [""]
     with subprocess.Popen(
-        command, cwd=tmp_path / "here", stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
     ) as process:  # fmt: skip
         assert process.stdout is not None
-        told = ""
         for line in process.stdout:
-            told += line
+            told[0] += line
             if line.startswith("trial="):
                 break
-        assert process.poll() is None, told
-        process.send_signal(signal.SIGSTOP)  # in the middle of its work, however fast the machine is
-        shutil.copytree(tmp_path / "here" / "run", tmp_path / "elsewhere" / "run")  # the same run by another path
-        second = run(*words, cwd=tmp_path / "elsewhere")
+        assert process.poll() is None, told[0]
+        process.send_signal(signal.SIGSTOP)
+        yield process, told
         process.send_signal(signal.SIGKILL)
-        told += process.stdout.read()
+        told[0] += process.stdout.read()
     assert process.returncode == -signal.SIGKILL
+
+
+@pytest.mark.slow
+def test_a_killed_search_goes_on_with_every_trial_once(tmp_path: Path, server: str) -> None:
+    here, elsewhere = tmp_path / "here", tmp_path / "elsewhere"
+    here.mkdir()
+    elsewhere.mkdir()
+    words = ["search.run", "--budget", "4", "--out", "run", "--storage", server, *SMALL]
+    with stopped_after_a_trial(words, here) as (process, told):
+        shutil.copytree(here / "run", elsewhere / "run")  # the same run by another path
+        second = run(*words, cwd=elsewhere)
     assert second.returncode == 2
     assert f"got one that process {process.pid} on" in second.stderr
-    done = run(*words, cwd=tmp_path / "here")
+    done = run(*words, cwd=here)
     assert done.returncode == 0, done.stderr
-    report = json.loads(
-        run("search.report", "--out", "run", "--storage", server, "--json", cwd=tmp_path / "here").stdout
+    report, status = (
+        json.loads(run(f"search.{command}", "--out", "run", "--storage", server, "--json", cwd=here).stdout)
+        for command in ("report", "status")
     )
     counts = report["counts"]
     assert counts["trials"] == counts.get("complete", 0) + counts.get("stopped", 0) == 4
     assert all(trial["test"]["accuracy"] is not None for trial in report["front"])
-    status = json.loads(
-        run("search.status", "--out", "run", "--storage", server, "--json", cwd=tmp_path / "here").stdout
-    )
     assert (status["phase"], status["ended"]) == ("finished", 4)
-    before, after = (text.count("\ntrial=") + text.startswith("trial=") for text in (told, done.stdout))
+    before, after = (text.count("\ntrial=") + text.startswith("trial=") for text in (told[0], done.stdout))
     assert before >= 1
     # one may have ended between its row and its line
     assert 4 - 1 <= before + after <= 4, "what had ended was not run again"

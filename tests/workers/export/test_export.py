@@ -3,10 +3,12 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import LlavaProcessor
 from transformers.utils import is_torchvision_available
 
 from spaces.plan import Plan
@@ -189,14 +191,14 @@ class TestMismatch:
 
     @pytest.mark.slow
     def test_a_processor_that_reads_prompts_otherwise(self, tiny_source, tmp_path, monkeypatch):
-        save = writing.Exporter._save
+        save = LlavaProcessor.save_pretrained
 
-        def other(self, route, place):
-            save(self, route, place)
-            template = place / "chat_template.jinja"
+        def other(self, place, **options):
+            save(self, place, **options)
+            template = Path(place) / "chat_template.jinja"
             template.write_text(template.read_text().replace("ASSISTANT:", "USER:"))
 
-        monkeypatch.setattr(writing.Exporter, "_save", other)
+        monkeypatch.setattr(LlavaProcessor, "save_pretrained", other)
         with pytest.raises(ExportError, match="other token ids"):
             export({".": request(tiny_source, "..b.")}, tmp_path / "model", say=silent)
         assert not list(tmp_path.iterdir())

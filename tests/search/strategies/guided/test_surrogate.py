@@ -14,7 +14,7 @@ from search.strategies.guided.improvement import Staircase, expected_improvement
 from search.strategies.guided.learning import Learned, Learner
 from search.strategies.guided.measured import Reader
 from search.strategies.guided.prior import Prior, prior_of
-from search.strategies.guided.surrogate import Kernel, Surrogate, _negative_likelihood, fit
+from search.strategies.guided.surrogate import Kernel, Surrogate, fit, negative_likelihood
 from search.strategies.plan_bits import Coding
 from search.strategies.strategy import Focus, Observation, Task
 from spaces.plan import Op, Plan
@@ -51,11 +51,11 @@ def test_the_slope_of_the_likelihood_is_its_difference_quotient() -> None:
     logs = np.log(np.concatenate([[0.2, 0.5, 0.02, 0.03], KERNEL.weights]))
     columns = np.stack([VALUES, np.random.default_rng(9).standard_normal(len(VALUES))], axis=1)
     scatter = columns @ columns.T / 2
-    _, slope = _negative_likelihood(np.exp(logs), BITS, scatter, 2)
+    _, slope = negative_likelihood(np.exp(logs), BITS, scatter, 2)
     for place in range(len(logs)):
         step = np.zeros(len(logs))
         step[place] = 1e-5
-        up, down = (_negative_likelihood(np.exp(logs + sign * step), BITS, scatter, 2)[0] for sign in (1, -1))
+        up, down = (negative_likelihood(np.exp(logs + sign * step), BITS, scatter, 2)[0] for sign in (1, -1))
         assert slope[place] == pytest.approx((up - down) / 2e-5, rel=1e-4, abs=1e-5)
 
 
@@ -76,7 +76,7 @@ def test_columns_of_values_are_processes_with_one_kernel() -> None:
 def test_a_kernel_of_columns_is_that_of_each_when_they_are_alike() -> None:
     logs = np.concatenate([[0.2, 0.5, 0.02, 0.03], KERNEL.weights])
     scatter = np.outer(VALUES, VALUES)
-    once, twice = (_negative_likelihood(logs, BITS, scatter, times)[0] for times in (1, 2))
+    once, twice = (negative_likelihood(logs, BITS, scatter, times)[0] for times in (1, 2))
     assert twice == pytest.approx(2 * once), "two independent columns say twice as much"
 
 
