@@ -34,6 +34,8 @@ class Metric:
     reads: Reads
     meaning: str
     """The meaning of a score of 1, in a few words."""
+    score: Callable[[str, Sequence[str]], float] | None = None
+    """(answer, accepted answers) -> score in [0, 1]; None: the score needs all answers, or their likelihoods."""
     needs_choices: bool = False
     fewest: int = 1
     """Smallest number of questions of a split."""
@@ -97,22 +99,19 @@ METRICS: dict[str, Metric] = {
     "exact_match": Metric(
         Reads.ANSWERS,
         "the answer is one of those given; case, punctuation around it and articles don't count",
+        exact_match,
         rule="2",
     ),
-    "strict_match": Metric(Reads.ANSWERS, "the answer is one of those given; only case and extra space don't count"),
-    "vqa": Metric(Reads.ANSWERS, "three or more people gave the answer"),
-    "anls": Metric(Reads.ANSWERS, "no letter of the answer differs"),
+    "strict_match": Metric(
+        Reads.ANSWERS, "the answer is one of those given; only case and extra space don't count", strict_match
+    ),
+    "vqa": Metric(Reads.ANSWERS, "three or more people gave the answer", vqa),
+    "anls": Metric(Reads.ANSWERS, "no letter of the answer differs", anls),
     "cider": Metric(Reads.ANSWERS, "a caption like all of people's; CIDEr-D / 10", fewest=2, scores_parts=True),
     "choice": Metric(Reads.LIKELIHOODS, "the right choice is the likeliest", needs_choices=True),
     "loss": Metric(Reads.LIKELIHOODS, "every token of the answer is certain; exp(-loss)", scores_parts=True),
 }
 """Name -> metric."""
-_PER_ANSWER: dict[str, Callable[[str, Sequence[str]], float]] = {
-    "exact_match": exact_match,
-    "strict_match": strict_match,
-    "vqa": vqa,
-    "anls": anls,
-}
 
 
 def scores(name: str, predictions: Sequence[str], answers: Sequence[Sequence[str]]) -> list[float]:
@@ -134,9 +133,10 @@ def scores(name: str, predictions: Sequence[str], answers: Sequence[Sequence[str
             raise ValueError(f"answers must be a list of at least one text, got {given!r}: give ['the answer']")
     if name != "vqa":  # in VQA a blank is an annotator's answer; elsewhere it is not an accepted one
         answers = [[text for text in given if text.strip()] or given for given in answers]
-    if name == "cider":
+    score = METRICS[name].score
+    if score is None:
         return cider(predictions, answers)
-    return [_PER_ANSWER[name](text, given) for text, given in zip(predictions, answers, strict=False)]
+    return [score(text, given) for text, given in zip(predictions, answers, strict=False)]
 
 
 def guess_metric(num_answers: Sequence[float], captions: bool, choices: bool) -> str:

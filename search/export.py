@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from search.command_line import Command
+from workers.export.route import FORMATS
 
 if TYPE_CHECKING:
     from search.analysis.select_trials import Selected
@@ -30,9 +31,7 @@ def export(
         float | None, typer.Option(help="Export the cheapest plan that keeps this fraction of the dense accuracy.")
     ] = None,
     front: Annotated[bool, typer.Option("--front", help="The whole front, one folder each.")] = False,
-    form: Annotated[
-        str, typer.Option("--format", help="auto, transformers, remote-code, nemotron-nas or gguf.")
-    ] = "auto",
+    form: Annotated[str, typer.Option("--format", help=f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}.")] = "auto",
     dtype: Annotated[str, typer.Option(help="auto (the search's), float32, bfloat16 or float16.")] = "auto",
     questions: Annotated[
         int | None, typer.Option(min=1, help="Number of test questions that check the export. Default: all.")

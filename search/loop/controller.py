@@ -60,7 +60,7 @@ class Controller:
         self._settings, self._problem, self._study, self._results = settings, problem, study, results
         self._proposer = Proposer(strategy, problem.task())
         self._reads: Collection[Signal] = getattr(strategy, "reads", ())
-        self.history = History(settings, problem, study, results)
+        self.history = History(problem, study, results)
         self._adopted = self.history.running()
         self.final = FinalTest(settings, problem, self.history, results)
         self._losses: dict[tuple[int, Phase, int], int] = {}

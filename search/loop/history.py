@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 from objectives.front import FrontLimits, Point, front
 from search.loop.problem import Problem
-from search.settings import Settings
 from search.storage.results import Results, TrialRecord
 from search.storage.study import Row, SearchStudy
 from search.strategies.promotion import Peers
@@ -49,7 +48,7 @@ class Record:
 class History:
     """All trials of a search by number. The study says which trials exist, the results tables hold their rungs."""
 
-    def __init__(self, settings: Settings, problem: Problem, study: SearchStudy, results: Results) -> None:
+    def __init__(self, problem: Problem, study: SearchStudy, results: Results) -> None:
         self._problem = problem
         self._results = results
         self._records: dict[int, Record] = {}

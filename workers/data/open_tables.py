@@ -18,7 +18,9 @@ from workers.data.text_tables import SUFFIXES, TextTable
 from workers.data.zipped import tables_in
 from workers.sources import DataSource
 
-TABLES = (*SUFFIXES, ".parquet")
+LIBRARY = {".parquet": "parquet"}
+"""Suffix of a file -> module of the `datasets` library that reads it; text is read here."""
+TABLES = (*SUFFIXES, *LIBRARY)
 """Suffixes of tables."""
 IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 """Suffixes of image files."""
@@ -116,12 +118,19 @@ def _one_file(place: Path, streaming: bool) -> dict[str, Any]:
     if place.suffix not in (*TABLES, ".zip"):
         raise ValueError(f"a file must be one of {', '.join(TABLES)}, .zip; unpack another archive into a folder")
     files = tables_in(place, TABLES) if place.suffix == ".zip" else {"train": [str(place)]}
-    kinds = {".parquet" in path.partition("::")[0] for paths in files.values() for path in paths}
-    if len(kinds) > 1:
+    modules = {_library(path) for paths in files.values() for path in paths}
+    if len(modules) > 1:
         raise ValueError("the tables of a zip must be all parquet or all text")
-    if not kinds.pop():
+    module = modules.pop()
+    if module is None:
         return {split: TextTable(tuple(paths)) for split, paths in files.items()}
-    return dict(datasets.load_dataset("parquet", data_files=files, streaming=streaming))
+    return dict(datasets.load_dataset(module, data_files=files, streaming=streaming))
+
+
+def _library(path: str) -> str | None:
+    """Return the module of the `datasets` library that reads a file or a member of a zip; None for text."""
+    name = path.partition("::")[0]
+    return next((module for suffix, module in LIBRARY.items() if suffix in name), None)
 
 
 def _descriptions(folder: Path) -> dict[str, TextTable] | None:

@@ -11,8 +11,12 @@ import re
 from importlib.util import find_spec
 from pathlib import Path
 
+from workers.export.route import Badge
+
 OWN = ("objectives", "spaces", "workers")
 """Packages whose modules are copied."""
+MODELING = {Badge.REMOTE: "workers.export.modeling_skipsearch", Badge.NEMOTRON: "workers.export.modeling_decilm"}
+"""Badge -> modeling module that is copied into the folder with all its imports."""
 _IMPORT = re.compile(rf"^(\s*)from ({'|'.join(OWN)})\.([\w.]+) import", re.MULTILINE)
 
 

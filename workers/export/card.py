@@ -136,7 +136,7 @@ def _example(example: dict[str, Any]) -> str:
 
 
 def _header(base: dict[str, Any], badge: str) -> str:
-    task = "text-generation" if badge == Badge.NEMOTRON else "image-text-to-text"
+    task = "text-generation" if Badge(badge).is_language_model else "image-text-to-text"
     lines = ["library_name: transformers", f"pipeline_tag: {task}", "tags: [skipsearch]"]
     return "\n".join([f"base_model: {base['name']}", *lines] if base["kind"] == "hub" else lines)
 

@@ -23,9 +23,10 @@ from workers.blocks.anatomy import anatomy_of
 from workers.data.sample import Sample
 from workers.evaluation.evaluate import evaluate
 from workers.export import fresh_process as reload
+from workers.export.bundle import MODELING
 from workers.export.part_paths import path_of
 from workers.export.request import ExportRequest
-from workers.export.route import Badge, ExportError, Route
+from workers.export.route import ExportError, Route
 from workers.inference.prepare import Prepared
 from workers.models.loaded_model import LoadedModel
 from workers.models.model_files import checkpoint
@@ -152,8 +153,8 @@ def _probe(
     source, model = request.trial.model, loaded.model
     return {
         "export": str(folder),
-        "trust_remote_code": route.badge in (Badge.REMOTE, Badge.NEMOTRON),
-        "language_model": path_of(model, anatomy_of(model).decoder) if route.badge is Badge.NEMOTRON else None,
+        "trust_remote_code": route.badge in MODELING,
+        "language_model": path_of(model, anatomy_of(model).decoder) if route.badge.is_language_model else None,
         "head": path_of(model, model.get_output_embeddings()),
         "dense": checkpoint(source),
         "revision": source.revision,

@@ -38,6 +38,11 @@ class Badge(StrEnum):
     SPARSE = "sparse kernels needed"
     """In addition to another badge: some weights are zero, which saves nothing without sparse kernels."""
 
+    @property
+    def is_language_model(self) -> bool:
+        """Return True if the export is the language model alone, beside which the mapping module is saved."""
+        return self in (Badge.NEMOTRON,)
+
 
 FORMATS = ("auto", "transformers", "remote-code", "nemotron-nas", "gguf")
 """Forms of an export; `auto` selects stock transformers if they can express the plan, else remote code."""

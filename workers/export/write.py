@@ -18,7 +18,7 @@ from spaces.plan import Plan
 from workers.data.load_split import load_samples
 from workers.describe import check_fit, describe_model
 from workers.export.base_config import write_base_form
-from workers.export.bundle import write_bundle
+from workers.export.bundle import MODELING, write_bundle
 from workers.export.card import write_card
 from workers.export.check import Checked, ask_reference, check
 from workers.export.engines.engines import EngineRun, engines_for, run_engine
@@ -28,7 +28,7 @@ from workers.export.layer_facts import Facts, config_facts
 from workers.export.plan_record import record_of
 from workers.export.remote_code import merged_state
 from workers.export.request import ExportRequest
-from workers.export.route import Badge, ExportError, Route, export_route
+from workers.export.route import ExportError, Route, export_route
 from workers.export.stock_layers import build, facts_of
 from workers.export.timings import keep_timings, read_timings
 from workers.fingerprints import fingerprint_model, fingerprint_samples
@@ -44,8 +44,6 @@ MAX_SHARD_SIZE = "5GB"
 """Largest file of weights."""
 MAPPING_MODULE = "mapping_module/model.safetensors"
 """File of the projector in the folder of a language model alone, where engines do not load it."""
-MODELING = {Badge.REMOTE: "workers.export.modeling_skipsearch", Badge.NEMOTRON: "workers.export.modeling_decilm"}
-"""Badge -> modeling module that is copied into the folder with all its imports."""
 Say = Callable[[str], None]
 
 
@@ -217,7 +215,7 @@ class Exporter:
         loaded = self.session.loaded
         save_model(loaded.model, route, place, source, self.inputs)
         reader = copy.deepcopy(self.processor)
-        if route.badge is Badge.NEMOTRON:
+        if route.badge.is_language_model:
             reader = reader.tokenizer
             save_mapping_module(loaded, place / MAPPING_MODULE)
         reader.save_pretrained(place)

@@ -24,10 +24,9 @@ from workers.apply_plan import apply_plan
 from workers.blocks import attention_of_rows
 from workers.describe import describe_model
 from workers.export import modeling_skipsearch
-from workers.export.bundle import bundle
+from workers.export.bundle import MODELING, bundle
 from workers.export.route import Badge, export_route
 from workers.export.stock_layers import build, facts_of
-from workers.export.write import MODELING
 from workers.pruning.calibrate import calibrate
 from workers.pruning.inputs import PruningInputs
 from workers.sources import ModelSource
