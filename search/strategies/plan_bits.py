@@ -19,6 +19,8 @@ from spaces.spaces import Space
 CODE = np.int16
 Codes = NDArray[CODE]
 """(N, L) codes of N plans with L blocks; one dtype for all, since rows are compared by their bytes (`keys`)."""
+MOVING_OPS = (Op.PARALLEL, Op.PAIR)
+"""Ops that leave out nothing but run a sub-layer elsewhere; they have bits of their own."""
 
 
 class Coding:
@@ -72,7 +74,7 @@ def _bits(levels: tuple[Block, ...]) -> NDArray[np.float64]:
     rows = []
     for level in levels:
         row = [not level.runs_attention(group) for group in Group] + [not level.runs_ffn(group) for group in Group]
-        for op in (Op.PARALLEL, Op.PAIR):
+        for op in MOVING_OPS:
             row += [level.op is op and group in level.scope.groups for group in Group]
         for sublayer, (kept, widths) in zip((Linears.ATTENTION, Linears.FFN), steps, strict=True):
             row += [_kept(level, sublayer) <= step for step in kept] + [
@@ -97,7 +99,7 @@ def removed(level: Block) -> tuple[float, float]:
 
     All token groups have the same weight. A sub-layer that only moves, in parallel or in a pair, counts as 0.5.
     """
-    moved = 0.5 if level.op in (Op.PARALLEL, Op.PAIR, Op.PAIRED) else 0.0
+    moved = 0.5 if level.op in (*MOVING_OPS, Op.PAIRED) else 0.0
     skips = (
         fmean(moved * (group in level.scope.groups) or float(not runs(group)) for group in Group)
         for runs in (level.runs_attention, level.runs_ffn)
