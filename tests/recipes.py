@@ -51,6 +51,8 @@ OP: Edits = {
     "docs/concepts.md": [("| `()` | pair", "| `r` | raw_ffn | h = x + SA(N1 x); y = h + FFN(h) |\n| `()` | pair")],
 }
 OP_WORKS = """
+from dataclasses import replace
+
 import torch
 from objectives.flops import flops
 from search.strategies import STRATEGIES
@@ -66,11 +68,12 @@ from workers.apply_plan import apply_plan
 from workers.export.layer_facts import config_facts
 from workers.export.route import Badge, export_route
 
+SHAPE = replace(TINY, num_blocks=4)
 model, batch = tiny_model(), inputs((6,))
 for text in ("r.r.", ".rvb."):
     plan = Plan.parse(text)
     assert str(plan) == text and Plan.from_json(plan.to_json()) == plan and plan_picture(plan)
-    assert flops(TINY, plan, landscape.WORKLOAD).total <= flops(TINY, Plan.dense(4), landscape.WORKLOAD).total
+    assert flops(SHAPE, plan, landscape.WORKLOAD).total <= flops(SHAPE, Plan.dense(4), landscape.WORKLOAD).total
     with torch.no_grad(), apply_plan(model, plan):
         (wanted,) = reference_logits(model, plan, batch)
         torch.testing.assert_close(model(**batch).logits[0], wanted, rtol=2e-4, atol=2e-4)
@@ -259,10 +262,12 @@ from typer.testing import CliRunner
 from search.export import app
 from tests.workers.export.test_export import request
 from tests.workers.tiny import save_tiny
+from workers.data.load_split import SOURCES
 from workers.export.write import export
 from workers.sources import ModelSource
 
 assert "language-model" in CliRunner().invoke(app, ["--help"]).output
+SOURCES["tiny"] = "tests.workers.tiny:tiny_samples"
 folder = Path(mkdtemp())
 source = ModelSource(name=str(save_tiny(folder / "tiny")), device="cpu")
 export({".": request(source, "..b.", form="language-model", questions=4)}, folder / "out", say=print)
