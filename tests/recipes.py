@@ -222,12 +222,12 @@ ROUTE: Edits = {
     "workers/export/route.py": [
         (
             '    SPARSE = "sparse',
-            '    TEXT = "transformers (language model alone)"\n'
+            '    TEXT = "language-model"\n'
             '    """Any transformers, through AutoModelForCausalLM."""\n'
             '    SPARSE = "sparse',
         ),
         ("in (Badge.NEMOTRON,)", "in (Badge.NEMOTRON, Badge.TEXT)"),
-        ('"nemotron-nas")\n', '"nemotron-nas", "language-model")\n'),
+        ('"gguf")\n"""Forms', '"gguf", "language-model")\n"""Forms'),
         (
             "        layers = pack_halves(plan)\n",
             "        layers = pack_halves(plan)\n"
@@ -252,7 +252,13 @@ ROUTE: Edits = {
         )
     ],
     "workers/export/card.py": [("CODE = {", "CODE = {Badge.TEXT: NEMOTRON.replace(', trust_remote_code=True', ''), ")],
-    "README.md": [("| `--format nemotron-nas`:", "| `--format language-model` or `--format nemotron-nas`:")],
+    "workers/export/engines/engines.py": [
+        (
+            "    if route.badge is Badge.NEMOTRON:\n",
+            "    if route.badge is Badge.TEXT:\n        return ()\n    if route.badge is Badge.NEMOTRON:\n",
+        )
+    ],
+    "README.md": [("| `nemotron-nas` |", "| `language-model` | a language model alone |\n| `nemotron-nas` |")],
 }
 ROUTE_WORKS = """
 from pathlib import Path

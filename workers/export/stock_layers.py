@@ -61,7 +61,7 @@ def build(model: Any, route: Route, inputs: PruningInputs | None = None) -> Any:
         raise ExportError(
             f"the layers of an export must be alike, those of this model are not ({reason}): use --format remote-code"
         ) from None
-    if route.badge is not Badge.NEMOTRON:
+    if not route.badge.is_language_model:
         # The renamings that loading applied to the base: with them, `save_pretrained` writes the names of the base.
         built._weight_conversions = getattr(model, "_weight_conversions", None)
     built.tie_weights()

@@ -28,7 +28,7 @@ from workers.export.layer_facts import Facts, config_facts
 from workers.export.plan_record import record_of
 from workers.export.remote_code import merged_state
 from workers.export.request import ExportRequest
-from workers.export.route import ExportError, Route, export_route
+from workers.export.route import Badge, ExportError, Route, export_route
 from workers.export.stock_layers import build, facts_of
 from workers.export.timings import keep_timings, read_timings
 from workers.fingerprints import fingerprint_model, fingerprint_samples
