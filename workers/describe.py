@@ -1,7 +1,7 @@
 """Determines shape and workload of a model without reading its weights.
 
-Dry runs and the FLOPs of plans need no more. Models with family rows need no torch; all others are built without
-weights by `workers.models.count_on_meta`.
+Dry runs and the FLOPs of plans need no more. A LLaVA is described without torch, by `workers.models.llava_config`; any
+other model is built without weights, by `workers.models.count_on_meta`.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 from objectives.sparsity import kept_weights
 from objectives.workload import Workload
 from spaces.plan import PlanError
-from spaces.shape import ModelShape, VisionShape
+from spaces.shape import ModelShape
 from workers.fingerprints import fingerprint
-from workers.models.families import Families, decoder_sizes, families_of, has_rows
+from workers.models.llava_config import LlavaConfig, is_llava
 from workers.models.model_files import read_config, weight_files
 from workers.models.prompts import read_prompter, target
 from workers.pruning.files import read_weights
@@ -29,7 +29,7 @@ from workers.sources import ModelSource
 if TYPE_CHECKING:
     from workers.data.sample import Sample
 
-__all__ = ["check_fit", "describe_model", "describe_workload", "fingerprint", "load_notes", "shape_of"]
+__all__ = ["check_fit", "describe_model", "describe_workload", "fingerprint", "load_notes"]
 
 BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "float64": 8}
 """dtype -> bytes per parameter."""
@@ -56,13 +56,13 @@ def describe_model(source: ModelSource) -> ModelShape:
 
 def _shape_without_masks(source: ModelSource) -> ModelShape:
     config = read_config(source)
-    if not has_rows(config):
+    if not is_llava(config):
         from workers.models.count_on_meta import read_shape
 
         return read_shape(source, BYTES, _count_parameters(source))
-    rows = families_of(config)
-    dtype = source.dtype if source.dtype != "auto" else _stored_dtype(rows)
-    return shape_of(rows, bytes_per_parameter=BYTES[dtype], num_parameters=_count_parameters(source))
+    llava = LlavaConfig.of(config)
+    dtype = source.dtype if source.dtype != "auto" else _stored_dtype(llava)
+    return llava.shape(BYTES[dtype], _count_parameters(source))
 
 
 def load_notes(source: ModelSource) -> list[str]:
@@ -71,7 +71,7 @@ def load_notes(source: ModelSource) -> list[str]:
     Raises ValueError where the model can't be built from its config.
     """
     config = read_config(source)
-    if has_rows(config) and "auto_map" not in config:
+    if is_llava(config) and "auto_map" not in config:
         return []
     from workers.models.load_notes import notes_without_weights
 
@@ -89,7 +89,7 @@ def describe_workload(source: ModelSource, samples: Sequence[Sample]) -> Workloa
     """
     if not samples:
         raise ValueError("a workload needs at least one sample, got none: check the data set's split")
-    visual_tokens = describe_model(source).visual_tokens_per_image if has_rows(read_config(source)) else None
+    visual_tokens = describe_model(source).visual_tokens_per_image if is_llava(read_config(source)) else None
     if visual_tokens is None:
         from workers.models.count_on_meta import read_workload
 
@@ -123,42 +123,9 @@ def check_fit(shape: ModelShape, request: TrialRequest) -> None:
         raise ValueError(f"tuning_steps must not decrease from rung to rung, got {steps}: count them from the start")
 
 
-def shape_of(rows: Families, bytes_per_parameter: int, num_parameters: int | None = None) -> ModelShape:
-    """Return the shape of a config.
-
-    Args:
-        rows: family rows of the model, with its config.
-        bytes_per_parameter: of the dtype that the model is loaded in.
-        num_parameters: of the whole model; None if unknown.
-    """
-    text, config = rows.text, rows.config
-    vision = VisionShape(
-        has_class_token=rows.vision.has_class_token,
-        **{field: _size(rows.vision_config[key]) for field, key in rows.vision.keys.items()},
-    )
-    return ModelShape(
-        **decoder_sizes(rows.decoder, text),
-        vision=vision,
-        projector=rows.model.projector_layers(config, text, rows.vision_config),
-        visual_tokens_per_image=rows.model.visual_tokens(config, vision.num_patches, vision.num_positions),
-        bytes_per_parameter=bytes_per_parameter,
-        num_parameters=num_parameters,
-        tie_embeddings=bool(config.get("tie_word_embeddings") or text.get("tie_word_embeddings")),
-    )
-
-
-def _size(value: int | list[int]) -> int:
-    """Return an image or patch size in pixels; [height, width] must be square."""
-    if isinstance(value, int):
-        return value
-    if len(set(value)) != 1:
-        raise ValueError(f"images and patches must be square, got {value} in the vision config: use a square size")
-    return value[0]
-
-
-def _stored_dtype(rows: Families) -> str:
+def _stored_dtype(llava: LlavaConfig) -> str:
     """Return the dtype that `auto` loads: that of the config, else of the text config, else float32."""
-    names = (part.get(key) for part in (rows.config, rows.text) for key in ("dtype", "torch_dtype"))
+    names = (part.get(key) for part in (llava.whole, llava.text) for key in ("dtype", "torch_dtype"))
     return next((name for name in names if name in BYTES), "float32")
 
 

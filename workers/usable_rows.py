@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from workers.data.load_split import load_split
 from workers.data.sample import SplitData
 from workers.describe import describe_model
-from workers.models.families import families_of, has_rows
+from workers.models.llava_config import LlavaConfig, is_llava
 from workers.models.model_files import read_config
 from workers.models.prompts import read_prompter
 from workers.sources import DataSource, ModelSource, Split
@@ -105,13 +105,13 @@ def usable_split(model: ModelSource, data: DataSource, split: Split) -> SplitDat
 def _read_limits(model: ModelSource, samples: Sequence[Sample]) -> tuple[ModelLimits, Callable[[Sample], int | str]]:
     """Return the limits of a model, and a function sample -> tokens that its images add to the prompt."""
     config = read_config(model)
-    per_image = describe_model(model).visual_tokens_per_image if has_rows(config) else None
+    per_image = describe_model(model).visual_tokens_per_image if is_llava(config) else None
     if per_image is None:
         return _limits_of_processor(model, samples)
     prompter = read_prompter(model)
     return ModelLimits(
         placeholders=_placeholders(config, {}, prompter.tokenizer.id_to_token),
-        positions=families_of(config).text.get("max_position_embeddings"),
+        positions=LlavaConfig.of(config).text.get("max_position_embeddings"),
         frame=len(prompter.text("").encode()),
         prompt_tokens=lambda question, images: len(prompter.prompt_ids(question, images)),
         answer_tokens=lambda answer: len(prompter.answer_ids(answer)),

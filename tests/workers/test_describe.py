@@ -4,20 +4,27 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import fields
 from functools import partial
 
 import pytest
-from transformers import CONFIG_MAPPING, LlavaConfig
+import torch
+from transformers import CONFIG_MAPPING, AutoModelForImageTextToText, LlavaConfig
 
+from objectives.memory import parameter_bytes
+from spaces.plan import Plan
 from spaces.shape import VisionShape
 from tests.workers.tiny import NUM_BLOCKS, NUM_VISUAL, tiny_config, tiny_processor, tiny_samples
 from workers.data.load_split import load_samples
-from workers.describe import describe_model, describe_workload, fingerprint, shape_of
+from workers.describe import describe_model, describe_workload, fingerprint
 from workers.embedded.words import build_processor
 from workers.fingerprints import fingerprint_model, fingerprint_samples
 from workers.inference.packed_forward import projector
 from workers.inference.prepare import prepare
-from workers.models.families import DECODERS, MODELS, VISION_TOWERS, families_of
+from workers.models.count_on_meta import shape_without_weights
+from workers.models.decoder_sizes import DecoderSizes
+from workers.models.llava_config import DEFAULTS, is_llava
+from workers.models.llava_config import LlavaConfig as LlavaParts
 from workers.models.load_model import load_model
 from workers.models.prompts import conversation, read_prompter
 from workers.sources import DataSource, ModelSource
@@ -57,22 +64,32 @@ def test_shape_of_the_tiny_model(tiny_source, loaded):
 def test_absent_keys_mean_what_the_config_classes_say(raw):
     raw = raw or tiny_config().to_dict()
     filled = LlavaConfig.from_dict(json.loads(json.dumps(raw, default=str))).to_dict()
-    assert shape_of(families_of(raw), 2) == shape_of(families_of(filled), 2)
+    assert is_llava(raw) and is_llava(filled)
+    assert LlavaParts.of(raw).shape(2) == LlavaParts.of(filled).shape(2)
 
 
 def test_llava_1_5():
-    shape = shape_of(families_of(LLAVA_1_5), bytes_per_parameter=2)
+    shape = LlavaParts.of(LLAVA_1_5).shape(bytes_per_parameter=2)
     assert (shape.num_blocks, shape.hidden_size, shape.ffn_size, shape.vocab_size) == (32, 4096, 11008, 32064)
     assert (shape.num_kv_heads, shape.head_size, shape.visual_tokens_per_image) == (32, 128, 576)
 
 
-@pytest.mark.parametrize("table", [DECODERS, VISION_TOWERS], ids=["decoders", "vision towers"])
-def test_defaults_are_those_of_the_config_class(table):
-    for name, row in table.items():
-        if row.defaults is None:
-            continue  # the class is asked
-        fresh = CONFIG_MAPPING[name]()
-        assert {key: getattr(fresh, key) for key in row.defaults} == row.defaults
+@pytest.mark.parametrize("name", DEFAULTS)
+def test_defaults_are_those_of_the_config_class(name):
+    fresh = CONFIG_MAPPING[name]()
+    assert {key: getattr(fresh, key) for key in DEFAULTS[name]} == DEFAULTS[name]
+
+
+@pytest.mark.parametrize("raw", [LLAVA_1_5, None], ids=["llava 1.5", "tiny"])
+def test_the_config_of_a_llava_gives_the_sizes_of_its_modules(raw):
+    config = LlavaConfig.from_dict(raw) if raw else tiny_config()
+    with torch.device("meta"):
+        model = AutoModelForImageTextToText.from_config(config, attn_implementation="eager").eval()
+    built, read = shape_without_weights(model, 2, None), LlavaParts.of(config.to_dict()).shape(2)
+    sizes = [each.name for each in fields(DecoderSizes)]
+    assert [getattr(read, name) for name in sizes] == [getattr(built, name) for name in sizes]
+    assert parameter_bytes(read, Plan.dense(read.num_blocks)) == 2 * built.num_parameters
+    assert all((kind.window, kind.is_parallel, kind.counted) == (None, False, None) for kind in built.kinds)
 
 
 class TestWorkload:
@@ -180,11 +197,6 @@ class TestErrors:
         assert message in str(caught.value)
         assert "\n" not in str(caught.value)
 
-    def test_a_decoder_that_is_neither_listed_nor_ordinary(self, tmp_path):
-        (tmp_path / "config.json").write_text('{"model_type": "llava", "text_config": {"model_type": "granitemoe"}}')
-        with pytest.raises(ValueError, match="unknown text decoder 'granitemoe'"):
-            describe_model(ModelSource(name=str(tmp_path)))
-
     def test_a_name_that_is_neither_folder_nor_hub_id(self, monkeypatch):
         monkeypatch.setenv("HF_HUB_OFFLINE", "1")
         with pytest.raises(ValueError, match="a model must be 'embedded', a folder") as caught:
@@ -253,7 +265,3 @@ fingerprint(source, DataSource())
 sys.exit(any(name in sys.modules for name in ("torch", "transformers")))
 """
     subprocess.run([sys.executable, "-c", code], check=True)
-
-
-def test_every_model_row_is_tested_here():
-    assert set(MODELS) == {"llava"}

@@ -14,11 +14,10 @@ from tests.fast import draws
 from tests.spaces.drawn import plans
 from tests.workers.tiny import IMAGE_TOKEN, NUM_BLOCKS, NUM_VISUAL, inputs, tiny_model
 from workers.apply_plan import apply_plan
-from workers.describe import shape_of
-from workers.models.families import families_of
+from workers.models.llava_config import LlavaConfig
 
 MODEL = tiny_model()
-SHAPE = shape_of(families_of(MODEL.config.to_dict()), bytes_per_parameter=4)
+SHAPE = LlavaConfig.of(MODEL.config.to_dict()).shape(bytes_per_parameter=4)
 LEVELS = [Block(op, scope) for op in SINGLE_OPS if op is not Op.KEEP for scope in Scope]
 PAIRS = [Plan.parse(f"{pair}{scope.mark}..") for pair in ("()", "[]") for scope in Scope]
 EVERYWHERE = [Plan.dense(NUM_BLOCKS), *(Plan.of([level] * NUM_BLOCKS) for level in LEVELS), *PAIRS]

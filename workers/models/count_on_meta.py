@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
 from itertools import islice
 from statistics import fmean
 from typing import Any
@@ -22,12 +23,11 @@ from spaces.kinds import BlockKind
 from spaces.shape import ModelShape
 from workers.blocks.anatomy import CROSS_ARGUMENT, attention_of, decoder_of, find_blocks, image_tokens_of, is_cross
 from workers.data.sample import Sample
+from workers.models.block_inputs import parallel_blocks
 from workers.models.check_flops import check_flops
-from workers.models.check_norms import check_norms
 from workers.models.count_blocks import active_experts, has_fused_projections
 from workers.models.count_head import runs_on_whole_prompt
-from workers.models.decoder_row import decoder_row, is_parallel, sizes_of
-from workers.models.families import decoder_sizes
+from workers.models.decoder_sizes import decoder_sizes
 from workers.models.load_model import check_takes_images, load_or_value_error
 from workers.models.mapping_module import NoMapping, find_mapping
 from workers.models.meta_model import Weightless, read_auto_config, weightless_model
@@ -80,22 +80,21 @@ def shape_without_weights(model: Any, bytes_per_parameter: int, stored: int | No
     """
     text = model.config.get_text_config()
     blocks = find_blocks(model)[1]
-    row = decoder_row(text, blocks[0])
-    parallel = is_parallel(text, blocks[0]) if row is None else row.is_parallel
+    sizes, is_ordinary = decoder_sizes(text, list(blocks))
     caches = DynamicCache(config=text).layers
     kinds = tuple(
         BlockKind(
             window=_window(cache),
-            is_parallel=parallel,
+            is_parallel=is_parallel,
             is_cross=is_cross(block),
             active_ffn_weights=_active_weights(block, text),
             has_fused_projections=has_fused_projections(block),
             **_parameters(block),
         )
-        for block, cache in zip(blocks, caches, strict=True)
+        for block, cache, is_parallel in zip(blocks, caches, parallel_blocks(model), strict=True)
     )
     shape = ModelShape(
-        **(sizes_of(text, blocks[0]) if row is None else decoder_sizes(row, text.to_dict())),
+        **asdict(sizes),
         vision=None,
         projector=(),
         visual_tokens_per_image=None,
@@ -104,8 +103,7 @@ def shape_without_weights(model: Any, bytes_per_parameter: int, stored: int | No
         kinds=kinds,
         tie_embeddings=model.get_output_embeddings().weight is model.get_input_embeddings().weight,
     )
-    check_norms(model)
-    return check_flops(model, shape, is_ordinary=row is not None)
+    return check_flops(model, shape, is_ordinary)
 
 
 def read_prompt_encoder(source: ModelSource) -> tuple[PromptEncoder, Any]:

@@ -21,7 +21,6 @@ from tests.workers.zoo import NUM_BLOCKS, TEXT
 from workers.blocks.anatomy import anatomy_of, find_blocks
 from workers.describe import describe_model, describe_workload
 from workers.models.count_on_meta import MAX_SAMPLES, mapping_modules
-from workers.models.families import DECODERS
 from workers.models.load_model import load_model
 from workers.models.mapping_module import find_mapping
 from workers.models.meta_model import weightless_model
@@ -168,9 +167,7 @@ def test_a_workload_without_counted_flops_is_refused_where_there_is_no_closed_fo
 
 
 @pytest.mark.parametrize("text", ["arcee", "seed_oss", "stablelm", "glm"])
-def test_ordinary_decoders_need_no_row(text, tmp_path):
-    """Their FFNs are plain, gated, or gated with both matrices in one: read off the modules."""
-    assert text not in DECODERS
+def test_ffns_plain_gated_and_fused_are_read_off_the_modules(text, tmp_path):
     source = ModelSource(name=save_hub(tmp_path, "llava", model_type=text), device="cpu", attn_implementation="eager")
     shape, loaded = describe_model(source), load_model(source)
     case = Case("llava", loaded.model, loaded.prompt_encoder, {})

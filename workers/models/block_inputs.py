@@ -1,0 +1,68 @@
+"""What attention and FFN of every decoder block read, found by running the decoder without weights.
+
+The config and the modules of a post-norm block, x + norm(attention(x)), do not differ from those of a pre-norm one.
+`workers.blocks.anatomy` refuses it after the model is loaded; `parallel_blocks` refuses it before the weights are read.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import Any
+
+from torch import Tensor, nn
+
+from spaces.plan import PlanError
+from workers.blocks.anatomy import attention_of, find_blocks
+from workers.models.count_blocks import run_decoder
+
+NUM_ROWS = 7
+"""Prompt tokens of the run."""
+
+Calls = dict[nn.Module, tuple[Any, Any]]
+"""Module -> input and output of its last call, in the order of the calls."""
+
+
+def parallel_blocks(model: nn.Module) -> list[bool]:
+    """Return, per decoder block, True if its FFN reads the input of the block and not the output of its attention.
+
+    Args:
+        model: without weights.
+
+    Raises:
+        PlanError: a block is not pre-norm; the message names the first such block.
+    """
+    path, blocks = find_blocks(model)
+    calls: Calls = {}
+
+    def note(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+        calls[module] = (args[0] if args else kwargs.get("hidden_states"), output)
+
+    with ExitStack() as stack:
+        for module in (module for block in blocks for module in (block, *block.children())):
+            stack.callback(module.register_forward_hook(note, with_kwargs=True).remove)
+        run_decoder(model, NUM_ROWS)
+    return [_is_parallel(f"{path}.{index}", block, calls) for index, block in enumerate(blocks)]
+
+
+def _is_parallel(path: str, block: nn.Module, calls: Calls) -> bool:
+    if not isinstance(calls[block][1], Tensor):
+        raise PlanError(
+            f"every decoder block must return its hidden states alone, got a {type(calls[block][1]).__name__} "
+            f"from {path}; take another model"
+        )
+    attention, children = attention_of(block), set(block.children())
+    norms = [child for child in children & calls.keys() if all(weight.ndim <= 1 for weight in child.parameters())]
+    ffn = next((module for module in calls if module in children and module not in (attention, *norms)), None)
+    for name, module in (("attention", attention), ("FFN", ffn)):
+        if module in calls and _norm_before(module, norms, calls) is None:
+            raise PlanError(
+                f"every decoder block must be a pre-norm residual one, got {path}: its {name} doesn't read the output "
+                "of a norm; take another model"
+            )
+    norm = _norm_before(ffn, norms, calls)
+    return norm is not None and calls[norm][0] is calls[block][0]
+
+
+def _norm_before(module: nn.Module | None, norms: list[nn.Module], calls: Calls) -> nn.Module | None:
+    """Return the norm whose output a module reads."""
+    return next((norm for norm in norms if module in calls and calls[norm][1] is calls[module][0]), None)
