@@ -18,7 +18,7 @@ from workers.export.write import save_model
 from workers.models.load_model import load_model
 from workers.models.loaded_model import LoadedModel
 from workers.pruning.inputs import PruningInputs
-from workers.requests import ModelSource
+from workers.sources import ModelSource
 
 TEXT: dict[str, dict[str, Any]] = {
     "paligemma": {"tie_word_embeddings": True},

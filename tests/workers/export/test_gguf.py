@@ -20,7 +20,7 @@ from workers.export.stock_layers import facts_of
 from workers.export.write import save_model
 from workers.models.load_model import load_model
 from workers.pruning.inputs import PruningInputs
-from workers.requests import ModelSource
+from workers.sources import ModelSource
 
 PLANS = ("....", "fabf", "fff.", "ba..", "..ff", "ffff", "a..f")
 """Among them an attention alone first, last and everywhere, and a first layer without one."""
