@@ -29,7 +29,7 @@ def run(config: str | Path | None = None, **settings: Any) -> "LoadedRun":
     """
     from search.dispatch.whole_search import WholeSearch
     from search.loop.problem import Problem
-    from search.settings import load_settings
+    from search.load_settings import load_settings
 
     checked = load_settings(Path(config) if config else None, _paths(settings))
     problem = Problem.resolve(checked)
