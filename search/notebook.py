@@ -28,8 +28,8 @@ def run(config: str | Path | None = None, **settings: Any) -> "LoadedRun":
         SearchStopped: the search was interrupted, or no trial can succeed.
     """
     from search.dispatch.whole_search import WholeSearch
-    from search.loop.problem import Problem
     from search.load_settings import load_settings
+    from search.loop.problem import Problem
 
     checked = load_settings(Path(config) if config else None, _paths(settings))
     problem = Problem.resolve(checked)

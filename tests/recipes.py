@@ -229,8 +229,8 @@ ROUTE: Edits = {
         ("in (Badge.NEMOTRON,)", "in (Badge.NEMOTRON, Badge.TEXT)"),
         ('"gguf")\n"""Forms', '"gguf", "language-model")\n"""Forms'),
         (
-            "        layers = pack_halves(plan)\n",
-            "        layers = pack_halves(plan)\n"
+            "        layers = pack_sublayers(plan)\n",
+            "        layers = pack_sublayers(plan)\n"
             '        if form == "language-model":\n'
             "            if not all(layer.is_whole for layer in layers):\n"
             '                raise _NotStock("some layers have one sub-layer only")\n'

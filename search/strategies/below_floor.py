@@ -10,7 +10,7 @@ from spaces.spaces import Space
 
 DRAWS = 10
 """Draws until a plan that is not hopeless is found; then the last one is taken."""
-HALVES = (Op.SKIP_ATTN, Op.SKIP_CROSS, Op.SKIP_FFN)
+SUBLAYER_OPS = (Op.SKIP_ATTN, Op.SKIP_CROSS, Op.SKIP_FFN)
 
 
 class BelowFloor:
@@ -46,4 +46,4 @@ def _contains(plan: Plan, other: Plan) -> bool:
 def _covers(mine: Block, theirs: Block) -> bool:
     """Return True if a skipped block leaves out the sub-layer that another one skips."""
     same = mine.scope in (Scope.ALL, theirs.scope) and theirs.pruning is None
-    return same and mine.op is Op.SKIP_BLOCK and theirs.op in (*HALVES, Op.SKIP_BLOCK)
+    return same and mine.op is Op.SKIP_BLOCK and theirs.op in (*SUBLAYER_OPS, Op.SKIP_BLOCK)
