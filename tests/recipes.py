@@ -131,7 +131,7 @@ STRATEGY: Edits = {
             "        depth = self.space.num_blocks\n"
             "        plans = (Plan.of([Op.KEEP] * (depth - n) + [Op.SKIP_BLOCK] * n) for n in range(1, depth + 1))\n"
             "        plan = next((plan for plan in plans if plan not in tried), None)\n"
-            '        return None if plan is None else Proposal(plan, "last first")\n',
+            '        return Proposal(plan or self.space.sample(rng), "last first" if plan else "random")\n',
         )
     ],
     "search/strategies/__init__.py": [

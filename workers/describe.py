@@ -66,7 +66,7 @@ def _shape_without_masks(source: ModelSource) -> ModelShape:
 
 
 def load_notes(source: ModelSource) -> list[str]:
-    """Return what loading and exporting a model will do otherwise than asked, one line each.
+    """Return what loading and exporting a model will do otherwise than requested, one line each.
 
     Raises ValueError where the model can't be built from its config.
     """

@@ -40,7 +40,7 @@ class Examiner:
 
     @cached_property
     def session(self) -> "Session":
-        """The model and data set, loaded at first use."""
+        """Return the model and data set, loaded at first use."""
         import torch
 
         from workers.session import Session

@@ -1,4 +1,4 @@
-"""Chooses the attention implementation of every part of a model: the one asked for, and eager where a part lacks it."""
+"""Chooses the attention implementation of every part of a model: the requested one, and eager where a part lacks it."""
 
 from __future__ import annotations
 

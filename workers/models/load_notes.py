@@ -1,4 +1,4 @@
-"""What loading and exporting a model will do otherwise than asked, found without weights."""
+"""What loading and exporting a model will do otherwise than requested, found without weights."""
 
 from __future__ import annotations
 
