@@ -60,7 +60,7 @@ class Containers:
         }
         return [
             *self.network(name), "unshare", "--pid", "--fork", "--kill-child", "--mount-proc",
-            "buildah", "run", "--isolation", "chroot",
+            "buildah", "run", "--isolation", "chroot", "--no-hosts",
             *(f"--volume={outside}:{inside}" for inside, outside in volumes.items()),
             f"--volume={self._hosts}:/etc/hosts:ro",
             *(f"--env={key}={value}" for key, value in service.environment.items()),
