@@ -40,8 +40,8 @@ def test_build_and_search(tmp_path: Path) -> None:
     done = _run(
         *("search.run", "--config", "examples/smollm2.yaml", "--model", str(tmp_path / "model")),
         *("--dataset", str(tmp_path / "easy-vqa"), "--budget", "3", "--limit", "48", "--rungs", "0:24,1:48"),
-        *("--final-seeds", "1", "--threads", "1", "--out", str(tmp_path / "run")),
+        *("--final-seeds", "1", "--threads", "1", "--allow-blind", "--out", str(tmp_path / "run")),
     )
     assert done.returncode == 0, done.stderr
     found = json.loads(_run("search.report", "--out", str(tmp_path / "run"), "--json").stdout)
-    assert found["dense"]["accuracy"] > found["floor"]["accuracy"]
+    assert found["dense"]["accuracy"] > found["floor"]["constant"] + 0.1
