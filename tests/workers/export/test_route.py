@@ -85,7 +85,7 @@ def test_zeroed_halves_are_named() -> None:
     ],
 )
 def test_what_stock_layers_cannot_do_goes_by_remote_code(plan: str, why: str) -> None:
-    (note,) = export_route(Plan.parse(plan), FACTS).notes
+    note, _ = export_route(Plan.parse(plan), FACTS).notes
     assert why in note
     with pytest.raises(ExportError, match=f"--format transformers must be.*{why}.*use --format auto"):
         export_route(Plan.parse(plan), FACTS, "transformers")
