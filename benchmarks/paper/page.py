@@ -161,9 +161,9 @@ def _accuracy(run: dict[str, Any]) -> float:
 
 def _origins() -> str:
     lines = []
-    for file in sorted(STORE.glob("*.npz")):
-        origin = load(file.name)["origin"]
-        lines.append(origin_line(file.name, origin))
+    for name in ("dense-smollm2.npz", *(f"untrained-{subject}.npz" for subject in TITLES)):
+        if (STORE / name).exists():
+            lines.append(origin_line(name, load(name)["origin"]))
     for subject in TITLES:
         for run in stored(subject)[-1:]:
             lines.append(origin_line(f"trained-{subject}.jsonl", run["origin"]))
