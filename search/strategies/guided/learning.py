@@ -137,13 +137,14 @@ class Learner:
 
         Args:
             history: all trials so far.
-            caution: from 0 to 1, how much standard deviations are widened to those that past predictions had needed.
+            caution: from 0 to 1, how much standard deviations are widened to those that past predictions had needed;
+                above 0, other views may take over.
         """
         measured = self._reader.measured(history)
         if len(measured) < 2:
             return None
         self._read_importance(history)
-        views = self._views(measured)
+        views = self._views(measured, caution > 0)
         view = views[len(history) % len(views)]
         order = measured.nearest(self._task.focus.min_accuracy)
         running = [trial for trial in history if trial.state == "running"]
@@ -185,12 +186,12 @@ class Learner:
             self._importance, self._tolls = importance, prior_tolls(self._coding, importance)
             self._fitted.clear()
 
-    def _views(self, measured: Measured) -> list[View]:
-        """Return the views that take turns: the usual ones; or the better of them and another one that has predicted
-        the trials clearly better."""
+    def _views(self, measured: Measured, compared: bool) -> list[View]:
+        """Return the views that take turns: the usual ones; or, if they are compared, the better of them and another
+        one that has predicted the trials clearly better."""
         margins, importance = bool(measured.num_signals), self._importance is not None
         usual = [View(margins, importance, even) for even in EVEN_SHARES]
-        if len(measured) < CHECKED_FROM:
+        if not compared or len(measured) < CHECKED_FROM:
             return usual
         signals = dict.fromkeys([(margins, importance), (margins, False), (False, False)])
         others = [View(*known, EVEN_SHARES[-1], pairs=True) for known in signals]
