@@ -135,5 +135,5 @@ def test_head_and_workers_share_the_folder_of_the_run() -> None:
 def test_the_search_of_the_job_can_run(tmp_path: Path) -> None:
     words = shlex.split(ray_job()["spec"]["entrypoint"].replace("/runs", str(tmp_path)))
     assert words[:2] == ["skipsearch", "run"]
-    done = call(run, *words[2:], "--dry-run", cwd=tmp_path)
+    done = call(run, *words[2:], "--dry-run", f"--storage=sqlite:///{tmp_path}/search.db", cwd=tmp_path)
     assert done.returncode == 0, done.stderr

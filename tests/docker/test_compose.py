@@ -66,7 +66,15 @@ def test_only_what_uses_the_database_has_its_password() -> None:
 def test_what_compose_starts_is_a_search_that_can_run(tmp_path: Path) -> None:
     search = read_services({"RUN": "mine", "WORKERS": "3"})["search"].replaced({"/runs": str(tmp_path)})
     assert search.command[:4] == ("entry", "join-ray", "skipsearch", "run")
-    done = call(run, *search.command[4:], "--budget", "20", "--dry-run", cwd=tmp_path)
+    done = call(
+        run,
+        *search.command[4:],
+        "--budget",
+        "20",
+        "--dry-run",
+        f"--storage=sqlite:///{tmp_path}/search.db",
+        cwd=tmp_path,
+    )
     assert done.returncode == 0, done.stderr
     assert f"--out={tmp_path / 'mine'}" in search.command and "--workers=3" in search.command
     assert not list(tmp_path.iterdir()), "a dry run creates nothing"

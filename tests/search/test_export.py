@@ -128,7 +128,7 @@ BAD = [
     ({}, "exactly one of --trial"),
     ({"knee": True, "front": True}, "got --knee and --front"),
     ({"kne": True}, "did you mean 'knee'"),
-    ({"trial": 1, "form": "gguf"}, "unknown export format 'gguf'"),
+    ({"trial": 1, "form": "ggml"}, "unknown export format 'ggml'"),
     ({"trial": 1, "dtype": "float8"}, "--dtype"),
     ({"plan": "...........p", "form": "transformers"}, "--format auto"),
 ]

@@ -81,7 +81,7 @@ def test_a_dry_run_says_how_the_data_are_read(tmp_path: Path, model: Path, name:
     ("storage", "why"),
     [
         ("postgresql+psycopg://nobody@127.0.0.1:1/x", "can't be opened"),
-        ("sqlite:////dev/null/x.db", "must be a folder that can be written"),
+        ("sqlite:////dev/null/x.db", "must be a writable folder"),
     ],
 )
 def test_a_dry_run_says_that_the_database_cannot_be_reached(

@@ -38,15 +38,15 @@ def test_seventy_trials_are_judged_by_both_searches(trial: int, at_70: float, re
     mine = {"70": result(at_70), "200": result(0.99, picture={"share": [curve] * 3})}
     judged = verdicts(mine, {"200": result(0.95)})
     goal = "what the best other has at 200 in at most 70"
-    assert (judged[f"{goal}, told 200"][1], judged[f"{goal}, told 70"][1]) == reached
-    assert f"in {trial} trials" in judged[f"{goal}, told 200"][0]
+    assert (judged[f"{goal}, budget 200"][1], judged[f"{goal}, budget 70"][1]) == reached
+    assert f"in {trial} trials" in judged[f"{goal}, budget 200"][0]
     assert "median at 70 at least the best other's" not in judged, "nobody else was told 70"
 
 
 def test_seventy_trials_are_judged_at_the_largest_budget_of_a_small_table() -> None:
     mine = {"70": result(0.9), "100": result(0.99, picture={"share": [[0.9] * 100] * 3})}
     judged = verdicts(mine, {"50": result(0.1), "100": result(0.95)})
-    assert "what the best other has at 100 in at most 70, told 100" in judged
+    assert "what the best other has at 100 in at most 70, budget 100" in judged
 
 
 def test_regret_is_compared_with_the_least() -> None:

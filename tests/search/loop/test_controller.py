@@ -132,7 +132,7 @@ def test_only_full_trials_enter_the_front(tmp_path: Path) -> None:
 
 
 def test_plans_below_the_accuracy_asked_for_are_measured_and_do_not_count(tmp_path: Path) -> None:
-    settings = settings_in(tmp_path / "run", budget=60, min_accuracy=0.6, strategy="guided")
+    settings = settings_in(tmp_path / "run", budget=30, min_accuracy=0.6, strategy="random", keep_fraction=1.0)
     records = search(settings)
     full = {r.trial.number: r.on("search")[-1].accuracy for r in records if r.trial.state == "complete"}
     short = {number for number, accuracy in full.items() if accuracy < 0.6}

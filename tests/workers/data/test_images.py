@@ -95,7 +95,7 @@ class TestPixels:
         for size in ((10_001, 10_000), (30_000, 30_000)):
             with pytest.raises(Unreadable, match=r"100 megapixels|exceeds limit"):
                 decoded(stored(Image.new("1", size)))
-        assert time.perf_counter() - began < 5
+        assert time.perf_counter() - began < 30
 
 
 class TestSources:
