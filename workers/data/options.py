@@ -75,7 +75,7 @@ def options_of(value: Any) -> list[Any]:
         listed.pop()
     if not 2 <= len(listed) <= len(ascii_uppercase) or any(map(is_blank, listed)):
         raise ValueError(
-            f"choices must be 2 to {len(ascii_uppercase)} texts, blank only at the end, got {shown(value)}: "
+            f"choices must be a list of 2 to {len(ascii_uppercase)} texts, blank only at the end, got {shown(value)}: "
             "leave such rows out, or give --choices-column none"
         )
     return listed
