@@ -8,15 +8,19 @@ PARALLEL = OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile
 # Few draws of the tests that hypothesis draws for; `make test` runs those once more, with all of them.
 FAST = SKIPSEARCH_TESTS=fast $(PARALLEL) -m 'not slow'
 
-.PHONY: search test install check fast docker-check clean
+.PHONY: search test machines install check fast docker-check clean
 
 search: install
 	$(PY) -m search.run --budget 200
 
 test: install check
 	$(FAST)
-	$(PARALLEL) -m '(slow or hypothesis) and not alone'
+	$(PARALLEL) -m '(slow or hypothesis) and not alone and not machines'
 	$(PY) -m pytest -m alone
+
+# Several machines, simulated on this one: needs it quiet, so it is no part of `make test`.
+machines: install
+	$(PY) -m pytest -m machines
 
 install: $(VENV)/.installed
 

@@ -18,7 +18,7 @@ from tests.docker.postgres import postgres
 from tests.docker.services import ROOT, Service, read_services
 from tests.search.storage.postgres_server import programs
 
-pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.slow, pytest.mark.machines, pytest.mark.timeout(1500)]
 
 SMALL = (
     "--budget=6", "--strategy=random", "--space=blocks", "--rungs=0:16,1:all", "--threads=1", "--max-train=16",

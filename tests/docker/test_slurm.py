@@ -104,7 +104,7 @@ def no_ray_left() -> Iterator[None]:
 
 
 @pytest.mark.slow
-@pytest.mark.alone
+@pytest.mark.machines
 def test_a_preempted_job_is_requeued_and_goes_on(tmp_path: Path) -> None:
     first = job("one-node.sbatch", tmp_path, 1, *SMALL)
     wait_for_a_trial(tmp_path, first)
@@ -121,7 +121,7 @@ def test_a_preempted_job_is_requeued_and_goes_on(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.alone
+@pytest.mark.machines
 def test_a_search_on_two_nodes(tmp_path: Path, no_ray_left: None) -> None:
     process = job("several-nodes.sbatch", tmp_path, 1, *SMALL)
     assert process.wait(500) == 0, (tmp_path / "output").read_text()

@@ -76,7 +76,7 @@ def options_of(value: Any) -> list[Any]:
     if not 2 <= len(listed) <= len(ascii_uppercase) or any(map(is_blank, listed)):
         raise ValueError(
             f"choices must be a list of 2 to {len(ascii_uppercase)} texts, blank only at the end, got {shown(value)}: "
-            "leave such rows out, or give --choices-column none"
+            "leave them out, or --choices-column none"
         )
     return listed
 
