@@ -51,7 +51,7 @@ PEERS: dict[str, tuple[str, Run]] = {
 
 
 def main(
-    landscapes: Annotated[str, typer.Option(help="Names of landscapes, separated by commas.")] = "blocks12,stack2x6",
+    landscapes: Annotated[str, typer.Option(help="Names of landscapes, separated by commas.")] = "blocks12,heldout12",
     peers: Annotated[str, typer.Option(help="Names, separated by commas.")] = ",".join(PEERS),
     budgets: Annotated[str, typer.Option(help="Trials, separated by commas.")] = "25,50,100,200",
     seeds: Annotated[int, typer.Option(help="Searches per peer.")] = 3,

@@ -30,8 +30,6 @@ LANDSCAPES = (
     "rungs7",
     "blocks12:read_row",
     "blocks12:where_is",
-    "stack2x6",
-    "stack3x4",
     *MADE,
 )
 """Tables of `benchmarks.truth`; after a colon, the only kind of question used, which makes another task."""

@@ -69,8 +69,6 @@ LANDSCAPES = {
         Landscape("heldout12", "blocks", (Op.SKIP_BLOCK,), tuple(range(12)), 512, model=HELD_OUT),
         Landscape("layers6", "layers", NON_KEEP, tuple(range(6, 12)), 256),
         Landscape("layers12", "layers", NON_KEEP, tuple(range(12)), 256, grows=True),
-        Landscape("stack2x6", "blocks", (Op.SKIP_BLOCK,), tuple(range(12)), 256, model=str(MODELS / "stack2x6")),
-        Landscape("stack3x4", "blocks", (Op.SKIP_BLOCK,), tuple(range(12)), 256, model=str(MODELS / "stack3x4")),
         Landscape(
             "rungs4",
             "layers",

@@ -17,7 +17,8 @@ from torch import nn
 from transformers import LlavaForConditionalGeneration
 
 from benchmarks.truth.enumerated import DATA, measure
-from benchmarks.truth.landscapes import LANDSCAPES
+from benchmarks.truth.landscapes import MODELS, Landscape
+from spaces.plan import Op
 from workers.embedded.questions import KINDS
 from workers.embedded.training.recipe import Recipe, Schedule, Stage, save
 from workers.models.model_files import EMBEDDED
@@ -62,6 +63,11 @@ def _repeat(model: LlavaForConditionalGeneration, stack: Stack) -> None:
     model.config.text_config.num_hidden_layers = decoder.config.num_hidden_layers = len(blocks)
 
 
+def landscape_of(name: str) -> Landscape:
+    """Return the landscape of a stack; it joins `LANDSCAPES` once its table is stored."""
+    return Landscape(name, "blocks", (Op.SKIP_BLOCK,), tuple(range(12)), 256, model=str(MODELS / name))
+
+
 def main() -> None:
     """Train the stacks and measure all of their plans."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -70,7 +76,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     for name in arguments.stack or STACKS:
-        landscape = LANDSCAPES[name]
+        landscape = landscape_of(name)
         train(STACKS[name], Path(landscape.model))
         truth = measure(landscape)
         found = f"{len(truth.plans)} plans, {len(truth.front())} on the front, {truth.volume():.4f}"

@@ -28,7 +28,8 @@ def load_exported(folder: str | Path, **options: Any) -> tuple[Any, Any]:
             f"an exported folder must have a plan.json, got {folder} without one: write it with python -m search.export"
         )
     loaders = read_json(folder / "config.json").get("auto_map", {})
-    loader = next((name for name in loaders if name != "AutoConfig"), "AutoModelForImageTextToText")
+    heads = ("AutoModelForImageTextToText", "AutoModelForCausalLM")  # AutoModel is for servers: it has no LM head
+    loader = next((name for name in heads if name in loaders), heads[0])
     kind: Any = getattr(transformers, loader)
     if loader in loaders:
         module, _, name = loaders[loader].partition(".")

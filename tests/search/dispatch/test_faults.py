@@ -89,7 +89,7 @@ def test_a_database_server_that_stays_away_ends_the_search_with_one_line(
     settings = settings_of(tmp_path / "run", storage=server.url, patience=1)
     assert search(settings, Faulty(server.kill)) == TRY_AGAIN
     (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("stopped: ")]
-    assert ("the database can't be used" in line or "can't be opened" in line) and "the same command goes on" in line
+    assert ("the database can't be used" in line or "can't be opened" in line) and "the same command continues" in line
     server.start()
     assert search(settings, PretendWorker()) == 0
 

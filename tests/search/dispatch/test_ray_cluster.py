@@ -24,7 +24,11 @@ from tests.search.pretend import PretendWorker, problem_of, settings_in
 from workers.reports import RungReport
 from workers.requests import TrialRequest
 
-pytestmark = [pytest.mark.slow, pytest.mark.machines, pytest.mark.timeout(1200)]  # on a busy machine Ray starts in minutes
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.machines,
+    pytest.mark.timeout(1200),
+]  # on a busy machine Ray starts in minutes
 
 
 WAIT_FROM = 40

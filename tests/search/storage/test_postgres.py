@@ -81,7 +81,7 @@ def test_a_killed_search_goes_on_with_every_trial_once(tmp_path: Path, server: s
         shutil.copytree(here / "run", elsewhere / "run")  # the same run by another path
         second = run(*words, cwd=elsewhere)
     assert second.returncode == 2
-    assert f"got one that process {process.pid} on" in second.stderr
+    assert f"got a run that process {process.pid} on" in second.stderr
     done = run(*words, cwd=here)
     assert done.returncode == 0, done.stderr
     report, status = (

@@ -75,7 +75,7 @@ class TestFolder:
         assert made["checked"]["accuracy"] == made["checked"]["in_search_accuracy"]
         assert made["measured"]["parameters"]["exported"] < made["measured"]["parameters"]["dense"]
         assert "mapping_module/model.safetensors" in made["files"]
-        assert "vllm serve" in (exports / name / "README.md").read_text()
+        assert "vllm serve" not in (exports / name / "README.md").read_text()
 
     def test_blocks_are_told_as_engines_read_them(self, exports):
         config = json.loads((exports / "mixed" / "config.json").read_text())
