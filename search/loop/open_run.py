@@ -12,9 +12,10 @@ from typing import Any
 from sqlalchemy import Engine
 
 from search.loop.controller import Controller
+from search.loop.places import check_storage, check_writable
 from search.loop.problem import Problem
 from search.settings import Settings, SettingsError
-from search.storage.database_url import StorageError, file_of, parse_url, shown, url_text
+from search.storage.database_url import StorageError, file_of, shown, url_text
 from search.storage.deleted import watch_files
 from search.storage.lease import database_scope, fence, held
 from search.storage.results import Results, connect, list_runs
@@ -27,16 +28,6 @@ from workers.software import commit, versions
 
 UNMARKED = {"rule of exact_match": "1"}
 """Marks of runs that were started before these were stored."""
-
-
-def check_places(settings: Settings) -> None:
-    """Check that the run folder can be written and that the database can be reached; nothing is created.
-
-    Raises:
-        StorageError: one line; they can't.
-    """
-    _check_writable(settings.run_folder, "--out")
-    _check_storage(settings.storage_url)
 
 
 @contextmanager
@@ -57,8 +48,8 @@ def open_run(
     """
     folder, url = settings.run_folder, settings.storage_url
     strategy = load_strategy(settings.strategy, problem.task())
-    _check_writable(folder, "--out")
-    database = _check_storage(url)
+    check_writable(folder, "--out")
+    database = check_storage(url)
     _create([folder, *([database.parent] if database else [])])
     engine = connect(url)
     try:
@@ -128,17 +119,6 @@ def _stored(settings: Settings) -> dict[str, Any]:
     return {**settings.stored(), "out": str(settings.run_folder)}
 
 
-def _check_writable(folder: Path, option: str) -> None:
-    """Raise StorageError if a folder can neither be created nor written to; create nothing."""
-    parent = folder
-    while not parent.exists():
-        parent = parent.parent
-    if not parent.is_dir() or not os.access(parent, os.W_OK):
-        raise StorageError(
-            f"{option} must be a writable folder, got {folder}: choose one outside {parent}, which is not"
-        )
-
-
 def _create(folders: list[Path]) -> None:
     """Create all folders, or none of them: if one fails, those created before it are removed again."""
     made: list[Path] = []
@@ -152,22 +132,6 @@ def _create(folders: list[Path]) -> None:
             for path in reversed(made):
                 path.rmdir()
             raise StorageError(f"{folder} can't be created ({error.strerror}): choose another folder") from None
-
-
-def _check_storage(url: str) -> Path | None:
-    """Return the file of a database, or None if it is a server. Raise StorageError if it can't be used; create
-    nothing."""
-    parsed = parse_url(url)
-    if parsed.get_backend_name() != "sqlite":
-        connect(url).dispose()
-        return None
-    file = file_of(parsed)
-    if file is None:
-        raise StorageError(f"--storage must be a file or a server, got the database in memory {url!r}: name a file")
-    _check_writable(file.parent, "--storage")
-    if file.is_dir():
-        raise StorageError(f"--storage must be a database file, got the folder {file}: name a file in it")
-    return file
 
 
 def _can_start_anew(settings: Settings, problem: Problem, url: str, uid: str) -> bool:
