@@ -1,4 +1,4 @@
-"""What several plans have in common: the sub-layers that all of them run, and those that most of them skip."""
+"""Compares several plans: the sub-layers that all of them run, and those that most of them skip."""
 
 from collections.abc import Callable, Sequence
 

@@ -84,7 +84,7 @@ class RungReport(Value):
 
 
 class TrialState(StrEnum):
-    """How a trial ended."""
+    """State in which a trial ended."""
 
     COMPLETE = "complete"
     """It finished the last rung."""

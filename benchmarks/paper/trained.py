@@ -29,7 +29,7 @@ from workers.tuning import TuningSchedule
 
 @dataclass(frozen=True, kw_only=True)
 class Course:
-    """How a mapping module is trained from scratch."""
+    """Steps, rates and batches of training a mapping module from scratch."""
 
     steps: int
     peak_rate: float = 1e-3

@@ -1,4 +1,4 @@
-"""What a peer sees of a landscape: plans as integers, two numbers to minimize, and an end after so many plans."""
+"""A landscape as peers read it: plans as integers, two objectives to minimize, and a budget of plans."""
 
 from collections.abc import Sequence
 

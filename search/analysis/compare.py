@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from objectives.front import front
 from objectives.intervals import paired_interval
-from search.analysis.summary import limits_of, point_of, summarize
+from search.analysis.summary import limits_of, members_of, point_of, summarize
 from search.storage.results import Results, TrialRecord
 
 LEVELS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
@@ -54,7 +53,7 @@ def compare(first: Results, second: Results) -> Comparison:
     """
     check_comparable(first, second)
     summaries = [summarize(run) for run in (first, second)]
-    fronts = [_members(run) for run in (first, second)]
+    fronts = [members_of(run.records(), limits_of(run.run, run.records())) for run in (first, second)]
     levels = [_at_level(level, fronts[0], fronts[1]) for level in LEVELS]
     return Comparison(
         names=_names(first, second),
@@ -90,12 +89,6 @@ def _names(first: Results, second: Results) -> tuple[str, str]:
     if first.run.name != second.run.name:
         return first.run.name, second.run.name
     return f"{first.run.name} ({first.run.uid[:8]})", f"{second.run.name} ({second.run.uid[:8]})"
-
-
-def _members(results: Results) -> list[TrialRecord]:
-    records = results.records()
-    full = [record for record in records if record.trial.state == "complete" and record.on("search")]
-    return list(front(full, point_of, limits_of(results.run, records)))
 
 
 def _at_level(level: float, first: Sequence[TrialRecord], second: Sequence[TrialRecord]) -> AtLevel:

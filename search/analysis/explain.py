@@ -8,6 +8,7 @@ import numpy as np
 from objectives.intervals import bootstrap_interval
 from search.analysis.samples import AnsweredQuestion, answered_questions, most_informative
 from search.analysis.select_trials import SelectionError
+from search.analysis.summary import dense_of
 from search.storage.results import Results, TrialRecord
 from spaces.plan_words import plan_words
 
@@ -46,7 +47,7 @@ class KindLoss:
 
 @dataclass(frozen=True)
 class Explanation:
-    """What there is to know about one trial without running it again."""
+    """One trial beside the dense model, from what is stored."""
 
     trial: int
     plan: str
@@ -63,7 +64,7 @@ class Explanation:
 
 @dataclass(frozen=True)
 class Contribution:
-    """What the change of one block, or of one pair, costs and saves in the company of all others."""
+    """Cost and saving of one change of a plan, next to all its other changes."""
 
     blocks: tuple[int, ...]
     text: str
@@ -76,16 +77,26 @@ class Contribution:
     """95 % bootstrap interval of `lost`, paired by question."""
 
 
+def trial_of(records: Sequence[TrialRecord], number: int) -> TrialRecord:
+    """Return a trial of a run by its number.
+
+    Raises:
+        SelectionError: there is no such trial.
+    """
+    found = next((record for record in records if record.trial.number == number), None)
+    if found is None:
+        raise SelectionError(f"--trial must be the number of a trial, got {number}: there are {len(records)}")
+    return found
+
+
 def finished_trial(records: Sequence[TrialRecord], number: int) -> TrialRecord:
     """Return a complete trial of a run by its number.
 
     Raises:
         SelectionError: there is no such trial, or it did not finish.
     """
-    found = next((record for record in records if record.trial.number == number), None)
-    if found is None:
-        raise SelectionError(f"--trial must be the number of a trial, got {number}: there are {len(records)}")
-    if found.trial.state != "complete" or not found.on("search"):
+    found = trial_of(records, number)
+    if not found.is_complete:
         raise SelectionError(
             f"--trial must be a complete trial, got {number}, which is {found.trial.state}: take another"
         )
@@ -98,9 +109,11 @@ def dense_trial(records: Sequence[TrialRecord]) -> TrialRecord:
     Raises:
         SelectionError: the run has none that finished.
     """
-    found = next((r for r in records if r.plan.is_dense and r.trial.state == "complete" and r.on("search")), None)
+    found = dense_of(records)
     if found is None:
-        raise SelectionError("a trial is explained beside the dense model, which this run has not finished: search on")
+        raise SelectionError(
+            "answers are compared with those of the dense model, which this run has not finished: continue the search"
+        )
     return found
 
 

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from objectives.intervals import bootstrap_interval
 from search.analysis.select_trials import Selected
-from search.analysis.summary import describe_trial
+from search.analysis.summary import dense_of, describe_trial
 from search.storage.results import Results, TrialRecord
 from spaces.plan_picture import LEGEND, plan_picture
 from workers.export.request import ExportRequest
@@ -77,7 +77,7 @@ def _record(results: Results, chosen: Selected, tuned: bool) -> dict[str, Any]:
     """Return the facts about the trial and its run for plan.json, as JSON values."""
     records = results.records()
     settings = results.run.settings
-    dense = next((record for record in records if record.plan.is_dense and record.on("search")), None)
+    dense = dense_of(records)
     return {
         "run": results.run.name,
         "trial": chosen.record.trial.number if chosen.record else None,

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from objectives.front import FrontLimits, front
+from objectives.front import FrontLimits
 from search.analysis.samples import answered_questions
 from search.analysis.scores_on_test import describe_test
-from search.analysis.summary import point_of
+from search.analysis.summary import dense_of, members_of
 from search.storage.results import Results, TrialRecord
 
 if TYPE_CHECKING:
@@ -31,9 +31,8 @@ def trials_frame(records: Sequence[TrialRecord], limits: FrontLimits) -> "pd.Dat
     """
     import pandas as pd
 
-    full = [record for record in records if record.trial.state == "complete" and record.on("search")]
-    dense = next((record for record in full if record.plan.is_dense), None)
-    members = {record.trial.number for record in front(full, point_of, limits)}
+    dense = dense_of(records)
+    members = {record.trial.number for record in members_of(records, limits)}
     rows = [_row(record, dense) | {"on_front": record.trial.number in members} for record in records]
     return pd.DataFrame(rows, columns=list(rows[0]) if rows else ["trial"])
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from objectives.front import FrontLimits, front, within
-from search.analysis.summary import point_of
+from search.analysis.summary import dense_of, point_of
 from search.storage.results import TrialRecord
 from spaces.plan import Plan
 
@@ -56,7 +56,7 @@ def select(
         return [_by_plan(records, num_blocks, value, limits)]
     if rule == "trial":
         return [_by_number(records, value, limits)]
-    complete = [record for record in records if _is_complete(record)]
+    complete = [record for record in records if record.is_complete]
     if not complete:
         raise SelectionError(
             f"the run must have a complete trial to choose from, got none of {len(records)}: continue the search, "
@@ -77,7 +77,7 @@ def _by_number(records: Records, number: int, limits: FrontLimits) -> Selected:
     if found is None:
         known = f"0 to {records[-1].trial.number}" if records else "none yet"
         raise SelectionError(f"--trial must be the number of a trial of the run, got {number}: there are {known}")
-    if not _is_complete(found):
+    if not found.is_complete:
         raise SelectionError(
             f"--trial must be a complete trial, got {number}, which is {found.trial.state}: choose another, or export "
             f"its plan untuned with --plan '{found.trial.plan}'"
@@ -94,7 +94,7 @@ def _by_plan(records: Records, num_blocks: int, text: str, limits: FrontLimits) 
             "write one character per block"
         )
     for record in records:
-        if record.trial.digest == plan.digest and _is_complete(record):
+        if record.trial.digest == plan.digest and record.is_complete:
             return _selected(record, f"the named plan is that of trial {record.trial.number}{_beyond(record, limits)}")
     return Selected(plan, None, "the plan was named; the run has no complete trial of it, so it is not tuned")
 
@@ -132,7 +132,7 @@ def _min_accuracy(kept: Records, limit: float, _: Records) -> list[Selected]:
 
 
 def _min_retention(kept: Records, share: float, complete: Records) -> list[Selected]:
-    dense = next((record for record in complete if record.plan.is_dense), None)
+    dense = dense_of(complete)
     if dense is None:
         raise SelectionError("--min-retention needs a trial of the dense model, the run has none: use --min-accuracy")
     limit = share * _accuracy(dense)
@@ -160,10 +160,6 @@ RULES: dict[str, Callable[[Records, Any, Records], list[Selected]]] = {
     "front": _front,
 }
 """Rule -> function of the complete trials within the limits, the value of the option, and all complete trials."""
-
-
-def _is_complete(record: TrialRecord) -> bool:
-    return record.trial.state == "complete" and bool(record.on("search"))
 
 
 def _accuracy(record: TrialRecord) -> float:

@@ -23,8 +23,8 @@ def summarize(results: Results) -> dict[str, Any]:
     """Return counts, front, hypervolumes, settings and origin of a run as JSON values."""
     records = results.records()
     settings = results.run.settings
-    full = [record for record in records if record.trial.state == "complete" and record.on("search")]
-    dense = next((r for r in full if r.plan.is_dense), None)
+    full = [record for record in records if record.is_complete]
+    dense = dense_of(records)
     limits = limits_of(results.run, records)
     return {
         "schema_version": SCHEMA_VERSION,
@@ -33,7 +33,7 @@ def summarize(results: Results) -> dict[str, Any]:
         "budget": settings["budget"],
         "finished": results.run.finished is not None,
         **_hypervolumes(full, limits),
-        "front": [describe_trial(record, dense) for record in front(full, point_of, limits)],
+        "front": [describe_trial(record, dense) for record in members_of(records, limits)],
         "floor": _describe_floor(floor_of(records)),
         "dense": describe_trial(dense, dense) if dense else None,
         "signals": signals_had(records, settings["strategy"]),
@@ -41,6 +41,21 @@ def summarize(results: Results) -> dict[str, Any]:
         "settings": settings,
         "origin": results.run.origin,
     }
+
+
+def dense_of(records: Sequence[TrialRecord]) -> TrialRecord | None:
+    """Return the complete trial of the dense model, or None."""
+    return next((record for record in records if record.plan.is_dense and record.is_complete), None)
+
+
+def members_of(records: Sequence[TrialRecord], limits: FrontLimits) -> list[TrialRecord]:
+    """Return the complete trials on the front, cheapest first.
+
+    Args:
+        records: all trials of a run.
+        limits: what a trial must keep to be on the front (`limits_of`).
+    """
+    return list(front([record for record in records if record.is_complete], point_of, limits))
 
 
 def limits_of(run: Run, records: Sequence[TrialRecord]) -> FrontLimits:

@@ -10,7 +10,7 @@ from objectives.front import FrontLimits
 from search.analysis.rank_flips import rank_flips
 from search.analysis.select_trials import SelectionError, select
 from search.analysis.signals import signals_line
-from search.analysis.summary import describe_trial, limits_of, summarize
+from search.analysis.summary import dense_of, describe_trial, limits_of, summarize
 from search.console.front_table import front_table
 from search.console.terminal import console
 from search.settings import Settings
@@ -39,7 +39,7 @@ def choices(records: Sequence[TrialRecord], limits: FrontLimits) -> Iterator[str
         records: all trials of a run.
         limits: what a trial of the run must keep to be on its front.
     """
-    dense = next((r for r in records if r.plan.is_dense and r.trial.state == "complete"), None)
+    dense = dense_of(records)
     seen: set[int] = set()
     for rule, value in CHOICES:
         try:

@@ -23,7 +23,7 @@ LEGEND = (
     ("weights", "remaining parameters of the language model"),
     ("floor", "accuracy that is reached without looking at the pictures"),
 )  # fmt: skip
-"""What a heading or row means."""
+"""Heading or row of the table -> its meaning."""
 OPS = (". whole block", "a attention skipped", "f FFN skipped", "b block skipped", "p both in parallel",
        "c cross-attention skipped", "() pair", "v for visual tokens", "t for the prompt", "g for generated tokens",
        "{} pruned", "4. four times .")  # fmt: skip

@@ -11,9 +11,10 @@ from rich.text import Text
 
 from objectives.metrics import METRICS
 from objectives.sentences import sentence_note
+from search.analysis.explain import dense_trial, trial_of
 from search.analysis.samples import answered_questions, most_informative
 from search.analysis.select_trials import select
-from search.analysis.summary import limits_of
+from search.analysis.summary import dense_of, limits_of
 from search.storage.results import Results, TrialRecord
 from spaces.names import shown
 from workers.reports import RungReport
@@ -35,7 +36,7 @@ def samples_table(results: Results, records: Sequence[TrialRecord], count: int, 
         ValueError: there is no such trial, or the run has no stored answers.
     """
     record = _chosen(results, records, number)
-    answered = list(answered_questions(results, _dense(records), record))
+    answered = list(answered_questions(results, dense_trial(records), record))
     informative = most_informative(answered, count) if answered else []
     split = f" on the {informative[0].split} split" if informative else ""
     title = f"What trial {record.trial.number} ({record.trial.plan}) answered{split}, its losses first"
@@ -65,7 +66,7 @@ def write_samples(results: Results, records: Sequence[TrialRecord], number: int 
     Raises:
         ValueError: there is no such trial, the run has no stored answers, or the file can't be written.
     """
-    dense = _dense(records)
+    dense = dense_trial(records)
     chosen = (
         [
             record
@@ -87,7 +88,7 @@ def write_samples(results: Results, records: Sequence[TrialRecord], number: int 
 
 def dense_note(results: Results, records: Sequence[TrialRecord]) -> str | None:
     """Return a warning if the dense model answers in sentences, or None."""
-    dense = next((record for record in records if _is_dense(record) and record.on("search")), None)
+    dense = dense_of(records)
     kept = results.answers(dense.trial.number) if dense else {}
     found = next((kept[key] for key in sorted(kept) if key[0] == "search"), None)
     if dense is None or found is None:
@@ -121,21 +122,7 @@ def _chosen(results: Results, records: Sequence[TrialRecord], number: int | None
         (knee,) = select(records, 0, "knee", limits=limits_of(results.run, records))
         assert knee.record is not None
         return knee.record
-    found = next((record for record in records if record.trial.number == number), None)
-    if found is None:
-        raise ValueError(f"--trial must be the number of a trial, got {number}: there are {len(records)}")
-    return found
-
-
-def _dense(records: Sequence[TrialRecord]) -> TrialRecord:
-    found = next((record for record in records if _is_dense(record)), None)
-    if found is None:
-        raise ValueError("samples need a trial of the dense model, the run has none yet: continue the search")
-    return found
-
-
-def _is_dense(record: TrialRecord) -> bool:
-    return set(record.trial.plan) == {"."}
+    return trial_of(records, number)
 
 
 def _text(text: str, score: float | None = None) -> Text:

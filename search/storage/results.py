@@ -43,6 +43,11 @@ class TrialRecord:
         return [rung for rung in self.rungs if rung.split == split]
 
     @property
+    def is_complete(self) -> bool:
+        """Return True if the trial finished its last rung, so that it may be on a front."""
+        return self.trial.state == "complete" and bool(self.on("search"))
+
+    @property
     def floor(self) -> Floor | None:
         """Return the accuracy reached without looking at the images, or None if this trial did not measure it."""
         found = (rung.metrics.get("floor") for rung in self.on("search"))

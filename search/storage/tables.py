@@ -67,7 +67,7 @@ class Trial(Table):
     plan: Mapped[str] = mapped_column(Text)
     digest: Mapped[str] = mapped_column(String(64))
     origin: Mapped[str] = mapped_column(String(255))
-    """How the plan was found: `baseline dense`, `scan block 3`, `mutation of 17`, ..."""
+    """Origin of the plan: `baseline dense`, `scan block 3`, `mutation of 17`, ..."""
     request: Mapped[dict[str, Any]]
     """The request as sent to the worker; `python -m workers` runs it again."""
     state: Mapped[str] = mapped_column(String(16))

@@ -45,7 +45,7 @@ def focus_above_floor(focus: Focus, history: "Sequence[Observation]") -> Focus:
 
 @dataclass(frozen=True)
 class Task:
-    """What a strategy knows before anything is measured; FLOPs are computed in closed form."""
+    """The task of a strategy: its space, budget, limits and FLOPs in closed form, known before anything is measured."""
 
     space: Space
     budget: int
@@ -80,7 +80,7 @@ class Signal(StrEnum):
 
 @dataclass(frozen=True)
 class Observation:
-    """What is known about one trial."""
+    """One trial as a strategy sees it."""
 
     number: int
     plan: Plan
@@ -119,7 +119,7 @@ class Proposal:
 
     plan: Plan
     origin: str
-    """How the plan was found, for logs and the dashboard: `scan b@3`, `mutation of 17`."""
+    """Origin of the plan, for logs and the dashboard: `scan b@3`, `mutation of 17`."""
     probe: bool = False
     """If True, the trial stops after the cheapest rung: it is run for information, not for the front."""
     resumes: int | None = None

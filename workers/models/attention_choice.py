@@ -9,7 +9,7 @@ T = TypeVar("T")
 WHOLE = ""
 """Key of the whole model where transformers takes an attention implementation per part."""
 NO_SDPA = "does not support an attention implementation through torch.nn.functional.scaled_dot_product_attention"
-"""What transformers says, before it reads weights, of a model or a part of it without sdpa attention."""
+"""Text of the error that transformers raises for a model, or a part of it, without sdpa attention."""
 
 Attention = str | dict[str, str]
 """One implementation, or one per part of the config."""

@@ -1,4 +1,4 @@
-"""What loading and exporting a model will do otherwise than requested, found without weights."""
+"""Finds, without weights, what loading and exporting a model will do otherwise than requested."""
 
 from __future__ import annotations
 

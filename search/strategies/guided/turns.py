@@ -46,7 +46,7 @@ def turn_of(trial: Observation) -> Turn | None:
 
 @dataclass(frozen=True)
 class Standing:
-    """How the search goes."""
+    """Gains and turns of the search so far."""
 
     idle: float
     """From 0, where the surrogate finds something, to 1, where it has long found nothing."""
