@@ -2,12 +2,14 @@
 
 import errno
 import logging
+import math
 import os
 import shutil
 import socket
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -43,6 +45,23 @@ CHECK_SECONDS, MISSED_CHECKS = 2.0, 5
 """Seconds between two looks at the head of the cluster, and how many in a row it may miss."""
 SHOW_CURSOR = "\x1b[?25h"
 """Escape sequence for a terminal whose cursor a progress bar has hidden."""
+
+
+class Nodes:
+    """The machines of the cluster: tells a worker that died from one whose machine is gone."""
+
+    def __init__(self) -> None:
+        self._gone: dict[str, float] = dict.fromkeys(self._dead(), -math.inf)
+        """When every dead machine was seen dead."""
+
+    def lost_since(self, begin: float) -> bool:
+        """Return True if a machine has gone since `begin`, a time of `time.monotonic`."""
+        for node in self._dead():
+            self._gone.setdefault(node, time.monotonic())
+        return any(when >= begin for when in self._gone.values())
+
+    def _dead(self) -> list[str]:
+        return [node["NodeID"] for node in ray.nodes() if not node["Alive"]]
 
 
 class Head:

@@ -6,18 +6,14 @@ trial is one attempt at one job; one `step` is one rung.
 """
 
 import logging
-import math
 import os
 import threading
-import time
-from collections.abc import Callable
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 
 from search.dispatch.ray_cluster import ray_cluster  # first: sets what Ray reads when it is imported
 
 # isort: split
-import ray
 import ray.tune.tune as ray_tune_module
 from ray import tune
 from ray.tune.callback import Callback
@@ -28,10 +24,9 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from search.console.progress import Progress
+from search.dispatch.dispatcher import Dispatcher
 from search.loop.controller import Controller
-from search.loop.job import Job
 from search.settings import Settings, SettingsError
-from workers.reports import TrialReport, TrialState
 from workers.requests import TrialRequest
 from workers.trial import TrialRun, Worker
 
@@ -43,9 +38,6 @@ _CALLBACKS = {
     "wandb": "ray.air.integrations.wandb:WandbLoggerCallback",
     "mlflow": "ray.air.integrations.mlflow:MLflowLoggerCallback",
 }
-
-
-T = TypeVar("T")
 
 
 class TrialActor(tune.Trainable):
@@ -108,106 +100,6 @@ class TrialActor(tune.Trainable):
             self._watchdog.start()
 
 
-class Dispatcher:
-    """Passes the jobs of the controller to Tune trials, and their results back."""
-
-    def __init__(self, controller: Controller, progress: Progress, grace_seconds: float) -> None:
-        self._controller, self._progress, self._grace_seconds = controller, progress, grace_seconds
-        self._nodes = Nodes()
-        self._again: list[Job] = []
-        self._live: dict[str, tuple[Job, float]] = {}
-        self._reports: dict[str, TrialReport] = {}
-        self.failure: Exception | None = None
-        """Error after which no job is started: database, disk or device is away, or another controller took over."""
-
-    def attempt(self, act: Callable[[], T], otherwise: T) -> T:
-        """Return `act()`, or `otherwise` if it raises or any call before has raised.
-
-        The first error is kept in `failure`: Tune would only log it and continue.
-        """
-        if self.failure is None:
-            try:
-                return act()
-            except Exception as error:
-                self.failure = error
-        return otherwise
-
-    @property
-    def finished(self) -> bool:
-        """Return True if no job is left or running."""
-        return not self._again and not self._live and self._controller.finished
-
-    def start(self, tune_id: str) -> Job | None:
-        """Return the job of a new Tune trial, or None if none can start now."""
-        job = self._again.pop() if self._again else self._controller.next()
-        if job is not None:
-            self._live[tune_id] = (job, time.monotonic())
-            self._progress.started(job)
-        return job
-
-    def received(self, tune_id: str, result: dict[str, Any]) -> bool:
-        """Pass the result of a step to the controller; return True if the trial continues."""
-        report = TrialReport.model_validate_json(result["report"])
-        known = self._reports.get(tune_id)
-        self._reports[tune_id] = report
-        if known is not None and len(known.rungs) == len(report.rungs):
-            return True
-        if not report.rungs:
-            return True
-        job, _ = self._live[tune_id]
-        self._progress.rung(job, report.rungs[-1])
-        return self._controller.rung(job, report.rungs[-1])
-
-    def ended(self, tune_id: str) -> None:
-        """End the job of a Tune trial that has finished or was stopped."""
-        if tune_id not in self._live:
-            return
-        job, _ = self._live.pop(tune_id)
-        report = self._reports.pop(tune_id)
-        if report.state is TrialState.COMPLETE and len(report.rungs) < job.request.num_reports:
-            report = report.model_copy(update={"state": TrialState.STOPPED})
-        self._controller.done(job, report)
-        self._progress.ended(job, report)
-
-    def lost(self, tune_id: str) -> None:
-        """Put back, or fail, the job of a worker that died; print its line."""
-        if tune_id not in self._live:
-            return
-        job, begin = self._live.pop(tune_id)
-        self._reports.pop(tune_id, None)
-        seconds, limit = time.monotonic() - begin, job.request.time_limit
-        if limit is not None and seconds > limit + self._grace_seconds:
-            reason = f"time limit: it hung, its worker was ended after {seconds:.0f} s of {limit:.0f} s allowed"
-            self._controller.fail(job, reason)
-            self._progress.failed(job, reason)
-            return
-        node_gone = self._nodes.lost_since(begin)
-        reason = f"its {'machine is gone' if node_gone else 'worker process died'} after {seconds:.1f} s"
-        again = self._controller.lost(job, reason, counts=not node_gone)
-        if again is None:
-            self._progress.failed(job, f"its worker died too often, last: {reason}")
-        else:
-            self._progress.lost(job, reason)
-            self._again.append(again)
-
-
-class Nodes:
-    """The machines of the cluster: tells a worker that died from one whose machine is gone."""
-
-    def __init__(self) -> None:
-        self._gone: dict[str, float] = dict.fromkeys(self._dead(), -math.inf)
-        """When every dead machine was seen dead."""
-
-    def lost_since(self, begin: float) -> bool:
-        """Return True if a machine has gone since `begin`, a time of `time.monotonic`."""
-        for node in self._dead():
-            self._gone.setdefault(node, time.monotonic())
-        return any(when >= begin for when in self._gone.values())
-
-    def _dead(self) -> list[str]:
-        return [node["NodeID"] for node in ray.nodes() if not node["Alive"]]
-
-
 class StudySearcher(Searcher):
     """Tune's searcher; forwards all calls to the dispatcher.
 
@@ -265,14 +157,23 @@ class RungScheduler(FIFOScheduler):
         return {}
 
 
-class Forgetful(Callback):
-    """Drops what Tune would keep of every trial."""
+class TrialEvents(Callback):
+    """Passes the start of trials on to the dispatcher, and drops what Tune would keep of those that have ended."""
+
+    def __init__(self, dispatcher: Dispatcher) -> None:
+        self._dispatcher = dispatcher
+
+    def on_trial_start(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
+        self._dispatcher.worker_ready(trial.trial_id)
 
     def on_trial_complete(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
         _forget(trial)
 
     def on_trial_error(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
         _forget(trial)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
 
 
 def _forget(trial: TuneTrial) -> None:
@@ -337,7 +238,7 @@ def _tuner(settings: Settings, dispatcher: Dispatcher, actor: type[TrialActor]) 
             name=f"{datetime.now():%Y%m%d-%H%M%S}-{os.getpid()}",
             storage_path=str(settings.run_folder / "ray"),
             verbose=0,
-            callbacks=[*(_callback(name) for name in settings.callbacks), Forgetful()],
+            callbacks=[*(_callback(name) for name in settings.callbacks), TrialEvents(dispatcher)],
             failure_config=tune.FailureConfig(max_failures=0),
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
         ),

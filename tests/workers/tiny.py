@@ -92,6 +92,16 @@ def tiny_model(seed: int = 0, num_blocks: int = NUM_BLOCKS, attn: str = "eager")
     return model.eval().requires_grad_(False)
 
 
+def random_llava(config: LlavaConfig, seed: int = 3) -> LlavaForConditionalGeneration:
+    """Return a model with weights large enough, and norms far enough from 1, that every one of them shows in logits."""
+    torch.manual_seed(seed)
+    model = LlavaForConditionalGeneration(config)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            parameter.uniform_(0.5, 1.5) if "norm" in name else parameter.normal_(std=0.25)
+    return model
+
+
 def tiny_processor(template_adds: bool = True, tokenizer_adds: bool = False) -> LlavaProcessor:
     """The first token comes from the chat template, or from the tokenizer as in LLaVA-1.5, or both would add it."""
     tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(WORDS)}, "<unk>"))

@@ -4,15 +4,14 @@ import importlib.util
 import json
 
 import pytest
-import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, processors, trainers
-from transformers import LlavaForConditionalGeneration, LlavaProcessor, PreTrainedTokenizerFast
+from transformers import LlavaProcessor, PreTrainedTokenizerFast
 
 from spaces.plan import Plan
 from tests.fast import but_slow
 from tests.workers.export.engine_models import OneProcess
 from tests.workers.hub import _clip, hub_samples
-from tests.workers.tiny import tiny_config
+from tests.workers.tiny import random_llava, tiny_config
 from workers.export.engines.engines import run_engine
 from workers.export.gguf import find_converter, write_gguf
 from workers.export.route import ExportError, export_route
@@ -58,11 +57,7 @@ def base(tmp_path_factory):
     config.text_config.vocab_size = len(tokenizer)
     config.text_config.rope_parameters["rope_theta"] = 50000.0
     config.image_token_id = tokenizer.convert_tokens_to_ids("<image>")
-    torch.manual_seed(3)
-    model = LlavaForConditionalGeneration(config)
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            parameter.uniform_(0.5, 1.5) if "norm" in name else parameter.normal_(std=0.25)
+    model = random_llava(config)
     folder = tmp_path_factory.mktemp("models") / "tiny"
     model.save_pretrained(folder)
     patch = config.vision_config.patch_size

@@ -8,11 +8,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
-from transformers import LlavaForConditionalGeneration
 
 from spaces.plan import Plan
 from tests.workers.export.test_export import record, request, silent
-from tests.workers.tiny import NUM_BLOCKS, WORDS, tiny_config, tiny_processor
+from tests.workers.tiny import NUM_BLOCKS, WORDS, random_llava, tiny_config, tiny_processor
 from workers import load_exported
 from workers.apply_plan import apply_plan
 from workers.export.layer_facts import config_facts
@@ -31,11 +30,7 @@ def source(tmp_path_factory) -> ModelSource:
     """A tiny LLaVA whose decoder the form can hold: grouped queries, 512 FFN channels."""
     config = tiny_config()
     config.text_config.intermediate_size, config.text_config.head_dim = 512, 8
-    torch.manual_seed(3)
-    model = LlavaForConditionalGeneration(config)
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            parameter.uniform_(0.5, 1.5) if "norm" in name else parameter.normal_(std=0.25)
+    model = random_llava(config)
     folder = tmp_path_factory.mktemp("models") / "tiny"
     model.save_pretrained(folder)
     tiny_processor().save_pretrained(folder)
