@@ -55,7 +55,8 @@ class _Stopwatch(Progress):
 
 
 def _run_on_ray(settings: Any, controller: Any, progress: Progress) -> None:
-    from search.dispatch.ray_tune import TrialActor, run_on_ray
+    from search.dispatch.ray_actor import TrialActor
+    from search.dispatch.ray_tune import run_on_ray
 
     class PretendActor(TrialActor):
         def make_worker(self) -> Any:

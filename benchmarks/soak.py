@@ -51,7 +51,8 @@ def search(folder: Path, url: str, trials: int, workers: int) -> None:
     settings = settings_of(folder, url, trials, workers)
 
     def on_ray(controller: Any, progress: Any) -> None:
-        from search.dispatch.ray_tune import TrialActor, run_on_ray
+        from search.dispatch.ray_actor import TrialActor
+        from search.dispatch.ray_tune import run_on_ray
 
         class SoakActor(TrialActor):
             def make_worker(self) -> Any:

@@ -1,4 +1,4 @@
-"""Runs the jobs of a search on Ray Tune; the only module that imports Ray.
+"""Runs the jobs of a search on Ray Tune.
 
 Tune provides processes, machines, GPUs and callbacks; the state of the search stays in the study. Tune's own recovery
 (`Tuner.restore`, `max_failures`) is not used, because it lost and duplicated trials when the driver was killed. A Tune
@@ -7,7 +7,6 @@ trial is one attempt at one job; one `step` is one rung.
 
 import logging
 import os
-import threading
 from datetime import datetime
 from typing import Any
 
@@ -25,10 +24,9 @@ from ray.tune.search import Searcher
 
 from search.console.progress import Progress
 from search.dispatch.dispatcher import Dispatcher
+from search.dispatch.ray_actor import TrialActor
 from search.loop.controller import Controller
 from search.settings import Settings, SettingsError
-from workers.requests import TrialRequest
-from workers.trial import TrialRun, Worker
 
 # Tune would log the traceback of each lost worker; this module stores it as an event of the run instead.
 logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
@@ -38,66 +36,6 @@ _CALLBACKS = {
     "wandb": "ray.air.integrations.wandb:WandbLoggerCallback",
     "mlflow": "ray.air.integrations.mlflow:MLflowLoggerCallback",
 }
-
-
-class TrialActor(tune.Trainable):
-    """A worker process; runs one rung per step and keeps its `Worker` with the model over many trials."""
-
-    worker: Worker | None = None
-    """One per process (a class attribute), so that the next trial of a reused actor finds the model loaded."""
-    grace_seconds = 30.0
-    """Seconds beyond the time limit of its trial after which a worker that does not respond ends its process."""
-    _run: TrialRun | None = None
-    _watchdog: threading.Timer | None = None
-
-    def setup(self, config: dict[str, Any]) -> None:
-        """Read the request; do not load the model yet.
-
-        While an actor loads, Tune would give its trial to an idle actor and kill the one that loads.
-        """
-        self._request = TrialRequest.model_validate_json(config["request"])
-
-    def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Take the next job and keep the model in memory; return True: Tune may reuse the actor."""
-        self.cleanup()
-        self.setup(new_config)
-        return True
-
-    def step(self) -> dict[str, Any]:
-        """Run the next rung and return its result.
-
-        Never raises, since `TrialRun` does not: an exception would kill the process and lose the model. The report is
-        returned as JSON text, since Tune flattens nested results.
-        """
-        if self._run is None:
-            if TrialActor.worker is None:
-                TrialActor.worker = self.make_worker()
-            self._run = TrialRun(TrialActor.worker, self._request)
-            self._watch()
-        rung = self._run.next()
-        result: dict[str, Any] = {"done": self._run.ended, "report": self._run.report().model_dump_json()}
-        if rung is not None:
-            result |= {"rung": rung.rung, "accuracy": rung.accuracy, "flops_ratio": rung.costs["flops_ratio"]}
-        return result
-
-    def make_worker(self) -> Worker:
-        """Return the worker of this process; overridden in tests to inject faults."""
-        return Worker()
-
-    def cleanup(self) -> None:
-        """End the running trial, which restores the model."""
-        if self._run is not None:
-            self._run.close()
-            self._run = None
-        if self._watchdog is not None:
-            self._watchdog.cancel()
-
-    def _watch(self) -> None:
-        """Start a timer that ends the process if it hangs in native code; Tune has no time limit of its own."""
-        if self._request.time_limit is not None:
-            self._watchdog = threading.Timer(self._request.time_limit + self.grace_seconds, os._exit, [1])
-            self._watchdog.daemon = True
-            self._watchdog.start()
 
 
 class StudySearcher(Searcher):

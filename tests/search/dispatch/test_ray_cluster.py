@@ -1,6 +1,7 @@
 """Ray itself: where it listens, what it leaves behind, a head that is killed, machines that come and go."""
 
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -16,7 +17,8 @@ import ray
 from ray.cluster_utils import Cluster
 
 from search.dispatch.in_process import run_here
-from search.dispatch.ray_tune import TrialActor, run_on_ray
+from search.dispatch.ray_actor import TrialActor
+from search.dispatch.ray_tune import run_on_ray
 from search.dispatch.whole_search import WholeSearch
 from search.settings import Settings
 from tests.search.loop.test_controller import records_of
@@ -200,5 +202,58 @@ def test_all_machines_work_one_that_joins_too_and_one_that_goes_costs_its_trial_
     check_every_trial_once(settings)
 
 
+class NamesGpu(Marking):
+    """Notes the GPUs that its process may use, and how many runs go on at the same time."""
+
+    def rungs(self, request: TrialRequest) -> Iterator[RungReport]:
+        marks = Path(os.environ["MARKS"])
+        with (marks.parent / "gpus").open("a") as file:
+            file.write(f"{os.environ['CUDA_VISIBLE_DEVICES']} {os.getpid()}\n")
+        yield from super().rungs(request)
+
+
+class GpuActor(TrialActor):
+    def make_worker(self) -> Any:
+        return NamesGpu(0.3)
+
+
+def test_two_trials_share_a_gpu(tmp_path: Path, marks: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """The machine says that it has one GPU: Ray hands it out in shares, whatever is behind it."""
+    machines = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "num_gpus": 1})
+    try:
+        settings = settings_of(tmp_path / "run").model_copy(
+            update={"ray_address": machines.address, "trials_per_gpu": 2}
+        )
+
+        def run(controller: Any, progress: Any) -> None:
+            run_on_ray(settings, controller, progress, GpuActor)
+
+        assert WholeSearch(settings, problem_of(settings), run).run() == 0, capfd.readouterr().out
+    finally:
+        machines.shutdown()
+    seen = [line.split() for line in (tmp_path / "gpus").read_text().splitlines()]
+    assert {gpu for gpu, _ in seen} == {"0"}, "both workers use the one GPU"
+    assert len({process for _, process in seen}) >= 2, "a process per trial at the same time"
+    check_every_trial_once(settings)
+
+
+def test_a_cluster_by_its_client_port(tmp_path: Path, marks: Path) -> None:
+    """The controller is no machine of the cluster: it reaches it by ray://HOST:PORT."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    machines = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "ray_client_server_port": port})
+    try:
+        command = [sys.executable, "-m", "tests.search.dispatch.test_ray_cluster", str(tmp_path / "run")]
+        environment = {**os.environ, "ADDRESS": f"ray://127.0.0.1:{port}"}
+        done = subprocess.run(command, env=environment, timeout=600, capture_output=True, text=True)
+    finally:
+        machines.shutdown()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert set(machines_in(marks)) == {machines.head_node.node_id}
+    check_every_trial_once(settings_of(tmp_path / "run"))
+
+
 if __name__ == "__main__":
-    sys.exit(search(settings_of(Path(sys.argv[1]))))
+    address = os.environ.get("ADDRESS")
+    sys.exit(search(settings_of(Path(sys.argv[1])).model_copy(update={"ray_address": address})))

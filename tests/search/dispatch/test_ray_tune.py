@@ -13,7 +13,8 @@ from rich.console import Console
 
 import search.dispatch.ray_tune as ray_tune
 from search.console.progress import Progress
-from search.dispatch.ray_tune import TrialActor, run_on_ray
+from search.dispatch.ray_actor import TrialActor
+from search.dispatch.ray_tune import run_on_ray
 from search.loop.controller import BlindModelError
 from search.loop.open_run import open_run
 from search.settings import Settings, SettingsError

@@ -12,7 +12,8 @@ from rich.console import Console
 
 from search.console.progress import Progress
 from search.dispatch.in_process import run_here
-from search.dispatch.ray_tune import TrialActor, run_on_ray
+from search.dispatch.ray_actor import TrialActor
+from search.dispatch.ray_tune import run_on_ray
 from search.loop.open_run import open_run
 from tests.search.pretend import PretendWorker, problem_of, settings_in
 
