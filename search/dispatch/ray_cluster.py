@@ -121,7 +121,7 @@ def ray_cluster(settings: Settings) -> Iterator[None]:
     log = settings.run_folder / "ray" / "ray.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix="skipsearch-ray-")) if settings.ray_address is None else None
-    with _native_stderr_to(log):
+    with _native_stderr_to(log), _interfaces(every=settings.ray_address is not None):
         try:
             _connect(settings, temporary)
             _check_resources(settings)
@@ -163,8 +163,6 @@ def _names(process: psutil.Process, folder: Path) -> bool:
 def _connect(settings: Settings, temporary: Path | None) -> None:
     options: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
     address = settings.ray_address
-    # without clusters Ray listens on loopback; it replaces an address of loopback that it is given
-    ray_constants.ENABLE_RAY_CLUSTER = address is not None
     if address is None:
         # `local` starts a Ray of its own where RAY_ADDRESS is set or a cluster runs on this machine as well
         address = "local"
@@ -182,6 +180,21 @@ def _connect(settings: Settings, temporary: Path | None) -> None:
             ray.shutdown()
             raise SurroundingsError(f"Ray can't be started on this machine ({reason})") from None
         raise SettingsError(f"--ray-address must be a running cluster, got {address} ({reason})") from None
+
+
+@contextmanager
+def _interfaces(every: bool) -> Iterator[None]:
+    """Let Ray listen on loopback only, or on every interface; as before afterwards.
+
+    Ray has no option for it: without clusters it listens on loopback, and it replaces an address of loopback that it is
+    given. A cluster that this process starts later must not find the setting of this search.
+    """
+    before = ray_constants.ENABLE_RAY_CLUSTER
+    ray_constants.ENABLE_RAY_CLUSTER = every
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = before
 
 
 def _check_resources(settings: Settings) -> None:

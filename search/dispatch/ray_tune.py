@@ -13,6 +13,8 @@ from typing import Any
 from search.dispatch.ray_cluster import ray_cluster  # first: sets what Ray reads when it is imported
 
 # isort: split
+import ray
+import ray.train._internal.storage as ray_storage
 import ray.tune.tune as ray_tune_module
 from ray import tune
 from ray.tune.callback import Callback
@@ -160,6 +162,8 @@ def run_on_ray(
 def _tuner(settings: Settings, dispatcher: Dispatcher, actor: type[TrialActor]) -> TunerInternal:
     """Return Tune's driver. It runs in this process for a `ray://` cluster as well: `Tuner` would move it there."""
     vars(ray_tune_module)["TuneController"] = PatientController
+    if ray.util.client.ray.is_connected():  # this process has no folder of a Ray node for Tune's staging
+        vars(ray_storage)["_get_ray_train_session_dir"] = lambda: str(settings.run_folder / "ray" / "session")
     return TunerInternal(
         trainable=tune.with_resources(actor, {"cpu": settings.cpus_per_trial, "gpu": settings.gpus_of_a_trial}),
         tune_config=tune.TuneConfig(

@@ -243,6 +243,7 @@ def test_a_cluster_by_its_client_port(tmp_path: Path, marks: Path) -> None:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     machines = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "ray_client_server_port": port})
+    head = machines.head_node.node_id
     try:
         command = [sys.executable, "-m", "tests.search.dispatch.test_ray_cluster", str(tmp_path / "run")]
         environment = {**os.environ, "ADDRESS": f"ray://127.0.0.1:{port}"}
@@ -250,7 +251,7 @@ def test_a_cluster_by_its_client_port(tmp_path: Path, marks: Path) -> None:
     finally:
         machines.shutdown()
     assert done.returncode == 0, done.stdout + done.stderr
-    assert set(machines_in(marks)) == {machines.head_node.node_id}
+    assert set(machines_in(marks)) == {head}
     check_every_trial_once(settings_of(tmp_path / "run"))
 
 

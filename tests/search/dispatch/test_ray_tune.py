@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import ray
 from rich.console import Console
 
-import search.dispatch.ray_tune as ray_tune
 from search.console.progress import Progress
 from search.dispatch.ray_actor import TrialActor
 from search.dispatch.ray_tune import run_on_ray
@@ -118,7 +118,7 @@ def test_more_gpus_than_there_are_is_one_clear_line(tmp_path: Path) -> None:
     settings = settings_in(tmp_path / "run", workers=2, gpus_per_trial=64)
     with pytest.raises(SettingsError, match="gpus-per-trial"):
         search(settings, PretendActor)
-    assert ray_tune.ray.is_initialized() is False
+    assert ray.is_initialized() is False
 
 
 class BlindActor(TrialActor):
