@@ -12,7 +12,7 @@ from workers.trial import Worker, run_trial
 
 
 def left_out(plan: Plan) -> Iterator[tuple[tuple[int, ...], str, Plan]]:
-    """Yield blocks, text and the plan without the change, per changed block or pair."""
+    """Yield (indices of the blocks, text of the change, the plan without it) per changed block or pair."""
     for index, block in enumerate(plan.blocks):
         if block == SINGLE_BLOCKS[Op.KEEP] or block.op is Op.PAIRED:
             continue
@@ -26,9 +26,9 @@ def contributions(request: TrialRequest, questions: int, worker: Worker | None =
     """Yield the contribution of every changed block or pair, first block first.
 
     Args:
-        request: of the trial, with its stored mapping module; its rungs are not used.
+        request: request of the trial, with its stored mapping module; its rungs are ignored.
         questions: number of questions of the search split that each plan answers.
-        worker: one that has the model loaded, if there is one.
+        worker: a worker that may have loaded the model already; by default a new one.
 
     Raises:
         ValueError: the model or data can't be used, or a plan could not be run.

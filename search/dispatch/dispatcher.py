@@ -21,15 +21,15 @@ class Dispatcher:
         self._nodes = Nodes()
         self._again: list[Job] = []
         self._live: dict[str, tuple[Job, float]] = {}
-        """Running jobs, with the time at which a worker was ready for them: its start is not the trial's."""
+        """Tune's id -> running job, and the time (`time.monotonic`) at which its worker had started."""
         self._reports: dict[str, TrialReport] = {}
         self.failure: Exception | None = None
-        """Error after which no job is started: database, disk or device is away, or another controller took over."""
+        """Error after which no job is started, such as an unavailable database or a lost lease."""
 
     def attempt(self, act: Callable[[], T], otherwise: T) -> T:
-        """Return `act()`, or `otherwise` if it raises or any call before has raised.
+        """Return `act()`, or `otherwise` if it raises or an earlier call raised.
 
-        The first error is kept in `failure`: Tune would only log it and continue.
+        The first error is kept in `failure`, since Tune would only log it and continue.
         """
         if self.failure is None:
             try:
@@ -40,7 +40,7 @@ class Dispatcher:
 
     @property
     def finished(self) -> bool:
-        """Return True if no job is left or running."""
+        """Return True if no job runs and none will start."""
         return not self._again and not self._live and self._controller.finished
 
     def start(self, tune_id: str) -> Job | None:
@@ -52,7 +52,7 @@ class Dispatcher:
         return job
 
     def worker_ready(self, tune_id: str) -> None:
-        """Count the time of a Tune trial from now on: its worker has started."""
+        """Start the clock of a Tune trial: its worker has started, and the start does not count as its time."""
         if tune_id in self._live:
             self._live[tune_id] = (self._live[tune_id][0], time.monotonic())
 
@@ -81,7 +81,7 @@ class Dispatcher:
         self._progress.ended(job, report)
 
     def lost(self, tune_id: str) -> None:
-        """Put back, or fail, the job of a worker that died; print its line."""
+        """Run the job of a worker that died again, or fail it if it hung or its workers died too often."""
         if tune_id not in self._live:
             return
         job, begin = self._live.pop(tune_id)

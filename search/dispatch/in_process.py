@@ -7,12 +7,12 @@ from workers.trial import Worker, run_trial
 
 
 def opened(request: TrialRequest) -> Worker:
-    """Return a worker that has loaded the model of a request, so that an unusable model costs no trial.
+    """Return a worker that has loaded the model of a request, so that an unusable model is found before any trial.
 
-    Other errors, such as lack of memory, are left to the first trial, which reports them.
+    If loading fails for another reason, such as lack of memory, the first trial loads again and reports the error.
 
     Raises:
-        ValueError: the model can't be used; one line.
+        ValueError: the model can't be used; one line for the user.
     """
     worker = Worker()
     try:
@@ -28,8 +28,8 @@ def run_here(controller: Controller, progress: Progress, worker: Worker | None =
     """Run jobs until the search is finished.
 
     Args:
-        controller: decides what is run.
-        progress: shows the jobs.
+        controller: provides the jobs and receives their reports.
+        progress: displays the jobs.
         worker: keeps its model between jobs; by default a new one.
     """
     worker = worker or Worker()

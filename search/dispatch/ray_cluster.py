@@ -18,9 +18,9 @@ from typing import Any
 
 import psutil
 
-# Read by Ray when it is imported: plain output, no loggers nobody asked for, our own Ctrl-C. The driver ends a search
-# itself when the head of the cluster is gone; Ray would end the process without a word after a minute. A worker needs
-# more than a minute to start on a busy machine; Ray would end it and start another.
+# Ray reads these when it is imported. Output, loggers and Ctrl-C are handled here instead of by Ray. The two time-outs
+# are raised from one minute: `Head` ends the process first if the head is gone, with a message, which Ray would not
+# print; and on a busy machine a worker takes longer than a minute to start, which Ray would kill and start again.
 for _variable, _value in {
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -40,19 +40,19 @@ from search.settings import Settings, SettingsError  # noqa: E402
 from workers.surroundings import SurroundingsError  # noqa: E402
 
 OBJECT_STORE_BYTES = 80 * 2**20
-"""Shared memory of a local Ray; what travels is JSON. Ray's smallest is 75 MiB."""
+"""Shared memory of a local Ray in bytes. Only JSON is exchanged, so it is close to Ray's minimum of 75 MiB."""
 CHECK_SECONDS, MISSED_CHECKS = 2.0, 5
-"""Seconds between two looks at the head of the cluster, and how many in a row it may miss."""
+"""Seconds between two checks of the cluster's head, and number of successive failed checks after which it is gone."""
 SHOW_CURSOR = "\x1b[?25h"
-"""Escape sequence for a terminal whose cursor a progress bar has hidden."""
+"""Terminal escape sequence that shows the cursor again, which a progress bar hides."""
 
 
 class Nodes:
-    """The machines of the cluster: tells a worker that died from one whose machine is gone."""
+    """Tracks which machines of the cluster are gone, to distinguish a lost machine from a worker that died."""
 
     def __init__(self) -> None:
         self._gone: dict[str, float] = dict.fromkeys(self._dead(), -math.inf)
-        """When every dead machine was seen dead."""
+        """Id of each dead machine -> time (`time.monotonic`) at which its death was noticed."""
 
     def lost_since(self, begin: float) -> bool:
         """Return True if a machine has gone since `begin`, a time of `time.monotonic`."""
@@ -67,15 +67,16 @@ class Nodes:
 class Head:
     """The head of the cluster that this process is connected to, watched by a thread.
 
-    Ray's calls wait for a head that is gone, also those that would end the connection, and after some minutes Ray ends
-    the process. So the thread ends it at once, with one line: what was stored is whole at any moment.
+    If the head is gone, all calls of Ray block, including those that close the connection, until Ray ends the process
+    after some minutes. The thread therefore prints one line and ends the process itself; the database is consistent at
+    any time.
     """
 
     def __init__(self, address: str, clean_up: Callable[[], None]) -> None:
-        """Watch the head.
+        """Start watching.
 
         Args:
-            address: HOST:PORT that it listens on.
+            address: HOST:PORT or ray://HOST:PORT of the head.
             clean_up: called before the process is ended.
         """
         host, _, port = address.removeprefix("ray://").rpartition(":")
@@ -85,7 +86,7 @@ class Head:
         self._thread.start()
 
     def close(self) -> None:
-        """Stop watching."""
+        """Stop watching and wait for the thread to end."""
         self._stop.set()
         self._thread.join()
 
@@ -96,7 +97,7 @@ class Head:
                 socket.create_connection(self._address, timeout=CHECK_SECONDS).close()
                 missed = 0
             except OSError as error:
-                missed += error.errno not in (errno.EMFILE, errno.ENFILE)  # those are of this process
+                missed += error.errno not in (errno.EMFILE, errno.ENFILE)  # this process has too many open files
             if missed == MISSED_CHECKS and not self._stop.is_set():
                 self._end()
 
@@ -112,11 +113,12 @@ class Head:
 def ray_cluster(settings: Settings) -> Iterator[None]:
     """Join the cluster of `--ray-address`, or run Ray on this machine with one slot per worker, inside the `with`.
 
-    A local Ray listens on loopback only and leaves nothing behind: no process, and no file but `ray/ray.log` in the
-    run's folder, which holds what Ray prints.
+    A local Ray listens on the loopback interface only. It leaves no process behind, and only one file: `ray/ray.log` in
+    the run's folder, with the output of Ray.
 
     Raises:
-        SettingsError: where the cluster can't be reached or has no machine that is large enough for a trial.
+        SettingsError: the cluster can't be reached, or no machine of it is large enough for a trial.
+        SurroundingsError: Ray can't be started on this machine.
     """
     log = settings.run_folder / "ray" / "ray.log"
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -140,7 +142,7 @@ def ray_cluster(settings: Settings) -> Iterator[None]:
 
 
 def _end_processes(temporary: Path | None) -> None:
-    """End what is left of a local Ray, and remove its files."""
+    """End the remaining processes of a local Ray and remove its temporary folder."""
     if temporary is None:
         return
     left = [child for child in psutil.Process().children(recursive=True) if _names(child, temporary)]
@@ -152,7 +154,7 @@ def _end_processes(temporary: Path | None) -> None:
 
 
 def _names(process: psutil.Process, folder: Path) -> bool:
-    """Return True if a process was started with the folder in its command, or by one that was."""
+    """Return True if the command of a process, or of its parent, names the folder."""
     try:
         commands = [" ".join(each.cmdline()) for each in (process, process.parent()) if each is not None]
     except psutil.NoSuchProcess:
@@ -164,7 +166,7 @@ def _connect(settings: Settings, temporary: Path | None) -> None:
     options: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
     address = settings.ray_address
     if address is None:
-        # `local` starts a Ray of its own where RAY_ADDRESS is set or a cluster runs on this machine as well
+        # `local` starts a new Ray even if RAY_ADDRESS is set or a cluster runs on this machine
         address = "local"
         options |= {
             "num_cpus": settings.workers * settings.cpus_per_trial,
@@ -174,7 +176,7 @@ def _connect(settings: Settings, temporary: Path | None) -> None:
         }
     try:
         ray.init(address=address, **options)
-    except Exception as error:  # Ray raises Exception itself where a process of its own does not start in time
+    except Exception as error:  # Ray raises a plain Exception if one of its processes does not start in time
         reason = str(error).splitlines()[0]
         if settings.ray_address is None:
             ray.shutdown()
@@ -198,7 +200,7 @@ def _interfaces(every: bool) -> Iterator[None]:
 
 
 def _check_resources(settings: Settings) -> None:
-    """Check that some machine of the cluster can run one trial."""
+    """Raise SettingsError if no machine of the cluster can run a trial."""
     machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     for option, needed, kind in (
         ("--gpus-per-trial", settings.gpus_of_a_trial, "GPU"),
@@ -213,12 +215,12 @@ def _check_resources(settings: Settings) -> None:
 
 @contextmanager
 def _native_stderr_to(file: Path) -> Iterator[None]:
-    """Send what libraries write to the file descriptor of stderr to a file; Python's own stderr stays what it is."""
+    """Redirect file descriptor 2 and Ray's logger to a file inside the `with` block; `sys.stderr` is not redirected."""
     sys.stderr.flush()
     before, terminal = os.dup(2), sys.stderr
     try:
         has_descriptor = terminal.fileno() == 2
-    except (OSError, ValueError):  # replaced by something that is no file, as under pytest
+    except (OSError, ValueError):  # replaced by an object that is no file, as under pytest
         has_descriptor = False
     with file.open("ab", buffering=0) as log, os.fdopen(os.dup(before), "w", buffering=1) as copy:
         handler = logging.StreamHandler(log_text := open(os.dup(log.fileno()), "a", buffering=1))  # noqa: SIM115

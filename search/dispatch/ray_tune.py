@@ -1,8 +1,8 @@
 """Runs the jobs of a search on Ray Tune.
 
-Tune provides processes, machines, GPUs and callbacks; the state of the search stays in the study. Tune's own recovery
+Tune provides processes, machines, GPUs and callbacks; the state of the search is in the study. Tune's own recovery
 (`Tuner.restore`, `max_failures`) is not used, because it lost and duplicated trials when the driver was killed. A Tune
-trial is one attempt at one job; one `step` is one rung.
+trial is one attempt at one job; each `step` runs one rung.
 """
 
 import logging
@@ -98,7 +98,7 @@ class RungScheduler(FIFOScheduler):
 
 
 class TrialEvents(Callback):
-    """Passes the start of trials on to the dispatcher, and drops what Tune would keep of those that have ended."""
+    """Tells the dispatcher when trials start, and frees the memory of Tune trials that have ended."""
 
     def __init__(self, dispatcher: Dispatcher) -> None:
         self._dispatcher = dispatcher
@@ -117,16 +117,16 @@ class TrialEvents(Callback):
 
 
 def _forget(trial: TuneTrial) -> None:
-    """Drop request and reports of a trial that has ended: Tune keeps its trials for as long as it runs."""
+    """Drop request and reports of a Tune trial that has ended; Tune keeps all its trials until the end."""
     trial.config = {"name": trial.config["name"]}
     trial.run_metadata.last_result = {}
 
 
 class PatientController(TuneController):
-    """Lets a worker that is starting start.
+    """Tune's controller, which however never replaces a worker that is still starting by an idle one.
 
-    Tune hands a trial whose worker is starting to the next worker that is idle, and ends the one that starts. With
-    trials shorter than the start of a process the first machine of a cluster then runs all of them.
+    Tune assigns a trial whose worker is starting to the next idle worker and kills the starting one. If trials are
+    shorter than the start of a process, the first machine of a cluster would then run all trials.
     """
 
     def _maybe_reuse_cached_actor(self, trial: TuneTrial) -> bool:
@@ -142,9 +142,17 @@ def run_on_ray(
 ) -> None:
     """Run jobs on Ray until the search is finished.
 
+    Args:
+        settings: settings of the search: address of the cluster, number of workers, resources per trial.
+        controller: provides the jobs and receives their reports.
+        progress: displays the jobs.
+        actor: class of the worker processes; replaced in tests.
+
     Raises:
-        SettingsError: where the cluster can't be reached or has no machine for a trial.
-        SurroundingsError: where Ray can't be started on this machine.
+        SettingsError: the cluster can't be reached, or no machine of it is large enough for a trial.
+        SurroundingsError: Ray can't be started on this machine.
+        RuntimeError: Tune ended early, for an unknown reason.
+        Exception: any error of the controller, such as an unavailable database.
     """
     with ray_cluster(settings):
         dispatcher = Dispatcher(controller, progress, actor.grace_seconds)
@@ -160,7 +168,7 @@ def run_on_ray(
 
 
 def _tuner(settings: Settings, dispatcher: Dispatcher, actor: type[TrialActor]) -> TunerInternal:
-    """Return Tune's driver. It runs in this process for a `ray://` cluster as well: `Tuner` would move it there."""
+    """Return Tune's driver, which runs in this process; `Tuner` would run it on the cluster for a `ray://` address."""
     vars(ray_tune_module)["TuneController"] = PatientController
     if ray.util.client.ray.is_connected():  # this process has no folder of a Ray node for Tune's staging
         vars(ray_storage)["_get_ray_train_session_dir"] = lambda: str(settings.run_folder / "ray" / "session")
@@ -176,7 +184,7 @@ def _tuner(settings: Settings, dispatcher: Dispatcher, actor: type[TrialActor]) 
             trial_dirname_creator=_name,
         ),
         run_config=tune.RunConfig(
-            # A fresh name at each start: nothing of Tune's is ever taken up again.
+            # A new name at each start, since Tune's own state is never restored.
             name=f"{datetime.now():%Y%m%d-%H%M%S}-{os.getpid()}",
             storage_path=str(settings.run_folder / "ray"),
             verbose=0,
@@ -189,7 +197,7 @@ def _tuner(settings: Settings, dispatcher: Dispatcher, actor: type[TrialActor]) 
 
 
 def _name(trial: TuneTrial) -> str:
-    """Return the name that TensorBoard shows: the job (with the trial's number) and Tune's id of the attempt."""
+    """Return the name shown by TensorBoard: the job's, which has the trial's number, and Tune's id of the attempt."""
     return f"{trial.config['name']}-{trial.trial_id}"
 
 

@@ -1,4 +1,4 @@
-"""Runs a whole search: opens the run, dispatches its jobs, and waits while database, disk or device is away."""
+"""Runs a whole search: opens the run, dispatches its jobs, and waits while database, disk or device is unavailable."""
 
 import signal
 import sys
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from workers.trial import Worker
 
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
-"""First and longest pause between two tries in seconds; each pause is twice the one before."""
+"""First and longest pause between two attempts in seconds; each pause is twice the previous one."""
 
 
 class Terminated(KeyboardInterrupt):
@@ -33,22 +33,22 @@ class Terminated(KeyboardInterrupt):
 
 
 class Patience:
-    """Waits between tries with growing pauses, until no trial has ended for a given time."""
+    """Waits between attempts with growing pauses, and gives up if no trial has ended for `seconds`."""
 
     def __init__(self, seconds: float, say: Callable[[str], None]) -> None:
         self._seconds, self._say = seconds, say
         self.progressed()
 
     def progressed(self) -> None:
-        """Reset the pauses: a trial has ended, so nothing is away."""
+        """Reset the pauses, since a trial has ended."""
         self._since: float | None = None
         self._pause = FIRST_PAUSE
 
     def wait(self, reason: str) -> bool:
-        """Sleep for the next pause; return False if the total time is used up.
+        """Sleep for the next pause; return False, at once, if the time is used up.
 
         Args:
-            reason: one line that says what is away.
+            reason: what is unavailable, in one line for the user.
         """
         self._since = time.monotonic() if self._since is None else self._since
         left = self._seconds - (time.monotonic() - self._since)
@@ -68,7 +68,14 @@ class WholeSearch:
     def __init__(
         self, settings: Settings, problem: Problem, run_jobs: Callable[[Controller, Progress], None] | None = None
     ) -> None:
-        """`run_jobs` runs the jobs until the search is finished, by default in this process or on Ray."""
+        """Prepare the search.
+
+        Args:
+            settings: settings of the search.
+            problem: the search problem.
+            run_jobs: runs the jobs until the search is finished; by default in this process, or on Ray if the settings
+                ask for it.
+        """
         self._settings, self._problem = settings, problem
         self._run_jobs = run_jobs
         self._out = console()
@@ -79,7 +86,7 @@ class WholeSearch:
         """Run the search and return the exit code, 0 if all jobs have ended.
 
         Raises:
-            ValueError: a mistake of the user; one line.
+            ValueError: settings, folder, database or model can't be used; one line for the user.
         """
         again = False
         with _termination():
@@ -91,7 +98,7 @@ class WholeSearch:
                 except Exception as error:
                     reason = reason_away(error)
                     if reason is None and again and isinstance(error, StorageError | SettingsError):
-                        reason = str(error)  # what could be used before
+                        reason = str(error)  # a folder or database that could be used before is unavailable
                     if reason is None:
                         raise
                 again = True
@@ -99,7 +106,7 @@ class WholeSearch:
                     return TRY_AGAIN
 
     def _once(self, again: bool) -> int:
-        """Start or resume the search and run it until it is finished, stopped, or something is away."""
+        """Open the run, run its jobs until it is finished or interrupted, print its front and return the exit code."""
         with open_run(self._settings, self._problem, self._say, again) as controller:
             try:
                 self._dispatch(controller)

@@ -1,4 +1,4 @@
-"""Several proposals at once, for workers that start together and for plans that are evaluated together."""
+"""Proposes several plans at once, for plans that are evaluated together outside a search."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -9,7 +9,7 @@ from spaces.plan import Plan
 
 
 class Ahead:
-    """The trials so far, and proposals that have not started, as trials that run."""
+    """A history extended by proposals that have not started; they appear in it as running trials."""
 
     def __init__(self, history: Tried, flops_ratio: Callable[[Plan], float]) -> None:
         self._history, self._flops_ratio = history, flops_ratio
@@ -27,7 +27,10 @@ class Ahead:
         return [*so_far, *self._ahead]
 
     def add(self, proposal: Proposal) -> None:
-        """Add a proposal; one that resumes a trial takes its place, with what was measured."""
+        """Add a proposal as a running trial.
+
+        One that resumes a stopped trial replaces it and takes over its measurements.
+        """
         cost = self._flops_ratio(proposal.plan)
         trial = Observation(len(self), proposal.plan, proposal.origin, "running", cost)
         if proposal.resumes is not None:
@@ -38,14 +41,14 @@ class Ahead:
 
 
 def ask(proposer: Proposer, history: Tried, count: int, flops_ratio: Callable[[Plan], float]) -> list[Proposal]:
-    """Return the next proposals, all different, each made as if those before it were running.
+    """Return the next proposals, all different; each is made with those before it as running trials.
 
-    They are the same for the same history, and the first ones of a larger `count`.
+    The same history gives the same proposals; a larger `count` only appends to them.
 
     Args:
-        proposer: of the search.
+        proposer: the proposer of the search.
         history: all trials so far.
-        count: number of proposals; fewer are returned where nothing is left.
+        count: number of proposals; fewer are returned if no untried plan is left.
         flops_ratio: FLOPs of a plan relative to the dense model's, as `Task.flops_ratio`.
     """
     ahead, found = Ahead(history, flops_ratio), list[Proposal]()

@@ -50,12 +50,13 @@ class Controller:
         """Read the run into memory.
 
         Args:
-            settings: of the search.
-            problem: what is searched.
+            settings: settings of the search.
+            problem: the search problem.
             study: the Optuna study of the run.
             results: the results tables of the run.
             strategy: proposes the plans.
-            again: True if this process has put back the running trials itself; that does not count as an attempt.
+            again: True if this process ran the search before and reopens it after database, disk or device was
+                unavailable; running trials are then not charged an attempt.
         """
         self._settings, self._problem, self._study, self._results = settings, problem, study, results
         self._proposer = Proposer(strategy, problem.task())
@@ -76,7 +77,11 @@ class Controller:
     # -- what to do next ------------------------------------------------------------------------------------
 
     def next(self) -> Job | None:
-        """Return the next job, or None if none can start now (see `finished`). Raises BlindModelError."""
+        """Return the next job, or None if none can start now (see `finished`).
+
+        Raises:
+            BlindModelError: see `check_sight`.
+        """
         if self.given_up is not None:
             return None
         self.check_sight()
@@ -127,7 +132,7 @@ class Controller:
         return self._job(number, attempt=1)
 
     def _adopt(self, number: int) -> Job | None:
-        """Return a job for a trial that a dead controller left running, or None if the trial is failed instead."""
+        """Return the job of a trial that a dead controller left running; after `MAX_ATTEMPTS`, fail it, return None."""
         record = self.history.record(number)
         attempt = record.attempt + (0 if self._again else 1)
         with self._results.one_transaction():
@@ -160,7 +165,7 @@ class Controller:
     # -- what came back -------------------------------------------------------------------------------------
 
     def rung(self, job: Job, report: RungReport) -> bool:
-        """Store a finished rung.
+        """Store the report of a finished rung and decide whether its trial continues.
 
         Returns:
             True if the trial continues with its next rung.
@@ -193,7 +198,7 @@ class Controller:
         """Store how a job ended.
 
         Raises:
-            SurroundingsError: the machine failed, not the trial. The trial keeps its state and is run again later.
+            SurroundingsError: the machine failed, not the trial. The trial remains running and is run again later.
         """
         if report.put_back:
             raise SurroundingsError(report.reason)
@@ -211,10 +216,10 @@ class Controller:
             self._end(job.number, state, reason)
 
     def lost(self, job: Job, reason: str, counts: bool = True) -> Job | None:
-        """Note that the worker of a job died.
+        """Store that the worker of a job died.
 
         Args:
-            job: of the worker.
+            job: the job that the worker was running.
             reason: one line for the event.
             counts: False if the machine is the cause and not the trial.
 
@@ -241,7 +246,7 @@ class Controller:
         return None
 
     def fail(self, job: Job, reason: str) -> None:
-        """Fail a job that must not be run again, such as one with a time-out that killed its worker."""
+        """End a job as failed, without another attempt, such as one whose worker was killed at the time limit."""
         if job.phase is Phase.TEST:
             self.final.ended(job, reason)
             return
@@ -295,11 +300,11 @@ class Controller:
     # -- the end --------------------------------------------------------------------------------------------
 
     def interrupted(self, why: str = "stopped by the user") -> None:
-        """Note that the search was interrupted; running trials keep their state and are resumed by the next start."""
+        """Store that the search was interrupted; the next start runs its running trials again."""
         self._results.event("interrupted", why)
 
     def close(self) -> None:
-        """Note that the search is finished."""
+        """Store that the search is finished."""
         self._results.event("finished", f"{len(self.history)} trials: {self.summary()}")
         self._results.finish()
 

@@ -25,7 +25,7 @@ class FinalTest:
         self._seeds = range(self._own, self._own + (settings.final_seeds if self._steps else 1))
         self._running: set[tuple[int, int]] = set()
         self._found: tuple[int, list[Observation]] | None = None
-        """The plans to test, and the version of the history that they were found in."""
+        """Version of the history, and the trials to test by that version; a cache."""
 
     @property
     def left(self) -> int:
@@ -40,7 +40,7 @@ class FinalTest:
 
     @property
     def tunes(self) -> bool:
-        """Return True if further seeds besides that of the search are tested, each after tuning with it."""
+        """Return True if plans are also tuned and tested with seeds other than that of the search."""
         return len(self._seeds) > 1
 
     def next(self) -> Job | None:
@@ -109,7 +109,7 @@ class FinalTest:
         self._history.set_tested(job.number, seed)
 
     def ended(self, job: Job, reason: str | None) -> None:
-        """Note that a test has ended; one without a result is stored as an event and repeated at the next start."""
+        """End a test; one without a result is stored as an event and repeated at the next start."""
         seed = job.request.seed
         self._running.discard((job.number, seed))
         if not self._history.tested(job.number, seed):

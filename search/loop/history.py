@@ -46,7 +46,7 @@ class Record:
 
 
 class History:
-    """All trials of a search by number. The study says which trials exist, the results tables hold their rungs."""
+    """All trials of a search by number: their states come from the study, their rungs from the results tables."""
 
     def __init__(self, problem: Problem, study: SearchStudy, results: Results) -> None:
         self._problem = problem
@@ -120,7 +120,13 @@ class History:
         return plan in self._plans
 
     def add(self, number: int, plan: Plan, proposal: Proposal) -> None:
-        """Add a running trial."""
+        """Add a trial that starts now.
+
+        Args:
+            number: number of the trial in the study.
+            plan: its plan.
+            proposal: the proposal that it was started for.
+        """
         record = Record(number, plan, proposal.origin, proposal.probe, self._problem.ratio(plan))
         record.resumes = proposal.resumes
         self._take_over(record)
@@ -137,7 +143,7 @@ class History:
 
     @property
     def counts(self) -> Counter[str]:
-        """Return the number of trials per state, also of those that a later trial resumed."""
+        """Return the number of trials by state, including stopped trials that a later trial continues."""
         return Counter({state: len(numbers) for state, numbers in self._states.items()})
 
     def running(self) -> list[int]:
@@ -175,7 +181,7 @@ class History:
         self._records[number].mapping_module = mapping_module
 
     def ended(self, number: int, state: TrialState, reason: str | None) -> None:
-        """Set the state of a trial that ended."""
+        """Set the state of a trial that ended; `reason` is None for a complete one."""
         record = self._records[number]
         self._states[record.state].discard(number)
         self._states.setdefault(str(state), set()).add(number)
@@ -188,11 +194,11 @@ class History:
         return seed in self._records[number].tested
 
     def set_tested(self, number: int, seed: int) -> None:
-        """Note that a trial needs no further test with this seed of tuning."""
+        """Record that a trial needs no further test with this seed of tuning."""
         self._records[number].tested.add(seed)
 
     def peers_at(self, rung: int, but: int) -> Peers:
-        """Return all other trials that finished a rung; without those that a later trial resumed."""
+        """Return the results at a rung of all trials except `but` and except those that a later trial continues."""
         if rung in self._records[but].accuracies:
             return Peers(self._points_at(rung, but))
         if rung not in self._peers:

@@ -1,4 +1,4 @@
-"""Opens a run: checks everything first, then creates the folder, the study and the tables, or resumes existing ones."""
+"""Opens a run: checks its folder and database, then creates or resumes the run, its tables and its study."""
 
 import math
 import os
@@ -27,7 +27,7 @@ from workers.reports import TrialState
 from workers.software import commit, versions
 
 UNMARKED = {"rule of exact_match": "1"}
-"""Marks of runs that were started before these were stored."""
+"""Fingerprints of runs that were started before these fingerprints were stored."""
 
 
 @contextmanager
@@ -37,11 +37,10 @@ def open_run(
     """Yield the controller of a run, new or resumed, while holding the lease on the run.
 
     Args:
-        settings: of the search.
-        problem: what is searched.
-        say: receives lines for the user, such as that the database was migrated.
-        again: True if this process has run the search before, until its surroundings failed; that does not count as
-            an attempt of the running trials.
+        settings: settings of the search.
+        problem: the search problem.
+        say: called with lines for the user, such as that the database was migrated.
+        again: as in `Controller`.
 
     Raises:
         ValueError: settings, folder or database cannot be used; one line for the user. No file has been created then.
@@ -115,7 +114,7 @@ def _new_run(settings: Settings, problem: Problem, folder: Path, url: str) -> st
 
 
 def _stored(settings: Settings) -> dict[str, Any]:
-    """Return the settings as stored in the database, without passwords."""
+    """Return the settings as they are stored in the database: with an absolute folder, without passwords."""
     return {**settings.stored(), "out": str(settings.run_folder)}
 
 
@@ -170,14 +169,13 @@ def _check_same_search(settings: Settings, problem: Problem, results: Results) -
     then, now = origin.get("dense_costs", {}).get("flops"), problem.describe()["dense_costs"]["flops"]
     if then is not None and not math.isclose(then, now, rel_tol=1e-9):
         raise SettingsError(
-            f"FLOPs must be counted as when {settings.run_folder} was started, got {now:.10g} for the dense model and "
-            f"{then:.10g} then: its ratios can't be compared, take another --out"
+            f"the FLOPs of the dense model must be those stored when {settings.run_folder} was started ({then:.10g}), "
+            f"got {now:.10g}, so ratios can't be compared: choose another --out"
         )
     before = origin["fingerprints"]
     for name, mark in problem.fingerprints.items():
-        if (
-            before.get(name, UNMARKED.get(name, mark)) != mark
-        ):  # versions before 0.2 kept no mark of the splits beside search
+        # A run without this fingerprint, from an older version, passes unless `UNMARKED` gives its value.
+        if before.get(name, UNMARKED.get(name, mark)) != mark:
             raise SettingsError(
                 f"the {name} changed since {settings.run_folder} was started ({before.get(name, 'an older one')} then, "
                 f"{mark} now), so results can't be compared: choose another --out"

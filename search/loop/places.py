@@ -9,10 +9,10 @@ from search.storage.results import connect
 
 
 def check_places(settings: Settings) -> None:
-    """Check that the run folder can be written and that the database can be reached; nothing is created.
+    """Check that the run folder can be written and that the database can be reached, without creating either.
 
     Raises:
-        StorageError: one line; they can't.
+        StorageError: one of them can't; one line for the user.
     """
     check_writable(settings.run_folder, "--out")
     check_storage(settings.storage_url)
@@ -30,8 +30,11 @@ def check_writable(folder: Path, option: str) -> None:
 
 
 def check_storage(url: str) -> Path | None:
-    """Return the file of a database, or None if it is a server. Raise StorageError if it can't be used; create
-    nothing."""
+    """Return the file of an SQLite database, or None for a server, after checking that it can be used.
+
+    Raises:
+        StorageError: the database can't be used. Nothing is created.
+    """
     parsed = parse_url(url)
     if parsed.get_backend_name() != "sqlite":
         connect(url).dispose()

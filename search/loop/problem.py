@@ -126,8 +126,8 @@ class Problem:
         """Return the request that runs a plan with the settings of the search.
 
         Args:
-            number: of the trial; None for a plan that is run outside a search.
-            plan: to run.
+            number: number of the trial; None for a plan that is run outside a search.
+            plan: the plan to run.
         """
         settings = self.settings
         return TrialRequest(

@@ -41,9 +41,10 @@ class Proposer:
 
     @property
     def beginning(self) -> Hashable:
-        """Return everything that depends on the budget: two searches whose budgets differ are equal if this is equal.
+        """Return the part of the search that depends on the budget: the baselines and the strategy's first plans.
 
-        None if the strategy does not say how it uses the budget.
+        If it is equal for two budgets, both searches propose the same plans up to the smaller budget. None if the
+        strategy has no attribute `start`, so that its dependence on the budget is unknown.
         """
         start: Sequence[Plan] | None = getattr(self._strategy, "start", None)
         return None if start is None else (tuple(self._baselines), tuple(start))
@@ -72,7 +73,7 @@ class Proposer:
         return None if plan is None else Proposal(plan, "enumeration")
 
     def _keep_limits(self, proposal: Proposal, rng: np.random.Generator) -> Proposal | None:
-        """Return the proposal, repaired if it breaks a limit; None if it can't be.
+        """Return the proposal, repaired if it exceeds a limit; None if it can't be repaired.
 
         A probe is not repaired, since it never enters the front.
         """

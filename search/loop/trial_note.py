@@ -6,7 +6,13 @@ from spaces.plan_picture import LEGEND, plan_picture
 
 
 def trial_note(observation: Observation, reason: str | None, costs: Costs) -> str:
-    """Return the note of a trial in Markdown."""
+    """Return the note of a trial in Markdown.
+
+    Args:
+        observation: the trial.
+        reason: why it was stopped or failed; None for a complete trial.
+        costs: costs of its plan.
+    """
     rungs = " → ".join(f"{accuracy:.3f}" for accuracy in observation.accuracies) or "none"
     lines = [
         f"`{observation.plan}` — {observation.origin}",

@@ -36,7 +36,8 @@ def warm_start(sources: Sequence[str], task: Task) -> tuple[tuple[str, Plan], ..
         task: the space, the limits, and the budget, which bounds the number of warm starts.
 
     Raises:
-        WarmStartError, StorageError: a source can't be read, has plans of another depth, or none that can be used.
+        WarmStartError: a source can't be read, has plans of another depth, or has no plan in the space and the limits.
+        StorageError: the database of a source can't be used.
     """
     found: dict[Plan, str] = {}
     for source in sources:

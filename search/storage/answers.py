@@ -25,10 +25,10 @@ def keep_answers(connection: Connection, trial_id: int, report: RungReport, seed
     """Store the answers of a rung; on the search split they replace those of earlier rungs of the trial.
 
     Args:
-        session: an open transaction.
-        trial_id: id of the row of the trial.
-        report: of the rung; nothing is stored if it has no answers.
-        seed: of the tuning.
+        connection: a connection with an open transaction.
+        trial_id: primary key of the trial's row.
+        report: report of the rung; nothing is stored if it has no answers.
+        seed: seed of the tuning.
     """
     if not report.answers:
         return
@@ -40,7 +40,7 @@ def keep_answers(connection: Connection, trial_id: int, report: RungReport, seed
 
 
 def read_answers(engine: Engine, trial_id: int) -> dict[tuple[str, int], StoredAnswers]:
-    """Return (split, seed of tuning) -> answers of a trial, by the id of its row."""
+    """Return the answers of a trial by (split, seed of tuning); `trial_id` is the primary key of its row."""
     with Session(engine) as session:
         rows = session.scalars(select(Answers).where(Answers.trial_id == trial_id)).all()
     return {(row.split, row.seed): _kept(row) for row in rows}

@@ -6,7 +6,7 @@ from workers.surroundings import surroundings
 
 
 def reason_away(error: BaseException) -> str | None:
-    """Return one line that says which of database, disk or machine is unavailable; None for any other error."""
+    """Return the reason, in one line, if an error means that database, disk or device is unavailable; else None."""
     seen: BaseException | None = error
     while seen is not None:
         if isinstance(seen, OperationalError | InterfaceError) or (

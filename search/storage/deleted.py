@@ -14,8 +14,8 @@ class FilesGoneError(StorageError):
 def watch_files(engine: Engine, folder: Path) -> None:
     """Make each commit of an engine raise FilesGoneError once the files of the run are deleted or replaced.
 
-    Without this, SQLite continues to write to the deleted file and all results are lost. Checked are the folder, the
-    database file and, from the first commit on, its write-ahead log, which exists as long as a connection does.
+    Without this check, SQLite continues to write to the deleted file and all results are lost. The folder, the database
+    file and, from the first commit on, its write-ahead log are compared; the log exists as long as a connection does.
 
     Args:
         engine: the database of the run.

@@ -33,7 +33,7 @@ def own_database(folder: Path) -> str:
 
 
 def _others(out: Path) -> str:
-    """Return the way out for a folder without a run: the runs nearby, or how to start one."""
+    """Return the hint for a folder without a run: the runs nearby, or how to start one."""
     runs = sorted(str(path.parent) for root in (out, out.parent, Path("runs")) for path in root.glob("*/search.db"))
     if runs:
         return f"there is {', '.join(dict.fromkeys(runs))}"

@@ -24,7 +24,7 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from search.storage.tables import Lease
 
 SECONDS = 60.0
-"""Term of a lease in seconds: time after its last renewal at which another host may take it."""
+"""Term of a lease: seconds after its last renewal until another host may take it."""
 RENEWALS = 4
 """Number of renewals per term."""
 
@@ -49,7 +49,7 @@ class Owner:
 
     @classmethod
     def this(cls) -> Owner:
-        """Return the owner that stands for the current process."""
+        """Return the current process."""
         return cls(_host(), os.getpid(), psutil.Process().create_time())
 
     @property
@@ -80,9 +80,9 @@ def held(
 
     Args:
         engine: the database; also used by the background thread.
-        scope: what is held, such as the id of a run.
-        wait: receives one line for the user before it waits for a lease to expire.
-        seconds: term of the lease.
+        scope: name of the lease, such as the id of a run.
+        wait: called with one line for the user before waiting for a lease to expire.
+        seconds: term of the lease in seconds.
 
     Raises:
         AlreadyRunningError: another process holds the lease and renews it.
@@ -102,7 +102,13 @@ def held(
 
 
 def fence(engine: Engine, scope: str, epoch: int) -> None:
-    """Make each commit of an engine raise AlreadyRunningError once the lease has another epoch."""
+    """Make each commit of an engine raise AlreadyRunningError once another process has taken the lease.
+
+    Args:
+        engine: the engine to guard.
+        scope: name of the lease.
+        epoch: epoch of this process's lease, as yielded by `held`.
+    """
     query = select(Lease.epoch).where(Lease.scope == scope)
     if engine.dialect.name == "postgresql":
         query = query.with_for_update(read=True)  # the lease can't be taken between this check and the commit
@@ -142,7 +148,7 @@ def _take(engine: Engine, scope: str, wait: Callable[[str], None], seconds: floa
     while True:
         row = _row(engine, scope)
         owner = Owner(**row["owner"]) if row["owner"] else None
-        given_up = owner == Owner.this() and scope not in _HELD  # it could not be released: the database was away
+        given_up = owner == Owner.this() and scope not in _HELD  # release failed, since the database was unavailable
         if owner is None or owner.is_gone or given_up or row["expires"] < time.time():
             if _write(engine, scope, row["epoch"], row["epoch"] + 1, Owner.this().__dict__, seconds):
                 return int(row["epoch"]) + 1
@@ -187,7 +193,7 @@ def _renew(engine: Engine, scope: str, epoch: int, seconds: float, stop: threadi
             if not _write(engine, scope, epoch, epoch, owner, seconds):
                 return  # another process has taken the lease: the fence raises at the next commit
         except SQLAlchemyError:
-            continue  # the database is away; at the next renewal the epoch says whether the lease was lost
+            continue  # the database is unavailable; the next renewal shows whether the lease was lost meanwhile
 
 
 def _give_back(engine: Engine, scope: str, epoch: int) -> None:

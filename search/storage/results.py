@@ -21,7 +21,7 @@ from workers.reports import Floor, RungReport
 from workers.requests import TrialRequest
 
 MAPPING_MODULE = "mapping_module"
-"""Kind of the artifact that holds the tuned mapping module of a trial."""
+"""Value of `Artifact.kind` for the tuned mapping module of a trial."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class TrialRecord:
 
     @property
     def tests(self) -> dict[int, RungResult]:
-        """Return seed of tuning -> result on the test split; the seed of the search comes first."""
+        """Return the results on the test split by seed of tuning; the seed of the search comes first."""
         return {test.seed: test for test in self.on("test")}
 
 
@@ -70,7 +70,7 @@ class Results:
     def __init__(self, engine: Engine, run: Run) -> None:
         self._engine = engine
         self.transactions = Transactions(engine)
-        """Those of every write; the study shares them."""
+        """All writes go through these; the study uses them too, so that both are committed together."""
         self._records: list[TrialRecord] | None = None
         self.run = run
         with Session(engine) as session:
@@ -82,11 +82,11 @@ class Results:
         """Store a new run and return its results.
 
         Args:
-            url: of the database.
+            url: URL of the database.
             uid: id of the run; unique in the database.
-            name: name of its folder, shown to users.
-            settings: of the search, as JSON values without passwords.
-            origin: facts about model, data and software, as JSON values.
+            name: name of the run's folder, shown to users.
+            settings: settings of the search as JSON values, without passwords.
+            origin: facts about model, data and software as JSON values.
 
         Raises:
             StorageError: the database can't be used.
@@ -103,7 +103,7 @@ class Results:
         """Return the results of an existing run.
 
         Args:
-            url: of the database.
+            url: URL of the database.
             uid: id of the run; None for the only run of the database.
 
         Raises:
@@ -134,7 +134,7 @@ class Results:
 
     @contextmanager
     def one_transaction(self) -> Iterator[None]:
-        """Make all writes inside the `with` one transaction, those of the study too."""
+        """Commit all writes inside the `with` block together, including those of the study, or none of them."""
         with self.transactions.begin():
             yield
 
@@ -151,13 +151,13 @@ class Results:
         self.run.settings, self.run.finished = settings, None
 
     def start_trial(self, number: int, request: TrialRequest, origin: str, attempt: int) -> None:
-        """Store that a trial runs; if it has a row already (it is run again), update the attempt.
+        """Store that a trial runs; if it is run again, its row exists and only request, state and attempt change.
 
         Args:
-            number: of the trial in the study.
-            request: sent to the worker.
-            origin: of the proposal.
-            attempt: 1 for the first.
+            number: number of the trial in the study.
+            request: the request sent to the worker.
+            origin: origin of the proposal, such as `mutation of 17`.
+            attempt: 1 for the first attempt.
         """
         plan = request.plan
         values = {"request": request.model_dump(mode="json"), "state": "running", "attempt": attempt}
@@ -172,10 +172,10 @@ class Results:
         """Store the report of a rung; a rung measured again after a crash replaces its old result.
 
         Args:
-            number: of the trial.
-            report: of the rung.
-            flops_ratio: the cost that the search minimizes (FLOPs or sparse FLOPs) over that of the dense plan.
-            seed: of the tuning; None for the seed of the search.
+            number: number of the trial.
+            report: report of the rung.
+            flops_ratio: the cost that the search minimizes (FLOPs or sparse FLOPs), divided by the dense plan's FLOPs.
+            seed: seed of the tuning; None for the seed of the search.
         """
         trial_id = self._ids[number]
         seed = self.run.settings["seed"] if seed is None else seed
@@ -190,7 +190,14 @@ class Results:
                 connection.execute(insert(Artifact), artifact)
 
     def end_trial(self, number: int, state: str, reason: str | None, worker: dict[str, Any] | None) -> None:
-        """Store state and reason of an ended trial, and facts about its worker if known."""
+        """Store how a trial ended, and the time.
+
+        Args:
+            number: number of the trial.
+            state: `complete`, `stopped` or `failed`.
+            reason: why it was stopped or failed, in one line; None for a complete trial.
+            worker: host, device, versions and threads of its worker; None if unknown.
+        """
         values = {"_id": self._ids[number], "_state": state, "_reason": reason, "_finished": now()}
         with self._write() as connection:
             if worker:
@@ -205,7 +212,13 @@ class Results:
             connection.execute(update(Run).where(Run.id == self.run.id).values(finished=self.run.finished))
 
     def event(self, kind: str, message: str, number: int | None = None) -> None:
-        """Store an event, with the number of its trial if it belongs to one."""
+        """Store an event.
+
+        Args:
+            kind: one or two words, such as `worker lost`.
+            message: one line.
+            number: number of the trial that it concerns; None if it concerns the run.
+        """
         with self._write() as connection:
             row = {"run_id": self.run.id, "kind": kind, "message": message, "trial_number": number}
             connection.execute(insert(Event), row)
@@ -247,7 +260,7 @@ class Results:
             return [(row.number, row.attempt, row.plan) for row in connection.execute(query.order_by(Trial.number))]
 
     def answers(self, number: int) -> dict[tuple[str, int], StoredAnswers]:
-        """Return (split, seed of tuning) -> answers of a trial, at its last rung and on the test split."""
+        """Return the answers of a trial, at its last rung and on the test split, by (split, seed of tuning)."""
         return read_answers(self._engine, self._ids[number])
 
     def events(self, limit: int) -> Sequence[Event]:

@@ -8,6 +8,7 @@ from uuid import uuid4
 from search.storage.database_url import StorageError
 
 FILE = "run.json"
+"""Name of the file, in the folder of a run, that holds the id."""
 
 
 def new_run_id() -> str:

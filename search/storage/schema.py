@@ -14,17 +14,18 @@ if TYPE_CHECKING:
     from alembic.config import Config
 
 NEWEST = "0004"
-"""Version of these tables: that of the last migration. A database of this version is opened without alembic."""
+"""Version of the tables after the last migration. A database of this version is opened without alembic."""
 VERSION_TABLE = "skipsearch_version"
+"""Table in which alembic keeps the version."""
 UNVERSIONED = "0001"
-"""Version of databases that store none."""
+"""Version of the databases that have no version table."""
 
 
 def bring_up_to_date(engine: Engine) -> str | None:
     """Create the tables if there are none, and migrate older ones after a backup.
 
     Returns:
-        One line that says what was migrated and where the backup is; None if nothing was migrated.
+        One line for the user with both versions and the name of the backup; None if nothing was migrated.
 
     Raises:
         StorageError: the tables are of a newer version, or so old that their searches can't be resumed.
@@ -56,10 +57,10 @@ def bring_up_to_date(engine: Engine) -> str | None:
 
 @contextmanager
 def _one_transaction(engine: Engine) -> Iterator[Connection]:
-    """Yield a connection whose changes, including those of tables, are committed together or not at all.
+    """Yield a connection on which all statements, including CREATE and ALTER TABLE, are committed together or never.
 
-    SQLite's driver does not begin a transaction before a change of tables, and recreating a table requires that foreign
-    keys are not checked.
+    SQLite's driver begins no transaction before such statements, and recreating a table requires that foreign keys are
+    not checked.
     """
     if engine.dialect.name != "sqlite":
         with engine.begin() as connection:
@@ -99,7 +100,7 @@ def _config(connection: Connection | None = None) -> "Config":
 
 
 def _back_up(engine: Engine, version: str) -> str:
-    """Copy an SQLite file to a new file beside it, or the tables of a server to new tables; return their names."""
+    """Copy an SQLite file to a new file beside it, or the tables of a server to new tables; return the names."""
     file = file_of(engine.url)
     if file is not None:
         copy = _free_name(file.with_name(f"{file.name}.version-{version}"))

@@ -1,12 +1,13 @@
-"""The Optuna study whose trials are the state of the search; the only module that uses Optuna's storage.
+"""The Optuna study that holds the state of the search; the only module that uses Optuna's storage.
 
-One row is one unit of the budget, for ever. A row is created RUNNING in one transaction that already holds its
-plan, so that no moment of a crash leaves a row without one; it ends COMPLETE with values, PRUNED with its values
-as attributes only (low fidelity never enters a front), or FAIL with a reason.
+Each row of the study is one trial and counts against the budget; rows are never deleted. A row is created RUNNING in
+the same transaction as its plan, so that a crash cannot leave a row without a plan. It ends COMPLETE with objective
+values, PRUNED (stopped before the last rung) without objective values, since accuracies of a cheaper rung must not
+enter the front, or FAIL with a reason.
 
-Optuna opens the study and reads its rows when a search is taken up. The search writes them itself, into the same
-tables: Optuna's own storage commits every attribute by itself and reads the trial before, which takes several times
-as long and could leave a row and its results apart.
+Optuna creates the study and reads its rows when a search is started or resumed. After that, this module writes the rows
+into Optuna's tables itself: Optuna's storage commits every attribute in a transaction of its own, after reading the
+trial. That takes several times as long, and a crash could leave the study without the results of a trial.
 """
 
 import json
@@ -66,15 +67,18 @@ class SearchStudy:
         self._keys = {
             trial.number: {*trial.user_attrs, *trial.system_attrs} for trial in trials if not trial.state.is_finished()
         }
-        """Attributes that the running rows have."""
+        """Keys of the attributes that each running row has."""
         self._taken_over = set(self._keys)
+        """Numbers of the rows that were running when the study was opened."""
 
     @classmethod
     def open(cls, url: str, name: str, transactions: Transactions) -> "SearchStudy":
         """Return the study called `name`, created with the objectives of the search if it does not exist.
 
         Args:
-            transactions: those of the same database, through which the rows are written.
+            url: URL of the database.
+            name: name of the study.
+            transactions: transactions on the same database, through which the rows are written.
 
         Raises:
             StorageError: the database can't be used.
@@ -102,14 +106,19 @@ class SearchStudy:
             storage.engine.dispose()
 
     def rows(self) -> list[Row]:
-        """Return the rows that were there when the study was opened, in the order of their numbers."""
+        """Return the rows that existed when the study was opened, in the order of their numbers."""
         return self._rows
 
     def start(self, plan: Plan, attributes: Mapping[str, Any], violations: Mapping[str, float]) -> int:
         """Create a RUNNING trial in one transaction and return its number.
 
-        The plan is stored as text, and as two counts one can plot against the objectives: one parameter per block
-        would make the dashboard unreadable.
+        The plan is stored as text in an attribute. Optuna's parameters of the trial are its numbers of attentions and
+        FFNs: one parameter per block would make the dashboard unreadable.
+
+        Args:
+            plan: the plan to run.
+            attributes: further user attributes, JSON values.
+            violations: limit name -> amount by which the plan exceeds it; 0 or less if it is kept.
         """
         number = len(self._ids)  # this controller is the only one that adds rows
         values = {"number": number, "study_id": self._study_id, "state": TrialState.RUNNING, "datetime_start": now()}
@@ -130,7 +139,7 @@ class SearchStudy:
         return number
 
     def annotate(self, number: int, key: str, value: Any) -> None:
-        """Store a user attribute of a running trial."""
+        """Store a user attribute of a running trial, with a JSON value; replace it if it exists."""
         with self._transactions.begin() as connection:
             self._set(connection, _USER, number, {key: value})
 
@@ -138,7 +147,7 @@ class SearchStudy:
         """End a trial with its objective values.
 
         Args:
-            number: of the trial.
+            number: number of the trial.
             values: accuracy and FLOPs ratio.
             violations: limit name -> amount by which the trial exceeds it, now that its accuracy is known.
         """
@@ -156,7 +165,7 @@ class SearchStudy:
             self._end(connection, number, TrialState.COMPLETE)
 
     def stop(self, number: int) -> None:
-        """End a trial that does not continue with its next rung; it gets no objective values."""
+        """End a trial that was stopped before its last rung; it gets no objective values."""
         with self._transactions.begin() as connection:
             self._end(connection, number, TrialState.PRUNED)
 
@@ -180,13 +189,13 @@ class SearchStudy:
             for key, value in {**parts, note_ver_key(trial_id): 1}.items()
         ]
         with self._transactions.begin() as connection:
-            if number in self._taken_over:  # earlier versions could die between the note and the end of a row
+            if number in self._taken_over:  # earlier versions wrote the note before the end in separate transactions
                 keys = [row["key"] for row in rows]
                 connection.execute(delete(_NOTES).where(_NOTES.c.study_id == self._study_id, _NOTES.c.key.in_(keys)))
             connection.execute(_INSERT_NOTES, rows)
 
     def _set(self, connection: Connection, table: Table, number: int, attributes: Mapping[str, Any]) -> None:
-        """Write attributes of a running row, each new or in the place of its old value."""
+        """Insert or update attributes of a running row."""
         trial_id, known = self._ids[number], self._keys[number]
         rows = {
             key: {"trial_id": trial_id, "key": key, "value_json": json.dumps(attributes[key])} for key in attributes
@@ -247,7 +256,7 @@ def _unusable(url: str, error: Exception) -> StorageError:
 
 
 def _constraints(violations: Mapping[str, float]) -> dict[str, Any]:
-    """Return constraint values in both forms: Optuna 5 reads the named ones, Optuna Dashboard the list."""
+    """Return the violations as system attributes: Optuna 5 reads one per constraint, Optuna Dashboard the list."""
     if not violations:
         return {}
     named = {f"constraints:{name}": value for name, value in violations.items()}

@@ -44,7 +44,7 @@ class Run(Table):
 
 
 class Lease(Table):
-    """The controller that may write, see `search.storage.lease`."""
+    """The process that may write to a run, see `search.storage.lease`."""
 
     __tablename__ = "lease"
     scope: Mapped[str] = mapped_column(String(64), primary_key=True)
@@ -97,8 +97,8 @@ class RungResult(Table):
     questions: Mapped[int]
     tuning_steps: Mapped[int]
     metrics: Mapped[dict[str, Any]]
-    """Accuracy per kind of question, accuracy on the tune split before and after tuning, latency, seconds per step,
-    and what the strategy reads."""
+    """Accuracy by kind of question, accuracy on the tune split before and after tuning, latency, seconds per step,
+    floor, and the signals that the strategy reads (margins, importance)."""
     costs: Mapped[dict[str, Any]]
     scores: Mapped[list[float]]
     """Score of each question in the order of the split, for paired comparisons."""

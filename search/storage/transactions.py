@@ -8,16 +8,16 @@ from sqlalchemy import Connection, Engine, Insert
 
 
 class Transactions:
-    """Transactions on one connection of an engine; one that begins inside another is a part of it."""
+    """Transactions on one connection of an engine. A transaction that begins inside another joins it."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._connection: Connection | None = None
-        """Kept from one transaction to the next, until one fails."""
+        """The connection, kept open between transactions; replaced after one fails."""
 
     @contextmanager
     def begin(self) -> Iterator[Connection]:
-        """Yield a connection whose changes are kept all at the end of the outermost `with`, or not at all."""
+        """Yield a connection; its changes are committed together at the end of the outermost `with` block, or never."""
         connection = self._connection = self._connection or self._engine.connect()
         if connection.in_transaction():
             yield connection
@@ -30,7 +30,7 @@ class Transactions:
             raise
 
     def close(self) -> None:
-        """Give the connection back."""
+        """Return the connection to the pool of the engine."""
         if self._connection is not None:
             connection, self._connection = self._connection, None
             connection.close()

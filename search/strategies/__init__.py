@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from search.strategies.strategy import Signal, Strategy, Task
 
 PATTERN_SHARE = 0.25
-"""Default fraction of the budget for hand-made patterns, for strategies without a `pattern_share`."""
+"""Maximum fraction of the budget for hand-made patterns, for strategies without the attribute `pattern_share`."""
 STRATEGIES = {
     "guided": "search.strategies.guided.guided:Guided",
     "evolution": "search.strategies.evolution:Evolution",
@@ -24,7 +24,7 @@ STRATEGIES = {
     "evopress": "search.strategies.papers.evopress:EvoPress",
     "bandit": "search.strategies.papers.bandit:Bandit",
 }
-"""name -> `module:class`; a module is imported when its strategy is loaded."""
+"""Name -> `module:class`; a module is imported when its strategy is loaded."""
 
 ABOUT = {
     "guided": "evolution whose children are ranked by Gaussian processes (default)",

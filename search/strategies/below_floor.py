@@ -1,4 +1,4 @@
-"""Plans that no effort goes to, because they change all that a plan changes whose accuracy does not count, and more."""
+"""Rejects plans that skip a superset of the sub-layers of a plan whose accuracy was already below the minimum."""
 
 from collections.abc import Sequence
 
@@ -9,14 +9,15 @@ from spaces.plan import Block, Op, Plan, Scope
 from spaces.spaces import Space
 
 DRAWS = 10
-"""Draws until a plan that is not hopeless is found; then the last one is taken."""
+"""Maximum number of random draws; if all are rejected, the last one is used."""
 SUBLAYER_OPS = (Op.SKIP_ATTN, Op.SKIP_CROSS, Op.SKIP_FFN)
+"""Ops that skip a single sub-layer, which `SKIP_BLOCK` includes."""
 
 
 class BelowFloor:
-    """The plans of a history whose accuracy, after the last rung, does not count.
+    """The plans of a history whose accuracy at the last rung is below the minimum.
 
-    The least accuracy is `--min-accuracy`, or the floor where the dense trial measured it.
+    The minimum is the larger of `--min-accuracy` and the floor, once the dense trial has measured it.
     """
 
     def __init__(self, history: Sequence[Observation], focus: Focus) -> None:
@@ -25,11 +26,11 @@ class BelowFloor:
         self._plans = [o.plan for o in below if not o.plan.is_dense]
 
     def holds(self, plan: Plan) -> bool:
-        """Return True if a plan contains one of them. Skipping still more rarely gives accuracy back."""
+        """Return True if a plan has all changes of one of these plans; further changes rarely restore accuracy."""
         return any(_contains(plan, other) for other in self._plans)
 
     def sample(self, space: Space, rng: np.random.Generator) -> Plan:
-        """Return a random plan of the space, drawn again while it is hopeless."""
+        """Return a random plan of the space for which `holds` is False; after `DRAWS` draws, any plan."""
         plan = space.sample(rng)
         for _ in range(DRAWS):
             if not self.holds(plan):
@@ -44,6 +45,6 @@ def _contains(plan: Plan, other: Plan) -> bool:
 
 
 def _covers(mine: Block, theirs: Block) -> bool:
-    """Return True if a skipped block leaves out the sub-layer that another one skips."""
+    """Return True if `mine` skips the whole block, for the same tokens, and `theirs` a part of it."""
     same = mine.scope in (Scope.ALL, theirs.scope) and theirs.pruning is None
     return same and mine.op is Op.SKIP_BLOCK and theirs.op in (*SUBLAYER_OPS, Op.SKIP_BLOCK)
