@@ -61,7 +61,10 @@ def test_a_run_is_not_resumed_under_another_rule_of_its_metric_or_with_other_flo
     with pytest.raises(SettingsError, match="the rule of exact_match changed since"), open_run(settings, ruled):
         pass
     longer = replace(problem, workload=replace(problem.workload, text_tokens=99))
-    with pytest.raises(SettingsError, match="the FLOPs of the dense model must be those stored"), open_run(settings, longer):
+    with (
+        pytest.raises(SettingsError, match="the FLOPs of the dense model must be those stored"),
+        open_run(settings, longer),
+    ):
         pass
 
 
