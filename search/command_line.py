@@ -86,8 +86,8 @@ def settings_of(model: type[BaseModel] = Settings, prefix: str = "", panel: str 
 
     Args:
         model: `Settings`, or a model nested in it.
-        prefix: of the paths, such as `model.`.
-        panel: of the help; by default the panel of each field in `PANELS`.
+        prefix: prefix of the paths, such as `model.`.
+        panel: panel of the help; by default that of each field in `PANELS`.
     """
     for name, field in model.model_fields.items():
         place = panel or next(title for title, names in PANELS.items() if name in names)
@@ -123,7 +123,7 @@ class Command(TyperCommand):
         """Parse the words of a command line.
 
         Raises:
-            UsageError: an option is unknown; the message suggests the option that was probably meant.
+            BadParameter: an option is unknown; the message suggests the option that was probably meant.
         """
         known = [name for parameter in self.params for name in getattr(parameter, "opts", ())]
         for word in args:

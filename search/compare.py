@@ -1,4 +1,5 @@
-"""`python -m search.compare`: two runs on one picture, with what their fronts reach at equal cost."""
+"""The command `python -m search.compare`: shows the fronts of two runs in one picture, and their accuracies at equal
+FLOPs."""
 
 import json
 from dataclasses import asdict
@@ -16,11 +17,11 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 def compare(
     first: Annotated[Path, typer.Argument(help="Folder of a run.")],
     second: Annotated[Path, typer.Argument(help="Folder of a run of the same model and data.")],
-    storage: Annotated[str | None, typer.Option(help="Database URL, where it is not in the folders.")] = None,
+    storage: Annotated[str | None, typer.Option(help="Database URL. Default: search.db in each folder.")] = None,
     picture: Annotated[Path, typer.Option(help="File of the picture.")] = Path("comparison.png"),
-    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON and draw nothing.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the comparison as JSON and draw no picture.")] = False,
 ) -> None:
-    """Compare two runs."""
+    """Compare two runs of one model and data set."""
     from search.analysis.compare import compare as compared
     from search.analysis.summary import summarize
     from search.console.comparison import comparison_text

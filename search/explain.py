@@ -1,4 +1,4 @@
-"""`python -m search.explain`: what one plan skips, saves and costs, in words, tables and a picture."""
+"""The command `python -m search.explain`: shows what a plan skips, saves and loses, in words, tables and a picture."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -18,16 +18,16 @@ def explain(
     out: Annotated[Path, typer.Option(help="Folder of the run.")],
     trial: Annotated[int, typer.Option(help="Number of a complete trial.")],
     storage: Annotated[str | None, typer.Option(help="Database URL. Default: search.db in the folder.")] = None,
-    samples: Annotated[int, typer.Option(min=0, help="Lost questions to show.")] = 6,
+    samples: Annotated[int, typer.Option(min=0, help="Number of lost questions to show.")] = 6,
     picture: Annotated[
         Path | None, typer.Option(help="File of the picture. Default: trial-N.png in the folder of the run.")
     ] = None,
     contributions: Annotated[
         int | None,
-        typer.Option(min=16, help="Also take back every change alone, on so many questions; loads the model."),
+        typer.Option(min=16, help="Also undo each change alone, measured on this many questions; loads the model."),
     ] = None,
 ) -> None:
-    """Explain one plan beside the dense model."""
+    """Explain one plan: what it skips, and what it saves and loses compared with the dense model."""
     from search.analysis.explain import explain as explained
     from search.console.explanation import explanation_text
     from search.console.explanation_plot import draw_explanation

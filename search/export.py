@@ -1,5 +1,7 @@
 """The command `python -m search.export`: exports trials of a run as model folders."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,7 +12,7 @@ from workers.export.route import FORMATS
 
 if TYPE_CHECKING:
     from search.analysis.select_trials import Selected
-    from search.storage.results import Results
+    from workers.export.request import ExportRequest
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -44,49 +46,46 @@ def export(
     private: Annotated[bool, typer.Option("--private", help="Create the hub repository as a private one.")] = False,
 ) -> None:
     """Export a plan as a model folder, checked by loading it in a fresh process."""
-    import signal
-
-    from search.console.terminal import one_line_errors
-
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # SIGTERM cleans up like Ctrl-C
     rules = {
         "trial": trial, "plan": plan, "knee": knee or None, "max_flops": max_flops, "min_accuracy": min_accuracy,
         "min_retention": min_retention, "front": front or None,
     }  # fmt: skip
     given = {rule: value for rule, value in rules.items() if value is not None}
+    with _stopping_cleanly(to):
+        export_plan(
+            out, to, storage=storage, form=form, dtype=dtype, questions=questions, engines=engines, force=force,
+            push_to_hub=push_to_hub, private=private, **given,
+        )  # fmt: skip
+
+
+@contextmanager
+def _stopping_cleanly(to: Path) -> Iterator[None]:
+    """Turn Ctrl-C and SIGTERM into one line and exit code 130 inside the `with` block, and a ValueError into 2."""
+    import signal
+
+    from search.console.terminal import one_line_errors
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with one_line_errors():
-            export_plan(
-                out, to, storage=storage, form=form, dtype=dtype, questions=questions, engines=engines, force=force,
-                push_to_hub=push_to_hub, private=private, **given,
-            )  # fmt: skip
+            yield
     except KeyboardInterrupt:
-        typer.echo(f"stopped: {to} is as it was", err=True)
+        typer.echo(f"stopped: {to} is unchanged", err=True)
         raise typer.Exit(130) from None
 
 
 def export_plan(
-    out: Path | str,
-    to: Path | str,
-    *,
-    storage: str | None = None,
-    form: str = "auto",
-    dtype: str = "auto",
-    questions: int | None = None,
-    engines: str = "auto",
-    force: bool = False,
-    push_to_hub: str | None = None,
-    private: bool = False,
-    say: Any = print,
-    **rule: Any,
-) -> list[int | None]:
+    out: Path | str, to: Path | str, *, storage: str | None = None, form: str = "auto", dtype: str = "auto",
+    questions: int | None = None, engines: str = "auto", force: bool = False, push_to_hub: str | None = None,
+    private: bool = False, say: Any = print, **rule: Any,
+) -> list[int | None]:  # fmt: skip
     """Export the trials of a run that one rule selects.
 
     Args:
         out: folder of the run.
         to: folder to write.
-        storage, form, dtype, questions, force, push_to_hub, private: the options of the command.
-        say: receives lines for the user.
+        storage, form, dtype, questions, engines, force, push_to_hub, private: the options of the command.
+        say: called with lines for the user.
         **rule: one of `trial=ID`, `plan=TEXT`, `knee=True`, `max_flops=R`, `min_accuracy=A`, `min_retention=S`,
             `front=True`.
 
@@ -94,23 +93,16 @@ def export_plan(
         The numbers of the exported trials; None for a plan without a complete trial in the run.
 
     Raises:
-        ValueError: the export is not possible; one line with the reason. `to` is unchanged then.
+        ValueError: the export is not possible; one line with the reason. `to` is unchanged.
     """
-    from search.analysis.export_request import request_of
-    from search.storage.find_run import open_results
     from workers.export.folder import check_target
     from workers.export.hub import check_repository, push
 
     name, value = _only(rule)
     _check_push(name, push_to_hub, private)
     options = {"form": form, "dtype": dtype, "questions": questions, "engines": _names(engines)}
+    chosen, requests = _requests(Path(out), storage, name, value, options)
     to = Path(to)
-    results = open_results(Path(out), storage)
-    try:
-        chosen = _choose(results, name, value)
-        requests = {_folder_name(each, name): request_of(results, each, Path(out), **options) for each in chosen}
-    finally:
-        results.close()
     check_target(to.absolute(), force)
     if push_to_hub:
         check_repository(push_to_hub, force)
@@ -127,7 +119,7 @@ def export_plan(
 
 
 def _names(engines: str) -> tuple[str, ...]:
-    """Return the names of an option with commas; `none` has none."""
+    """Return the names of a comma-separated option; none for `none`."""
     return () if engines == "none" else tuple(name.strip() for name in engines.split(","))
 
 
@@ -154,12 +146,23 @@ def _only(rule: dict[str, Any]) -> tuple[str, Any]:
     return next(iter(rule.items()))
 
 
-def _choose(results: "Results", rule: str, value: Any) -> "list[Selected]":
+def _requests(
+    out: Path, storage: str | None, rule: str, value: Any, options: dict[str, Any]
+) -> "tuple[list[Selected], dict[str, ExportRequest]]":
+    """Return the plans that a rule selects, and their requests by the folder that each is written to."""
+    from search.analysis.export_request import request_of
     from search.analysis.select_trials import select
     from search.analysis.summary import limits_of
+    from search.storage.find_run import open_results
 
-    records = results.records()
-    return select(records, results.run.origin["num_blocks"], rule, value, limits_of(results.run, records))
+    results = open_results(out, storage)
+    try:
+        records = results.records()
+        limits = limits_of(results.run, records)
+        chosen = select(records, results.run.origin["num_blocks"], rule, value, limits)
+        return chosen, {_folder_name(each, rule): request_of(results, each, out, **options) for each in chosen}
+    finally:
+        results.close()
 
 
 def _title(chosen: "Selected") -> str:

@@ -20,11 +20,12 @@ def run(config: str | Path | None = None, **settings: Any) -> "LoadedRun":
 
     Args:
         config: a YAML file of settings; keyword arguments override it.
-        settings: the options of `search.run` with underscores, such as `budget=20`, `model="embedded"`,
-            `max_flops=0.6`, `out="runs/first"`; records as a dict too, such as `model={"name": ..., "dtype": ...}`.
+        **settings: the options of `search.run` with underscores, such as `budget=20`, `model="embedded"`,
+            `max_flops=0.6`, `out="runs/first"`. `model`, `dataset` and `tuning` may be dicts of their fields, such as
+            `model={"name": ..., "dtype": ...}`.
 
     Raises:
-        ValueError: an unknown setting, or one that can't be used; nothing was run.
+        ValueError: a setting is unknown or can't be used; nothing was run.
         SearchStopped: the search was interrupted, or no trial can succeed.
     """
     from search.dispatch.whole_search import WholeSearch
@@ -44,7 +45,7 @@ def load_run(out: str | Path, storage: str | None = None) -> "LoadedRun":
 
     Args:
         out: folder of the run.
-        storage: database URL, where it is not in the folder.
+        storage: database URL; by default `search.db` in the folder.
 
     Raises:
         ValueError: the folder holds no run.
@@ -55,19 +56,19 @@ def load_run(out: str | Path, storage: str | None = None) -> "LoadedRun":
 
 
 def export_plan(out: str | Path, to: str | Path, **options: Any) -> list[int | None]:
-    """Export what one rule chooses among the trials of a run, as a model folder that is checked in a fresh process.
+    """Export the trial of a run that one rule selects as a model folder, and check it in a fresh process.
 
     Args:
         out: folder of the run.
         to: folder to write; must be new unless `force=True`.
-        options: one rule, such as `min_retention=0.97`, `trial=17` or `knee=True`, and the options of `search.export`
-            with underscores; `form` is its `--format`.
+        **options: one rule, such as `min_retention=0.97`, `trial=17` or `knee=True`, and the options of
+            `search.export` with underscores; `form` is its `--format`.
 
     Returns:
-        The numbers of the exported trials; None for a plan that the run holds no complete trial of.
+        The numbers of the exported trials; None for a plan without a complete trial in the run.
 
     Raises:
-        ValueError: one line that says what can't be done and why; `to` is then as it was.
+        ValueError: the export is not possible; one line with the reason. `to` is unchanged.
     """
     from search.export import export_plan as export
 
@@ -75,7 +76,7 @@ def export_plan(out: str | Path, to: str | Path, **options: Any) -> list[int | N
 
 
 class LoadedRun:
-    """The results of a run, as they are in the database now."""
+    """The results of a run when they were first read; call `load_run` again for those of a search that goes on."""
 
     def __init__(self, out: Path, results: "Results") -> None:
         self.out = out
@@ -83,14 +84,14 @@ class LoadedRun:
 
     @property
     def summary(self) -> dict[str, Any]:
-        """Return what `search.report --json` prints (docs/report.md)."""
+        """Return the summary that `search.report --json` prints (docs/report.md)."""
         from search.analysis.summary import summarize
 
         return summarize(self._results)
 
     @property
     def trials(self) -> "pd.DataFrame":
-        """Return one row per trial, with `on_front` (`search.analysis.frames.trials_frame`)."""
+        """Return one row per trial; the columns are listed at `search.analysis.frames.trials_frame`."""
         from search.analysis.frames import trials_frame
         from search.analysis.summary import limits_of
 
@@ -105,16 +106,19 @@ class LoadedRun:
 
     @property
     def rungs(self) -> "pd.DataFrame":
-        """Return one row per measured rung of every trial."""
+        """Return one row per measured rung; the columns are listed at `search.analysis.frames.rungs_frame`."""
         from search.analysis.frames import rungs_frame
 
         return rungs_frame(self._results.records())
 
     def samples(self, trial: int) -> "pd.DataFrame":
-        """Return one row per question that a complete trial answered, beside the dense model's answer.
+        """Return one row per question that a complete trial answered, with the answer of the dense model.
+
+        Args:
+            trial: number of the trial.
 
         Raises:
-            ValueError: there is no such complete trial, or its answers were not kept.
+            ValueError: there is no such complete trial, or its answers are not stored.
         """
         from search.analysis.explain import dense_trial, finished_trial
         from search.analysis.frames import samples_frame
@@ -123,10 +127,10 @@ class LoadedRun:
         return samples_frame(self._results, dense_trial(records), finished_trial(records, trial))
 
     def plot_front(self, axes: "Axes | None" = None) -> "Axes":
-        """Draw accuracy against FLOPs of all trials and the front; return the matplotlib axes.
+        """Draw accuracy against FLOPs ratio of all trials, and the front; return the matplotlib axes.
 
         Args:
-            axes: where to draw; new ones of pyplot where None.
+            axes: axes to draw on; by default new ones.
         """
         from search.console.front_plot import plot_front
 
@@ -139,7 +143,11 @@ class LoadedRun:
 
 
 def _paths(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings by their paths, such as `model.dtype`, from the names of the command's options."""
+    """Return the settings by path (`model.dtype`), given by the names of the command's options (`dtype`).
+
+    Raises:
+        ValueError: a name is unknown; the message suggests a similar one.
+    """
     from search.command_line import settings_of, suggestion
 
     known = {setting.flag.removeprefix("--").replace("-", "_"): setting.path for setting in settings_of()}

@@ -59,7 +59,7 @@ def run(
 
 
 class _CallableModule(ModuleType):
-    """This module, which `import search.run` puts in the place of the function of that name: it can be called too."""
+    """Makes this module callable like `search.notebook.run`, whose name in the package `import search.run` replaces."""
 
     def __call__(self, config: str | Path | None = None, **settings: Any) -> Any:
         from search.notebook import run as run_search

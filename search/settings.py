@@ -152,13 +152,13 @@ class Settings(BaseModel):
     ray_address: str | None = None
     """Address of a running Ray cluster, auto or ray://HOST:PORT."""
     gpus_per_trial: float = Field(0.0, ge=0, allow_inf_nan=False)
-    """GPUs per Ray worker, a share of one such as 0.5 or a whole number."""
+    """GPUs per Ray worker: a whole number, or a fraction of one GPU such as 0.5."""
     trials_per_gpu: int | None = Field(None, ge=1)
-    """Ray workers per GPU, in the place of --gpus-per-trial."""
+    """Ray workers per GPU, instead of --gpus-per-trial."""
     cpus_per_trial: int = Field(1, ge=1)
     """CPUs that Ray reserves per worker."""
     patience: float = Field(600.0, ge=0, allow_inf_nan=False)
-    """Maximum seconds to wait for a database, disk or device that is away, before the search stops."""
+    """Maximum seconds to wait for an unavailable database, disk or device before the search stops."""
     callbacks: Annotated[tuple[Annotated[str, known("callback", CALLBACKS)], ...], Listed] = ()
     """Ray Tune callbacks, separated by commas: tensorboard, wandb, mlflow."""
 
@@ -181,18 +181,18 @@ class Settings(BaseModel):
         for option, value in given.items():
             if value is not None and not self.on_ray:
                 raise ValueError(
-                    f"{option} is of a Ray worker, got {value:g} without Ray: leave it out, or give --workers above 1 "
-                    "or --ray-address"
+                    f"{option} needs Ray, got {value:g} without it: leave it out, or give --workers above 1 or "
+                    "--ray-address"
                 )
         if self.gpus_per_trial and self.trials_per_gpu is not None:
             raise ValueError(
-                f"--gpus-per-trial and --trials-per-gpu are one setting, got {self.gpus_per_trial:g} and "
+                f"--gpus-per-trial and --trials-per-gpu exclude each other, got {self.gpus_per_trial:g} and "
                 f"{self.trials_per_gpu}: give one of them"
             )
         if self.gpus_per_trial > 1 and self.gpus_per_trial % 1:
             raise ValueError(
-                f"--gpus-per-trial above 1 must be a whole number, got {self.gpus_per_trial:g}: Ray shares out one GPU "
-                "only"
+                f"--gpus-per-trial above 1 must be a whole number, got {self.gpus_per_trial:g}: Ray assigns fractions "
+                "of a single GPU only"
             )
         return self
 

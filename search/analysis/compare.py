@@ -1,4 +1,4 @@
-"""Compares two runs of one model and data set: their hypervolumes, and what their fronts reach at equal cost."""
+"""Compares two runs of one model and data set: hypervolumes, and accuracies at equal FLOPs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from search.analysis.summary import limits_of, members_of, point_of, summarize
 from search.storage.results import Results, TrialRecord
 
 LEVELS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
-"""Shares of the dense FLOPs at which fronts are compared."""
+"""FLOPs ratios at which fronts are compared."""
 
 
 class ComparisonError(ValueError):
@@ -20,36 +20,36 @@ class ComparisonError(ValueError):
 
 @dataclass(frozen=True)
 class AtLevel:
-    """The best plan of two runs within a share of the dense FLOPs, chosen on the search split."""
+    """The most accurate plan of each of two runs up to a FLOPs ratio, chosen on the search split."""
 
     flops_ratio: float
     trials: tuple[int | None, int | None]
-    """Number in the first and the second run; None where the run's front has no plan that cheap."""
+    """Number of the trial in the first and in the second run; None if the run's front has no plan that cheap."""
     accuracies: tuple[float | None, float | None]
-    """On the test split; on the search split where `tested` is False."""
+    """Accuracies on the test split if `tested` is True, else on the search split."""
     tested: bool
     difference: float | None
-    """Second minus first, None where one has no plan."""
+    """Accuracy of the second run minus that of the first; None if a run has no plan."""
     interval: tuple[float, float] | None
     """95 % bootstrap interval of the difference, paired by question."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two runs side by side."""
+    """Two runs compared; each pair of values is (first run, second run)."""
 
     names: tuple[str, str]
     trials: tuple[int, int]
     hypervolumes: tuple[float, float]
-    """Above the floor, within each run's limits."""
+    """Hypervolumes above the floor, of the trials within each run's limits."""
     levels: tuple[AtLevel, ...]
 
 
 def compare(first: Results, second: Results) -> Comparison:
-    """Return two runs side by side.
+    """Return the comparison of two runs.
 
     Raises:
-        ComparisonError: the runs differ in model, data or metric, so that their accuracies mean different things.
+        ComparisonError: the runs differ in model, data, metric or minimized cost.
     """
     check_comparable(first, second)
     summaries = [summarize(run) for run in (first, second)]
@@ -64,16 +64,16 @@ def compare(first: Results, second: Results) -> Comparison:
 
 
 def check_comparable(first: Results, second: Results) -> None:
-    """Check that accuracies of two runs can be compared.
+    """Check that accuracies and costs of two runs can be compared.
 
     Raises:
-        ComparisonError: with the first thing in which they differ.
+        ComparisonError: the runs differ in model, data, metric or minimized cost; the message names the first of these.
     """
     for name, mine, other in _conditions(first, second):
         if mine != other:
             raise ComparisonError(
-                f"runs must be of one {name} to be compared, got {str(mine)[:60]!r} in {first.run.name} and "
-                f"{str(other)[:60]!r} in {second.run.name}: search both alike"
+                f"runs must have the same {name} to be compared, got {str(mine)[:60]!r} in {first.run.name} and "
+                f"{str(other)[:60]!r} in {second.run.name}: run both searches with the same {name}"
             )
 
 
@@ -117,7 +117,10 @@ def _best(level: float, members: Sequence[TrialRecord]) -> TrialRecord | None:
 
 
 def _scores(best: Sequence[TrialRecord | None]) -> tuple[list[list[float] | None], bool]:
-    """Return one score per question, the mean over the seeds where they are of the test split, and whether they are."""
+    """Return, per plan, its score on each question, and True if the scores are from the test split.
+
+    On the test split, which is used if all plans were tested, scores are means over the seeds of tuning.
+    """
     tested = all(record.tests for record in best if record is not None)
     if tested:
         means = [

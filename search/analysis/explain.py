@@ -1,4 +1,4 @@
-"""Explains one trial: what it skips, what that saves part by part, and what it costs per kind of question."""
+"""Explains one trial: what it skips, the FLOPs saved per part of the model, the accuracy lost per kind of question."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ PARTS = {
     "flops_decode": "decode",
     "flops_head": "LM head",
 }
-"""Key of the ledger -> part of the model, in the order in which they run."""
+"""Field of the costs -> part of the model, in the order in which they run."""
 
 
 @dataclass(frozen=True)
@@ -33,10 +33,10 @@ class PartCost:
 
 @dataclass(frozen=True)
 class KindLoss:
-    """Accuracy on one kind of question beside the dense model's."""
+    """Accuracy of a plan and of the dense model on one kind of question."""
 
     kind: str
-    """Empty for all kinds together."""
+    """Kind of question; empty for all questions."""
     questions: int
     dense: float
     plan: float
@@ -47,32 +47,32 @@ class KindLoss:
 
 @dataclass(frozen=True)
 class Explanation:
-    """One trial beside the dense model, from what is stored."""
+    """Comparison of one trial with the dense model, from the stored results."""
 
     trial: int
     plan: str
     words: list[str]
-    """Clauses whose subject is the plan."""
+    """The plan in words, as clauses without their subject, such as `skips the FFN of block 3`."""
     costs: list[PartCost]
     split: str
-    """Split of the kinds and of the lost questions; the test split where the trial was tested."""
+    """Split of `kinds` and `lost`: the test split if the trial was tested, else the search split."""
     kinds: list[KindLoss]
-    """All questions together first, then kind by kind, largest loss first."""
+    """All questions together, then one entry per kind, largest loss first."""
     lost: list[AnsweredQuestion]
     """Questions that the dense model answers right and the plan does not."""
 
 
 @dataclass(frozen=True)
 class Contribution:
-    """Cost and saving of one change of a plan, next to all its other changes."""
+    """Effect of one change of a plan: the plan compared with the same plan without this change."""
 
     blocks: tuple[int, ...]
     text: str
-    """The block or pair as in the text of a plan."""
+    """The changed block or pair, as in the text form of a plan."""
     saved: float
-    """FLOPs of the dense model that the change saves, as a share."""
+    """FLOPs that the change saves, as a ratio to the dense FLOPs."""
     lost: float
-    """Accuracy that returns when the change alone is taken back; not tuned again."""
+    """Accuracy gained if only this change is undone, without tuning again."""
     interval: tuple[float, float]
     """95 % bootstrap interval of `lost`, paired by question."""
 
@@ -104,10 +104,10 @@ def finished_trial(records: Sequence[TrialRecord], number: int) -> TrialRecord:
 
 
 def dense_trial(records: Sequence[TrialRecord]) -> TrialRecord:
-    """Return the dense model's trial.
+    """Return the complete trial of the dense model.
 
     Raises:
-        SelectionError: the run has none that finished.
+        SelectionError: the run has none.
     """
     found = dense_of(records)
     if found is None:
@@ -121,13 +121,13 @@ def explain(results: Results, number: int, num_samples: int) -> Explanation:
     """Return the explanation of a complete trial.
 
     Args:
-        results: the run.
-        number: the trial.
-        num_samples: number of lost questions, at most.
+        results: results of the run.
+        number: number of the trial.
+        num_samples: maximum number of lost questions.
 
     Raises:
-        SelectionError: there is no such complete trial, or no dense one.
-        StorageError: the run kept no answers.
+        SelectionError: the run has no such complete trial, or no complete trial of the dense model.
+        StorageError: no answers of these trials are stored.
     """
     records = results.records()
     record, dense = finished_trial(records, number), dense_trial(records)
@@ -147,13 +147,13 @@ def explain(results: Results, number: int, num_samples: int) -> Explanation:
 
 
 def part_costs(record: TrialRecord, dense: TrialRecord) -> list[PartCost]:
-    """Return the FLOPs of every part of the model that costs any, dense and under the plan."""
+    """Return the FLOPs per question of each part of the model that has any, for the dense model and the plan."""
     mine, others = record.on("search")[-1].costs, dense.on("search")[-1].costs
     return [PartCost(part, others[key], mine[key]) for key, part in PARTS.items() if others.get(key)]
 
 
 def kind_losses(answered: Sequence[AnsweredQuestion]) -> list[KindLoss]:
-    """Return the accuracy on all questions, then per kind with the largest loss first.
+    """Return the losses of accuracy on all questions, then per kind of question, largest loss first.
 
     Args:
         answered: questions of one split, answered with one seed of tuning.

@@ -18,7 +18,7 @@ def request_of(results: Results, chosen: Selected, out: Path, **options: Any) ->
     """Return the request that exports a selected plan.
 
     Args:
-        results: of the run.
+        results: results of the run.
         chosen: the plan to export.
         out: folder of the run.
         **options: further fields of `ExportRequest`.
@@ -42,7 +42,12 @@ def request_of(results: Results, chosen: Selected, out: Path, **options: Any) ->
 
 
 def trial_request(results: Results, chosen: Selected, out: Path) -> TrialRequest:
-    """Return the stored request of a trial, with the mapping module that it tuned, to run on the test split.
+    """Return the request that runs a plan on the test split, with the mapping module that its trial tuned.
+
+    Args:
+        results: results of the run.
+        chosen: the plan, and its trial if it has one.
+        out: folder of the run.
 
     Raises:
         ValueError: the run has no trial, or the trial's mapping module is missing.
@@ -98,7 +103,7 @@ def _record(results: Results, chosen: Selected, tuned: bool) -> dict[str, Any]:
 
 
 def _metrics(record: TrialRecord, dense: TrialRecord | None) -> dict[str, Any]:
-    """Return accuracies with confidence intervals, measured by the search with the exported mapping module."""
+    """Return the accuracies, with confidence intervals, that the search measured with the exported mapping module."""
     described, last = describe_trial(record, dense), record.on("search")[-1]
     search = {
         "accuracy": last.accuracy,

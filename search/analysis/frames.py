@@ -22,12 +22,14 @@ def trials_frame(records: Sequence[TrialRecord], limits: FrontLimits) -> "pd.Dat
 
     Args:
         records: all trials of a run.
-        limits: what a finished trial must keep to be on the front.
+        limits: the limits that a trial on the front must keep.
 
     Returns:
         Columns: trial, plan, digest, origin, state, reason, attempt, started, finished, on_front; of the highest rung
         on the search split: rungs, accuracy, questions, tuning_steps, flops, flops_ratio, sparse_flops, depth,
-        parameter_bytes, kv_bytes_per_token; on test: test_accuracy, test_interval_low and so on, NaN where not tested.
+        parameter_bytes, kv_bytes_per_token; of the test split, NaN if the trial was not tested: test_accuracy,
+        test_interval_low, test_interval_high, test_seed_spread, test_difference_to_dense, test_difference_low,
+        test_difference_high.
     """
     import pandas as pd
 
@@ -64,8 +66,12 @@ def _tested(record: TrialRecord, dense: TrialRecord | None) -> dict[str, float |
 
 
 def rungs_frame(records: Sequence[TrialRecord]) -> "pd.DataFrame":
-    """Return one row per measured rung: trial, rung, split, seed, accuracy, costs and seconds; `accuracy_KIND` per kind
-    of question."""
+    """Return one row per measured rung.
+
+    Returns:
+        Columns: trial, plan, rung, split, seed, accuracy, questions, tuning_steps, flops, flops_ratio, tuned, seconds,
+        and accuracy_KIND per kind of question.
+    """
     import pandas as pd
 
     columns = ("rung", "split", "seed", "accuracy", "questions", "tuning_steps", "flops", "flops_ratio")
@@ -81,10 +87,18 @@ def rungs_frame(records: Sequence[TrialRecord]) -> "pd.DataFrame":
 
 
 def samples_frame(results: Results, dense: TrialRecord, record: TrialRecord) -> "pd.DataFrame":
-    """Return one row per question that a trial answered, beside the dense model's answer.
+    """Return one row per question that a trial answered, with the answer of the dense model.
+
+    Args:
+        results: results of the run.
+        dense: trial of the dense model.
+        record: the trial.
+
+    Returns:
+        Columns: the fields of `AnsweredQuestion`.
 
     Raises:
-        StorageError: no answers of the trial, or of the dense one, were kept.
+        StorageError: no answers of the trial or of the dense trial are stored.
     """
     import pandas as pd
 
@@ -92,7 +106,7 @@ def samples_frame(results: Results, dense: TrialRecord, record: TrialRecord) -> 
 
 
 def write_frame(frame: "pd.DataFrame", file: Path) -> None:
-    """Write a frame as parquet where the file ends in `.parquet`, else as CSV.
+    """Write a frame as parquet if the file's name ends in `.parquet`, else as CSV.
 
     Raises:
         ValueError: the file can't be written.

@@ -1,8 +1,9 @@
-"""Measures how well a cheap rung predicts the ranking of plans at a later rung, and before tuning that after tuning.
+"""Measures how well the ranking of plans at a cheap rung, or before tuning, predicts that at a later one, or after it.
 
-Two numbers over all trials that have finished both rungs: Kendall's tau, and the fraction of pairs with similar cost
-whose order flips, since promotion decides between such pairs. Promoted trials are the better ones of their rung and
-differ less than plans in general, so both numbers look worse than they would over all plans.
+Two numbers are computed over all trials that have finished both rungs: Kendall's tau, and the fraction of pairs with
+similar cost whose order flips, since promotion decides between such pairs. Only promoted trials have finished both.
+They are the better ones of their rung and differ less than plans in general, so both numbers are worse than they would
+be over all plans.
 """
 
 import math
@@ -21,12 +22,13 @@ LIKE_COST = 0.05
 MIN_TRIALS = 10
 """Minimum number of trials for a comparison."""
 MAX_FLIPPED = 1 / 3
-"""Fraction of flipped pairs above which a warning is shown; one half is chance."""
+"""Fraction of flipped pairs above which a warning is shown; 0.5 is expected by chance."""
 
 ADVICE = (
     "The first is misleading: use more questions or tuning steps there (--rungs), or promote more trials "
     "(--keep-fraction)"
 )
+"""Addition to the text of a comparison that misleads."""
 
 
 @dataclass(frozen=True)
@@ -104,9 +106,9 @@ def compare(before: str, after: str, measured: Sequence[tuple[float, float, floa
 
 
 def _tau(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
-    """Return Kendall's tau-b, as `scipy.stats`, whose import takes longer than all else that a report needs.
+    """Return Kendall's tau-b; 0 if one of the measurements is the same for all plans.
 
-    It is 0 where all plans are alike at one of the two: there is no order, so nothing that agrees.
+    `scipy.stats` has it too, but importing that takes longer than the whole report.
     """
     agreeing = pairs_first = pairs_second = 0
     for row in range(len(first) - 1):
@@ -119,7 +121,7 @@ def _tau(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
 
 
 def _flipped(first: NDArray[np.float64], second: NDArray[np.float64], costs: NDArray[np.float64]) -> float | None:
-    """Return the share of the pairs of like cost that change places, of those that neither measurement ties."""
+    """Return the fraction of pairs of similar cost whose order differs; pairs tied in a measurement are not counted."""
     order = np.argsort(costs, kind="stable")
     first, second, costs = first[order], second[order], costs[order]
     ends = np.searchsorted(costs, costs + LIKE_COST, side="right")

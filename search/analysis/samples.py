@@ -12,6 +12,7 @@ from search.storage.tables import RungResult
 NONE_STORED = (
     "a trial must have finished a rung with a version that stores answers, got none for trial {}: choose another trial"
 )
+"""Message of the error for a trial without stored answers."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,11 @@ class AnsweredQuestion:
 def answered_questions(results: Results, dense: TrialRecord, record: TrialRecord) -> Iterator[AnsweredQuestion]:
     """Yield the answered questions of a trial: of its last rung on the search split, then of the test split by seed.
 
+    Args:
+        results: results of the run.
+        dense: trial of the dense model.
+        record: the trial.
+
     Raises:
         StorageError: no answers of the trial or of the dense trial are stored.
     """
@@ -60,9 +66,13 @@ def answered_questions(results: Results, dense: TrialRecord, record: TrialRecord
 def most_informative(answered: Sequence[AnsweredQuestion], count: int) -> list[AnsweredQuestion]:
     """Return the `count` most informative questions.
 
-    First those that the dense model answers correctly and the plan does not, then those with equal scores, wrong ones
-    first, then those that only the plan answers correctly. They are from the test split if the trial was tested, with
-    the seed of the search.
+    The order is: questions that only the dense model answers correctly; questions with equal scores, wrong answers
+    first; questions that only the plan answers correctly. They are taken from the last split in `answered` (the test
+    split if the trial was tested) and from its first seed (that of the search).
+
+    Args:
+        answered: the answered questions of one trial, as `answered_questions` yields them.
+        count: maximum number of questions.
     """
     last = [each for each in answered if each.split == answered[-1].split]
     shown = [each for each in last if each.seed == last[0].seed]
@@ -70,7 +80,7 @@ def most_informative(answered: Sequence[AnsweredQuestion], count: int) -> list[A
 
 
 def _measured(record: TrialRecord, split: str, seed: int) -> RungResult | None:
-    """Return the last rung on a split with a seed, the one whose answers are stored."""
+    """Return the last rung of a trial on a split with a seed, whose answers are stored; None if there is none."""
     return next((each for each in reversed(record.on(split)) if each.seed == seed), None)
 
 

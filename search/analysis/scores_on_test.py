@@ -39,8 +39,7 @@ def describe_test(record: TrialRecord, dense: TrialRecord | None) -> dict[str, A
 def _describe(tests: Sequence[RungResult], dense: Sequence[RungResult]) -> dict[str, Any]:
     """Return accuracy with its interval, and the paired difference to the dense model.
 
-    Scores are averaged over the seeds before questions are resampled: the seeds answer the same questions, so further
-    seeds are not further questions.
+    Scores are averaged over the seeds before questions are resampled, since all seeds answer the same questions.
     """
     scores = np.mean([test.scores for test in tests], axis=0)
     described = {

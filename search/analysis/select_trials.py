@@ -38,8 +38,8 @@ def select(
 ) -> list[Selected]:
     """Return the trials that a rule selects, cheapest first.
 
-    The rules of `RULES` select among the complete trials within the limits of the search. A trial or a plan that is
-    named is selected even if it breaks a limit.
+    The rules of `RULES` select among the complete trials within the limits of the search. `trial` and `plan` select the
+    given one even if it exceeds a limit.
 
     Args:
         records: all trials of a run.
@@ -100,12 +100,12 @@ def _by_plan(records: Records, num_blocks: int, text: str, limits: FrontLimits) 
 
 
 def _beyond(record: TrialRecord, limits: FrontLimits) -> str:
-    """Return the addition to the reason for a trial that breaks the limits."""
+    """Return the addition to the reason if a trial exceeds the limits; empty if it does not."""
     return "" if limits.keeps(point_of(record)) else f", which is not within the limits ({limits})"
 
 
 def _knee(kept: Records, _: Any, __: Records) -> list[Selected]:
-    """Select the point of the front that is farthest above the line between its ends.
+    """Return the trial of the front that is farthest above the line between its ends.
 
     Both axes are scaled to the extent of the front.
     """

@@ -1,4 +1,4 @@
-"""The signals that a search had beside accuracies: those that its strategy reads, and whether workers measured them."""
+"""Finds the signals (margins, importance) that a strategy reads but that workers could not measure."""
 
 from collections.abc import Sequence
 
@@ -8,10 +8,14 @@ from search.strategies.strategy import Signal
 
 
 def signals_had(records: Sequence[TrialRecord], strategy: str) -> dict[str, bool]:
-    """Return for every signal that the strategy reads if all trials that should have measured it did.
+    """Return, per signal that the strategy reads, True if all trials that should have measured it did.
 
-    Importance is measured with the dense trial alone; margins at the cheapest rung of every trial. Trials without a
-    finished rung don't count.
+    Importance is measured by the dense trial only, margins at the cheapest rung of every trial. Trials without a
+    finished rung are ignored.
+
+    Args:
+        records: all trials of the run.
+        strategy: name of its strategy.
     """
     measured = [record for record in records if record.on("search")]
     had = {}
@@ -22,7 +26,7 @@ def signals_had(records: Sequence[TrialRecord], strategy: str) -> dict[str, bool
 
 
 def signals_line(had: dict[str, bool]) -> str | None:
-    """Return one line on the signals that were missing, None where there were all."""
+    """Return a line for the user about the signals that were not measured; None if all were."""
     missing = [name for name, there in had.items() if not there]
     if not missing:
         return None

@@ -16,7 +16,8 @@ from search.storage.tables import Run, RungResult
 from workers.reports import Floor
 
 SCHEMA_VERSION = 1
-"""Version of the form of `search.report --json` (docs/report.md); it grows when a field changes its meaning or goes."""
+"""Version of the output of `search.report --json` (docs/report.md); incremented if a field is removed or changes its
+meaning."""
 
 
 def summarize(results: Results) -> dict[str, Any]:
@@ -53,7 +54,7 @@ def members_of(records: Sequence[TrialRecord], limits: FrontLimits) -> list[Tria
 
     Args:
         records: all trials of a run.
-        limits: what a trial must keep to be on the front (`limits_of`).
+        limits: the limits that a trial on the front must keep (`limits_of`).
     """
     return list(front([record for record in records if record.is_complete], point_of, limits))
 
@@ -76,9 +77,9 @@ def point_of(record: TrialRecord) -> Point:
 
 
 def _hypervolumes(full: Sequence[TrialRecord], limits: FrontLimits) -> dict[str, Any]:
-    """Return the hypervolume of the trials within the limits above the floor, and that of all above accuracy 0.
+    """Return two hypervolumes: of all complete trials, above accuracy 0; of those within the limits, above the floor.
 
-    The search maximizes the first; the second compares runs with different floors.
+    The search maximizes the second. The first can be compared between runs with different floors.
     """
     kept = [point_of(record) for record in within(full, point_of, limits)]
     reference = (limits.floor or REFERENCE[0], REFERENCE[1])
@@ -95,7 +96,12 @@ def _describe_floor(floor: Floor | None) -> dict[str, Any] | None:
 
 
 def describe_trial(record: TrialRecord, dense: TrialRecord | None) -> dict[str, Any]:
-    """Return one trial as JSON values: plan, costs, all rungs, and the test compared with the dense model."""
+    """Return a trial that has finished a rung as JSON values: plan, costs, all rungs, results on the test split.
+
+    Args:
+        record: the trial.
+        dense: the trial of the dense model, with which it is compared; None if there is none.
+    """
     last = record.on("search")[-1]
     return {
         "number": record.trial.number,
@@ -115,7 +121,7 @@ def describe_trial(record: TrialRecord, dense: TrialRecord | None) -> dict[str, 
 
 
 def _retention(record: TrialRecord, dense: TrialRecord | None) -> float | None:
-    """Return the share of the dense model's accuracy that a trial keeps, on the test split where both were tested."""
+    """Return the accuracy of a trial divided by that of the dense model, on the test split if both were tested."""
     if dense is None:
         return None
     if record.tests and dense.tests:
@@ -126,7 +132,7 @@ def _retention(record: TrialRecord, dense: TrialRecord | None) -> float | None:
 
 
 def _test_accuracy(record: TrialRecord) -> float:
-    """Return the mean accuracy over the seeds of tuning."""
+    """Return the accuracy on the test split, averaged over the seeds of tuning."""
     return fmean(test.accuracy for test in record.tests.values())
 
 

@@ -1,4 +1,4 @@
-"""Rows of text in aligned columns, with room for a line below a row."""
+"""Formats rows of text as aligned columns."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,13 +16,13 @@ class Column:
 
 
 def aligned(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return the heading and one line per row; no cell is cut or broken.
+    """Return the line of headings and one line per row; no cell is shortened or wrapped.
 
-    Columns without any cell are left out.
+    Columns whose cells are all empty are left out.
 
     Args:
         columns: heading and side per column.
-        rows: one text per column.
+        rows: per row, one text per column.
     """
     used = [place for place in range(len(columns)) if any(row[place] for row in rows)]
     table = [[columns[place].heading for place in used], *([row[place] for place in used] for row in rows)]

@@ -1,4 +1,4 @@
-"""The end of a search: the front, what each choice loses, where files are, and the next commands."""
+"""Prints the end of a search: the front, plans suggested for export with their losses, files, and next commands."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,7 +19,7 @@ from search.storage.find_run import open_results
 from search.storage.results import TrialRecord
 
 CHOICES = (("min_retention", 0.97), ("min_retention", 0.95), ("min_retention", 0.9), ("knee", None))
-"""Rules of `search.export` that are suggested, the most careful first."""
+"""Rules of `search.export` that are suggested, those that lose least accuracy first."""
 
 
 def hypervolumes(summary: dict[str, Any]) -> str:
@@ -33,11 +33,11 @@ def hypervolumes(summary: dict[str, Any]) -> str:
 
 
 def choices(records: Sequence[TrialRecord], limits: FrontLimits) -> Iterator[str]:
-    """Yield one line per rule of the export: the trial that it chooses and what that loses on test.
+    """Yield one line per rule of `CHOICES`: the trial that it selects, its FLOPs, and its loss on the test split.
 
     Args:
         records: all trials of a run.
-        limits: what a trial of the run must keep to be on its front.
+        limits: the limits that a trial on the front must keep.
     """
     dense = dense_of(records)
     seen: set[int] = set()
@@ -54,7 +54,7 @@ def choices(records: Sequence[TrialRecord], limits: FrontLimits) -> Iterator[str
 
 
 def _loss(trial: dict[str, Any]) -> str:
-    """Return number, FLOPs and loss of a trial in words."""
+    """Return number, FLOPs and loss of a trial as text."""
     cost = f"{trial['number']}: {trial['flops_ratio']:.1%} of the FLOPs"
     kept = "" if trial["retention"] is None else f" for {trial['retention']:.1%} of dense accuracy"
     test = trial["test"]
@@ -65,7 +65,7 @@ def _loss(trial: dict[str, Any]) -> str:
 
 
 def print_front(settings: Settings, is_finished: bool) -> None:
-    """Print the end of a search: the front, what each choice loses, where files are, and the next commands."""
+    """Print the front of a run, plans suggested for export with their losses, files, and next commands."""
     folder = settings.run_folder
     results = open_results(folder, settings.storage)
     summary, records, run = summarize(results), results.records(), results.run
@@ -111,7 +111,7 @@ def _print_picture(out: Console, records: list[TrialRecord], summary: dict[str, 
 
 
 def _print_commands(out: Console, where: str, lines: list[str]) -> None:
-    """Print the commands that look at a run, then those that export, with what each choice loses."""
+    """Print the commands that show a run, then that of an export with the suggested rules and their losses."""
     out.print("Look at it:")
     for what in ("report", "dashboard", "status"):
         out.print(f"  python -m search.{what} {where}", soft_wrap=True, markup=False)

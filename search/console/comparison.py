@@ -1,4 +1,4 @@
-"""Two runs side by side as a table on the terminal."""
+"""Formats the comparison of two runs as a table for the terminal."""
 
 from rich.text import Text
 
@@ -7,7 +7,7 @@ from search.console.aligned import Column, aligned
 
 
 def comparison_text(found: Comparison) -> Text:
-    """Return the hypervolumes, and the best plan of each run per share of the dense FLOPs."""
+    """Return the hypervolumes, and a table with the most accurate plan of each run up to each FLOPs ratio."""
     first, second = found.names
     text = Text(f"{first} against {second}\n\n", style="bold")
     for name, volume, trials in zip(found.names, found.hypervolumes, found.trials, strict=True):

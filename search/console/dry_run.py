@@ -20,7 +20,7 @@ from workers.requests import Rung
 
 _MINIMIZED = {"flops": "FLOPs", "sparse_flops": "sparse FLOPs"}
 TRAINING_FACTOR = 3
-"""Cost of a training step over that of a forward pass: a backward pass costs about two forward passes."""
+"""FLOPs of a training step relative to a forward pass; a backward pass costs about two forward passes."""
 
 
 def describe(settings: Settings, problem: Problem) -> None:
@@ -136,15 +136,18 @@ def _estimate(settings: Settings, problem: Problem) -> float:
 
 
 def _questions(settings: Settings, rung: Rung, steps: int) -> float:
-    """Return the number of questions that cost as much as a rung: those it evaluates plus those of its tuning steps."""
+    """Return the cost of a rung as a number of forward passes of one question: its evaluation plus its tuning steps.
+
+    The number of questions of a rung that evaluates the whole split is not known here; 1,024 is assumed.
+    """
     tuned = steps * settings.tuning.images_per_step * settings.tuning.questions_per_image
     return (rung.questions or 1024) + TRAINING_FACTOR * tuned
 
 
 def _flops_per_second(problem: Problem) -> float:
-    """Return the FLOPs per second of matrix products of the model's width.
+    """Return the FLOPs per second of a matrix product of the model's width, measured on this machine.
 
-    The fastest of several products counts, since other processes may use the machine.
+    It is the fastest of several products, since other processes may use the machine.
     """
     rows, inputs, outputs = 1024, problem.shape.hidden_size, problem.shape.ffn_size
     a, b = np.ones((rows, inputs), np.float32), np.ones((inputs, outputs), np.float32)

@@ -9,7 +9,7 @@ USUAL_WEIGHT = 5
 """Weight of the expected fraction of full trials, as a number of observed trials."""
 
 ONCE = ("load", "floor", "importance")
-"""Steps of a trial that a worker or a search takes once, in the first trial."""
+"""Steps of a trial that are taken only once, in the first trial of a worker or of the search."""
 
 
 def spent_once(seconds: Mapping[str, float]) -> float:
@@ -25,8 +25,8 @@ def spent_once(seconds: Mapping[str, float]) -> float:
 class TrialPace:
     """Speed of the trials, for any number of parallel workers.
 
-    Hand-made baselines come first, and nearly all of them reach the last rung, while most other trials do not. So the
-    fraction of full trials is counted separately for both, as is the time to the first and to the last rung.
+    Hand-made baselines come first, and nearly all of them reach the last rung, while most other trials do not. The
+    fraction of full trials is therefore counted separately for both.
     """
 
     keep_fraction: float
@@ -47,7 +47,7 @@ class TrialPace:
         """Add an ended trial.
 
         Args:
-            seconds: of the whole trial, without loading the model.
+            seconds: duration of the whole trial, without loading the model.
             load: seconds of loading the model, which each worker does once.
             is_full: True if it finished the last rung.
             is_baseline: True if it is a hand-made baseline.

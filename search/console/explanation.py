@@ -1,4 +1,4 @@
-"""An explanation of one trial as tables on the terminal."""
+"""Formats the explanation of a trial as tables for the terminal."""
 
 from collections.abc import Iterator, Sequence
 
@@ -11,11 +11,11 @@ from search.console.front_columns import FLOPS_UNITS, in_units
 from spaces.names import shortened
 
 LONGEST = 60
-"""Characters of a question or an answer that are shown."""
+"""Maximum number of characters shown of a question or an answer."""
 
 
 def explanation_text(found: Explanation) -> Text:
-    """Return what a trial skips, saves and loses, with the questions that it lost."""
+    """Return the text of an explanation: what a trial skips, saves and loses, and the questions that it lost."""
     text = Text(f"Trial {found.trial}: {found.plan}\n\n", style="bold")
     text.append(f"It {'; '.join(found.words)}.\n")
     sections = (
@@ -75,7 +75,12 @@ def _lost(lost: Sequence[AnsweredQuestion]) -> list[str]:
 
 
 def contributions_text(found: Sequence[Contribution], questions: int) -> Text:
-    """Return one row per changed block, largest loss per saving first."""
+    """Return a table with one row per changed block, largest loss per FLOPs saved first.
+
+    Args:
+        found: contributions of the changed blocks.
+        questions: number of questions that they were measured on.
+    """
     ordered = sorted(found, key=lambda each: -each.lost / max(each.saved, 1e-9))
     columns = (Column("block"), Column("op", "left"), Column("FLOPs saved"), Column("accuracy lost [95 %]"))
     rows = [
@@ -87,9 +92,7 @@ def contributions_text(found: Sequence[Contribution], questions: int) -> Text:
         ]
         for each in ordered
     ]
-    text = Text(
-        "\nWhat each change costs in the company of all others, taken back alone, not tuned again\n", style="bold"
-    )
+    text = Text("\nEffect of each change: the plan without it, not tuned again, compared with the plan\n", style="bold")
     text.append("".join(f"{line}\n" for line in aligned(columns, rows)))
     return text.append(
         f"On {questions} questions of the search split. FLOPs: share of the dense model's.\n", style="dim"

@@ -1,4 +1,4 @@
-"""An explanation of one trial as a picture: its blocks, what each part saves, losses per kind, and lost questions."""
+"""Draws the explanation of a trial: its blocks, FLOPs saved per part, losses per kind of question, lost questions."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ from spaces.scope import Group
 RUNS, PARTLY, SKIPPED = "#0072b2", "#8fc1e3", "#ffffff"
 """Colours of a sub-layer that runs for all tokens, for some, and for none (Okabe and Ito's palette)."""
 MOST_PICTURES = 4
-"""Lost questions that are drawn with their images."""
+"""Maximum number of lost questions drawn with their images."""
 
 
 def draw_explanation(found: Explanation, source: Mapping[str, Any], file: Path) -> None:
@@ -22,8 +22,8 @@ def draw_explanation(found: Explanation, source: Mapping[str, Any], file: Path) 
 
     Args:
         found: the explanation.
-        source: the data set of the run, as in its settings; read for the images of the lost questions.
-        file: where to write; its suffix is the format.
+        source: the data set as stored in the settings of the run; read for the images of the lost questions.
+        file: file to write; its suffix determines the format.
     """
     import matplotlib
 
@@ -88,7 +88,7 @@ def _draw_kinds(axes: Any, kinds: Sequence[KindLoss], split: str) -> None:
 
 
 def _images(lost: Sequence[AnsweredQuestion], source: Mapping[str, Any], split: str) -> list[Any]:
-    """Return the first image of every question; nothing where the data set can't be read any more."""
+    """Return the first image of each question; empty if the data set can no longer be read."""
     if not lost:
         return []
     from workers.data.load_split import load_split

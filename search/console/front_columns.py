@@ -1,4 +1,4 @@
-"""The columns of the front's table: heading with unit, cell, and what rows can be sorted by."""
+"""The columns of the table of the front, and the orders of its rows."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from search.console.aligned import Column
 Trial = dict[str, Any]
 """A trial as `search.analysis.summary.describe_trial` returns it."""
 ACCURACY = "accuracy [95 %]"
-"""Heading of the column in which the floor has a value, too."""
+"""Heading of the column in which the row of the floor has a value."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class FrontColumn:
 
 
 def _accuracy(trial: Trial) -> str:
-    """Return the accuracy on test with its interval, or that on the search split where the trial is not tested."""
+    """Return the accuracy on the test split with its interval, or that on the search split if not tested."""
     if not (test := trial["test"]):
         return f"{trial['accuracy']:.3f} (search)"
     low, high = test["interval"]
@@ -53,7 +53,15 @@ def _latency(trial: Trial, step: str) -> str:
 
 
 def in_units(value: float, units: Sequence[str]) -> str:
-    """Return a number with three digits and the largest of the units, 1,000 apart, that it reaches."""
+    """Return a number as text with three digits, in the largest unit in which it is at least 1.
+
+    Args:
+        value: the number, in the first unit.
+        units: units in ascending order, each 1,000 times the previous one.
+
+    Raises:
+        ValueError: there are no units.
+    """
     for place, unit in enumerate(units):
         if value < 999.5 or place == len(units) - 1:
             return f"{value:.3g} {unit}".rstrip()
@@ -77,7 +85,7 @@ COLUMNS = (
     FrontColumn(Column("weights"), lambda trial: in_units(trial["parameter_bytes"], BYTE_UNITS)),
     FrontColumn(Column("found by", "left"), lambda trial: trial["origin"], wide_only=True),
 )
-"""Columns beside number and plan, from left to right."""
+"""Columns after number and plan, from left to right."""
 
 
 def _prefill(trial: Trial) -> float:

@@ -7,7 +7,7 @@ from typing import Any
 from search.storage.results import TrialRecord
 
 FRONT = "#d55e00"
-"""Colour of the front (Okabe and Ito's palette, distinguishable for colour-blind people)."""
+"""Colour of the front; from Okabe and Ito's palette, which colour-blind people can distinguish."""
 STATES = (("stopped", "#999999", "x", "stopped early"), ("complete", "#56b4e9", "o", "finished"))
 """State of a trial, colour, marker and label."""
 
@@ -17,8 +17,8 @@ def draw_front(records: Sequence[TrialRecord], summary: dict[str, Any], file: Pa
 
     Args:
         records: all trials of the run.
-        summary: from `search.analysis.summary.summarize`.
-        file: to write; its suffix is the format.
+        summary: the result of `search.analysis.summary.summarize`.
+        file: file to write; its suffix determines the format.
     """
     import matplotlib
 
@@ -36,8 +36,8 @@ def plot_front(records: Sequence[TrialRecord], summary: dict[str, Any], axes: An
 
     Args:
         records: all trials of a run.
-        summary: what `search.analysis.summary.summarize` returns.
-        axes: matplotlib axes to draw on; new ones where None.
+        summary: the result of `search.analysis.summary.summarize`.
+        axes: matplotlib axes to draw on; by default new ones.
 
     Returns:
         The axes.
@@ -75,7 +75,13 @@ def _plot_members(axes: Any, front: Sequence[dict[str, Any]]) -> None:
 
 
 def draw_two_fronts(summaries: Sequence[dict[str, Any]], names: Sequence[str], file: Path) -> None:
-    """Write a picture of the fronts of two runs on the search split, with different colours, markers and lines."""
+    """Draw the fronts of two runs on the search split into one picture.
+
+    Args:
+        summaries: per run, the result of `search.analysis.summary.summarize`.
+        names: names of the runs, for the legend.
+        file: file to write; its suffix determines the format.
+    """
     import matplotlib
 
     matplotlib.use("Agg")

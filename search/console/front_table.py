@@ -1,4 +1,4 @@
-"""The front as a table on the terminal: numbers with their units, and plans that are never broken over lines."""
+"""Formats the front as a table for the terminal; plans are never wrapped."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -13,7 +13,7 @@ from spaces.plan import Plan
 from spaces.plan_text import runs_of_text
 
 LONGEST_PLAN = 24
-"""Characters of a plan that is shown in a column; if one is longer, every plan has a line of its own."""
+"""Maximum number of characters of a plan in a column; if one is longer, each plan is printed below its row."""
 LEGEND = (
     ("accuracy [95 %]", "mean over the seeds of tuning on the test split, with its interval over questions; (search): "
      "not tested, accuracy on the search split"),
@@ -23,20 +23,20 @@ LEGEND = (
     ("weights", "remaining parameters of the language model"),
     ("floor", "accuracy that is reached without looking at the pictures"),
 )  # fmt: skip
-"""Heading or row of the table -> its meaning."""
+"""(heading or row of the table, its meaning), for the legend."""
 OPS = (". whole block", "a attention skipped", "f FFN skipped", "b block skipped", "p both in parallel",
        "c cross-attention skipped", "() pair", "v for visual tokens", "t for the prompt", "g for generated tokens",
        "{} pruned", "4. four times .")  # fmt: skip
-"""Meaning of the characters of a plan; those that occur are printed."""
+"""Meaning of the characters of a plan; the legend contains those that occur."""
 
 
 def front_table(summary: dict[str, Any], width: int, sort: str | None = None) -> Text:
-    """Return the plans of the front with title and legend, then the dense model and the floor as rows.
+    """Return the table of the front with title and legend; its last rows are the dense model and the floor.
 
     Args:
-        summary: what `search.analysis.summary.summarize` returns.
+        summary: the result of `search.analysis.summary.summarize`.
         width: width of the terminal in characters.
-        sort: one of `SORTS`, or None for the cheapest first.
+        sort: a key of `SORTS`; None for the cheapest plan first.
 
     Raises:
         ValueError: `sort` is not one of `SORTS`.
@@ -58,7 +58,7 @@ def front_table(summary: dict[str, Any], width: int, sort: str | None = None) ->
 def _lines(
     rows: Sequence[Trial], dense: Trial | None, floor: dict[str, Any] | None, width: int
 ) -> Iterator[tuple[str, str]]:
-    """Yield (line, style) of the heading and of every row; a long plan follows on a line of its own."""
+    """Yield (line, style) of the heading and of each row; plans too long for a column follow below their rows."""
     plans = [_plan(trial["plan"]) for trial in rows]
     table = _fitting(rows, plans, dense, floor, width)
     beside = max(map(len, plans), default=0) <= LONGEST_PLAN and max(map(len, table)) <= width
@@ -75,7 +75,7 @@ def _lines(
 def _fitting(
     rows: Sequence[Trial], plans: Sequence[str], dense: Trial | None, floor: dict[str, Any] | None, width: int
 ) -> list[str]:
-    """Return heading and rows with as many of the columns as fit, those for every width first."""
+    """Return the lines of the table; optional columns are left out, the last one first, until they fit the width."""
     columns = list(COLUMNS)
     while True:
         cells = [
@@ -92,7 +92,7 @@ def _fitting(
 
 
 def _plan(text: str) -> str:
-    """Return the text of a plan, or its runs where it is too long for a column and they are shorter."""
+    """Return the text of a plan; if it is too long for a column, its text with repeated blocks counted, if shorter."""
     return text if len(text) <= LONGEST_PLAN else min(runs_of_text(text), text, key=len)
 
 

@@ -1,4 +1,4 @@
-"""Shows the progress of a search: a live bar with an ETA on a terminal, and one greppable line per trial everywhere."""
+"""Shows the progress of a search: one line per ended trial and, on a terminal, a progress bar with an ETA."""
 
 import time
 from collections.abc import Callable
@@ -29,9 +29,9 @@ class Progress:
         """Prepare the display.
 
         Args:
-            controller: of the search.
+            controller: the controller of the search.
             budget: total number of trials.
-            console: to print to; by default the standard output.
+            console: console to print to; by default the standard output.
             ended: called after each job.
         """
         self._ended = ended
@@ -66,7 +66,7 @@ class Progress:
             self._bar.stop()
 
     def started(self, job: Job) -> None:
-        """Note that a worker has taken a job."""
+        """Display that a worker has started a job."""
         self._started[job.key] = time.monotonic()
         if job.phase is Phase.TEST:
             self._tests.setdefault(_tunes(job), FinalPace())
@@ -76,7 +76,7 @@ class Progress:
             self._bar.update(self._task, description=what)
 
     def rung(self, job: Job, report: RungReport) -> None:
-        """Note that a rung of a job has ended."""
+        """Display that a rung of a job has ended."""
         if job.phase is Phase.SEARCH and report.rung == 0:
             self._loads[job.key] = spent_once(report.seconds)
             self._trials.first_rung(self._seconds(job) - self._loads[job.key])
@@ -117,11 +117,11 @@ class Progress:
             self._bar.update(self._task, completed=self._num_ended(), eta=eta)
 
     def lost(self, job: Job, reason: str) -> None:
-        """Print the line of a job whose worker is gone and that runs again."""
+        """Print the line of a job that runs again because its worker died."""
         self._print(f"trial={job.number} lost ({reason}), it runs again")
 
     def failed(self, job: Job, reason: str) -> None:
-        """Print the line of a job that has failed without a report of its worker."""
+        """Print the line of a job that has failed without a report from its worker."""
         plan = job.request.plan
         state = TrialState.FAILED
         self.ended(
@@ -132,7 +132,7 @@ class Progress:
         )
 
     def _print(self, line: str) -> None:
-        """Print a line; without a terminal as it is, as rich needs more time for it than the database does."""
+        """Print a line; without a terminal not through rich, which takes longer than storing the trial."""
         if self._console.is_terminal or self._console.quiet:
             self._console.print(line, markup=False)
         else:
@@ -170,7 +170,7 @@ class Progress:
     def _tests_left(self, job: Job) -> str:
         """Return progress and predicted time of the final test as text.
 
-        The time is unknown until a test with tuning has ended: those take longest and come last.
+        The time is left out until a test with tuning has ended, since these take longest and come last.
         """
         final, pace = self._controller.final, self._tests.setdefault(_tunes(job), FinalPace())
         pace.jobs, pace.flops = pace.jobs + 1, pace.flops + self._controller.history.record(job.number).flops_ratio

@@ -1,4 +1,4 @@
-"""Shows answers of a plan beside those of the dense model: as a table on the terminal, and as JSON lines."""
+"""Shows the answers of a plan and of the dense model: as a table for the terminal, or as JSON lines."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -27,10 +27,10 @@ def samples_table(results: Results, records: Sequence[TrialRecord], count: int, 
     """Return a title and a table of questions with the answers of a trial and of the dense model.
 
     Args:
-        results: of the run.
+        results: results of the run.
         records: all trials of the run.
-        count: number of questions, most informative first.
-        number: of the trial; None for the knee of the front.
+        count: maximum number of questions, most informative first.
+        number: number of the trial; None for the knee of the front.
 
     Raises:
         ValueError: there is no such trial, or the run has no stored answers.
@@ -58,10 +58,10 @@ def write_samples(results: Results, records: Sequence[TrialRecord], number: int 
     """Write all answered questions of trials as JSON lines; return their number.
 
     Args:
-        results: of the run.
+        results: results of the run.
         records: all trials of the run.
-        number: of the trial; None for all trials of the front and the dense one.
-        file: to write.
+        number: number of the trial; None for all trials of the front and the dense one.
+        file: file to write.
 
     Raises:
         ValueError: there is no such trial, the run has no stored answers, or the file can't be written.
@@ -98,7 +98,7 @@ def dense_note(results: Results, records: Sequence[TrialRecord]) -> str | None:
 
 
 def examples(report: RungReport, count: int = 3) -> list[str]:
-    """Return `count` lines with question, answer and accepted answer of a rung, lowest scores first."""
+    """Return a line per question with answer and accepted answer, for the `count` questions with the lowest scores."""
     rows = sorted(zip(report.scores, report.asked or (), report.answers, strict=False), key=lambda row: row[0])
     return [
         f"  {shown(asked.question)}: {shown(answer)}, accepted {shown(asked.accepted[0])}"
@@ -107,7 +107,7 @@ def examples(report: RungReport, count: int = 3) -> list[str]:
 
 
 def metric_line(metric: str | None) -> str | None:
-    """Return a line that says what accuracy means with this metric, or None if the metric is unknown."""
+    """Return a line with the meaning of accuracy under a metric, or None if the metric is unknown."""
     return f"Accuracy by {metric}: 1 where {METRICS[metric].meaning}." if metric in METRICS else None
 
 

@@ -10,7 +10,11 @@ from rich.console import Console
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """Turn a ValueError, by convention a mistake of the user, into one line on stderr and exit code 2."""
+    """Turn a ValueError inside the `with` block, by convention a user's mistake, into a line on stderr and exit code 2.
+
+    Raises:
+        Exit: with code 2, instead of the ValueError.
+    """
     try:
         yield
     except ValueError as error:

@@ -61,7 +61,14 @@ class Evolution:
 
 
 def child_of_archive(space: Space, focus: Focus, history: Sequence[Observation], rng: np.random.Generator) -> Proposal:
-    """Return a child of the non-dominated trials, by crossover and mutation; a sample if nothing is measured."""
+    """Return a child of the non-dominated trials, by crossover and mutation; a random plan if nothing is measured.
+
+    Args:
+        space: the space to search.
+        focus: parents are taken from this part of the front, if it has any.
+        history: all trials so far.
+        rng: source of all random choices.
+    """
     archive = _archive(history, focus_above_floor(focus, history))
     if not archive:
         return Proposal(space.sample(rng), "random")

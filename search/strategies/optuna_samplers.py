@@ -19,7 +19,7 @@ from search.strategies.optuna_parameters import encoding_of
 from search.strategies.strategy import Observation, Proposal, Task, focus_above_floor
 
 SHORTFALL = "shortfall"
-"""Constraint of a trial in memory: the least accuracy that counts, minus its own; at most 0 where it counts."""
+"""Name of the constraint in the study in memory: minimum accuracy minus the trial's accuracy; satisfied if <= 0."""
 
 
 def _awaits_floor(history: Sequence[Observation]) -> bool:
@@ -73,9 +73,9 @@ class SamplerStrategy:
         return Proposal(plan, self.name)
 
     def _report(self, observation: Observation, least: float) -> None:
-        """Add one observation to the study; a running one stays running there, so that it is not proposed again.
+        """Add one observation to the study; a running one is added as running, so that it is not proposed again.
 
-        By how much its accuracy falls short of the least that counts is a constraint of the trial.
+        If `least` is above 0, the trial gets the constraint that its accuracy is at least `least`.
         """
         if observation.number in self._reported:
             return

@@ -18,9 +18,9 @@ from spaces.spaces import Space
 
 CODE = np.int16
 Codes = NDArray[CODE]
-"""(N, L) codes of N plans with L blocks; one dtype for all, since rows are compared by their bytes (`keys`)."""
+"""(N, L) codes of N plans with L blocks, int16; `keys` compares rows by their bytes, which needs one dtype."""
 MOVING_OPS = (Op.PARALLEL, Op.PAIR)
-"""Ops that leave out nothing but run a sub-layer elsewhere; they have bits of their own."""
+"""Ops that skip nothing but run sub-layers in another order; each has its own bits."""
 
 
 class Coding:
@@ -59,7 +59,7 @@ class Coding:
 
 
 def keys(codes: Codes) -> list[bytes]:
-    """Return one hashable key per row; two keys are equal if and only if the rows are."""
+    """Return one hashable key per row of (N, L) codes; two keys are equal if and only if the rows are."""
     return np.ascontiguousarray(codes).view(f"V{codes.shape[1] * codes.itemsize}").ravel().tolist()
 
 
@@ -97,7 +97,7 @@ def _kinds(pruning: Pruning) -> tuple[StrEnum | None, ...]:
 def removed(level: Block) -> tuple[float, float]:
     """Return the fractions in [0, 1] of a block's attention and of its FFN that a level leaves out.
 
-    All token groups have the same weight. A sub-layer that only moves, in parallel or in a pair, counts as 0.5.
+    All token groups have the same weight. A sub-layer that runs in parallel or in a pair counts as 0.5.
     """
     moved = 0.5 if level.op in (*MOVING_OPS, Op.PAIRED) else 0.0
     skips = (

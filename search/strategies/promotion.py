@@ -30,8 +30,8 @@ def goes_on(
         maximize: per objective, True if larger is better.
         keep_fraction: fraction in (0, 1] of the trials at this rung that may continue. Members of the first front
             always continue.
-        least: least accuracy that counts. Trials below it continue where those above leave places, the most accurate
-            first, as tuning may still lift them.
+        least: minimum accuracy of the search. Trials below it take the places that trials above it leave free, the most
+            accurate first, since tuning may still raise their accuracy.
     """
     if not all(math.isfinite(value) for value in mine):
         return False
@@ -46,10 +46,14 @@ def goes_on(
 
 
 class Peers:
-    """The trials that have finished a rung, kept in fronts: decides as `goes_on` without sorting all of them."""
+    """The trials that have finished a rung, kept sorted into fronts: decides as `goes_on`, but faster."""
 
     def __init__(self, points: Iterable[tuple[float, float]] = ()) -> None:
-        """`points` are (accuracy, cost), finite."""
+        """Sort the first trials.
+
+        Args:
+            points: (accuracy, cost) of each trial, finite.
+        """
         found = list(points)
         self._fronts = GrowingFronts((cost, accuracy) for accuracy, cost in found)
         self._accuracies = sorted(accuracy for accuracy, _ in found)
@@ -58,12 +62,18 @@ class Peers:
         return len(self._fronts)
 
     def add(self, point: tuple[float, float]) -> None:
-        """Add a trial that has finished the rung."""
+        """Add a trial that has finished the rung, by its (accuracy, cost)."""
         self._fronts.add((point[1], point[0]))
         insort(self._accuracies, point[0])
 
     def goes_on(self, mine: tuple[float, float], keep_fraction: float, least: float = 0.0) -> bool:
-        """Return True if a trial that is not among the peers may start the next rung; arguments as of `goes_on`."""
+        """Return True if a trial that is not among the peers may continue with the next rung.
+
+        Args:
+            mine: (accuracy, cost) of the trial.
+            keep_fraction: as in the function `goes_on`.
+            least: as in the function `goes_on`.
+        """
         point = mine[1], mine[0]
         if not all(math.isfinite(value) for value in point):
             return False
@@ -75,7 +85,7 @@ class Peers:
         places, ahead = math.ceil((len(self._fronts) + 1) * keep_fraction), self._fronts.num_ahead(rank)
         if ahead >= places:
             return False
-        # as the front will be once the trial is in it: what it dominates moves to the next one
+        # the front without the members that the new trial dominates, which would move to the next front
         front = [p for p in self._fronts.front(rank) if p == point or not (p[0] >= point[0] and p[1] <= point[1])]
         return _has_place(ahead, np.asarray([*front, point]), places)
 

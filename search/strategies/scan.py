@@ -9,15 +9,14 @@ from spaces.plan import Block, Op, Plan
 from spaces.spaces import Space
 
 _CHEAPEST_FIRST = (Op.SKIP_BLOCK, Op.KEEP, Op.SKIP_FFN, Op.SKIP_ATTN, Op.SKIP_CROSS, Op.PARALLEL)
-"""Order of the scan: the ops that save most come first, since a small budget ends early. KEEP stands for blocks that
-are only pruned."""
+"""Order of the scan: ops that save most come first, since a small budget ends early. KEEP stands for pruned blocks."""
 
 
 def scan(space: Space, limit: int) -> list[Plan]:
     """Return at most `limit` plans of the space that change one block.
 
-    The plans are sorted by op, whole blocks first. Of the op that no longer fits completely, blocks spread evenly over
-    the depth are taken. Pruning is scanned on its own, never together with another op.
+    The plans are sorted by op, whole blocks first. If `limit` is reached within an op, blocks spread evenly over the
+    depth are taken. A block is either pruned or has another op, never both.
     """
     dense = Plan.dense(space.num_blocks)
     singles = [plan for plan in space.neighbors(dense) if plan.num_changed == 1]

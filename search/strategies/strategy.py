@@ -45,7 +45,7 @@ def focus_above_floor(focus: Focus, history: "Sequence[Observation]") -> Focus:
 
 @dataclass(frozen=True)
 class Task:
-    """The task of a strategy: its space, budget, limits and FLOPs in closed form, known before anything is measured."""
+    """What a strategy knows before anything is measured: space, budget, limits, and the FLOPs of any plan."""
 
     space: Space
     budget: int
@@ -55,7 +55,7 @@ class Task:
     limits: tuple[Limit, ...] = ()
     """Hard constraints that every plan on the front must keep."""
     seed: int = 0
-    """For strategies that must draw the same numbers in every call of `ask`."""
+    """Seed of the search, for strategies that must draw the same numbers in every call of `ask`."""
     keep_fraction: float = 1.0
     """Fraction of the trials at a rung that continue with the next rung, see `search.strategies.promotion`."""
     first: tuple[tuple[str, Plan], ...] = ()
@@ -135,8 +135,8 @@ class Strategy(Protocol):
         pattern_share (float): fraction of the budget that the hand-made patterns may take before the strategy proposes
             its first plan; `PATTERN_SHARE` by default.
         most_patterns (int): maximum number of hand-made patterns; no maximum by default.
-        start (tuple of `Plan`): the first plans it proposes. Its presence says that the budget has no other influence
-            on the strategy.
+        start (tuple of `Plan`): the first plans it proposes. A strategy that has it must depend on the budget in no
+            other way.
     """
 
     def ask(self, history: Sequence[Observation], rng: np.random.Generator) -> Proposal:

@@ -140,7 +140,7 @@ BAD = [
     (["--device", "c u d a"], "--device must be auto, cpu, cuda or cuda:N, got 'c u d a'"),
     (["--model", "embeded"], "did you mean 'embedded'?"),
     (["--dataset", "embeded"], "did you mean 'embedded'?"),
-    (["--gpus-per-trial", "1"], "--gpus-per-trial is of a Ray worker, got 1 without Ray"),
+    (["--gpus-per-trial", "1"], "--gpus-per-trial needs Ray, got 1 without it"),
     (["--time-limit", "inf", "--dry-run"], "time_limit: input should be a finite number, got inf"),
 ]
 

@@ -114,7 +114,7 @@ class TestExport:
         assert started.returncode == (-9 if how == signal.SIGKILL else 130)
         assert "Traceback" not in errors
         if how != signal.SIGKILL:
-            assert "is as it was" in errors
+            assert "is unchanged" in errors
             assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 

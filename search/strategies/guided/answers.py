@@ -2,8 +2,8 @@
 
 The margin of a question is the log-probability of the right answer minus that of the likeliest wrong one, in nats.
 Margins carry more information than accuracy: they fall smoothly as a plan leaves out more, long before the answer turns
-wrong, and at a different speed for each question. Each question therefore has a Gaussian process of its own, all with
-the same kernel. The predicted accuracy is the mean over questions of the probability that the margin is above 0. This
+wrong, and at a different speed for each question. Each question therefore has its own Gaussian process, all with the
+same kernel. The predicted accuracy is the mean over questions of the probability that the margin is above 0. This
 models the parts of a composite objective instead of the objective (Astudillo and Frazier 2019, arXiv 1906.01537).
 """
 
@@ -18,7 +18,7 @@ from search.strategies.guided.prior import Floats
 from search.strategies.guided.surrogate import Singles, Surrogate
 
 MIN_TRIALS_FOR_MARGINS = 12
-"""Number of trials from which on margins are used; with fewer trials the surrogate learns from accuracies only."""
+"""Minimum number of trials for using margins; with fewer trials the surrogate learns from accuracies only."""
 LOG_SCALE = 2.0
 """Nats below 0 at which the slope of a compressed margin has fallen to one half."""
 STEEPNESS = 1.702
@@ -44,7 +44,7 @@ def compressed(margins: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class MarginTrend:
-    """Mean function of the margins: all questions fall alike, in proportion to the tolls of a plan.
+    """Mean function of the margins: the margins of all questions fall in proportion to the sum of a plan's tolls.
 
     F bits, Q questions.
     """
@@ -97,7 +97,11 @@ class MarginModel:
         return self._conditional(bits, explained, np.hypot(deviation, np.sqrt(self.surrogate.kernel.noise)))
 
     def in_turn(self, bits: Floats) -> Conditional:
-        """Return the distributions of the N plans it was learned from, each given the plans before it only."""
+        """Return the distributions of the N training plans, each given only the training plans before it.
+
+        Args:
+            bits: (N, F) bits of the training plans, in the order in which the surrogate was given them.
+        """
         return self._conditional(bits, *self.surrogate.in_turn())
 
     def _conditional(self, bits: Floats, explained: Singles, deviation: Floats) -> Conditional:
@@ -137,8 +141,10 @@ class MarginModel:
 
     @cached_property
     def _moves(self) -> NDArray[np.float32]:
-        """Return (N + 1, Q) draws of how the margins move: the whitened residuals, and one that moves all questions
-        alike, so that few plans do not determine the correlation alone."""
+        """Return (N + 1, Q) draws of how margins move together: the whitened residuals, and a row of ones.
+
+        The row of ones, in which all margins move equally, regularizes the correlation when there are few plans.
+        """
         whitened = self.surrogate.whitened
         return np.concatenate([whitened, np.ones((1, whitened.shape[1]), np.float32)])
 

@@ -1,21 +1,22 @@
-"""Plans for coverage: near the front, and unlike what was tried."""
+"""Scores plans by how rarely the pairs of changes that they contain were tried together."""
 
 import numpy as np
 
 from search.strategies.guided.prior import Floats
 
 NEVER = 0.5
-"""Trials that count as having left out a pair of bits together where none has."""
+"""Pseudo-count: a pair of bits that N trials have set together has rarity NEVER / (NEVER + N)."""
 
 
 def rarity(bits: Floats, tried: Floats) -> Floats:
-    """Return how rare the pairs of bits of plans are among the tried plans, (M,), from 0 to 1.
+    """Return the (M,) mean rarity, from 0 to 1, of the pairs of bits that each plan sets.
+
+    It leads to pairs of changes that cancel each other: each of them alone ruins the accuracy, so that evolution from
+    the front never tries both.
 
     Args:
-        bits: (M, F) of the plans.
-        tried: (N, F) of the tried ones.
-
-    Redundant blocks are found that way: each is fatal alone, so that no plan near the front leaves out both.
+        bits: (M, F) bits of the plans to score.
+        tried: (N, F) bits of the tried plans.
     """
     rare = NEVER / (NEVER + tried.T @ tried)
     np.fill_diagonal(rare, 0.0)

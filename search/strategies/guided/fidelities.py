@@ -112,14 +112,18 @@ class RungModel:
         return Conditional(self.trend.base(bits) + more, self.trend.slope, own)
 
     def in_turn(self, bits: Floats) -> Conditional:
-        """Return the distributions of the N plans it was learned from, each given the plans before it only."""
+        """Return the distributions of the N training plans, each given only the training plans before it.
+
+        Args:
+            bits: (N, F) bits of the training plans, in the order in which the surrogate was given them.
+        """
         explained, own = self.surrogate.in_turn()
         return Conditional(self.trend.base(bits) + explained @ self.surrogate.whitened, self.trend.slope, own)
 
 
 @dataclass(frozen=True)
 class WidenedModel:
-    """A model whose standard deviations were too small: they are multiplied by `factor`."""
+    """A score model with its standard deviations multiplied by `factor`."""
 
     model: ScoreModel
     factor: float
@@ -206,7 +210,7 @@ def cut_off(mean: Floats, deviation: Floats, bar: Floats) -> tuple[Floats, Float
     """Return the probability that a normal variable exceeds a bar, and its mean and standard deviation if it does.
 
     Args:
-        mean, deviation: (M,) of the variables.
+        mean, deviation: (M,) means and standard deviations of the variables.
         bar: (M,) lower bounds.
     """
     below = np.clip((bar - mean) / deviation, -MAX_DEVIATIONS, MAX_DEVIATIONS)

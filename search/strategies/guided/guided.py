@@ -7,10 +7,11 @@
 3. Children of the archive, and children of the best children, are ranked by expected hypervolume improvement
    (`improvement`), where accuracy and reaching the last rung are uncertain and FLOPs are exact. The best child is
    proposed, unless continuing a trial that was stopped at a cheap rung is expected to add more.
-4. The longer the surrogate finds nothing, the more proposals are children of the archive that no surrogate has chosen,
-   or plans for coverage (`turns`); and the more the surrogate doubts itself (`calibration`).
+4. If the surrogate's proposals no longer improve the front, a growing share of the proposals are children of the
+   archive chosen without the surrogate, or plans with pairs of changes rarely tried together (`turns`, `coverage`), and
+   the surrogate's standard deviations are widened (`calibration`).
 
-A running trial counts as if it had its predicted accuracy, so that parallel workers do not evaluate similar plans.
+Running trials enter the surrogate with their predicted accuracy, so that parallel workers evaluate different plans.
 """
 
 from collections.abc import Sequence
@@ -30,9 +31,9 @@ from spaces.plan import Block, Plan
 from spaces.product import plan_of
 
 SCAN_SHARE, MAX_SCANNED = 1 / 5, 20
-"""Maximum size of the sensitivity scan, as a fraction of the budget and in trials; a larger scan is left out."""
+"""Maximum size of the sensitivity scan, as a fraction of the budget and in trials; a larger scan is not run."""
 BLIND_SHARE = 0.125
-"""Maximum size of the scan, as a fraction of the budget, if importance can't be measured; a larger scan is cut."""
+"""Maximum size of the scan, as a fraction of the budget, if importance can't be measured; a larger one is shortened."""
 CHEAPEST_FROM, CHEAPEST_PER_BIT = 25, 2
 """Evaluate the cheapest plan after max(25, 2 * num_bits) trials, to anchor the low-cost end."""
 MIN_POOL, POOL, MAX_BITS = 100, 300, 48_000
@@ -82,7 +83,7 @@ class Guided:
         return (*self._scan.values(), *self._blind_scan.values())
 
     def ask(self, history: Sequence[Observation], rng: np.random.Generator) -> Proposal:
-        """Return the next plan of the scan; after the scan, the child with the highest expected gain."""
+        """Return the next plan of the scan; after the scan, the proposal of the surrogate, or of another turn."""
         tried = set(keys(self._reader.codes(history)))
         if (anyway := self._anyway(tried, history)) is not None:
             plan, origin = anyway
@@ -114,12 +115,12 @@ class Guided:
         return Proposal(self._coding.decode(pool[int(rare.argmax())]), f"{turn}: pairs rarely skipped together")
 
     def _singles(self, history: Sequence[Observation]) -> dict[bytes, Plan]:
-        """Return the scan: the longer one if the dense trial could not measure importance."""
+        """Return the plans of the scan; a longer scan is used if the dense trial could not measure importance."""
         blind = any(trial.plan.is_dense and trial.accuracies and trial.importance is None for trial in history)
         return self._blind_scan if blind else self._scan
 
     def _anyway(self, tried: set[bytes], history: Sequence[Observation]) -> tuple[Plan, str] | None:
-        """Return (plan, origin) of the next proposal that does not depend on expected gains; None if there is none."""
+        """Return (plan, origin) of the next plan of the scan, or the cheapest plan if it is due; else None."""
         for key, plan in self._singles(history).items():
             if key not in tried:
                 return plan, f"scan {change(plan)}"
@@ -167,7 +168,7 @@ class Guided:
         return Proposal(plan, f"expected to add {gain:.5f}"), gain
 
     def _undo_idle(self, codes: Codes) -> Codes:
-        """Return codes in which changes that save no FLOPs are undone: such a change could only improve by chance."""
+        """Return codes without the changes that save no FLOPs, which could improve a plan by chance only."""
         return np.where(self._prices[np.arange(codes.shape[1]), codes] > 0, codes, 0).astype(codes.dtype)
 
     def costs(self, codes: Codes) -> np.ndarray:

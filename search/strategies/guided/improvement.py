@@ -43,13 +43,13 @@ def expected_improvement(stairs: Staircase, costs: Floats, means: Floats, deviat
     """Return the expected increase of the hypervolume by one further plan, for each of M plans.
 
     A plan of cost c raises all steps right of c that are lower than its accuracy. The expected increase is the sum over
-    these steps of width times expected improvement above the step. The normal distribution is cut at accuracy 1;
-    otherwise plans more expensive than a plan that is always right would seem to improve on it.
+    these steps of width times expected improvement above the step. The normal distribution is truncated at accuracy 1,
+    since otherwise plans would seem to improve on a cheaper plan with accuracy 1.
 
     Args:
         stairs: front of the measured plans.
         costs: (M,) FLOPs ratios.
-        means, deviations: (M,) of the normal distributions of the accuracies.
+        means, deviations: (M,) means and standard deviations of the normally distributed accuracies.
 
     Returns:
         (M,) hypervolumes.

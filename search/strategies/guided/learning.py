@@ -36,17 +36,17 @@ MAX_FITTED = 120
 REFIT_GROWTH = 1.25
 """A kernel is refitted when the number of trials has grown by this factor."""
 MIN_FULL_TRIALS = 4
-"""Number of full trials from which on only full trials make up the front."""
+"""Number of full trials (finished last rung) from which the front consists of full trials only."""
 EVEN_SHARES = (0.1, 1.0)
-"""Values of `Prior.even` for the initial kernel weights, used in turn by successive proposals."""
+"""Values of `Prior.even`, used alternately by successive proposals."""
 MAX_STOPPED = 100
 """Maximum number of stopped trials considered for continuing."""
 RESUMED_WEIGHT = 0.5
-"""Weight of the gain that a plan has only if it is first stopped and later continued: such a plan takes two trials."""
+"""Weight of the gain that a plan reaches only if it is stopped and continued later, which takes two trials."""
 CHECKED_FROM = 12
-"""Number of trials from which on the predictions of each trial from those before it are checked."""
+"""Minimum number of trials for comparing predictions with measurements (`calibration`)."""
 CLEARLY = 0.1
-"""Minimum lead of another view in mean log density per trial to take over from a usual one."""
+"""Minimum advantage, in mean log density per trial, for an alternative view to be used beside the best usual one."""
 MIN_ARCHIVE = 8
 """Minimum number of parents if few trials have the minimum accuracy of the focus."""
 ARCHIVE = 40
@@ -55,27 +55,27 @@ ARCHIVE = 40
 
 @dataclass(frozen=True)
 class View:
-    """One way to learn the first score."""
+    """One way to model the first score: which measurements and which prior the surrogate uses."""
 
     margins: bool
     """True to learn from the margins of all answers, False from the accuracy alone."""
     importance: bool
-    """True for a prior in proportion to the importance of what a bit leaves out, False for the same for all bits."""
+    """True if the prior of a bit is proportional to the importance of what it leaves out; False if all are equal."""
     even: float
     """`Prior.even`."""
     pairs: bool = False
-    """True for a kernel in which pairs of bits have an effect of their own, as redundant blocks have."""
+    """True for a kernel with an additional effect per pair of bits, as redundant blocks have."""
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """A fitted kernel, and how well its predictions were."""
+    """A fitted kernel, and the quality of its predictions."""
 
     kernel: Kernel
     widening: float = 1.0
     """Factor by which standard deviations were too small."""
     score: float = 0.0
-    """Mean log density of the trials it was fitted to, each predicted from the trials before it."""
+    """Mean log density of the training trials, each predicted from the trials before it."""
 
 
 @dataclass(frozen=True)
@@ -96,8 +96,8 @@ class Learned:
     def gains(self, bits: Floats, costs: Floats) -> Floats:
         """Return the expected hypervolume improvement (M,) of a trial of each plan.
 
-        The gain of a plan that would be stopped on the way has the weight `RESUMED_WEIGHT`, since it can be continued
-        later. With weight 0, plans that are good only after tuning would never be proposed.
+        The gain of a plan that would be stopped before the last rung counts with the weight `RESUMED_WEIGHT`, since it
+        can be continued later. With weight 0, plans that are good only after tuning would never be proposed.
 
         Args:
             bits: (M, F) bits of the plans.
@@ -133,12 +133,12 @@ class Learner:
         self._importance: Importance | None = None
 
     def learn(self, history: Sequence[Observation], caution: float = 1.0) -> Learned | None:
-        """Return what the history teaches, or None if fewer than two trials have finished a rung.
+        """Return the models, front and archive of a history, or None if fewer than two trials have finished a rung.
 
         Args:
             history: all trials so far.
-            caution: from 0 to 1, how much standard deviations are widened to those that past predictions had needed;
-                above 0, other views may take over.
+            caution: exponent, from 0 to 1, of the factor by which past standard deviations were too small; with 0 they
+                are not widened and no alternative views are used.
         """
         measured = self._reader.measured(history)
         if len(measured) < 2:
@@ -187,8 +187,11 @@ class Learner:
             self._fitted.clear()
 
     def _views(self, measured: Measured, compared: bool) -> list[View]:
-        """Return the views that take turns: the usual ones; or, if they are compared, the better of them and another
-        one that has predicted the trials clearly better."""
+        """Return the views that successive proposals use in turn.
+
+        These are the usual views, which differ in `even`. If `compared` is True and an alternative view has predicted
+        the trials clearly better, they are the better of the usual views and that alternative.
+        """
         margins, importance = bool(measured.num_signals), self._importance is not None
         usual = [View(margins, importance, even) for even in EVEN_SHARES]
         if not compared or len(measured) < CHECKED_FROM:
@@ -204,8 +207,8 @@ class Learner:
     ) -> ScoreModel:
         """Return the model of the score number `place`.
 
-        Running trials without a score, (U, F) bits `unseen`, count at the first score as if they had their predicted
-        score, so that parallel workers do not evaluate similar plans.
+        Running trials without a score, (U, F) bits `unseen`, enter the model of the first score with their predicted
+        score, so that parallel workers evaluate different plans.
         """
         if measured.repeats(place):
             return RepeatedScore()

@@ -30,8 +30,8 @@ class Measured:
     """(N, S) accuracies at the rungs, NaN where a trial has not finished the rung. If margins are used (`num_signals`),
     the first column is the fraction of margins above 0."""
     num_signals: int
-    """Number of scores before the accuracies: 1 if margins are used, which takes enough trials all of which have
-    margins, else 0."""
+    """Number of scores before the accuracies: 1 if margins are used, else 0. Margins are used if all trials have them
+    and there are at least `MIN_TRIALS_FOR_MARGINS`."""
     margins: Floats
     """(N, Q) compressed margins (`compressed`) of Q questions at the cheapest rung; Q is 0 if margins are not used."""
     num_changed: np.ndarray
@@ -71,7 +71,7 @@ class Measured:
     def repeats(self, place: int) -> bool:
         """Return True if the score number `place` equals the fraction of margins above 0 in every trial.
 
-        So it does when answers are chosen greedily among the candidates, on the same questions.
+        This is the case if the answers at the cheapest rung are the most likely candidates, on the same questions.
         """
         return place == self.num_signals == 1 and np.array_equal(self.scores[:, 0], self.scores[:, 1])
 
@@ -81,10 +81,11 @@ class Measured:
         return np.stack([self.scores[rows, place], self.costs[rows]], axis=1)
 
     def nearest(self, min_accuracy: float = 0.0) -> np.ndarray:
-        """Return all rows, sorted: plans within the limits first, then those of at least an accuracy, then the nearest
-        to the front first.
+        """Return all row numbers, sorted by nearness to the front.
 
-        A stopped trial is ranked with the mean gain of each rung that it did not finish added to its accuracy.
+        Plans within the limits come first; among them those with at least `min_accuracy`; among these, the order is
+        that of non-dominated sorting. A stopped trial is ranked by its accuracy plus the mean gain of each rung that it
+        did not finish.
         """
         points, reached = self.last, np.isfinite(self.scores).sum(1)
         for place in range(self.num_signals + 1, self.num_scores):
@@ -105,7 +106,7 @@ class RowCache:
         Args:
             make: computes the row of a trial, (width,).
             width: numbers per row.
-            dtype: of the table.
+            dtype: dtype of the table.
         """
         self._make = make
         self._places: dict[int, int] = {}
@@ -168,12 +169,18 @@ class Reader:
         )
 
     def scores(self, trials: Sequence[Observation], num_signals: int, num_scores: int) -> Floats:
-        """Return the (N, S) scores of trials, see `Measured`; also of trials that have not finished any rung."""
+        """Return the (N, S) scores of trials as in `Measured`, NaN for rungs that a trial has not finished.
+
+        Args:
+            trials: any trials, also those that have not finished a rung.
+            num_signals: as in `Measured`.
+            num_scores: S, at least `num_signals` plus the number of rungs that any trial has finished.
+        """
         rows = np.full((len(trials), num_scores), np.nan)
         if num_signals:
             measured = [place for place, trial in enumerate(trials) if trial.accuracies]
             rows[measured, 0] = self._share.of([trials[place] for place in measured])[:, 0]
-        # `trials` may have fewer rungs than `num_scores` says, never more: a running trial is no further than the rest.
+        # `trials` may have finished fewer rungs than `num_scores` has columns, never more.
         for rung, own in enumerate(zip_longest(*(trial.accuracies for trial in trials), fillvalue=np.nan)):
             rows[:, num_signals + rung] = own
         return rows

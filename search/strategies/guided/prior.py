@@ -26,7 +26,7 @@ RIDGE = 0.01
 DEFAULT_SUM = 3.0
 """Sum of all tolls before a scan, and sum of all initial kernel weights."""
 SCALE_RIDGE = 0.5
-"""Sum of tolls added to both sides when the scale of all tolls is estimated, which pulls the scale to 1."""
+"""Sum of tolls added to numerator and denominator of the estimated scale of all tolls, which pulls it to 1."""
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,10 @@
 """A Gaussian process on plans: predicts a value of untried plans, with its uncertainty.
 
 A plan is a row of bits (`search.strategies.plan_bits`). The kernel is the sum of a linear part, in which each bit has
-an effect of its own, and a product part: the product of exp(-weight) over the bits in which two plans differ. The
-product part covers interactions of any order; it is the exponential of a Hamming distance with one weight per bit.
-Weights, scales and noise are fitted to the marginal likelihood. The mean is zero: the caller subtracts the mean
-function.
+its own effect, an optional part with one effect per pair of bits, and a product part: the product of exp(-weight) over
+the bits in which two plans differ. The product part covers interactions of any order; it is the exponential of a
+Hamming distance with one weight per bit. Weights, scales and noise are fitted to the marginal likelihood. The mean is
+zero: the caller subtracts the mean function.
 
 V columns of values of the same plans are V independent Gaussian processes with the same kernel.
 """
@@ -26,7 +26,7 @@ Real = TypeVar("Real", Floats, Singles)
 LENGTH_PRIOR, SCALE_PRIOR = 1.0, 2.0
 """Standard deviations of the normal priors on the logarithms of the weights, and of the scales and the noise."""
 NO_PAIRS = 1e-12
-"""Factor of the variance of pairs in a fit without them."""
+"""Factor on the initial variance of the pair part in a fit without pairs; above 0, since its logarithm is taken."""
 MAX_STEPS = 25
 """Maximum number of L-BFGS iterations per fit."""
 MAX_INDEPENDENT_COLUMNS = 8
@@ -45,7 +45,7 @@ class Kernel:
     noise: float
     """Variance of the measurement noise."""
     pairs: float
-    """Variance of the part for pairs of bits, per pair; their effect is the same wherever else plans differ."""
+    """Variance of the pair part, per pair of bits; 0 without this part."""
     weights: Floats
     """(F,) weight of each bit in the Hamming distance."""
 
@@ -102,15 +102,18 @@ class Surrogate:
             return (explained @ self.whitened).astype(float), deviation
 
     def in_turn(self) -> tuple[Singles, Floats]:
-        """Return `explain` of the N measured plans, each given the plans before it only: (N, N) and (N,).
+        """Return `explain` for the N measured plans, each given only the plans before it: (N, N) and (N,).
 
-        The deviations include the noise.
+        Unlike those of `explain`, the standard deviations include the noise.
         """
         return np.tril(self._factor, -1).astype(np.float32), np.diag(self._factor).copy()
 
     def explain(self, bits: Floats) -> tuple[Singles, Floats]:
-        """Return the (M, N) coefficients of the `whitened` values in the mean of (M, F) bits, and the (M,) standard
-        deviations."""
+        """Return the posterior of plans given as (M, F) bits.
+
+        Returns:
+            (M, N) coefficients: the mean is their product with `whitened`; and (M,) standard deviations without noise.
+        """
         explained = self.kernel.between(bits.astype(np.float32), self._bits) @ self._whitening.T
         variance = self.kernel.variances(bits) - np.einsum("ij,ij->i", explained, explained)
         return explained, np.sqrt(np.maximum(variance, 1e-12))

@@ -1,8 +1,9 @@
-"""Decides which way the next plan is found: by the surrogate, by evolution, or for coverage.
+"""Decides how the next plan is found: by the surrogate, by evolution, or for coverage.
 
-The surrogate has every turn as long as it finds something. The more of its proposals in a row add nothing to the
-hypervolume, the more turns go to the others, whatever the surrogate expects: its doubt can't be trusted where its mean
-is wrong. All follows from the history, whose origins say where a plan came from.
+As long as the surrogate's proposals add to the hypervolume, it makes all proposals. The more of them in a row add
+nothing, the more often evolution or coverage make the next one. The surrogate's own uncertainty is not used for this
+decision, since it is unreliable where the surrogate's mean is wrong. The turns are derived from the history: the origin
+of a trial says how its plan was found.
 """
 
 from bisect import bisect_right
@@ -16,23 +17,23 @@ from objectives.objectives import REFERENCE
 from search.strategies.strategy import Focus, Observation
 
 PATIENCE = 10
-"""Number of proposals of the surrogate in a row without a gain up to which all turns are its."""
+"""Number of successive proposals of the surrogate without a gain until others get turns."""
 HALF_LIFE = 15
-"""Number of further ones after which the others have half of what they can have."""
+"""Number of further such proposals after which `Standing.idle` is 0.5."""
 MAX_OTHERS = 0.65
-"""Largest probability of a turn of the others."""
+"""Maximum probability that a proposal is not the surrogate's."""
 COVERAGE = 0.2
-"""Probability that a turn of the others is for coverage, not evolution."""
+"""Probability that a proposal that is not the surrogate's is for coverage; otherwise it is by evolution."""
 MIN_GAIN = 1e-4
-"""Smallest gain that counts, relative to the hypervolume before it."""
+"""Minimum gain that counts as one, relative to the hypervolume."""
 WINDOW = 40
-"""Number of latest trials whose gains decide how turns are shared."""
+"""Number of latest trials from which the gains per trial of surrogate and evolution are estimated."""
 PRIOR_TRIALS = 4
-"""Trials for which it counts beforehand that the others gain as often as the surrogate."""
+"""Weight, in trials, of the assumption that evolution gains as often as the surrogate."""
 
 
 class Turn(StrEnum):
-    """Where a plan comes from. Origins of trials begin with it, or with what evolution says of its parents."""
+    """How a plan was found. The value is the beginning of the origin of its trial."""
 
     SURROGATE = "expected to add"
     EVOLUTION = "evolution"
@@ -40,29 +41,34 @@ class Turn(StrEnum):
 
 
 def turn_of(trial: Observation) -> Turn | None:
-    """Return where the plan of a trial came from, None for baselines and scans."""
+    """Return how the plan of a trial was found; None for baselines, scans and resumed trials."""
     return next((turn for turn in Turn if trial.origin.startswith(turn)), None)
 
 
 @dataclass(frozen=True)
 class Standing:
-    """Gains and turns of the search so far."""
+    """State of the search, from which the next turn is drawn."""
 
     idle: float
-    """From 0, where the surrogate finds something, to 1, where it has long found nothing."""
+    """0 while the surrogate's proposals gain; tends to 1 with the number of its latest proposals without a gain."""
     others: float
     """Probability that the next turn is not the surrogate's, from 0 to `MAX_OTHERS`."""
 
 
 def draw_turn(others: float, rng: np.random.Generator) -> Turn:
-    """Draw whose turn it is."""
+    """Draw how the next plan is found.
+
+    Args:
+        others: `Standing.others`.
+        rng: source of the draws.
+    """
     if rng.random() >= others:
         return Turn.SURROGATE
     return Turn.COVERAGE if rng.random() < COVERAGE else Turn.EVOLUTION
 
 
 def standing(history: Sequence[Observation], focus: Focus) -> Standing:
-    """Return how the search goes, by the trials with a result and their gains in the focus."""
+    """Return the state of the search, from the gains of its trials in the focus; running trials are ignored."""
     trials = [trial for trial in history if trial.accuracies or trial.state != "running"]
     turns, gained = [turn_of(trial) for trial in trials], gains(trials, focus)
     own = [gain for turn, gain in zip(turns, gained, strict=True) if turn is Turn.SURROGATE]
@@ -78,7 +84,7 @@ def standing(history: Sequence[Observation], focus: Focus) -> Standing:
 
 
 def gains(trials: Sequence[Observation], focus: Focus) -> list[bool]:
-    """Return per trial if it added to the hypervolume of the full trials before it, in the focus."""
+    """Return per trial, in order, True if it added to the hypervolume of the full trials before it, in the focus."""
     costs: list[float] = []
     heights: list[float] = []  # the front so far: both increase
     volume, found = 0.0, []
@@ -93,7 +99,13 @@ def gains(trials: Sequence[Observation], focus: Focus) -> list[bool]:
 
 
 def _insert(costs: list[float], heights: list[float], cost: float, accuracy: float, floor: float) -> float:
-    """Add a point to a front and return the hypervolume that it adds."""
+    """Insert a point into a front and return the hypervolume that it adds.
+
+    Args:
+        costs, heights: FLOPs ratios and accuracies of the front, both ascending; changed in place.
+        cost, accuracy: the point.
+        floor: accuracy below which no hypervolume counts.
+    """
     place = bisect_right(costs, cost)
     below = heights[place - 1] if place else floor
     if accuracy <= below:

@@ -52,7 +52,13 @@ class EvoPress(ProgramStrategy):
 
 
 def draw(space: Space, size: int, rng: np.random.Generator) -> Plan:
-    """Return a random plan that leaves out `size` blocks, or `size` attentions and `size` FFNs if the space can."""
+    """Return a random plan that leaves out `size` attentions and `size` FFNs, or `size` blocks in a space of blocks.
+
+    Args:
+        space: the space of the plan.
+        size: number of blocks, or of attentions and of FFNs each, to leave out.
+        rng: source of all random choices.
+    """
     ops = [level.op for level in space.choices(0)]
     has_sublayers = {Op.SKIP_ATTN, Op.SKIP_FFN, Op.SKIP_BLOCK} <= set(ops)
     attention = rng.permutation(space.num_blocks) < size
@@ -68,6 +74,11 @@ def switch(space: Space, plan: Plan, rng: np.random.Generator) -> Plan:
     """Return a plan in which pairs of blocks have exchanged their attentions, their FFNs, or their whole ops.
 
     The number of exchanges is random, from 1 to `MAX_SWITCHES`.
+
+    Args:
+        space: the space of the plan.
+        plan: the plan to change.
+        rng: source of all random choices.
     """
     ops = list(plan.ops)
     for _ in range(min(rng.integers(1, MAX_SWITCHES + 1, size=2))):

@@ -23,4 +23,4 @@ class Greedy(ProgramStrategy):
             accuracies = yield Try(f"greedy, {plans[0].num_changed} changed", plans)
             plan = max(plans, key=accuracies.__getitem__)
             if not accuracies[plan]:
-                return  # nothing below is worth a trial
+                return  # even the best removal leaves no accuracy

@@ -26,9 +26,8 @@ class Round:
 
 
 Accuracies = Mapping[Plan, float]
-"""Accuracy of each plan of a round at the cheapest rung, the only one that every trial reaches; 0 for failed trials.
-
-0 too for a plan that is not run, because it contains one whose accuracy does not count."""
+"""Accuracy of each plan of a round at the cheapest rung, which every trial reaches. It is 0 for failed trials and for
+plans that were not run (`BelowFloor`)."""
 
 Steps = Generator[Round, Accuracies, None]
 """A program: yields rounds and receives their accuracies."""
@@ -44,7 +43,7 @@ class ProgramStrategy:
         self._round: Round | None = None
 
     def steps(self, rng: np.random.Generator) -> Steps:
-        """Run the program: yield rounds, receive their accuracies.
+        """Yield rounds of plans; receive the accuracies of each round as the value of `yield`.
 
         Args:
             rng: seeded with the seed of the search only, so that a restarted program repeats its draws.
