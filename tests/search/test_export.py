@@ -147,7 +147,7 @@ def test_the_command_ends_with_code_2_and_one_line(run: Path, tmp_path: Path) ->
     (tmp_path / "taken").mkdir()
     for words, told in (
         (["--to", tmp_path / "taken", "--knee"], "--force replaces it"),
-        (["--to", "/proc/nope/model", "--trial", "1"], "must be a place that can be written"),
+        (["--to", "/proc/nope/model", "--trial", "1"], "must be a folder that can be written"),
     ):
         done = call(app, "--out", run, *words)
         assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
@@ -165,7 +165,7 @@ def test_a_base_model_that_changed_or_a_lost_module(run: Path, tmp_path: Path, m
         export_plan(run, tmp_path / "model", trial=1)
     (run / "artifacts" / "moved").rename(run / "artifacts" / "trial-000001.safetensors")
     monkeypatch.setattr(writing, "fingerprint_model", lambda _: "0123456789abcdef")
-    with pytest.raises(ValueError, match=r"the model must be what the search saw, got embedded .*0123456789abcdef"):
+    with pytest.raises(ValueError, match=r"the model must be that of the search, got embedded .*0123456789abcdef"):
         export_plan(run, tmp_path / "model", trial=1)
     assert not list(tmp_path.iterdir())
 

@@ -1,4 +1,4 @@
-"""Converts the answers of a file to text: numbers, dates and records become the text that their authors wrote."""
+"""Converts the answers of a file (texts, numbers, dates, records, lists) to text as written in the file."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from spaces.names import shown
 TEXT_KEYS = ("answer", "caption", "raw", "text")
 """Keys of the text in answers that are records, in order of preference."""
 PEOPLE = 10
-"""Number of answers per question from which on each is the answer of one annotator, as in VQA; fewer answers are
-alternative spellings."""
+"""Number of answers per question from which each is taken as the answer of one annotator, as in VQA; fewer answers are
+taken as alternatives."""
 
 
 class Written(float):
-    """A number that keeps the text of its file: `2.50` stays `2.50`."""
+    """A number that keeps its text in the file, such as `2.50`."""
 
     def __new__(cls, text: str) -> Written:
         number = super().__new__(cls, text)
@@ -57,7 +57,7 @@ def text_of(value: Any) -> str:
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise ValueError(f"a text must have whole characters, got an unpaired surrogate in {shown(value)}") from None
+        raise ValueError(f"a text must be valid Unicode, got an unpaired surrogate in {shown(value)}") from None
     return value
 
 

@@ -40,11 +40,11 @@ PROMPTS = {
 }
 """Task -> default prompt, as in the evaluation of LLaVA-1.5."""
 NO_COLUMN = "none"
-"""Name of a column of choices that makes every question an open one, unless a column has that name."""
+"""Value of `--choices-column` for questions without choices, unless a column has this name."""
 MISSING = "nan"
-"""Text that pandas writes for a cell without a value; in a column of options it is a blank."""
+"""Text that pandas writes for a missing value; in a column with one option it counts as blank."""
 LABELS = ("label", "labels", "answer", "answers", "gt_answer", "target")
-"""Columns beside captions that make them something else than captions, such as statements that are true or false."""
+"""Columns that contradict captioning: a table with one of them and a text column may hold statements to judge."""
 JOINED = ", "
 """Separator of column names that together have one role."""
 
@@ -62,7 +62,7 @@ class Columns:
     prompt: str
     """Prompt with the placeholders {question} and {choices}."""
     choices_as: str
-    """`letter` or `text`: what the model answers a multiple choice with."""
+    """Form of the model's answer to a multiple choice: `letter` or `text`."""
     reading: Reading = "index"
     """How the answer column gives the right choice."""
 
@@ -113,11 +113,19 @@ class Columns:
             raise ValueError(f"the question in column {column!r} can't be used ({error})") from None
 
     def choices(self, row: Mapping[str, Any]) -> tuple[str, ...]:
-        """Return the texts of the options; empty unless the task is multiple choice. Raises ValueError."""
+        """Return the texts of the options; empty unless the task is multiple choice.
+
+        Raises:
+            ValueError: there are not 2 to 26 options, or one can't be converted to text.
+        """
         return tuple(text_of(each).strip() for each in self.options(row)) if self.task is DataTask.CHOICES else ()
 
     def options(self, row: Mapping[str, Any]) -> list[Any]:
-        """Return the options of a row as stored. Raises ValueError."""
+        """Return the options of a row as stored.
+
+        Raises:
+            ValueError: there are not 2 to 26 options.
+        """
         columns = self.names["choices"].split(JOINED)
         if len(columns) == 1:
             return options_of(cell(row, columns[0]))
@@ -125,7 +133,11 @@ class Columns:
         return options_of([None if each == MISSING else each for each in cells])
 
     def right(self, row: Mapping[str, Any]) -> Any:
-        """Return the right option as stored. Raises ValueError if there are several."""
+        """Return the right option as stored: its index, letter or text.
+
+        Raises:
+            ValueError: there are several.
+        """
         value = cell(row, self.names["answers"])
         if isinstance(value, list | tuple):
             if len(value) > 1:
@@ -135,6 +147,10 @@ class Columns:
 
     def answers(self, row: Mapping[str, Any], choices: Sequence[str]) -> tuple[str, ...]:
         """Return all accepted answers, most frequent first; for multiple choice, the right option.
+
+        Args:
+            row: a row of the table.
+            choices: its options as `choices` returns them.
 
         Raises:
             ValueError: the answer is not one of the choices, or can't be converted to text.
@@ -153,7 +169,7 @@ class Columns:
         return accepted(value)
 
     def kind(self, row: Mapping[str, Any]) -> str:
-        """Return the kind of question of a row; `all` where there is no such column, several joined by commas."""
+        """Return the kind of question of a row; several kinds are joined by commas; `all` without such a column."""
         if "kind" not in self.names:
             return "all"
         value = cell(row, self.names["kind"])
@@ -161,7 +177,7 @@ class Columns:
         return JOINED.join(text_of(each) for each in kinds if not is_blank(each)) or "none"
 
     def candidates(self, choices: Sequence[str]) -> tuple[str, ...]:
-        """Return the possible answers to a multiple choice in the form that the model answers: letters or texts."""
+        """Return the possible answers of the model to a multiple choice: letters or texts, see `choices_as`."""
         return tuple(ascii_uppercase[: len(choices)]) if self.choices_as == "letter" else tuple(choices)
 
 
@@ -181,7 +197,7 @@ def _one(cells: list[Any], column: str) -> Any:
 
 
 def find_columns(source: DataSource, features: Mapping[str, Any]) -> Columns:
-    """Return the columns that samples need: those named by the source, else found by type and by usual names.
+    """Return the columns that samples need: those named in the settings, else those found by type and usual name.
 
     Args:
         source: the settings of the data set.
@@ -224,7 +240,7 @@ def _task(source: DataSource, names: Mapping[str, str], features: Mapping[str, A
     if source.answer_column is None and labels:
         caption = next(name for name in captions if name in features)
         raise ValueError(
-            f"captions must be what is said of an image, got {caption!r} beside {labels[0]!r} in {source.name!r}: say "
+            f"a data set of captions must have no labels, got {caption!r} and {labels[0]!r} in {source.name!r}: give "
             f"--answer-column {caption} to caption images, or --question-column {caption} for a question or statement"
         )
     return DataTask.CAPTIONS
@@ -245,7 +261,7 @@ def _named(
 
 
 def _image_columns(source: DataSource, features: Mapping[str, Any]) -> str:
-    """Return the column of images, or several such as `image_1` and `image_2`, joined.
+    """Return the column of images, or several such as `image_1` and `image_2`, joined by `JOINED`.
 
     Raises:
         ValueError: there is none, or there are several that do not belong together.
@@ -273,7 +289,7 @@ def image_column(features: Mapping[str, Any]) -> str | None:
 
 
 def _families(names: Iterable[str]) -> dict[str, list[str]]:
-    """Return name without number -> columns, in the order of their numbers."""
+    """Return the columns by name without number, each list in the order of its numbers."""
     found: dict[str, list[str]] = {}
     for name in names:
         found.setdefault(_stem(name), []).append(name)

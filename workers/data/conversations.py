@@ -1,6 +1,6 @@
-"""Rows that are conversations, as questions with answers.
+"""Converts rows with a conversation to questions with answers.
 
-LLaVA has them in `conversations`, TRL in `messages`, and The Cauldron in `texts`.
+LLaVA stores conversations in the column `conversations`, TRL in `messages`, and The Cauldron in `texts`.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ from spaces.names import shown
 from workers.data.image_files import PAYLOADS, cells_of
 
 COLUMNS = ("conversations", "messages", "conversation", "texts")
+"""Usual names of the column of conversations, in order of preference."""
 ROLES = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "model": "assistant"}
 """Role as stored -> role in the chat template."""
 IMAGE = "<image>"
 """Placeholder of an image in the text of a turn."""
 TAKEN = ("question", "answer", "images in text")
-"""Columns that a conversation is converted to; the last is its number of placeholders."""
+"""Columns that a conversation is converted to; the last is the number of image placeholders in its turns."""
 
 
 def conversation_column(names: Iterable[str]) -> str | None:
@@ -27,12 +28,12 @@ def conversation_column(names: Iterable[str]) -> str | None:
 
 
 def questions_of(row: Mapping[str, Any], column: str, image: str, each: bool) -> Iterator[dict[str, Any]]:
-    """Yield the row once per question, with the columns `TAKEN` and the images of its turns.
+    """Yield one row per question of a conversation, with the columns `TAKEN` and the images of all turns.
 
     Args:
-        row: of the table.
-        column: of the conversation.
-        image: column that receives the images of the turns.
+        row: a row of the table.
+        column: name of the column of the conversation.
+        image: name of the column that receives the images of the turns.
         each: if True, several questions become separate rows, without the earlier turns; if False they are an error.
 
     Raises:
@@ -66,7 +67,7 @@ def _listed(value: Any) -> Sequence[Any]:
 
 
 def _both(turn: Any) -> list[Any]:
-    """Return a record of what both say, as The Cauldron has it, as two turns; any other as it is."""
+    """Return the two turns of a record with the keys `user` and `assistant` (The Cauldron); other turns unchanged."""
     if not _has(turn, ("user", "assistant")):
         return [turn]
     return [{"role": role, "content": turn[role]} for role in ("user", "assistant")]
@@ -99,12 +100,16 @@ def _is_image(part: Any) -> bool:
 
 
 def _images(parts: Sequence[Any]) -> list[Any]:
-    """Return the images of the parts, each a record with a path, an address or bytes."""
+    """Return the images among the parts, each a record with a path, an address or bytes."""
     return [held for part in parts if _is_image(part) and (held := {k: part[k] for k in PAYLOADS if part.get(k)})]
 
 
 def _text(parts: Sequence[Any]) -> str:
-    """Return the text of a turn without the images before and after it. Raises ValueError."""
+    """Return the text of a turn without the images before and after it.
+
+    Raises:
+        ValueError: a part is neither text nor image, or an image is between two texts.
+    """
     kinds = ["image" if _is_image(part) else "text" for part in parts if _is_image(part) or not _is_space(part)]
     texts = [part for part in parts if not _is_image(part)]
     if any(not isinstance(part, str) for part in texts):

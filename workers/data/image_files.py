@@ -22,7 +22,7 @@ from workers.data.zipped import members_of, root_of
 MAX_BYTES = 512 * 2**20
 """Maximum size of an image file, in bytes."""
 MAGIC = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"BM", b"II*\x00", b"MM\x00*")
-"""First bytes of image files, which distinguish base64 text from a path."""
+"""First bytes of image files; text in base64 that decodes to them is an image, any other text is a path."""
 PAYLOADS = ("bytes", "path", "image", "url", "image_url", "base64", "data")
 """Keys of an image in a record, in order of preference."""
 
@@ -42,9 +42,9 @@ class ImageFiles:
     hub: str | None = None
     """`hf://` address that relative paths of a hub data set are relative to."""
     archive: Path | None = None
-    """Zip that the whole data set is in, and that paths must stay in."""
+    """Zip file that contains the whole data set, which paths must not leave."""
     anywhere: bool = False
-    """If True, also open paths outside of the roots and addresses of other machines."""
+    """If True, paths outside of the roots and addresses of other machines are opened too."""
     _zips: dict[str, list[tuple[Path, str]]] | None = field(default=None, repr=False)
 
     def read(self, cell: Any) -> bytes:
@@ -117,9 +117,12 @@ class ImageFiles:
         return bytes(data)
 
     def _zipped(self, path: str, why: str) -> bytes:
-        """Return the bytes of a path in a zip file of the folder.
+        """Return the bytes of a path in a zip file of the folder, or in the zip file that is the data set.
 
-        The first part of the path may be the name of the zip file.
+        The first part of the path may be the name of the zip file without its suffix.
+
+        Raises:
+            Unreadable: no zip file or several have the path, or it can't be unzipped; the first case gives `why`.
         """
         found = self._members().get(path.removeprefix("./"), [])
         if not found:
@@ -158,7 +161,7 @@ class OutsideError(ValueError):
 
 
 def payload(cell: Any) -> Any:
-    """Return the image of a cell that may be a record, such as `{bytes, path}` or `{url}`."""
+    """Return the image (bytes, path or address) in a cell, which may be a record such as `{bytes, path}` or `{url}`."""
     for _ in range(3):
         if not isinstance(cell, Mapping):
             break
@@ -189,7 +192,7 @@ def embedded(text: str) -> bytes | None:
 
 
 def _decoded(text: str) -> bytes:
-    """Decode a text in base64. Raises ValueError."""
+    """Decode base64, with or without padding and white space. Raises ValueError if it is invalid."""
     text = "".join(text.split())
     return b64decode(text + "=" * (-len(text) % 4), validate=True)
 

@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 MAX_PIXELS = 100_000_000
 """Maximum number of pixels of an image."""
 WHITES = (1.0, 255.0, 65535.0)
-"""Possible values of white in gray images of floats and of 32-bit integers (integers: without 1), smallest first."""
+"""Candidates for the value of white in gray images, ascending: all for floats, without 1.0 for 32-bit integers."""
 
 
 def decoded(data: bytes) -> Image:
-    """Return the upright RGB image of a file, like a processor of transformers.
+    """Return the RGB image of a file, rotated as its EXIF data says, as a processor of transformers would read it.
 
-    Transparent pixels get a white background. Gray values of 16 bits and of floats are scaled to 8 bits, where Pillow's
-    own conversion would clip them.
+    Transparent pixels get a white background. Gray values of 16 bits, 32 bits and floats are scaled to 8 bits, which
+    Pillow's own conversion would clip.
 
     Raises:
         Unreadable: the bytes are not a valid image, or it is too large.
@@ -63,7 +63,7 @@ def _eight_bits(pixels: np.ndarray, mode: str) -> np.ndarray:
     """Return gray values of 16 bits, 32 bits or floats, (height, width), scaled to uint8.
 
     Raises:
-        Unreadable: the values do not determine the value of white.
+        Unreadable: no candidate of `WHITES` is at least the largest value, or a value is negative or NaN.
     """
     low, high = float(pixels.min()), float(pixels.max())
     if mode.startswith("I;16"):
@@ -71,5 +71,5 @@ def _eight_bits(pixels: np.ndarray, mode: str) -> np.ndarray:
     else:
         white = next((white for white in WHITES[mode == "I" :] if high <= white), None)
     if white is None or not low >= 0:
-        raise Unreadable(f"gray values from {low:.4g} to {high:.4g} don't say what white is")
+        raise Unreadable(f"gray values from {low:.4g} to {high:.4g} don't determine the value of white")
     return (pixels.astype(np.float64) * (255 / white) + 0.5).astype(np.uint8)

@@ -20,7 +20,7 @@ SOURCES = {"embedded": "workers.embedded:embedded_samples"}
 def load_split(source: DataSource, split: Split) -> SplitData:
     """Return a split with all images decoded; cached per process.
 
-    A name with a slash, or of a file or folder, is read by `workers.data.read_table`.
+    `source.name` is a key of `SOURCES`, a hub id with a slash, or a file or folder (`workers.data.read_table`).
 
     Raises:
         ValueError: the data set, its splits or its columns can't be found, or too many images can't be read; one line.
@@ -39,7 +39,16 @@ def load_split(source: DataSource, split: Split) -> SplitData:
 
 
 def load_samples(source: DataSource, split: Split, limit: int | None = None) -> list[Sample]:
-    """Return the samples of a split in their fixed order, at most `limit`. Raises ValueError like `load_split`."""
+    """Return the samples of a split in their fixed order.
+
+    Args:
+        source: the settings of the data set.
+        split: name of the split.
+        limit: maximum number of samples; None for all.
+
+    Raises:
+        ValueError: as `load_split`, or `limit` is less than 1.
+    """
     if limit is not None and limit < 1:
         raise ValueError(f"limit must be at least 1 or left out, got {limit}")
     return list(load_split(source, split).samples[:limit])

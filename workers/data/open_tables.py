@@ -19,9 +19,9 @@ from workers.data.zipped import tables_in
 from workers.sources import DataSource
 
 LIBRARY = {".parquet": "parquet"}
-"""Suffix of a file -> module of the `datasets` library that reads it; text is read here."""
+"""Suffix of a file -> module of the `datasets` library that reads it."""
 TABLES = (*SUFFIXES, *LIBRARY)
-"""Suffixes of tables."""
+"""Suffixes of all files that are tables."""
 IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 """Suffixes of image files."""
 READ_HERE = ("json", "csv")
@@ -54,13 +54,13 @@ def image_files(source: DataSource) -> ImageFiles:
 
 @lru_cache(maxsize=4)
 def open_tables(name: str, config: str | None, revision: str | None, streaming: bool) -> dict[str, Any]:
-    """Return split name of the data set -> table.
+    """Return the tables of a data set by the names of its splits.
 
     Args:
         name: file, folder or hub id.
-        config: configuration of the data set, if it has several.
-        revision: on the hub.
-        streaming: if True, rows are read when they are used.
+        config: configuration of the data set; None for its default.
+        revision: branch, tag or commit on the hub; None for the default branch.
+        streaming: if True, rows are read when they are used, instead of being downloaded and converted first.
 
     Raises:
         ValueError: the data set can't be found or opened; one line.
@@ -134,9 +134,9 @@ def _library(path: str) -> str | None:
 
 
 def _descriptions(folder: Path) -> dict[str, TextTable] | None:
-    """Return the tables of an image folder with `metadata.jsonl` or `metadata.csv`, one for all images or per split.
+    """Return the tables, by split, of an image folder with `metadata.jsonl` or `metadata.csv`; None for other folders.
 
-    None for all other folders.
+    The file stands in the folder itself, or there is one in the subfolder of each split.
     """
     files = [path for path in sorted(folder.rglob("metadata.*")) if path.suffix in (".jsonl", ".csv")]
     tables = [path for path in folder.iterdir() if path.suffix in TABLES and not _is_about_others(path)]
@@ -150,7 +150,7 @@ def _descriptions(folder: Path) -> dict[str, TextTable] | None:
 
 
 def _tables_beside(folder: Path) -> dict[str, list[str]] | None:
-    """Return split -> files of a folder with tables beside images; None for all other folders.
+    """Return the names of the tables, by split, of a folder with tables and images; None for all other folders.
 
     The `datasets` library would read such a folder as images without questions.
     """
@@ -165,12 +165,12 @@ def _tables_beside(folder: Path) -> dict[str, list[str]] | None:
 
 
 def _is_about_others(path: Path) -> bool:
-    """Return True if a file describes images or the data set, and has no rows of its own."""
+    """Return True if a file describes images or the data set instead of containing its rows."""
     return path.stem == "metadata" or path.stem.startswith("dataset_info")
 
 
 def undecoded(table: Any) -> Any:
-    """Return the table with images as bytes or paths; the reader decodes them and counts unreadable ones."""
+    """Return the table with images as bytes or paths, not decoded, so that the reader can skip unreadable ones."""
     if isinstance(table, TextTable):
         return table
     from datasets import Image, List

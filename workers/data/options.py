@@ -1,6 +1,6 @@
-"""Reads the options of a multiple choice, and finds how a column gives the right one.
+"""Reads the options of multiple-choice questions, and determines how a column encodes the right option.
 
-A column is read in the same way for all rows: as index from 0, as index from 1, as letter, or as text of the option.
+All rows of a column use one encoding: index from 0, index from 1, letter, or text of the option.
 """
 
 from __future__ import annotations
@@ -20,18 +20,19 @@ from workers.data.answers import is_blank, text_of
 log = logging.getLogger(__name__)
 
 Reading = Literal["index", "index1", "letter", "text"]
-"""How the right option is given: its index from 0, its index from 1, its letter, or its text."""
+"""Encoding of the right option: its index from 0, its index from 1, its letter, or its text."""
 READINGS: tuple[Reading, ...] = get_args(Reading)
 OWN_COLUMN = re.compile(r"(?:(?:options?|choices?|opt)[ _-]?([a-z]|\d+))|([a-z])", re.IGNORECASE)
-"""Name of a column with one option."""
+"""Names of columns that hold one option each, such as `A` or `option_1`; one group matches its letter or number."""
 LONGEST_TEXT = 100_000
 """Maximum number of characters of a list of options given as text."""
 
 
 def option_columns(names: Iterable[str]) -> tuple[str, ...]:
-    """Return the columns with one option each in order, such as `A`, `B`, `C` or `option_1`, `option_2`.
+    """Return the columns that hold one option each, in order, such as `A`, `B`, `C` or `option_1`, `option_2`.
 
-    Empty unless there are at least two, starting at A, 0 or 1, without a gap.
+    Returns:
+        The columns, or an empty tuple unless there are at least two that begin at A, 0 or 1 and have no gap.
     """
     series: dict[tuple[str, bool, bool], dict[str, str]] = {}
     for name in names:
@@ -97,7 +98,13 @@ def _by_letter(record: Mapping[str, Any]) -> list[Any] | None:
 
 
 def place_of(value: Any, options: Sequence[str], reading: Reading) -> int | None:
-    """Return the index of the right option, from 0, under one reading; None if the value can't be read that way."""
+    """Return the index of the right option, from 0, under one encoding; None if the value does not fit it.
+
+    Args:
+        value: the answer as stored.
+        options: texts of the options.
+        reading: the encoding.
+    """
     number = _number(value)
     if reading in ("index", "index1"):
         place = None if number is None else number - (reading == "index1")
@@ -109,14 +116,14 @@ def place_of(value: Any, options: Sequence[str], reading: Reading) -> int | None
 
 
 def find_reading(rows: Iterable[tuple[Any, Sequence[Any]]], column: str) -> Reading:
-    """Return the reading under which each answer of a column is one of its options.
+    """Return the encoding of the right option under which each answer of a column is one of its options.
 
     Args:
-        rows: (answer, options) as stored. Rows without a label (blank or below 0) are ignored.
+        rows: (answer, options) as stored. Rows without a label (blank or negative) are ignored.
         column: name of the column, for error messages.
 
     Raises:
-        ValueError: no reading fits all rows, or several readings fit that give different options.
+        ValueError: no encoding fits all rows, or several fit all rows and disagree on the option of one.
     """
     fits: Counter[Reading] = Counter()
     seen, differs = 0, None
@@ -136,7 +143,7 @@ def find_reading(rows: Iterable[tuple[Any, Sequence[Any]]], column: str) -> Read
 
 
 def _places(value: Any, options: Sequence[Any]) -> dict[Reading, int]:
-    """Return reading -> index of the right option, for the readings that the value allows."""
+    """Return the index of the right option by encoding, for the encodings that the value fits."""
     texts = [text_of(each).strip() for each in options]
     places = {reading: place_of(value, texts, reading) for reading in READINGS}
     if not isinstance(value, str) and all(isinstance(each, str) for each in options):
@@ -147,14 +154,15 @@ def _places(value: Any, options: Sequence[Any]) -> dict[Reading, int]:
 def _chosen(
     column: str, whole: list[Reading], fits: Counter[Reading], differs: Any, breaks: Mapping[Reading, tuple[int, Any]]
 ) -> Reading:
-    """Return the reading that fits all rows.
+    """Return the encoding that fits all rows.
 
     Args:
-        column: name, for error messages.
-        whole: readings that fit all rows.
-        fits: reading -> number of rows that it fits.
-        differs: (row, answer, options) of the first row where readings give different options; None if there is none.
-        breaks: reading -> (row, answer) of the first row that it does not fit.
+        column: name of the column, for error messages.
+        whole: encodings that fit all rows.
+        fits: encoding -> number of rows that it fits.
+        differs: (row, answer, options) of the first row for which encodings give different options; None if there is
+            none.
+        breaks: encoding -> (row, answer) of the first row that it does not fit.
     """
     if not whole:
         nearest = fits.most_common(1)[0][0] if fits else "letter"
@@ -180,7 +188,7 @@ def _chosen(
 
 
 def _number(value: Any) -> int | None:
-    """Return a value as a whole number, also if it is a text or a float such as 2.0; None if it is none."""
+    """Return the integer that a value is or that its text denotes, such as 2, 2.0 or `2`; None for other values."""
     if isinstance(value, bool):
         return None
     if isinstance(value, str):
@@ -192,7 +200,7 @@ def _number(value: Any) -> int | None:
 
 
 def _letter(text: str, options: Sequence[str]) -> int | None:
-    """Return the index of a letter: `B`, `b`, `(B)`, `B.`, or `B. blue` if blue is that option; None for others."""
+    """Return the index of a letter: `B`, `b`, `(B)`, `B.`, or `B. blue` if that option is blue; else None."""
     match = re.fullmatch(r"\(?\s*([A-Za-z])\s*(?:[).:]+\s*(.*))?", text.strip(), re.DOTALL)
     if match is None:
         return None

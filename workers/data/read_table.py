@@ -32,14 +32,18 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 ROWS_FOR_READING = 20_000
-"""Number of rows per table from which the reading of the right option is found; later rows are checked against it."""
+"""Number of rows per table from which the encoding of the right option is determined; later rows are checked."""
 
 
 def read_split(source: DataSource, split: Split) -> SplitData:
     """Return the samples of a split.
 
+    Args:
+        source: the settings of the data set.
+        split: name of the split.
+
     Raises:
-        ValueError: the data set can't be read, or lacks columns or splits.
+        ValueError: the data set can't be read, lacks columns or splits, or has too many unreadable images.
     """
     tables = open_tables(source.name, source.config, source.revision, source.streaming)
     places = places_of(source, list(tables))
@@ -69,7 +73,7 @@ class _Rows:
         self.kept = sorted({*self.columns.used, *([self.conversation] if self.conversation else [])} & {*_names(table)})
 
     def only(self, names: Iterable[str]) -> Iterable[Mapping[str, Any]]:
-        """Return the rows with these columns only."""
+        """Return the rows with only these of the needed columns, and that of the conversation."""
         return self._rows([name for name in self.kept if name in names or name == self.conversation])
 
     def __iter__(self) -> Iterator[Mapping[str, Any]]:
@@ -93,7 +97,7 @@ def _names(table: Any) -> list[str]:
 
 @lru_cache(maxsize=8)
 def _reading(source: DataSource, places: tuple[str, ...]) -> Reading:
-    """Return how the right option is given, found from the answers of all tables in use."""
+    """Return the encoding of the right option, determined from the answers of all tables in use."""
     tables = open_tables(source.name, source.config, source.revision, source.streaming)
     most = max(source.most_rows(split) or 0 for split in ("train", "search")) if source.streaming else ROWS_FOR_READING
 
@@ -127,7 +131,7 @@ class _Reader:
         """Read the rows that belong to the split, up to the limit.
 
         Args:
-            rows: of the table.
+            rows: rows of the table.
             carved: split -> percent of the images, for splits carved out of this table; if empty, all rows belong to
                 the split.
         """
@@ -162,7 +166,7 @@ class _Reader:
             return error
 
     def _group(self, row: Mapping[str, Any], files: list[bytes] | Unreadable) -> str:
-        """Return the group of a row, the image id or a hash of the image files; a group is never divided by splits."""
+        """Return the image id of a row, or a hash of its image files; rows that share it go to the same split."""
         given = cell(row, self.columns.names["image_id"]) if "image_id" in self.columns.names else None
         if not is_blank(given):
             return text_of(given)
@@ -205,7 +209,11 @@ class _Reader:
         return f"row {number} of {self.split!r} of {shortened(self.source.name)!r}{question}"
 
     def result(self) -> SplitData:
-        """Return the samples read. Raises ValueError if there are none, or too many images are unreadable."""
+        """Return the samples read.
+
+        Raises:
+            ValueError: there are none, or too many rows have no readable image.
+        """
         skipped, rows = len(self.skipped), len(self.samples) + len(self.skipped)
         if not rows:
             raise ValueError(
@@ -225,7 +233,7 @@ class _Reader:
 
 
 def _id(files: list[bytes]) -> str:
-    """Return an id of the images of a row: the hash of its file, or of the hashes of its files."""
+    """Return an id of the images of a row: the hash of its only file, or a hash of the hashes of its files."""
     digests = [_digest(file) for file in files]
     return digests[0] if len(digests) == 1 else _digest(" ".join(digests).encode())
 

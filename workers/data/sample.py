@@ -19,7 +19,7 @@ class Sample:
     image: Image | np.ndarray
     """First image, RGB; an array is (height, width, 3) uint8."""
     image_id: str
-    """Identifies the images: samples with the same id share all of them, so that features are cached by it."""
+    """Id of the images: samples with the same id have the same images, whose features are cached under it."""
     question: str
     """The prompt."""
     answers: tuple[str, ...]

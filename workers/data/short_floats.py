@@ -1,4 +1,4 @@
-"""Numbers of typed columns narrower than 64 bits, as their file means them: 0.1 and not 0.10000000149011612."""
+"""Converts float16 and float32 columns to the numbers that they were rounded from: 0.1, not 0.10000000149011612."""
 
 from __future__ import annotations
 
@@ -8,15 +8,21 @@ from typing import Any
 import numpy as np
 
 NARROW = {"float16": np.float16, "halffloat": np.float16, "float32": np.float32, "float": np.float32}
-"""Name of a type in the features of a table -> the type whose shortest text is taken."""
+"""Name of a type in the features of a table -> numpy type, whose `str` is the shortest text of a number."""
 
 Shorten = Callable[[Any], Any]
+"""Function that converts one value of a column."""
 
 
 def with_short_floats(
     rows: Iterable[Mapping[str, Any]], features: Mapping[str, Any] | None
 ) -> Iterator[Mapping[str, Any]]:
-    """Yield the rows with every narrow float as the 64-bit float of its shortest text."""
+    """Yield the rows with each float16 or float32 replaced by the 64-bit float of the shortest text that identifies it.
+
+    Args:
+        rows: rows of a table.
+        features: column -> feature of the `datasets` library; None if types are unknown.
+    """
     found = {name: _shortening(feature) for name, feature in (features or {}).items()}
     narrow = {name: shorten for name, shorten in found.items() if shorten is not None}
     for row in rows:
@@ -24,7 +30,7 @@ def with_short_floats(
 
 
 def _shortening(feature: Any) -> Shorten | None:
-    """Return what shortens the values of a feature of `datasets`, None where there is nothing to shorten."""
+    """Return the conversion for a feature of `datasets`; None if it holds no narrow floats."""
     kind = NARROW.get(getattr(feature, "dtype", None) or "")
     if kind is not None:
         return lambda value: float(str(kind(value))) if isinstance(value, float) else value

@@ -14,7 +14,7 @@ SPLITS: dict[Split, tuple[str, ...]] = {
     "search": ("search", "validation", "val", "dev"),
     "test": ("test",),
 }
-"""Our split -> usual names in data sets, in order of preference."""
+"""Split of the search -> usual names in data sets, in order of preference."""
 CARVED: dict[Split, int] = {"tune": 10, "search": 20, "test": 20}
 """Split -> percent of the training images that it gets if it is missing."""
 
@@ -25,8 +25,8 @@ def part_of(image_id: str, carved: Mapping[Split, int]) -> Split:
     It depends on the hash of the id only, not on the other images.
 
     Args:
-        image_id: of the image.
-        carved: split -> percent of the images.
+        image_id: id of the image.
+        carved: split -> percent of the images that it gets; the rest is `train`.
     """
     number = int(hashlib.sha256(image_id.encode("utf-8", "surrogatepass")).hexdigest(), 16) % 100
     for split, share in carved.items():
@@ -37,9 +37,9 @@ def part_of(image_id: str, carved: Mapping[Split, int]) -> Split:
 
 
 def places_of(source: DataSource, theirs: Sequence[str]) -> dict[Split, str]:
-    """Return our split -> split of the data set: as named in the source, else by usual names.
+    """Return the splits of the data set by the splits of the search: as named in the settings, else by usual names.
 
-    Splits that are absent from the result must be carved out of `train`.
+    Splits absent from the result must be carved out of `train`.
 
     Args:
         source: the settings of the data set.

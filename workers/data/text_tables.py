@@ -1,7 +1,7 @@
 """Reads tables from text files (JSON lines, JSON, CSV) without inferring types.
 
-Readers that infer one type per column convert 3 beside 2.5 to 3.0, 0042 to 42, "NA" to null, and texts that look like
-dates to times.
+Readers that infer one type per column convert 3 to 3.0 if the column also has 2.5, 0042 to 42, "NA" to null, and texts
+that look like dates to times.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class TextTable:
 
 
 def read_rows(file: str) -> Iterator[dict[str, Any]]:
-    """Yield the rows of a file, each column -> value.
+    """Yield the rows of a file as dicts, column -> value.
 
     Args:
         file: path or address; the suffix decides the format, and a further suffix the compression.
@@ -77,7 +77,7 @@ def read_rows(file: str) -> Iterator[dict[str, Any]]:
     Raises:
         ValueError: the content does not have the format of the suffix; one line with the place.
     """
-    name = file.partition("::")[0].rpartition("/")[2]  # the file, where it is one in a zip
+    name = file.partition("::")[0].rpartition("/")[2]  # without folders; of a member of a zip, the member
     kind = next((each for each in SUFFIXES if each in name), ".json")
     try:
         with _opened(file) as text:
@@ -90,7 +90,7 @@ def read_rows(file: str) -> Iterator[dict[str, Any]]:
 
 
 def _opened(file: str) -> TextIO:
-    """Return the text of a file; respects byte order marks and decompresses."""
+    """Open a file as text, decompressed, in the encoding of its byte order mark, else UTF-8."""
     import fsspec
 
     if file.startswith("zip://"):
@@ -104,7 +104,7 @@ def _opened(file: str) -> TextIO:
 
 
 def _member(file: str) -> TextIO:
-    """Return the text of a file in a zip on this machine, of the form zip://member::archive."""
+    """Open a member of a local zip file as text; the address has the form zip://member::archive."""
     member, _, archive = file.removeprefix("zip://").partition("::")
     with ZipFile(archive) as opened:
         with opened.open(member) as binary:
@@ -151,7 +151,11 @@ def _of_json(text: TextIO, lines: bool) -> Iterator[dict[str, Any]]:
 
 
 def _held(whole: Any) -> Any:
-    """Return the only list of records in a record, such as `{"info": ..., "data": [...]}`; else the record as a row."""
+    """Return the rows of a JSON object: its only list of objects, as in `{"info": ..., "data": [...]}`, else itself.
+
+    Raises:
+        ValueError: it has several lists of objects.
+    """
     held = [value for value in whole.values() if _is_table(value)] if isinstance(whole, dict) else []
     if len(held) > 1:
         raise ValueError("several lists of rows in one file")
@@ -173,7 +177,7 @@ def _parsed(text: str, what: str) -> Any:
     """Return the value of a JSON text; numbers keep their text, NaN and infinity become None.
 
     Args:
-        text: to parse.
+        text: the JSON text.
         what: `the file` or `line 3`, for error messages.
     """
     try:

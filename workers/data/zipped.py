@@ -1,4 +1,4 @@
-"""A data set that is one zip file: its tables are read in place, and its images by their paths inside of it."""
+"""Lists the contents of a data set that is one zip file: its tables and the folder that contains all files."""
 
 from __future__ import annotations
 
@@ -10,11 +10,15 @@ from zipfile import BadZipFile, ZipFile
 from spaces.names import shortened
 
 HIDDEN = ("__MACOSX", ".")
-"""Beginnings of names that archivers add."""
+"""Beginnings of the names of files that archivers add."""
 
 
 def members_of(archive: Path) -> list[str]:
-    """Return the names of the files in a zip. Raises ValueError, in one line, where it is none."""
+    """Return the names of the files in a zip file, without hidden ones.
+
+    Raises:
+        ValueError: the file is no zip file; one line.
+    """
     try:
         with ZipFile(archive) as opened:
             names = [name for name in opened.namelist() if not name.endswith("/")]
@@ -24,15 +28,20 @@ def members_of(archive: Path) -> list[str]:
 
 
 def root_of(names: Sequence[str]) -> str:
-    """Return the folder, with a slash, that holds all files of a zip; empty where there is none."""
+    """Return the folder, with a slash, that contains all files of a zip; an empty text if there is none."""
     tops = {PurePosixPath(name).parts[0] for name in names if "/" in name}
     return f"{tops.pop()}/" if len(tops) == 1 and all("/" in name for name in names) else ""
 
 
 def tables_in(archive: Path, suffixes: Sequence[str]) -> dict[str, list[str]]:
-    """Return the tables of a zip, as addresses that fsspec opens, by the names of their splits.
+    """Return the addresses, for fsspec, of the tables of a zip by the names of their splits.
 
-    Raises ValueError where there are none.
+    Args:
+        archive: the zip file.
+        suffixes: suffixes of tables.
+
+    Raises:
+        ValueError: the zip file has no tables.
     """
     names = [name for name in members_of(archive) if PurePosixPath(name).suffix in suffixes]
     if not names:

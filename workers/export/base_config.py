@@ -1,7 +1,7 @@
-"""The config of an export in the form of the base's `config.json`, with what the plan changes.
+"""Writes the config of an export in the form of the base model's `config.json`, with the values that the plan changes.
 
-transformers writes configs in a form of its own: a text config below `text_config`, rotary settings below
-`rope_parameters`. Engines read the form of published checkpoints, and take defaults for keys that they do not find.
+transformers writes configs in another form than published checkpoints have: a text config below `text_config`, rotary
+settings below `rope_parameters`. Engines read the published form, and use defaults for keys that they do not find.
 """
 
 from __future__ import annotations
@@ -29,7 +29,13 @@ def write_base_form(folder: Path, raw: Config, base: Any, built: Any) -> None:
 
 
 def base_form(raw: Config, base: Any, built: Any) -> Config | None:
-    """Return the base's `config.json` with the changed values, or None if it has no place for them."""
+    """Return the base's `config.json` with the changed values; None if it has no text settings or is quantized.
+
+    Args:
+        raw: content of the base's `config.json`; not changed.
+        base: config of the loaded base model.
+        built: config of the exported model, of the same class.
+    """
     form = copy.deepcopy(raw)
     before, after = (config.get_text_config().to_dict() for config in (base, built))
     changed = {name: value for name, value in after.items() if before.get(name) != value}
@@ -51,7 +57,7 @@ def base_form(raw: Config, base: Any, built: Any) -> Config | None:
 
 
 def _text_places(form: Config, base: Any) -> list[Config]:
-    """Return the objects with text settings, the one with all of them last: the root, or a nested one."""
+    """Return the objects of a config that hold text settings; the last one holds all of them."""
     text = base.get_text_config()
     names = [name for name in base.sub_configs if getattr(base, name, None) is text]
     nested = [form[name] for name in names if isinstance(form.get(name), dict)]

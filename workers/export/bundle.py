@@ -1,8 +1,8 @@
-"""Copy of an export's modeling file and the modules it imports into one flat folder, as transformers requires.
+"""Copies the modeling file of an export, with all modules that it imports, into one flat folder.
 
-transformers copies only the files that a modeling file imports relatively from its own folder. Therefore, `from
-workers.apply_plan import apply_plan` becomes `from .workers_apply_plan import apply_plan`: the exported model runs the
-same code as the search.
+transformers loads remote code only from files that a modeling file imports relatively from its own folder. Therefore
+`from workers.apply_plan import apply_plan` becomes `from .workers_apply_plan import apply_plan`. The exported model
+runs the same code as the search.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ def write_bundle(module: str, folder: Path) -> None:
     """Write `module` and all modules of `OWN` that it imports, directly or not, into `folder`.
 
     Args:
-        module: dotted name; its file keeps the last part. `workers.apply_plan` becomes `workers_apply_plan.py`.
+        module: dotted name of the modeling module. Its file has the last part as its name; a module that it imports,
+            such as `workers.apply_plan`, becomes `workers_apply_plan.py`.
         folder: an existing folder.
     """
     for name, text in bundle(module).items():
@@ -32,7 +33,7 @@ def write_bundle(module: str, folder: Path) -> None:
 
 
 def bundle(module: str) -> dict[str, str]:
-    """Return file name, without ending, -> source of every file that `write_bundle` writes."""
+    """Return the sources of the files that `write_bundle` writes, by file name without suffix."""
     files, waiting = {}, [module]
     while waiting:
         name = waiting.pop()

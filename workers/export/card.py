@@ -1,4 +1,4 @@
-"""The model card, README.md of an exported folder."""
+"""Writes the model card, README.md, of an exported folder."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def write_card(folder: Path, record: dict[str, Any], drawing: Sequence[str]) -> 
     Args:
         folder: the exported folder.
         record: the content of plan.json.
-        drawing: lines below the text of the plan.
+        drawing: the plan as a picture and its legend, one line each.
     """
     base, checked = record["base_model"], record["checked"]
     text = CARD.format(
@@ -111,7 +111,7 @@ def write_card(folder: Path, record: dict[str, Any], drawing: Sequence[str]) -> 
 
 
 def _engines(ran: Sequence[dict[str, Any]]) -> str:
-    """Return one line for every engine that ran the folder; engines that did not run have none."""
+    """Return one line per engine that ran the exported folder."""
     return "".join(
         f"\n- {run['engine']} {run['version']} ran it on {run['questions']} questions: log-probabilities differ from "
         f"the search's by at most {run['largest_difference']:.2g} nats."
@@ -122,7 +122,7 @@ def _engines(ran: Sequence[dict[str, Any]]) -> str:
 
 
 def _serve(ran: Sequence[dict[str, Any]]) -> str:
-    """Return the section with the commands that serve the folder, of engines that ran it and agreed."""
+    """Return the section with the commands to serve the folder with the engines that ran it and agreed."""
     commands = [ENGINES[run["engine"]].serve for run in ran if run["agrees"]]
     return "\n".join(["## How to serve", "", "```", *commands, "```", "", ""]) if commands else ""
 

@@ -1,4 +1,4 @@
-"""Comparison of an exported folder, loaded in a fresh process, with the in-search model on the same questions."""
+"""Compares an exported folder, loaded in a fresh process, with the in-search model on the same questions."""
 
 from __future__ import annotations
 
@@ -36,29 +36,33 @@ from workers.pruning.inputs import PruningInputs
 COMPARED = 16
 """Number of questions whose logits and greedy tokens are compared."""
 BATCH = 8
-"""Questions per compared batch."""
+"""Questions per batch whose logits are compared."""
 ANSWERED_AT_ONCE = 32
 """Questions per batch of generated answers."""
 ANSWERS_MAY_DIFFER = 0.01
-"""Largest share of answers that may differ from those of the search.
+"""Maximum fraction of answers that may differ from those of the search.
 
-The search packs questions, and another order of summation can exchange two almost equally likely tokens.
+The search packs questions into sequences; the different order of summation can exchange two almost equally likely
+tokens.
 """
 CLOSE = {torch.float32: 1e-5, torch.float16: 2e-2, torch.bfloat16: 1e-1}
-"""Dtype -> largest difference of logits, relative to the largest logit.
+"""Dtype -> maximum difference of logits, relative to the largest absolute logit.
 
-In float32 on a CPU, logits are usually bit-equal, as the export then reports. The address of weights in memory may
-select another kernel, which is no reason to reject a model.
+In float32 on a CPU, logits are usually bit-equal, which the export then reports. They need not be, since the address of
+weights in memory may select another kernel.
 """
 
 
 @dataclass(frozen=True)
 class Reference:
-    """The outputs of the in-search model: the model under `apply_plan` with the trial's projector."""
+    """The outputs of the in-search model: the model under `apply_plan` with the trial's mapping module."""
 
     ids: tuple[Tensor, ...]
+    """Per compared batch, (B, T) prompt token ids."""
     logits: tuple[Tensor, ...]
+    """Per compared batch, (B, positions, vocabulary) logits of the last positions."""
     tokens: tuple[Tensor, ...]
+    """Per compared batch, (B, new) greedy tokens."""
     answers: tuple[str, ...]
     scores: tuple[float, ...]
     metric: str
@@ -70,7 +74,7 @@ class Checked:
     """The outputs and measurements of the exported folder."""
 
     scores: tuple[float, ...]
-    """Scores of its own answers, in the order of the split."""
+    """Scores of the folder's own answers, in the order of the split."""
     bit_equal: bool
     """True if every compared logit is bit-equal to that of the in-search model."""
     result: dict[str, Any]
@@ -83,12 +87,12 @@ def ask_reference(
     """Return the outputs of the in-search model, for comparison.
 
     Args:
-        loaded: the model, under no plan.
+        loaded: the model, with no plan applied.
         prepared: the split whose questions are answered.
         plan: the plan to apply.
         inputs: inputs of the pruned blocks.
-        metric: the metric of the search; exact match replaces a metric of likelihoods.
-        questions: number of questions from the start of the split; None: all.
+        metric: name of the metric of the search; a metric of likelihoods is replaced by exact match.
+        questions: number of questions from the start of the split; None for all.
     """
     samples = prepared.samples[:questions]
     ids, logits, tokens = [], [], []
@@ -107,7 +111,7 @@ def ask_reference(
 
 
 def batches(samples: Sequence[Sample]) -> list[tuple[int, int]]:
-    """Return the first and the last (exclusive) index of every compared batch."""
+    """Return the first and the last (exclusive) index of each batch whose logits are compared."""
     last = min(COMPARED, len(samples))
     return [(first, min(first + BATCH, last)) for first in range(0, last, BATCH)]
 
@@ -116,7 +120,7 @@ def check(
     folder: Path, route: Route, request: ExportRequest, loaded: LoadedModel, prepared: Prepared, reference: Reference,
     time: bool,
 ) -> Checked:  # fmt: skip
-    """Load the folder in the way of its badge, in a fresh process, and compare it with the reference.
+    """Load the folder in a fresh process, as its badge says, and compare its outputs with the reference.
 
     Args:
         folder: the exported folder.
@@ -125,7 +129,7 @@ def check(
         loaded: the in-search model.
         prepared: the split that the reference answered.
         reference: the outputs of the in-search model.
-        time: True to measure seconds as well.
+        time: True to measure wall-clock times as well.
 
     Raises:
         ExportError: the folder does not load without skipsearch, or prompts, logits, tokens or answers differ.
@@ -187,7 +191,11 @@ def _write_probe(work: Path, probe: dict[str, Any], samples: Sequence[Sample], p
 
 
 def _run(work: Path) -> None:
-    """Run the fresh process, isolated from Python's environment variables and the current folder."""
+    """Run the fresh process, which ignores Python's environment variables and the current folder.
+
+    Raises:
+        ExportError: it ended with an error.
+    """
     environment = {**os.environ, "HF_MODULES_CACHE": str(work / "modules"), "TOKENIZERS_PARALLELISM": "false"}
     done = subprocess.run(
         [sys.executable, "-I", reload.__file__, str(work)],

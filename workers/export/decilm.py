@@ -1,4 +1,4 @@
-"""The language model of an export alone, in the nemotron-nas form of NVIDIA's `DeciLMForCausalLM`."""
+"""Builds the language model of an export, without the vision tower, in the nemotron-nas form (`DeciLMForCausalLM`)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from workers.export.remote_code import auto_map
 from workers.export.route import Route
 
 ZERO_CHANNELS = 256
-"""FFN channels, all zeros, of a layer that has attention only. llama.cpp drops such a layer if it has no FFN."""
+"""Number of FFN channels, with zero weights, of a layer with attention only, which llama.cpp would otherwise drop."""
 
 
 def decilm(model: Any, text: Any, weights: dict[str, Tensor], route: Route) -> tuple[Any, type, dict[str, Tensor]]:
@@ -25,7 +25,7 @@ def decilm(model: Any, text: Any, weights: dict[str, Tensor], route: Route) -> t
         model: the loaded model.
         text: the text config of the exported layers.
         weights: weights of the exported layers, by their names in the whole model.
-        route: the layers of the export.
+        route: the form of the export.
     """
     kind = modeling_decilm.DeciLMForCausalLM
     values = text.to_dict()
@@ -39,7 +39,7 @@ def decilm(model: Any, text: Any, weights: dict[str, Tensor], route: Route) -> t
 
 
 def _blocks(text: Any, route: Route) -> list[dict[str, Any]]:
-    """Return the `block_configs`; converters look up every key, so that absent sub-layers have nulls."""
+    """Return the `block_configs`; absent sub-layers have nulls, since converters look up every key."""
     group = text.num_attention_heads // text.num_key_value_heads
     blocks = []
     for number, layer in enumerate(route.layers):
@@ -64,7 +64,7 @@ def _blocks(text: Any, route: Route) -> list[dict[str, Any]]:
 
 
 def _zero_ffn(text: Any, number: int, dtype: torch.dtype) -> Iterator[tuple[str, Tensor]]:
-    """Yield the weights of an FFN that adds nothing, for layer `number`."""
+    """Yield the weights, by name, of an FFN of layer `number` whose output is 0."""
     width, layer = text.hidden_size, f"model.layers.{number}"
     yield f"{layer}.post_attention_layernorm.weight", torch.ones(width, dtype=dtype)
     for name, inputs, outputs in (
@@ -78,7 +78,7 @@ def _zero_ffn(text: Any, number: int, dtype: torch.dtype) -> Iterator[tuple[str,
 
 
 def _renamed(model: Any, weights: dict[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
-    """Yield the weights of decoder and LM head under the names of a text model."""
+    """Yield the weights of decoder and LM head under their names in a text-only model."""
     decoder, head = (path_of(model, each) for each in (anatomy_of(model).decoder, model.get_output_embeddings()))
     for name, tensor in weights.items():
         if name.startswith(f"{decoder}."):

@@ -1,4 +1,4 @@
-"""Atomic creation of a folder: written next to its target, then moved there by one rename."""
+"""Creates a folder atomically: it is written next to its target, then moved there by one rename."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 def replacing(folder: Path, force: bool, needed_bytes: int = 0) -> Iterator[Path]:
     """Yield a new folder next to `folder` and move it to `folder` at the end.
 
-    Until then, the target does not change. After an exception, the new folder is removed; one left by `kill -9` is
-    removed by the next export to the same target.
+    Until then, the target does not change. After an exception the new folder is removed. If the process is killed, the
+    next export to the same target removes it.
 
     Args:
         folder: the target.
         force: True to replace an existing folder.
-        needed_bytes: free space to require on the disk.
+        needed_bytes: free space that the disk must have.
 
     Raises:
         ExportError: the target exists and `force` is not set, the target cannot be written, or the disk is full.
@@ -80,8 +80,8 @@ def _check_space(folder: Path, needed: int) -> None:
     free = shutil.disk_usage(folder.parent).free
     if free < needed:
         raise ExportError(
-            f"--to must have room for about {needed / 1e6:.0f} MB, got {folder} with {free / 1e6:.0f} MB free: "
-            "make room, or choose another place"
+            f"--to needs about {needed / 1e6:.0f} MB, got {folder} with {free / 1e6:.0f} MB free: "
+            "free disk space, or choose another place"
         )
 
 
@@ -90,11 +90,11 @@ def _put(partial: Path, folder: Path, force: bool) -> None:
         check_target(folder, force)  # another process may have created it meanwhile
         partial.rename(folder)
         return
-    _exchange(partial, folder)  # the old folder is under the partial name now and goes with it
+    _exchange(partial, folder)  # the old folder has the partial name now, under which it is removed
 
 
 def _exchange(one: Path, other: Path) -> None:
-    """Swap two folders, in one step if the system supports it (Linux), else in three."""
+    """Exchange two folders, atomically if the system supports it (Linux), else by three renames."""
     libc = ctypes.CDLL(None, use_errno=True)
     if hasattr(libc, "renameat2"):
         done = libc.renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE)
@@ -111,5 +111,5 @@ def _exchange(one: Path, other: Path) -> None:
 def _export_error(folder: Path, error: Exception) -> ExportError:
     reason = error.strerror if isinstance(error, OSError) and error.strerror else " ".join(str(error).split())
     return ExportError(
-        f"--to must be a place that can be written, got {folder} ({reason}): make room, or choose another"
+        f"--to must be a folder that can be written, got {folder} ({reason}): free disk space, or choose another"
     )

@@ -1,8 +1,8 @@
-"""Load an exported folder as its user does and measure it. Run as a file, in its own process.
+"""Loads an exported folder as its user would, and measures it; run as a script in its own process.
 
 `python -I fresh_process.py WORK` reads WORK/probe.json and the images next to it, and writes WORK/outputs.safetensors
-and WORK/result.json. It imports nothing of this package, because the export must load without it. The reference is
-computed by the same functions, so that both sides have the same batches.
+and WORK/result.json. It imports nothing of skipsearch, because the export must load without it. The reference of the
+comparison is computed by the same functions, with the same batches.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, AutoProcessor
 
 KEPT_POSITIONS = 16
-"""Number of last positions whose logits are compared; through attention they depend on all others."""
+"""Number of last positions whose logits are compared; through attention they depend on all positions."""
 NEW_TOKENS = 16
-"""Number of greedy tokens compared, without stopping: enough to reveal an error of the KV cache."""
+"""Number of greedy tokens compared, generated with the KV cache and without stopping at an end token."""
 TIMED_TOKENS = 32
-"""Tokens generated per timed single question."""
+"""Number of tokens generated for the timed single question."""
 REPEATS = 9
-"""Timed repetitions per case, after one for warm-up."""
+"""Number of timed repetitions per case, after one for warm-up."""
 OWN = {"workers", "search", "spaces", "objectives"}
 """Packages that the process must not import."""
 
@@ -39,8 +39,9 @@ def encode(processor: Any, prompts: list[Any], images: Sequence[Sequence[Any]], 
 
     Args:
         processor: the processor of the model.
-        prompts: one conversation, whose content starts with places for its images, or one text per prompt.
-        images: the images of every prompt.
+        prompts: per prompt, a conversation of one turn whose content starts with placeholders for its images, or a
+            text.
+        images: the images of each prompt.
         device: the device of the inputs.
     """
     options = {"padding": True, "padding_side": "left"}
@@ -72,7 +73,7 @@ def logits_and_tokens(model: Any, inputs: dict[str, Tensor], pad: int) -> tuple[
         pad: id of the padding token.
 
     Returns:
-        Logits, (B, KEPT_POSITIONS, vocabulary), fewer for shorter prompts, and tokens, (B, NEW_TOKENS).
+        Logits, (B, KEPT_POSITIONS, vocabulary), or fewer positions for shorter prompts, and tokens, (B, NEW_TOKENS).
     """
     keep = {"logits_to_keep": KEPT_POSITIONS} if "logits_to_keep" in signature(model.forward).parameters else {}
     with torch.inference_mode():
@@ -89,9 +90,9 @@ def generate(
         model: the model, in evaluation mode.
         inputs: model inputs, as returned by `encode`.
         pad: id of the padding token.
-        most: largest number of new tokens.
-        least: smallest number of new tokens.
-        ends: ids of the end tokens; None: those of the model.
+        most: maximum number of new tokens.
+        least: minimum number of new tokens.
+        ends: ids of the end tokens; None for those of the model.
     """
     options = {"eos_token_id": ends} if ends else {}
     ids: Tensor = model.generate(
@@ -136,7 +137,7 @@ class Probe:
         )
 
     def exported(self) -> Any:
-        """Return the export; a language model alone is inserted into the base model, with its projector."""
+        """Return the exported model; a language model is inserted into the base model, with its mapping module."""
         place, trusted = self.request["export"], self.request["trust_remote_code"]
         if not self.request["language_model"]:
             return self.load(place, trust_remote_code=trusted)
@@ -156,11 +157,17 @@ class Probe:
         return [model.get_submodule(name) for name in (language, self.request["head"])] if language else [model]
 
     def processor(self) -> Any:
-        """Return the processor of the export, or that of the base model for a language model alone."""
+        """Return the processor of the export, or that of the base model if the export is a language model."""
         return AutoProcessor.from_pretrained(self.request["dense" if self.request["language_model"] else "export"])
 
     def inputs(self, processor: Any, first: int, last: int) -> dict[str, Tensor]:
-        """Return the model inputs of the questions from `first` to `last` (exclusive)."""
+        """Return the model inputs of a range of questions.
+
+        Args:
+            processor: the processor of the model.
+            first: index of the first question.
+            last: index after the last question.
+        """
         from PIL import Image
 
         chosen = self.request["samples"][first:last]
@@ -222,7 +229,7 @@ def _count(parts: list[Any]) -> int:
 
 
 def _flops(model: Any, inputs: dict[str, Tensor], request: dict[str, Any]) -> int:
-    """Return the FLOPs of one answer as counted by torch, under eager attention, which is counted in full."""
+    """Return the FLOPs of one answer as counted by torch, with eager attention, whose FLOPs are all counted."""
     model.set_attn_implementation("eager")
     model.requires_grad_(False)  # the counter adds gradient hooks if parameters require gradients
     tokens = request["max_new_tokens"]

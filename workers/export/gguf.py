@@ -1,4 +1,4 @@
-"""GGUF of an exported language model, written by llama.cpp's own converter in a process of its own."""
+"""Writes an exported language model as GGUF, with llama.cpp's converter in a separate process."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 from workers.export.route import ExportError
 
 FILE = "model.gguf"
-"""File of the GGUF in the exported folder."""
+"""Name of the GGUF file in the exported folder."""
 SCRIPT = "convert_hf_to_gguf"
 """Name of llama.cpp's converter: a module (package convert-hf-to-gguf), or a script on the PATH."""
 TYPES = {"float32": "f32", "float16": "f16", "bfloat16": "bf16"}
@@ -40,14 +40,14 @@ def find_converter() -> list[str]:
 
 
 def write_gguf(folder: Path, dtype: str) -> None:
-    """Convert the nemotron-nas export in `folder` to `FILE` beside it.
+    """Convert the nemotron-nas export in `folder` to the file `FILE` in the same folder.
 
     Args:
         folder: the exported folder, with weights, config and tokenizer.
         dtype: dtype of the export.
 
     Raises:
-        ExportError: the converter does not read the model or its tokenizer.
+        ExportError: there is no converter, or it can't read the model or its tokenizer.
     """
     file = folder / FILE
     command = [*find_converter(), str(folder), "--outfile", str(file), "--outtype", TYPES[dtype]]
@@ -62,16 +62,16 @@ def write_gguf(folder: Path, dtype: str) -> None:
 
 
 def _set_scores(file: Path, tokenizer: dict[str, Any]) -> None:
-    """Write the order of merges into the scores of tokens.
+    """Set the score of each token to minus the rank of its merge.
 
-    The converter gives all tokens of such models one score, with which llama.cpp would split texts into other tokens.
-    With scores, it merges the pair whose token has the highest one, as byte-pair encoding merges by rank.
+    The converter gives all tokens the same score, with which llama.cpp would split texts into other tokens. llama.cpp
+    merges the pair whose token has the highest score; byte-pair encoding merges the pair with the lowest rank.
     """
     import gguf
 
     reader = gguf.GGUFReader(file, "r+")
     field = reader.fields.get(SCORES)
-    if field is None:  # a vocabulary with merges of its own
+    if field is None:  # a vocabulary whose merges are stored, which needs no scores
         return
     ranks: dict[str, int] = {}
     for rank, merge in enumerate(tokenizer["model"]["merges"]):

@@ -1,4 +1,4 @@
-"""Upload of an exported folder to the Hugging Face Hub. Imports no torch."""
+"""Uploads an exported folder to the Hugging Face Hub. Imports no torch."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ COMMIT = "Export by skipsearch"
 
 
 def check_repository(repository: str, force: bool) -> None:
-    """Check, before the export, that `repository` can be written to.
+    """Check, before the export, that a repository of the hub can be written to.
 
     Args:
         repository: OWNER/NAME.
         force: True to allow an existing repository, to which a commit is added.
 
     Raises:
-        ExportError: an invalid name, no login, an unreachable hub, or an existing repository without `force`.
+        ExportError: the name is invalid, no user is logged in, the hub can't be reached, or the repository exists and
+            `force` is False.
     """
     from huggingface_hub import HfApi
     from huggingface_hub.utils import validate_repo_id
@@ -68,7 +69,7 @@ def push(folder: Path, repository: str, private: bool) -> str:
 
 
 def _called(repository: str, call: Callable[[], T], way_out: str = ": check name, network and `hf auth login`") -> T:
-    """Return the result of a request to the hub, whose client has no common base class for its errors."""
+    """Return the result of a request to the hub; raise ExportError, in one line, for any error of its client."""
     try:
         return call()
     except Exception as error:

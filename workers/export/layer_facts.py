@@ -1,4 +1,4 @@
-"""Properties of a model that decide its export: movable layers, and the sub-layer that each weight belongs to."""
+"""Finds the properties of a model that decide its export: movable layers, and the sub-layer of each weight."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 OUTPUTS = frozenset({"o_proj", "out_proj", "dense", "down_proj", "fc2"})
-"""Names of the linear layer through which a sub-layer adds to the residual; zeroed, the sub-layer adds nothing."""
+"""Names of the last linear layer of a sub-layer, which adds to the residual stream; if it is 0, so is the sub-layer."""
 TIED_TO_DEPTH = ("cross_attention_layers", "mlp_only_layers", "first_k_dense_replace", "num_kv_shared_layers")
-"""Settings of text configs that count layers or refer to them by number."""
+"""Settings of text configs that depend on the number or the index of a layer."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Facts:
     text: Any
     """The config of the decoder."""
     fixed: int = 0
-    """Number of first blocks that must stay unchanged and in place in stock transformers."""
+    """Number of blocks, from the first on, that must stay unchanged and in place in stock transformers."""
     why_fixed: str = ""
     """The reason for `fixed`, for messages."""
     mixable: bool = True
@@ -58,7 +58,12 @@ def with_places(facts: Facts, places: list[dict[str, Any]], weights: list[list[s
 
 
 def owner(name: str, place: Mapping[str, Any]) -> str | None:
-    """Return the sub-layer, `attention` or `ffn`, that a weight belongs to, directly or by its norm, or None."""
+    """Return the sub-layer, `attention` or `ffn`, whose modules or norm a weight belongs to; None if it is neither.
+
+    Args:
+        name: name of the weight, relative to the block.
+        place: paths of the parts of the block.
+    """
     for sublayer in ("attention", "ffn"):
         if _below(name, place[sublayer]) or _below(name, place[f"{sublayer}_norm"]):
             return sublayer
@@ -66,7 +71,13 @@ def owner(name: str, place: Mapping[str, Any]) -> str | None:
 
 
 def is_output(name: str, place: Mapping[str, Any], sublayer: str) -> bool:
-    """Return True if a weight or bias belongs to the linear layer through which a sub-layer adds to the residual."""
+    """Return True if a weight or bias belongs to the last linear layer of a sub-layer, see `OUTPUTS`.
+
+    Args:
+        name: name of the weight, relative to the block.
+        place: paths of the parts of the block.
+        sublayer: `attention` or `ffn`.
+    """
     return _below(name, place[sublayer]) and name.rpartition(".")[0].rpartition(".")[2] in OUTPUTS
 
 

@@ -1,4 +1,4 @@
-"""Loading of an exported folder without remote code: the modeling files are part of this package."""
+"""Loads an exported folder without remote code, with the modeling files of this package."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from workers.models.model_files import read_json
 
 
 def load_exported(folder: str | Path, **options: Any) -> tuple[Any, Any]:
-    """Return the model of an export, in evaluation mode, and its processor, or tokenizer for a language model alone.
+    """Return the model of an export, in evaluation mode, and its processor (the tokenizer of a language model).
 
     Args:
         folder: the exported folder.
-        options: keyword arguments of the model's `from_pretrained`.
+        **options: keyword arguments of the model's `from_pretrained`.
 
     Raises:
         ExportError: the folder has no plan.json.

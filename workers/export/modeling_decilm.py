@@ -1,10 +1,10 @@
 """A Llama whose layers may lack attention or FFN, in the `nemotron-nas` form that vLLM, llama.cpp and mlx-lm read.
 
-Self-contained: those engines read `config.json` and the weights with their own code; transformers loads this file with
-trust_remote_code=True. `config.block_configs` marks the attention or the FFN of a layer as `no_op`.
+transformers loads this file with trust_remote_code=True; the engines read `config.json` and the weights with their own
+code. `config.block_configs` marks the attention or the FFN of a layer as `no_op`.
 
-KV cache of a layer without attention: transformers derives positions and masks from the cache length of one layer, so
-such a layer appends a placeholder of one number per token.
+transformers derives positions and masks from the length of one layer's KV cache. A layer without attention therefore
+appends a placeholder of one number per token to its cache.
 """
 
 import copy
@@ -19,7 +19,7 @@ PARTS = {"attention": ("self_attn", "input_layernorm"), "ffn": ("mlp", "post_att
 
 
 class Fields(dict[str, Any]):
-    """A JSON object whose keys are attributes too: engines read `block_config.attention.no_op`."""
+    """A dict whose keys are attributes as well, since engines read `block_config.attention.no_op`."""
 
     def __init__(self, values: dict[str, Any]) -> None:
         super().__init__({key: Fields(value) if isinstance(value, dict) else value for key, value in values.items()})
@@ -74,7 +74,7 @@ def _without(layer_class: type[nn.Module], sublayer: str) -> type:
 
 
 def remove(layer: nn.Module, sublayer: str) -> None:
-    """Remove attention or FFN from a Llama layer, in place."""
+    """Remove a sub-layer, `attention` or `ffn`, from a Llama layer, in place."""
     attention: Any = layer.self_attn
     layer.layer_idx = attention.layer_idx
     whole: type = type(layer)
@@ -84,13 +84,18 @@ def remove(layer: nn.Module, sublayer: str) -> None:
 
 
 def channels(ffn: Fields, hidden_size: int) -> int:
-    """Return the number of FFN channels, as engines compute it: a multiple of 256."""
+    """Return the number of FFN channels as engines compute it: rounded up to a multiple of 256.
+
+    Args:
+        ffn: the `ffn` entry of a block config.
+        hidden_size: width of the model.
+    """
     size = int(2 * ffn.ffn_mult * hidden_size / 3)
     return -(-size // 256) * 256
 
 
 def resize(layer: nn.Module, config: DeciLMConfig, size: int) -> None:
-    """Replace the FFN of a Llama layer by one with `size` channels, in place."""
+    """Replace the FFN of a Llama layer, in place, by a new one with `size` channels, unless it has that many."""
     if size != config.intermediate_size:
         narrow = copy.copy(config)
         narrow.intermediate_size = size
@@ -98,7 +103,7 @@ def resize(layer: nn.Module, config: DeciLMConfig, size: int) -> None:
 
 
 class DeciLMForCausalLM(LlamaForCausalLM):
-    """Llama without the sub-layers that its config marks as `no_op`, each FFN as wide as its `ffn_mult` says."""
+    """Llama without the sub-layers that its config marks as `no_op`, and with FFN widths from `ffn_mult`."""
 
     config_class = DeciLMConfig
 

@@ -1,8 +1,8 @@
-"""A vision-language model of transformers under a plan, without the modules that the plan never runs.
+"""A vision-language model of transformers that runs under a plan, without the modules that the plan never runs.
 
-`SkipsearchX` is the class `X` of transformers. `SkipsearchXConfig` is its config with an additional field `skipsearch`:
-the plan, the paths of the parts of the blocks, and the narrower layers. The folder of this file contains all that it
-needs in addition to torch and transformers.
+`SkipsearchX` is the class `X` of transformers under a plan. `SkipsearchXConfig` is its config with the additional field
+`skipsearch`: the plan, the paths of the parts of the blocks, and the narrowed layers. Besides torch and transformers,
+this file needs only the files in its folder.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from workers.blocks.anatomy import decoder_of
 from workers.export.part_paths import settle
 
 PREFIX = "Skipsearch"
+"""Beginning of the names of the classes that this module creates."""
 
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ else:  # a mixin, which comes before the class of transformers
 
 
 class _UnderPlan(_Model):
-    """Mixin for a model class that applies the plan for the lifetime of the model."""
+    """Mixin for a model class that applies the plan of its config for the lifetime of the model."""
 
     def __init__(self, config: Any, *args: Any, **kwargs: Any) -> None:
         super().__init__(config, *args, **kwargs)
@@ -39,7 +40,7 @@ class _UnderPlan(_Model):
 
     @classmethod
     def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:
-        """Return the model as transformers does, with the plan applied again to modules that loading replaced."""
+        """Return the loaded model, as transformers does, with the plan applied to modules that loading replaced too."""
         loaded = super().from_pretrained(*args, **kwargs)
         (loaded[0] if isinstance(loaded, tuple) else loaded)._run_plan()
         return loaded
@@ -52,10 +53,10 @@ class _UnderPlan(_Model):
 
 
 class _ServedUnderPlan(_UnderPlan):
-    """Mixin for a base model, which servers change after they have built it: vLLM replaces linear layers and norms."""
+    """Mixin for a base model, whose linear layers and norms a server such as vLLM replaces after building it."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the model, with the plan applied again if modules of it were replaced."""
+        """Run the model; apply the plan again first if modules of the decoder were replaced."""
         modules = tuple(map(id, decoder_of(self).modules()))
         if modules != self.__dict__.get("_planned"):
             under = self.config.skipsearch
@@ -82,9 +83,9 @@ def _model(base: type[transformers.PreTrainedModel]) -> type:
 
 
 def _rename_as(base: type[transformers.PreTrainedModel]) -> None:
-    """Register the renamings of `base` for its subclass: transformers has renamings for its own classes only.
+    """Register the weight renamings of `base` for its subclass, so that it reads checkpoints of the base model.
 
-    They let the subclass read checkpoints whose tensors have the names of the base checkpoint.
+    transformers looks renamings up by the names of its own classes only.
     """
     config_class: Any = base.config_class
     kinds = {
@@ -98,7 +99,11 @@ def _rename_as(base: type[transformers.PreTrainedModel]) -> None:
 
 
 def __getattr__(name: str) -> type:
-    """Return the class of a name, created on first use."""
+    """Return the class called `name`, created on first use.
+
+    Raises:
+        AttributeError: transformers has no corresponding class.
+    """
     stock = getattr(transformers, name.removeprefix(PREFIX), None)
     if not name.startswith(PREFIX) or stock is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

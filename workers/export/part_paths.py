@@ -1,4 +1,4 @@
-"""Paths of the parts of decoder blocks, as JSON, for exported models, which lack some parts and are not probed."""
+"""Stores the paths of the parts of decoder blocks with an exported model, which lacks parts and can't be probed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Places = list[dict[str, Any]]
 
 
 class Removed(nn.Module):
-    """Replaces a part that its plan never runs: no weights, but the attributes that other modules read."""
+    """Placeholder for a part that the plan never runs; without weights, but with the attributes that others read."""
 
     def __init__(self, part: nn.Module) -> None:
         super().__init__()
@@ -29,7 +29,7 @@ class Removed(nn.Module):
 
 
 def path_of(model: nn.Module, module: nn.Module) -> str:
-    """Return the path of a module in a model."""
+    """Return the path of a module in a model, such as `model.language_model`."""
     paths: Iterator[str] = (path for path, each in model.named_modules() if each is module)
     return next(paths)
 
@@ -50,13 +50,13 @@ def _places(parts: Parts) -> dict[str, Any]:
 
 
 def settle(model: nn.Module, places: Places, cuts: Sequence[dict[str, Any]], plan: Plan) -> None:
-    """Remove the parts that a plan never runs, narrow the cut ones, and register the parts for `apply_plan`.
+    """Remove the parts that a plan never runs, narrow others, and register all parts for `apply_plan`.
 
     Args:
         model: the model, changed in place.
-        places: the paths of the parts of every block.
-        cuts: per block, under `linears`, path -> (outputs, inputs) of narrower linear layers and, under `attention`,
-            the changed attributes of the attention.
+        places: the paths of the parts of each block.
+        cuts: per block, `linears`: path -> (outputs, inputs) of the linear layers to narrow; `attention`: attribute of
+            the attention -> new value.
         plan: the plan of the model.
     """
     _, blocks = find_blocks(model)
@@ -73,7 +73,12 @@ def settle(model: nn.Module, places: Places, cuts: Sequence[dict[str, Any]], pla
 
 
 def removed(place: dict[str, Any], block: Block) -> Iterator[str]:
-    """Yield the paths of the parts that no token runs under `block`."""
+    """Yield the paths of the parts of a block that run for no token.
+
+    Args:
+        place: the paths of all parts of the block.
+        block: the block of the plan.
+    """
     for runs, names in ((block.runs_attention, ("attention", "attention_norm")), (block.runs_ffn, ("ffn", "ffn_norm"))):
         if not any(runs(group) for group in Group):
             for name in names:
@@ -87,7 +92,7 @@ def _narrow(linear: nn.Module, outputs: int, inputs: int) -> nn.Linear:
 
 
 def _at(block: nn.Module, name: str, value: Any) -> Any:
-    """Return the modules or the value of a place; strings are paths, an empty one that of the block itself."""
+    """Return the modules or the value of a place. Texts are paths; the empty one is the block itself."""
     if isinstance(value, list):
         return tuple(_at(block, name, each) for each in value)
     return block.get_submodule(value) if isinstance(value, str) else value

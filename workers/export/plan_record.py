@@ -1,4 +1,4 @@
-"""plan.json: content, origin and measurements of an exported folder."""
+"""Builds plan.json: plan, origin and measurements of an exported folder."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def record_of(
 ) -> dict[str, Any]:  # fmt: skip
     """Return the record of one export.
 
-    The same request gives the same record: it has no time of day and no path of a machine.
+    The same request gives the same record: it contains no date and no local path.
 
     Args:
         folder: the exported folder, whose files are listed with their SHA-256.

@@ -1,4 +1,4 @@
-"""The model of an export that runs by remote code: every block in place, without the parts that are skipped."""
+"""Builds the model of an export by remote code: every block in place, without the parts that are skipped."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def under_plan(model: Any, plan: Plan, states: States) -> tuple[Any, type, dict[
 
 
 def _cut(parts: Parts, block: Block, state: dict[str, Tensor]) -> dict[str, Any]:
-    """Return the linear layers of a block that are narrower than its modules."""
+    """Return the narrowed layers of a block, in the form that `part_paths.settle` reads; empty at full width."""
     if block.pruning is None or not block.pruning.narrows:
         return {}
     narrower = {
@@ -71,7 +71,7 @@ def _cut(parts: Parts, block: Block, state: dict[str, Tensor]) -> dict[str, Any]
 
 
 def merged_state(model: nn.Module) -> dict[str, Tensor]:
-    """Return the state dict, with low-rank adapters added to the matrices that they adapt."""
+    """Return the state dict of a model, with low-rank adapters merged into the weights that they adapt."""
     state = model.state_dict()
     for path, module in model.named_modules():
         if hasattr(module, "get_delta_weight"):  # peft's adapted layers
@@ -85,6 +85,11 @@ def merged_state(model: nn.Module) -> dict[str, Tensor]:
 
 
 def auto_map(kind: Any, loader: str) -> dict[str, str]:
-    """Return the entries of a config by which transformers finds config and class in the folder."""
+    """Return the `auto_map` of a config, by which transformers finds the classes in the folder.
+
+    Args:
+        kind: the model class.
+        loader: the auto class that loads it, such as `AutoModelForCausalLM`.
+    """
     module = kind.__module__.rpartition(".")[2]
     return {"AutoConfig": f"{module}.{kind.config_class.__name__}", loader: f"{module}.{kind.__name__}"}

@@ -1,9 +1,9 @@
-"""The form in which a plan is exported, decided from the plan and the model's properties. Imports no torch.
+"""Decides the form in which a plan is exported, from the plan and the properties of the model. Imports no torch.
 
 A plan is a sequence of sub-layers: every remaining attention (S) and FFN (F), in order. An S directly before an F makes
-one ordinary layer, also if they come from different blocks: with FFN i and attention i+1 skipped, S i and F i+1 are
-adjacent. A single sub-layer needs its own layer. A plan that stock transformers cannot express runs by remote code, in
-which every block stays in place without the parts that its plan never runs.
+one ordinary layer, even if they come from different blocks: if FFN i and attention i+1 are skipped, S i and F i+1 are
+adjacent. Any other sub-layer needs its own layer. A plan that stock transformers cannot express runs by remote code, in
+which every block stays in place without the parts that the plan never runs.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ class Badge(StrEnum):
     """The software that runs an export."""
 
     STOCK = "transformers"
-    """Any transformers, through AutoModelForImageTextToText."""
-    ZEROED = "transformers (zeroed halves)"
+    """Stock transformers, through AutoModelForImageTextToText."""
+    ZEROED = "transformers (zeroed sub-layers)"
     """As STOCK, but some layers have a zeroed sub-layer, whose parameters and FLOPs are not saved."""
     REMOTE = "remote code"
     """transformers with trust_remote_code=True, or `workers.load_exported`."""
@@ -40,7 +40,7 @@ class Badge(StrEnum):
 
     @property
     def is_language_model(self) -> bool:
-        """Return True if the export is the language model alone, beside which the mapping module is saved."""
+        """Return True if the exported model is the language model only; the mapping module is then a separate file."""
         return self in (Badge.NEMOTRON,)
 
 
@@ -49,30 +49,33 @@ FORMATS = ("auto", "transformers", "remote-code", "nemotron-nas", "gguf")
 
 
 LANGUAGE_ONLY = ("nemotron-nas", "gguf")
-"""Formats of the language model alone."""
+"""Forms that contain the language model only."""
 
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer of the exported decoder: the blocks of the dense model that its sub-layers come from."""
+    """One layer of the exported decoder, by the blocks of the dense model that its sub-layers come from."""
 
     attention: int | None
+    """Block of its attention; None if it has none."""
     ffn: int | None
+    """Block of its FFN; None if it has none."""
 
     @property
     def is_whole(self) -> bool:
+        """Return True if the layer has both attention and FFN."""
         return self.attention is not None and self.ffn is not None
 
     @property
     def source(self) -> int:
-        """Return the block that a single sub-layer comes from; for two, the attention's."""
+        """Return the block that the attention comes from, or the FFN in a layer without attention."""
         block = self.attention if self.attention is not None else self.ffn
         assert block is not None
         return block
 
 
 SUBLAYERS = {Op.KEEP: "SF", Op.SKIP_ATTN: "F", Op.SKIP_FFN: "S", Op.SKIP_BLOCK: ""}
-"""Op that stock layers can express -> remaining sub-layers of the block."""
+"""Op that stock layers can express -> sub-layers that remain: attention (S), FFN (F)."""
 
 
 @dataclass(frozen=True)
@@ -88,27 +91,24 @@ class Route:
 
     @property
     def badges(self) -> tuple[Badge, ...]:
-        """Return the badge, GGUF if there is one and, for pruned weights, the kernels needed to save their FLOPs."""
+        """Return all badges: the main one, GGUF if the folder has one, and SPARSE if weights are zeroed."""
         own = (self.badge, Badge.GGUF) if self.gguf else (self.badge,)
         sparse = any(block.pruning is not None and block.pruning.method is not None for block in self.plan.blocks)
         return (*own, Badge.SPARSE) if sparse else own
 
     @property
     def width(self) -> Pruning | None:
-        """Return the width of the layers, or None at full width.
-
-        For stock layers only, which all have the same width.
-        """
+        """Return the width of the layers as a pruning, or None at full width; all stock layers have the same width."""
         heads, channels = (
             min((width_of(self.plan, index, name) for index in blocks), default=FULL)
-            for name, blocks in halves_of(self.layers).items()
+            for name, blocks in sublayer_blocks(self.layers).items()
         )
         return Pruning(head_width=heads, ffn_width=channels) if min(heads, channels) < FULL else None
 
     def fills(self, number: int) -> bool:
         """Return True if the missing sub-layer of layer `number` is filled with zeros.
 
-        Engines add the first attention to the residual stream, so the first layer always has one in nemotron-nas.
+        Engines of nemotron-nas models expect an attention in the first layer.
         """
         return self.badge is Badge.ZEROED or (
             self.badge is Badge.NEMOTRON and number == 0 and self.layers[number].attention is None
@@ -121,8 +121,8 @@ class Route:
         return tuple(sorted(part for part in parts if part is not None))
 
 
-def halves_of(layers: tuple[Layer, ...]) -> dict[str, list[int | None]]:
-    """Return the blocks that attentions and FFNs come from, by the name of their width."""
+def sublayer_blocks(layers: tuple[Layer, ...]) -> dict[str, list[int | None]]:
+    """Return the block of each attention and of each FFN of the layers, by the name of their width."""
     return {
         "head_width": [layer.attention for layer in layers],
         "ffn_width": [layer.ffn for layer in layers],
@@ -130,11 +130,11 @@ def halves_of(layers: tuple[Layer, ...]) -> dict[str, list[int | None]]:
 
 
 def width_of(plan: Plan, block: int | None, name: str) -> int:
-    """Return the percentage of heads or channels that remain in a block, or 100 without a block.
+    """Return the percentage of attention heads or FFN channels that remain in a block.
 
     Args:
         plan: the plan.
-        block: index of a block, or None.
+        block: index of a block; None, for a sub-layer that a layer lacks, gives 100.
         name: `head_width` or `ffn_width`.
     """
     pruning = None if block is None else plan.blocks[block].pruning
@@ -154,7 +154,8 @@ def export_route(plan: Plan, facts: Facts, form: str = "auto") -> Route:
         form: one of `FORMATS`.
 
     Raises:
-        ExportError: no form, or not the given form, can express the plan.
+        ExportError: the given form cannot express the plan.
+        ValueError: `form` is unknown; the message suggests the nearest one.
     """
     if form not in FORMATS:
         raise unknown("export format", form, FORMATS)
@@ -172,7 +173,7 @@ def export_route(plan: Plan, facts: Facts, form: str = "auto") -> Route:
 
 
 def pack_sublayers(plan: Plan) -> tuple[Layer, ...]:
-    """Return the layers of a stock decoder for a plan.
+    """Return the layers of a stock decoder for a plan: adjacent attention and FFN share a layer.
 
     Raises:
         _NotStock: a block has an op, scope or variant that stock layers do not have.
@@ -196,8 +197,8 @@ def _sublayers(plan: Plan) -> Iterator[tuple[str, int]]:
 
 
 def _check_widths(plan: Plan, facts: Facts, layers: tuple[Layer, ...]) -> None:
-    """Check that all layers have the same number of heads and channels, as stock layers have."""
-    for name, blocks in halves_of(layers).items():
+    """Raise _NotStock unless all layers have the same number of heads and channels, as stock layers do."""
+    for name, blocks in sublayer_blocks(layers).items():
         widths = {width_of(plan, index, name) for index in blocks}
         if len(widths) > 1:
             raise _NotStock("its blocks are of different widths")
@@ -259,10 +260,10 @@ def _remote(plan: Plan, why: str) -> Route:
 
 
 def served(plan: Plan) -> str:
-    """Return whether vLLM's Transformers backend can run a plan by remote code, for users, in one line.
+    """Return a line for the user: can vLLM's Transformers backend run this plan by remote code?
 
-    The backend runs a flat batch of tokens of many requests, and does not pass which of them are visual or generated.
-    It gives every layer the heads that the config states.
+    The backend runs a flat batch of the tokens of many requests, without marking which of them are visual or generated,
+    and gives all layers the number of heads in the config.
     """
     for index, block in enumerate(plan.blocks):
         if block.op is not Op.KEEP and block.scope is not Scope.ALL:

@@ -1,4 +1,4 @@
-"""The smaller model of stock layers: skipped parts removed, layers renumbered, config updated."""
+"""Builds the smaller model of stock layers: skipped parts removed, layers renumbered, config updated."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ def facts_of(model: nn.Module) -> Facts:
 
 
 def build(model: Any, route: Route, inputs: PruningInputs | None = None) -> Any:
-    """Return the exported model, for saving only. It shares weights with `model` except for pruned ones.
+    """Return the exported model, for saving only. It shares all weights that are not pruned with `model`.
 
     Args:
         model: the loaded model.
         route: the form of the export.
-        inputs: inputs of the pruned blocks; None: the plan needs none.
+        inputs: inputs of the pruned blocks; None if the plan needs none.
 
     Raises:
         ExportError: the weights of a layer do not fit at their new place.
-        PlanError: `inputs` lack what the plan needs.
+        PlanError: `inputs` lack some that the plan needs.
     """
     states = list(_states(model, route.plan, inputs or PruningInputs()))
     if route.badge is Badge.REMOTE:
@@ -59,7 +59,8 @@ def build(model: Any, route: Route, inputs: PruningInputs | None = None) -> Any:
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:300]
         raise ExportError(
-            f"the layers of an export must be alike, those of this model are not ({reason}): use --format remote-code"
+            f"the layers of an export must have equal shapes, those of this model have not ({reason}): use --format "
+            "remote-code"
         ) from None
     if not route.badge.is_language_model:
         # The renamings that loading applied to the base: with them, `save_pretrained` writes the names of the base.
@@ -70,7 +71,7 @@ def build(model: Any, route: Route, inputs: PruningInputs | None = None) -> Any:
 
 
 def shortened(config: Any, route: Route) -> Any:
-    """Return a copy of the config for the route's layers: their number, and every list with one entry per layer."""
+    """Return a copy of the config with the number of the route's layers, and all per-layer lists for these layers."""
     config = copy.deepcopy(config)
     text = config.get_text_config()
     before = text.num_hidden_layers
@@ -84,7 +85,7 @@ def shortened(config: Any, route: Route) -> Any:
 
 
 def narrow(text: Any, width: Pruning) -> None:
-    """Set heads and FFN channels of a text config to those that remain, in place."""
+    """Set the numbers of heads and FFN channels of a text config to those that remain, in place."""
     groups = width.kept_groups(text.num_key_value_heads)
     text.head_dim = text.head_dim or text.hidden_size // text.num_attention_heads
     text.num_attention_heads = groups * (text.num_attention_heads // text.num_key_value_heads)
@@ -105,7 +106,7 @@ def _block_of(name: str, layer: Layer) -> int:
 
 
 def _weights(model: nn.Module, route: Route, states: States) -> Iterator[tuple[str, Tensor]]:
-    """Yield the state dict of the exported model, from that of the loaded one."""
+    """Yield the weights of the exported model, by name."""
     path, _ = find_blocks(model)
     places = places_of(anatomy_of(model).parts)
     for name, tensor in merged_state(model).items():
@@ -119,7 +120,15 @@ def _weights(model: nn.Module, route: Route, states: States) -> Iterator[tuple[s
 
 
 def _weight(states: States, place: dict[str, Any], layer: Layer, name: str, fill: bool) -> Tensor | None:
-    """Return one weight of a layer by its name in the block, or None if its sub-layer is skipped and not filled."""
+    """Return one weight of a layer, or None if its sub-layer is skipped and not filled with zeros.
+
+    Args:
+        states: the state dict of each block.
+        place: paths of the parts of the block that the layer comes from.
+        layer: the layer.
+        name: name of the weight, relative to the block.
+        fill: True to fill a missing sub-layer with zeros.
+    """
     own, sublayer = states[layer.source][name], owner(name, place)
     if sublayer is None:
         return own

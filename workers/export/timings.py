@@ -1,7 +1,4 @@
-"""Wall-clock times of exports, stored with the run, so that a repeated export has the same numbers.
-
-Without them, no two exports would be equal, because measurements vary.
-"""
+"""Stores wall-clock times of exports with the run, so that a repeated export has the same numbers."""
 
 from __future__ import annotations
 
@@ -18,7 +15,7 @@ def read_timings(place: str | None, what: dict[str, Any]) -> dict[str, Any] | No
     """Return the stored times for the same conditions, or None.
 
     Args:
-        place: the folder of times; None: nothing is stored.
+        place: the folder of times; None if none are stored.
         what: the conditions of the measurement.
     """
     path = _path(place, what)
@@ -32,9 +29,9 @@ def keep_timings(place: str | None, what: dict[str, Any], seconds: dict[str, Any
     """Store times for the next export; log a warning if the folder cannot be written.
 
     Args:
-        place: the folder of times; None: nothing is stored.
+        place: the folder of times; None to store none.
         what: the conditions of the measurement.
-        seconds: the measured times.
+        seconds: the measured times in seconds.
     """
     path = _path(place, what)
     if path is None:

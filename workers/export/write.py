@@ -1,4 +1,5 @@
-"""Export of plans: build, save, reload in a fresh process, compare, describe, and rename the folder to its place."""
+"""Exports plans: builds and saves each model, checks it in a fresh process, describes it, and moves the folder to its
+place."""
 
 from __future__ import annotations
 
@@ -41,9 +42,9 @@ from workers.software import versions
 from workers.sources import ModelSource
 
 MAX_SHARD_SIZE = "5GB"
-"""Largest file of weights."""
+"""Maximum size of a file of weights."""
 MAPPING_MODULE = "mapping_module/model.safetensors"
-"""File of the projector in the folder of a language model alone, where engines do not load it."""
+"""File of the mapping module in the folder of a language model; in a subfolder, so that engines do not load it."""
 Say = Callable[[str], None]
 
 
@@ -53,10 +54,10 @@ def export(requests: Mapping[str, ExportRequest], folder: Path, force: bool = Fa
     All folders appear at once, after all of them have been checked. After an error, the target is unchanged.
 
     Args:
-        requests: name of the folder below `folder` -> request; a single one is named `.`.
+        requests: name of the folder below `folder` -> request; the name of a single one is `.`.
         folder: the target.
         force: True to replace an existing folder.
-        say: prints one line of progress.
+        say: called with lines of progress.
 
     Raises:
         ExportError: a plan cannot be exported, the model or the data changed since the search, the target cannot be
@@ -82,7 +83,7 @@ def export(requests: Mapping[str, ExportRequest], folder: Path, force: bool = Fa
 
 
 def _facts(source: ModelSource) -> Facts:
-    """Return the properties of the model that follow from its config."""
+    """Return the properties of the model that follow from its config alone."""
     from transformers import AutoConfig
 
     options = {"revision": source.revision, "trust_remote_code": source.trust_remote_code}
@@ -104,8 +105,8 @@ def check_base(request: ExportRequest) -> None:
         if what in seen and mark() != seen[what]:
             name = trial.model.name if what == "model" else trial.data.name
             raise ExportError(
-                f"the {what} must be what the search saw, got {name} with another fingerprint ({mark()}, then "
-                f"{seen[what]}): put the old one back, or search again"
+                f"the {what} must be that of the search, got {name} with another fingerprint ({mark()} now, "
+                f"{seen[what]} then): restore the old one, or search again"
             )
 
 
@@ -116,7 +117,7 @@ def _source(request: ExportRequest) -> ModelSource:
 
 
 def save_mapping_module(loaded: LoadedModel, file: Path) -> None:
-    """Write the weights of the projector under their names in the whole model.
+    """Write the weights of the mapping module, under their names in the whole model.
 
     Args:
         loaded: the model.
@@ -136,14 +137,14 @@ def save_mapping_module(loaded: LoadedModel, file: Path) -> None:
 
 
 def save_model(model: Any, route: Route, place: Path, source: ModelSource, inputs: PruningInputs | None = None) -> None:
-    """Save weights, config and generation config of an export; stock layers with a config in the form of the base's.
+    """Save weights, config and generation config of an export; the config of stock layers has the base's form.
 
     Args:
         model: the loaded base model.
         route: the form of the export.
         place: the folder to write into.
         source: the base model, whose `config.json` is read.
-        inputs: inputs of the pruned blocks; None: the plan needs none.
+        inputs: inputs of the pruned blocks; None if the plan needs none.
     """
     built = build(model, route, inputs)
     built.save_pretrained(place, max_shard_size=MAX_SHARD_SIZE)
@@ -158,13 +159,17 @@ class Exporter:
         self.session, self.say = session, say
         if getattr(session.loaded.processor, "video_processor", None) is NO_VIDEO:
             raise ExportError(
-                f"an exported processor must be whole, got {type(session.loaded.processor).__name__}, whose video part "
-                "is made by torchvision, which is not installed: install torchvision"
+                f"an exported processor must be complete, got {type(session.loaded.processor).__name__} without its "
+                "video part, which needs torchvision: install torchvision"
             )
         self.processor = copy.deepcopy(session.loaded.processor)  # a copy, because padding changes the tokenizer
 
     def write(self, request: ExportRequest, place: Path) -> None:
-        """Write one checked export into the empty folder `place`."""
+        """Write one export into the empty folder `place` and check it.
+
+        Raises:
+            ExportError: the export differs from the in-search model.
+        """
         before = torch.get_num_threads()
         torch.set_num_threads(request.trial.threads or before)
         self.session.make_dense()
@@ -207,11 +212,11 @@ class Exporter:
 
     @property
     def inputs(self) -> PruningInputs:
-        """Return the inputs of pruned blocks, as in the search."""
+        """Return the inputs of the pruned blocks, as the search used them."""
         return self.session.pruning_inputs
 
     def _save(self, route: Route, place: Path, source: ModelSource) -> None:
-        """Save weights, config, generation config, processor and, if the form has them, modeling file and GGUF."""
+        """Save weights, config, generation config, processor and, depending on the form, modeling file and GGUF."""
         loaded = self.session.loaded
         save_model(loaded.model, route, place, source, self.inputs)
         reader = copy.deepcopy(self.processor)
@@ -227,7 +232,7 @@ class Exporter:
             write_gguf(place, str(loaded.model.dtype).removeprefix("torch."))
 
     def _check_gguf(self, ran: Sequence[EngineRun]) -> None:
-        """Check that llama.cpp, if it ran, computes what the search measured."""
+        """Raise ExportError if llama.cpp ran and computes other log-probabilities than the in-search model."""
         for run in ran:
             if run.engine == "llama.cpp" and not run.agrees:
                 raise ExportError(
@@ -257,8 +262,8 @@ class Exporter:
             f"(in-search model {done['in_search_accuracy']:.4f})"
         )
         for run in record["engines"]:
-            told = run["error"] or f"log-probabilities differ by at most {run['largest_difference']:.2g}"
-            self.say(f"  {run['engine']} {run['version']}: {told}")
+            result = run["error"] or f"log-probabilities differ by at most {run['largest_difference']:.2g}"
+            self.say(f"  {run['engine']} {run['version']}: {result}")
         self.say(f"  {sizes['exported']:,} of {sizes['dense']:,} parameters")
         for case, seconds in measured["seconds"].items():
             self.say(f"  {case}: {seconds['exported']:.4f} s, dense {seconds['dense']:.4f} s")

@@ -51,7 +51,7 @@ class TestPixels:
 
     @pytest.mark.parametrize("pixels", [RAMP - 1000, RAMP * 2, RAMP * np.nan])
     def test_gray_without_a_known_white_is_unreadable(self, pixels):
-        with pytest.raises(Unreadable, match="don't say what white is"):
+        with pytest.raises(Unreadable, match="don't determine the value of white"):
             decoded(stored(Image.fromarray(pixels.astype(np.float32)), "TIFF"))
 
     @pytest.mark.parametrize(

@@ -61,7 +61,7 @@ def tuned(loaded, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def exports(tiny_source, tuned, tmp_path_factory):
-    """Three exports in one go: packed and tuned, zeroed halves, remote code; and the same again."""
+    """Three exports in one go: packed and tuned, zeroed sub-layers, remote code; and the same again."""
     folder = tmp_path_factory.mktemp("exports")
     timings = str(folder / "run" / "exports")
     (folder / "run").mkdir()
@@ -103,7 +103,7 @@ class TestFolder:
     def test_record_says_what_was_done_and_measured(self, exports):
         packed, zeroed, remote = (record(exports / "first" / name) for name in ("packed", "zeroed", "remote"))
         assert [each["badge"] for each in (packed, zeroed, remote)] == [
-            "transformers", "transformers (zeroed halves)", "remote code",
+            "transformers", "transformers (zeroed sub-layers)", "remote code",
         ]  # fmt: skip
         assert packed["layers"] == [
             {"attention_of_block": 0, "ffn_of_block": 1},
@@ -185,7 +185,7 @@ class TestMismatch:
     @pytest.mark.skipif(is_torchvision_available(), reason="then the processor is whole")
     def test_a_processor_without_its_video_part(self, tmp_path):
         source = ModelSource(name=save_hub(tmp_path / "base", "qwen2_vl"), device="cpu")
-        with pytest.raises(ExportError, match=r"must be whole, got Qwen2VLProcessor, .* install torchvision"):
+        with pytest.raises(ExportError, match=r"must be complete, got Qwen2VLProcessor .* install torchvision"):
             export({".": request(source, "..b.")}, tmp_path / "model", say=silent)
         assert [path.name for path in tmp_path.iterdir()] == ["base"]
 
@@ -208,7 +208,7 @@ class TestRefusals:
     def test_before_anything_is_loaded(self, tiny_source, tmp_path, monkeypatch):
         monkeypatch.setattr(writing, "Session", None)
         for made, told in (
-            (request(tiny_source, "....", fingerprints={"model": "0123"}), "the model must be what the search saw"),
+            (request(tiny_source, "....", fingerprints={"model": "0123"}), "the model must be that of the search"),
             (request(tiny_source, "....", fingerprints={"data set": "0123"}), "the data set must be what"),
             (request(tiny_source, "....."), "4, got 5"),
             (request(tiny_source, "p...", form="transformers"), "use --format auto"),

@@ -87,10 +87,10 @@ def test_what_a_killed_export_left_is_swept_away(tmp_path):
 def test_a_full_disk_and_a_place_that_can_not_be_written(tmp_path, monkeypatch):
     with pytest.raises(ExportError, match="No space left"), replacing(tmp_path / "model", False):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    with pytest.raises(ExportError, match="must be a place that can be written"):
+    with pytest.raises(ExportError, match="must be a folder that can be written"):
         write(Path("/proc/nope/model"))
     (tmp_path / "file").write_text("not a folder")
-    with pytest.raises(ExportError, match="must be a place that can be written"):
+    with pytest.raises(ExportError, match="must be a folder that can be written"):
         write(tmp_path / "file" / "model")
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(folders.shutil, "disk_usage", lambda _: usage._replace(free=10**6))
