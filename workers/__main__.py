@@ -1,4 +1,4 @@
-"""Runs one trial by hand: `python -m workers request.json` prints its report as JSON."""
+"""The command `python -m workers request.json`: runs one trial outside a search and prints its report as JSON."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ app = typer.Typer(add_completion=False)
 @app.command()
 def main(
     request: Annotated[str, typer.Argument(help="A request as JSON: a file, or - for standard input.")],
-    indent: Annotated[int | None, typer.Option(help="Spaces of indentation of the report; 0 for one line.")] = 2,
-    verbose: Annotated[bool, typer.Option(help="Log to standard error what the worker does.")] = False,
+    indent: Annotated[int | None, typer.Option(help="Indentation of the report in spaces; 0 for one line.")] = 2,
+    verbose: Annotated[bool, typer.Option(help="Log the steps of the worker to standard error.")] = False,
 ) -> None:
     """Run one trial and print its report; the exit code is 0, 1 for a failed trial, 2 for a bad request."""
     logging.basicConfig(stream=sys.stderr, level=logging.INFO if verbose else logging.WARNING, format="%(message)s")

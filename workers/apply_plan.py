@@ -1,16 +1,16 @@
 """Runs a model under a plan: `with apply_plan(model, plan): ...`.
 
 Only the `forward` of parts of blocks is replaced, on the instances. No weight is copied or moved, `state_dict` is
-unchanged, and when the `with` block ends, also by an exception, all instances are restored.
+unchanged, and all instances are restored when the `with` block ends, also by an exception.
 
-KV cache: transformers derives positions and masks from the cache length of one layer, so a block that stores no keys
-and values must still let its layer grow. It appends a placeholder of one number per token, shape (B, 1, q, 1). Keys and
-values of tokens that skip attention are computed and stored if a later token attends to them in that layer (scopes
-visual and prompt), else neither (scopes all and generated).
+KV cache: transformers derives positions and masks from the cache length of one layer, so the cache of a block that
+stores no keys and values must grow as well. A placeholder of one number per token is appended, shape (B, 1, q, 1). Keys
+and values of tokens that skip attention are computed and stored if later tokens attend to them in this block (scopes
+visual and prompt); otherwise they are not computed (scopes all and generated).
 
-Scope: an op is a rule on rows. What it skips is computed only for the rows outside of its scope, and adds zero to the
-residual of the others. `workers.blocks.token_groups` assigns rows to groups. Pruning applies to all tokens and is set
-before the ops, which run what it leaves.
+Scope: a sub-layer that an op skips is computed only for the rows (tokens) outside the op's scope; to the residual
+stream of the rows in scope it adds nothing. `workers.blocks.token_groups` assigns rows to groups. Pruning applies to
+all tokens; it is set before the ops, which run the remaining weights.
 """
 
 from __future__ import annotations
@@ -42,11 +42,12 @@ def apply_plan(model: nn.Module, plan: Plan, inputs: PruningInputs | None = None
     Args:
         model: a supported model of transformers.
         plan: one block per decoder block of the model.
-        inputs: norms and masks for blocks pruned by Wanda, to a width or by a saved mask; not needed for magnitude.
+        inputs: norms and masks for blocks pruned by Wanda, to a width, or by a saved mask; not needed for pruning by
+            magnitude.
 
     Raises:
-        PlanError: the plan has another number of blocks, a block does not support its op, the model is under a plan
-            already, or `inputs` lack norms or masks. The model is unchanged then.
+        PlanError: the plan has another number of blocks, a block does not support its op, a plan is already applied to
+            the model, or `inputs` lack norms or masks. The model is unchanged.
     """
     _, blocks = find_blocks(model)
     _check_fit(blocks, plan)
@@ -85,13 +86,17 @@ def _check_fit(blocks: nn.ModuleList, plan: Plan) -> None:
 
 
 def check_ops(plan: Plan, parts: Sequence[Parts]) -> None:
-    """Raise PlanError, with block and reason, if a block does not support its op.
+    """Check that every block supports its op.
 
-    Self-attention for part of the rows requires separate projections of queries and keys, and an explicit mask.
+    Self-attention for part of the rows requires separate projections of queries, keys and values, and an attention
+    implementation with an explicit mask.
 
     Args:
-        plan: to check.
-        parts: of the blocks of the model, as many as the plan has.
+        plan: the plan to check.
+        parts: the parts of the model's blocks, one per block of the plan.
+
+    Raises:
+        PlanError: a block does not; the message names block, op and reason.
     """
     for index, (block, part) in enumerate(zip(plan.blocks, parts, strict=True)):
         reason = part.kind.refusal(block.op)

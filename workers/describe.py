@@ -1,7 +1,7 @@
 """Determines shape and workload of a model without reading its weights.
 
-Dry runs and the FLOPs of plans need no more. A LLaVA is described without torch, by `workers.models.llava_config`; any
-other model is built without weights, by `workers.models.count_on_meta`.
+Dry runs and the FLOPs of plans need no weights. A LLaVA is described without torch, by `workers.models.llava_config`;
+any other model is built without weights, by `workers.models.count_on_meta`.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ if TYPE_CHECKING:
 __all__ = ["check_fit", "describe_model", "describe_workload", "fingerprint", "load_notes"]
 
 BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "float64": 8}
-"""dtype -> bytes per parameter."""
+"""Dtype -> bytes per parameter."""
 
 
 def describe_model(source: ModelSource) -> ModelShape:
     """Return the shape of a model from its config; parameters are counted if its weights are local.
 
     Raises:
-        ValueError: the model can't be found, takes no images or has an unsupported decoder, or its masks are of
-            another model.
+        ValueError: the model can't be found, takes no images or has an unsupported decoder, or its mask file has
+            another number of blocks.
     """
     shape = _shape_without_masks(source)
     if source.masks is None:
@@ -66,9 +66,10 @@ def _shape_without_masks(source: ModelSource) -> ModelShape:
 
 
 def load_notes(source: ModelSource) -> list[str]:
-    """Return what loading and exporting a model will do otherwise than requested, one line each.
+    """Return one line per point in which loading or exporting a model will differ from the request.
 
-    Raises ValueError where the model can't be built from its config.
+    Raises:
+        ValueError: the model can't be built from its config.
     """
     config = read_config(source)
     if is_llava(config) and "auto_map" not in config:
@@ -81,8 +82,8 @@ def load_notes(source: ModelSource) -> list[str]:
 def describe_workload(source: ModelSource, samples: Sequence[Sample]) -> Workload:
     """Return the mean token counts of samples, the default workload of the FLOPs.
 
-    Generated tokens include the end of the turn. For models without family rows, tokens are counted with the model's
-    processor (`workers.models.count_on_meta`).
+    Generated tokens include the end of the turn. The tokens of a LLaVA are counted with its tokenizer, those of other
+    models with their processor (`workers.models.count_on_meta`).
 
     Raises:
         ValueError: there are no samples.
@@ -109,7 +110,12 @@ def describe_workload(source: ModelSource, samples: Sequence[Sample]) -> Workloa
 
 
 def check_fit(shape: ModelShape, request: TrialRequest) -> None:
-    """Raise ValueError if a request does not fit a model of this shape, or its rungs are not in order."""
+    """Check that a request fits a model of this shape.
+
+    Raises:
+        PlanError: the plan has another number of blocks.
+        ValueError: the plan prunes by a mask file that the model lacks, or tuning steps decrease from rung to rung.
+    """
     plan = request.plan
     if len(plan) != shape.num_blocks:
         raise PlanError(

@@ -1,4 +1,4 @@
-"""Short hashes that identify the model and data of a result. Imports no torch."""
+"""Computes short hashes that identify the model and data of a result. Imports no torch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from workers.data.sample import Sample
 
 HASHED_BYTES = 256 * 2**20
-"""Weight files above this are identified by size and modification time: hashing them would take minutes."""
+"""Maximum size in bytes of a weight file that is hashed; larger ones are identified by size and modification time."""
 
 
 def fingerprint(model: ModelSource, data: DataSource) -> dict[str, str]:
@@ -42,7 +42,7 @@ def fingerprint_model(source: ModelSource) -> str:
 
 
 def fingerprint_samples(samples: Sequence[Sample]) -> str:
-    """Return a hash of questions, answers, kinds, choices and pixels, in order; each image id is read once."""
+    """Return a hash of the questions, answers, kinds, choices and pixels of samples, in order."""
     digest, seen = hashlib.sha256(), set()
     for sample in samples:
         digest.update(repr((sample.image_id, sample.question, sample.answers, sample.kind, *sample.choices)).encode())

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from spaces.names import unknown
 
 LORA = "lora"
+"""Value of `--trainable`, before a colon with options, for low-rank adapters."""
 
 
 @dataclass(frozen=True)

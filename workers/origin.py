@@ -1,4 +1,4 @@
-"""The origin of a result, stored with it."""
+"""Collects the origin of a result, which is stored with it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,12 @@ from workers.software import commit, versions
 
 
 def origin(request: TrialRequest, session: Session | None) -> dict[str, Any]:
-    """Return versions, commit, machine, device, threads, seed and, after loading, fingerprints."""
+    """Return the origin of a trial's results as JSON values.
+
+    Args:
+        request: the trial.
+        session: the loaded model and data; None if loading failed, which leaves out device and fingerprints.
+    """
     device = session.loaded.device if session else None
     return {
         "versions": versions(),

@@ -1,4 +1,4 @@
-"""The report of a worker on a trial: one report per rung, and how the trial ended. Imports no torch."""
+"""Defines the report of a trial: the result of each rung, and how the trial ended. Imports no torch."""
 
 from enum import StrEnum
 from typing import Any
@@ -25,7 +25,7 @@ class QuestionRecord(Value):
 
 
 class Floor(Value):
-    """Accuracies that are reached without looking at the images; at least one of the two is known."""
+    """Accuracies reached without looking at the images; at least one of the two is known."""
 
     answer: str | None = None
     """The best constant answer, or the best constant index among the options ("option 2")."""
@@ -34,7 +34,7 @@ class Floor(Value):
     other_images: float | None = None
     """Accuracy of the dense model if each question comes with the images of another question."""
     note: str | None = None
-    """Why one of the two is not known; None if both are."""
+    """Reason why one of the accuracies is unknown; None if both are known."""
 
     @property
     def accuracy(self) -> float:
@@ -103,7 +103,7 @@ class TrialReport(Value):
     state: TrialState
     reason: str | None
     put_back: bool = False
-    """True if the machine failed and not the trial, which must be run again; `reason` says what failed."""
+    """True if the machine failed, not the trial, which must be run again; `reason` names the failure."""
     rungs: tuple[RungReport, ...]
     origin: dict[str, Any]
     """Versions, device, threads, seed, fingerprints of model and data."""

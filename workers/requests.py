@@ -1,6 +1,7 @@
-"""The request of a trial, which a controller sends to a worker: a value that can be printed, stored and run by hand.
+"""Defines the request of a trial, which the controller sends to a worker.
 
-`python -m workers request.json` gives the numbers that the trial had in the search. Reports: `workers.reports`.
+A request can be printed, stored as JSON, and run outside a search: `python -m workers request.json` gives the same
+results as the trial in the search. `workers.reports` defines the report that answers it.
 """
 
 import json
@@ -37,7 +38,7 @@ def _read_workload(value: object) -> Workload:
 
 
 def _write_workload(workload: Workload) -> dict[str, float]:
-    """Return the fields as floats, since requests in existing databases have `16.0`, not `16`."""
+    """Return the fields as floats, as in the requests of existing databases (`16.0`, not `16`)."""
     return {name: float(value) for name, value in workload.to_dict().items()}
 
 
@@ -63,12 +64,12 @@ class TuningRecipe(Value):
 
 
 class Rung(Value):
-    """One fidelity of a trial: tune up to `tuning_steps`, then evaluate `questions` questions of `split`."""
+    """One rung of a trial: tune up to `tuning_steps`, then evaluate `questions` questions of `split`."""
 
     tuning_steps: int = Field(0, ge=0)
     """Total number of tuning steps since the start of the trial."""
     questions: int | None = Field(None, ge=1)
-    """Number of questions, the first of the split; None for all."""
+    """Number of questions, from the start of the split; None for all."""
     split: Split = "search"
     margins: bool = False
     """If True, also measure the margins of the right answers (`workers.evaluation.margins`)."""

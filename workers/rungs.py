@@ -1,4 +1,4 @@
-"""The rungs of one trial: tune, evaluate, measure, report; with the plan applied from the first to the last."""
+"""Runs the rungs of one trial under its plan: tunes, evaluates, measures and reports each."""
 
 from __future__ import annotations
 
@@ -36,7 +36,11 @@ def climb(session: Session, request: TrialRequest, seconds_to_load: float = 0.0)
     Args:
         session: the loaded model and data.
         request: the trial.
-        seconds_to_load: added to the first report.
+        seconds_to_load: seconds spent on loading, for the first report.
+
+    Raises:
+        TrialTimeout: the time limit of the request is used up.
+        NonFinite: the model returns NaN or infinity.
     """
     watchdog = Watchdog(request.time_limit)
     torch.manual_seed(request.seed)
@@ -74,7 +78,13 @@ class RunningTrial:
             self.tuning = Tuning(schedule, steps)
 
     def run(self, number: int, rung: Rung, seconds: dict[str, float]) -> RungReport:
-        """Tune, evaluate and measure one rung; the mapping module keeps the evaluated weights."""
+        """Tune, evaluate and measure one rung and return its report; the evaluated weights stay in the model.
+
+        Args:
+            number: index of the rung in the request.
+            rung: the rung.
+            seconds: seconds already spent on it, by step.
+        """
         clock = _Clock(seconds)
         tuned, tune_accuracy = self._tune(rung.tuning_steps) if rung.tuning_steps else (False, None)
         clock.lap("tune")
@@ -126,7 +136,7 @@ class RunningTrial:
         )
 
     def _importance(self, rung: Rung, questions: int) -> Importance | None:
-        """Return the importance; None if not requested, or on errors, since a trial need not fail for a hint."""
+        """Return the importance of the sub-layers; None if not requested or not computable, which fails no trial."""
         if not rung.importance:
             return None
         try:
@@ -137,7 +147,11 @@ class RunningTrial:
             return None
 
     def _tune(self, steps: int) -> tuple[bool, tuple[float, float]]:
-        """Tune to `steps` and keep the better mapping module; return (True if tuned is kept, (before, after))."""
+        """Tune up to `steps` steps in total, and keep the mapping module that is better on the tune split.
+
+        Returns:
+            True if the tuned one is kept, and the accuracies before and after tuning.
+        """
         session = self.session
         if 0 not in self.accuracy_at:
             self.accuracy_at[0] = self._tune_accuracy()

@@ -1,4 +1,4 @@
-"""State of a worker between trials: the model, its dense mapping module, prepared splits, tuning batches."""
+"""Holds the state of a worker between trials: the model, its dense mapping module, prepared splits, tuning batches."""
 
 from __future__ import annotations
 
@@ -44,12 +44,16 @@ class Session:
         self.pruning_inputs = PruningInputs(masks=masks)
 
     def calibrate(self) -> None:
-        """Compute the norms that pruned plans need, once; the model must be dense and under no plan."""
+        """Compute, once, the input norms that calibrated pruning needs. No plan may be applied to the model."""
         if not self.pruning_inputs.norms:
             self.pruning_inputs = replace(self.pruning_inputs, norms=self.norms())
 
     def norms(self, kinds: Collection[str] = ()) -> Norms:
-        """Return input norms of all linear layers over the train split, for some kinds of questions or all."""
+        """Return the input norms of all linear layers over the train split.
+
+        Args:
+            kinds: kinds of questions to use; empty for all.
+        """
         return calibrate(self.loaded, self.split("train"), self.data_source.max_calibration, kinds)
 
     def split(self, name: Split) -> Prepared:
@@ -59,7 +63,7 @@ class Session:
         return self._splits[name]
 
     def tuning_schedule(self, recipe: TuningRecipe, seed: int) -> TuningSchedule:
-        """Return the tuning schedule of a recipe and seed, the same object for every trial."""
+        """Return the tuning schedule of a recipe and seed; the last one is cached, with its batches."""
         key = (recipe, seed)
         if key not in self._tuning_schedules:
             self._tuning_schedules = {key: TuningSchedule(self.loaded, self.split("train"), recipe, seed)}
@@ -86,14 +90,14 @@ class Session:
         return {name: self._read(name).skipped for name in self._splits}
 
     def make_dense(self) -> None:
-        """Restore the mapping module as loaded."""
+        """Restore the trained weights to their values after loading."""
         put_state(self.loaded.weights, self.dense)
 
     def read_mapping_module(self, file: Path, request: TrialRequest) -> None:
         """Load a stored mapping module.
 
         Raises:
-            ValueError: the file is missing, of another model, or was tuned for another plan, trial or run.
+            ValueError: the file is missing, belongs to another model, or was tuned for another plan, trial or run.
         """
         try:
             check_labels(file, request)
@@ -101,8 +105,8 @@ class Session:
         except (OSError, SafetensorError, ValueError) as error:
             reason = " ".join(str(error).split())
             raise ValueError(
-                f"mapping_module must be one that this trial stored, got {file} ({reason}): put back the file of the "
-                "run's own artifacts folder"
+                f"mapping_module must be one that this trial stored, got {file} ({reason}): restore the file in the "
+                "run's artifacts folder"
             ) from None
 
     def _samples(self, name: Split) -> Sequence[Sample]:

@@ -1,4 +1,4 @@
-"""Versions of the software behind a result. Imports no torch, because the controller stores them too."""
+"""Determines the versions of the software behind a result. Imports no torch, since the controller stores them too."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 PACKAGES = ("skipsearch", "torch", "transformers", "tokenizers", "numpy", "optuna", "ray", "SQLAlchemy", "datasets")
+"""Packages whose versions are stored with results."""
 
 
 @cache
@@ -26,9 +27,9 @@ def versions() -> dict[str, str]:
 
 @cache
 def commit() -> str | None:
-    """Return the git commit of this source tree, `-dirty` if it has changes.
+    """Return the git commit of this source tree, followed by `-dirty` if it has changes.
 
-    Outside a repository it is what SKIPSEARCH_COMMIT names, which the image of docker/Dockerfile sets; else None.
+    Outside a git repository, return the environment variable SKIPSEARCH_COMMIT, which docker/Dockerfile sets, or None.
     """
     folder = Path(__file__).parent
 

@@ -1,4 +1,4 @@
-"""The model and the data set of a request, as values. Imports no torch."""
+"""Defines the settings of model and data set. Imports no torch."""
 
 from typing import Annotated, Literal
 
@@ -9,6 +9,7 @@ from workers.lora_options import parse_lora
 from workers.value import Value
 
 Split = Literal["train", "tune", "search", "test"]
+"""Splits of the search: `train` for tuning, `tune` to accept it, `search` for trials, `test` for the final front."""
 
 
 def _is_trainable(text: str) -> str:
@@ -65,8 +66,8 @@ class DataSource(Value):
     choices_column: str | None = None
     """Column of the options of a multiple choice, or comma-separated columns with one option each."""
     answer_as: Literal["index", "index1", "letter", "text"] | None = None
-    """How the answer column gives the right choice: index from 0, index from 1, letter or text; by default found from
-    all answers."""
+    """Form of the answer column of a multiple choice: index from 0, index from 1, letter or text; by default determined
+    from all answers."""
     kind_column: str | None = None
     """Column of the kind of question, for accuracy per kind."""
     train_split: str | None = None
@@ -82,7 +83,7 @@ class DataSource(Value):
     choices_as: Literal["letter", "text"] = "letter"
     """Form of the answer to a multiple choice: the letter of a listed option, or the text of the option."""
     turns: Literal["one", "each"] = "one"
-    """Conversations with several questions: one makes them an error, each uses every question without earlier turns."""
+    """Conversations with several questions: one rejects them, each uses every question without its earlier turns."""
     allow_outside: bool = False
     """Open image paths outside of the folder of the data set, and addresses of other machines."""
     limit: int | None = Field(None, ge=1)
@@ -90,9 +91,9 @@ class DataSource(Value):
     max_train: int = Field(2048, ge=1)
     """Maximum number of rows for tuning."""
     max_tune: int = Field(256, ge=1)
-    """Maximum number of rows that decide whether tuning brought an improvement."""
+    """Maximum number of rows of the tune split."""
     max_eval: int | None = Field(None, ge=1)
-    """Maximum number of rows of the search split, and of the test split."""
+    """Maximum number of rows of the search split and of the test split."""
     max_calibration: int = Field(128, ge=1)
     """Number of random training samples for the calibration of pruning; 128 as in Wanda (arXiv 2306.11695)."""
     streaming: bool = False

@@ -14,10 +14,10 @@ _LINES = {
     errno.ENOTCONN: "a network disk is not connected",
     errno.EROFS: "the disk has become read-only",
     errno.ECONNREFUSED: "a server can't be reached",
-    errno.ECONNRESET: "a server broke the connection off",
+    errno.ECONNRESET: "a server closed the connection",
 }
 _DEVICE = ("CUDA error", "CUDA driver error", "cuDNN error: CUDNN_STATUS_INTERNAL_ERROR", "NCCL error")
-"""Beginnings of torch's messages for a lost device; out of memory has another message and is a failure of the trial."""
+"""Beginnings of torch's error messages for a lost device; out of memory, a failure of the trial, has another one."""
 
 
 class SurroundingsError(Exception):
@@ -25,10 +25,10 @@ class SurroundingsError(Exception):
 
 
 def surroundings(error: BaseException) -> str | None:
-    """Return one line that says what failed in the machine, or None if the error is a failure of the trial.
+    """Return the failure of the machine that caused an error, in one line; None if the trial failed.
 
     Args:
-        error: checked together with all errors that it was raised from.
+        error: the error; the errors that it was raised from are checked too.
     """
     seen: BaseException | None = error
     while seen is not None:

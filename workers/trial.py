@@ -29,14 +29,19 @@ class Worker:
         self._key: object = None
 
     def open(self, request: TrialRequest) -> Session:
-        """Load the model of a request unless it is loaded. Raises ValueError if it cannot be used."""
+        """Load the model of a request unless it is loaded.
+
+        Raises:
+            ValueError: the model or its data set cannot be used.
+        """
         with _threads(request.threads):
             return self._session(request)
 
     def load(self, request: TrialRequest) -> Session:
-        """Load the model and data of a request unless they are loaded, and check that the request fits them.
+        """Load model and data of a request unless they are loaded, and check that the request fits them.
 
-        Raises ValueError on mistakes of the user: unknown model or data set, a plan of another depth.
+        Raises:
+            ValueError: a mistake of the user, such as an unknown model or data set, or a plan of another depth.
         """
         with _threads(request.threads):
             session = self._session(request)
@@ -61,9 +66,9 @@ class Worker:
         return self.session
 
     def rungs(self, request: TrialRequest) -> Generator[RungReport, None, None]:
-        """Run a trial rung by rung; closing the iterator early also restores the model.
+        """Run a trial rung by rung, yielding the report of each; closing the generator early restores the model.
 
-        The time limit counts the trial's own work: neither loading nor what the caller does between rungs.
+        The time limit covers the work of the trial only, not loading, nor what the caller does between rungs.
         """
         start = perf_counter()
         session = self.load(request)
@@ -72,7 +77,7 @@ class Worker:
 
 
 class TrialRun:
-    """A running trial, for callers that decide after every rung; errors inside the trial are not raised."""
+    """A running trial, for callers that decide after each rung if it continues; its errors are reported, not raised."""
 
     def __init__(self, worker: Worker, request: TrialRequest) -> None:
         self.request = request
@@ -83,7 +88,7 @@ class TrialRun:
 
     @property
     def ended(self) -> bool:
-        """Return True if there is no next rung: all are done, or one failed."""
+        """Return True if there is no next rung, since all are done or one failed."""
         return self._failure is not None or len(self._reports) == self.request.num_reports
 
     def next(self) -> RungReport | None:
@@ -103,7 +108,7 @@ class TrialRun:
         return self._reports[-1]
 
     def close(self) -> None:
-        """Restore the model; a trial with rungs left is STOPPED afterwards."""
+        """End the trial and restore the model; if rungs are left, its state is STOPPED."""
         self._rungs.close()
 
     def report(self) -> TrialReport:
@@ -127,9 +132,14 @@ class TrialRun:
 
 
 def run_trial(worker: Worker, request: TrialRequest, go_on: Callable[[RungReport], bool]) -> TrialReport:
-    """Run a trial to its end, or until `go_on` returns False after a rung, including the last.
+    """Run a trial until its last rung, or until `go_on` returns False, and return its report.
 
-    Whatever goes wrong inside the trial is the reason of a FAILED report; errors of `go_on` are the caller's.
+    Errors of the trial are not raised: they are the reason of a FAILED report. Errors of `go_on` are raised.
+
+    Args:
+        worker: runs the trial.
+        request: the trial.
+        go_on: called with the report of each rung, including the last.
     """
     run = TrialRun(worker, request)
     try:

@@ -1,7 +1,7 @@
-"""Brief tuning of the trained weights under a plan; everything else is frozen.
+"""Tunes the trained weights briefly under a plan; all other weights are frozen.
 
-AdamW with a cosine schedule on the answer tokens' cross-entropy, optionally plus the KL divergence from the dense
-model. Seed and data order are the same for every trial.
+The optimizer is AdamW with a cosine schedule. The loss is the cross-entropy of the answer tokens, optionally plus the
+KL divergence from the dense model. Seed and order of the data are the same for all trials.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from workers.models.loaded_model import LoadedModel
 from workers.requests import TuningRecipe
 
 RATE_TIMES_WIDTH = 0.192
-"""Default learning rate times the width of the language model. The rate that Adam can take falls as the inverse of the
+"""Default learning rate times the width of the language model; the best rate of Adam is inversely proportional to the
 width (Yang et al. 2022, arXiv 2203.03466, table 8)."""
 
 
 @dataclass
 class TuningSchedule:
-    """The batches of tuning in the fixed order of a seed, and the logits of the dense model for each."""
+    """The batches of tuning in the order given by a seed, and the logits of the dense model for each batch."""
 
     loaded: LoadedModel
     prepared: Prepared
@@ -58,7 +58,7 @@ class TuningSchedule:
         return self._batches[step]
 
     def learn_dense(self, steps: int) -> None:
-        """Store the logits of the dense model for the first `steps` batches; the model must be under no plan."""
+        """Store the logits of the dense model for the first `steps` batches. No plan may be applied to the model."""
         with torch.no_grad():
             for step in range(len(self._dense), steps):
                 self._dense.append(self.logits(step))
@@ -77,7 +77,7 @@ class TuningSchedule:
         return batch
 
     def _next_image(self) -> int:
-        """Return the next image: each once in random order, then again in another order."""
+        """Return the index of the next image; all images are used in random order, then again in another order."""
         if not self._order:
             self._order = self._rng.permutation(list(self._by_image)).tolist()
         return self._order.pop()
@@ -89,9 +89,9 @@ class TuningSchedule:
 
 
 class Tuning:
-    """The tuning of one trial; further steps continue from the previous state.
+    """The tuning of one trial, which can be continued by further steps.
 
-    Steps are taken on float32 copies, because rounding in half precision would lose small ones.
+    The optimizer works on float32 copies of the weights, because half precision would round small steps to nothing.
     """
 
     def __init__(self, schedule: TuningSchedule, total_steps: int) -> None:
@@ -102,7 +102,7 @@ class Tuning:
         self._optimizer = torch.optim.AdamW(self._exact, lr=schedule.learning_rate, weight_decay=recipe.weight_decay)
 
     def until(self, steps: int) -> None:
-        """Tune until `steps` steps are done in total.
+        """Tune until `steps` steps have been done in total.
 
         Raises:
             NonFinite: the loss is NaN or infinite.
@@ -132,7 +132,7 @@ class Tuning:
             parameter.copy_(exact)
 
     def loss(self, step: int) -> Tensor:
-        """Return the scalar loss of a step's batch: nats per answer token, and the weighted KL divergence if any."""
+        """Return the scalar loss of a step's batch, in nats per answer token."""
         schedule = self.schedule
         logits = schedule.logits(step)
         loss = F.cross_entropy(logits, schedule.batch(step).targets)

@@ -1,7 +1,7 @@
-"""Leaves out the rows of a split that a model can't process; decided before a search, without weights.
+"""Leaves out the rows of a split that a model can't process; determined before a search, without weights.
 
-These are rows whose text contains the model's placeholder for images, whose answers or options are blank, whose images
-the processor rejects, and whose prompt and answer have more tokens than the decoder has positions.
+These are rows whose text contains the model's placeholder for images, with a blank answer or option, with images that
+the processor rejects, or with more tokens in prompt and answer than the decoder has positions.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 PLACEHOLDERS = re.compile(r"(?:.*_)?(?:image|video|vision|audio|boi|eoi|boa|eoa)(?:_.*)?_token(?:_id|_index)?")
-"""Keys of a config or processor that name tokens for images, videos and audio, and for where those begin and end."""
+"""Keys, of a config or processor, of tokens that stand for images, videos or audio, or for their beginning or end."""
 MAX_SIZES = 256
-"""Different image sizes that are put through a processor at most, the most extreme ones first."""
+"""Maximum number of image sizes that are tried with the processor, the most extreme ones first."""
 
 Sizes = tuple[tuple[int, int], ...]
 """(width, height) of each image of a question, in pixels."""
@@ -36,25 +36,26 @@ Sizes = tuple[tuple[int, int], ...]
 
 @dataclass(frozen=True)
 class ModelLimits:
-    """The limits that a model puts on its samples."""
+    """The limits of a model on its samples."""
 
     placeholders: frozenset[str]
-    """Texts that stand for an image or a video in a prompt."""
+    """Texts that stand for an image, a video or audio in a prompt."""
     positions: int | None
     """Maximum number of tokens of prompt and answer together; None if the config does not give it."""
     frame: int
-    """Bytes of a prompt besides the question."""
+    """Number of bytes of a prompt besides the question."""
     prompt_tokens: Callable[[str, int], int]
-    """(question, number of images) -> tokens of the prompt, each image counted as one token."""
+    """(question, number of images) -> number of tokens of the prompt, each image counted as one."""
     answer_tokens: Callable[[str], int]
-    """Answer -> its tokens."""
+    """Answer -> number of its tokens."""
 
     def reason(self, sample: Sample, image_tokens: int | str) -> str | None:
         """Return why the model can't process a sample; None if it can.
 
         Args:
-            sample: to check.
-            image_tokens: tokens that its images add to the prompt, or the reason why the processor rejects them.
+            sample: the sample to check.
+            image_tokens: number of tokens that its images add to the prompt, or the reason why the processor rejects
+                them.
         """
         answers = (*sample.answers, *sample.choices)
         found = next((m for m in sorted(self.placeholders) for text in (sample.question, *answers) if m in text), None)
@@ -81,6 +82,11 @@ class ModelLimits:
 def usable_split(model: ModelSource, data: DataSource, split: Split) -> SplitData:
     """Return a split without the rows that the model can't process, which are counted as skipped.
 
+    Args:
+        model: the model.
+        data: the data set.
+        split: name of the split.
+
     Raises:
         ValueError: more rows than `max_unreadable` allows are left out, or an error of `load_split`; one line.
     """
@@ -103,7 +109,7 @@ def usable_split(model: ModelSource, data: DataSource, split: Split) -> SplitDat
 
 
 def _read_limits(model: ModelSource, samples: Sequence[Sample]) -> tuple[ModelLimits, Callable[[Sample], int | str]]:
-    """Return the limits of a model, and a function sample -> tokens that its images add to the prompt."""
+    """Return the limits of a model, and a function that gives the `image_tokens` of a sample for them."""
     config = read_config(model)
     per_image = describe_model(model).visual_tokens_per_image if is_llava(config) else None
     if per_image is None:
@@ -121,7 +127,7 @@ def _read_limits(model: ModelSource, samples: Sequence[Sample]) -> tuple[ModelLi
 def _limits_of_processor(
     model: ModelSource, samples: Sequence[Sample]
 ) -> tuple[ModelLimits, Callable[[Sample], int | str]]:
-    """Return the same as `_read_limits` for a model without family rows, found with its processor."""
+    """Return the result of `_read_limits` for a model other than LLaVA, determined with its processor."""
     from workers.models.count_on_meta import read_prompt_encoder
 
     prompt_encoder, text = read_prompt_encoder(model)
@@ -148,14 +154,20 @@ def _limits_of_processor(
 def _placeholders(
     config: Mapping[str, Any], processor: Mapping[str, Any], name_of: Callable[[int], str | None]
 ) -> frozenset[str]:
-    """Return the tokens for images that a model's config and processor name, by number or by text."""
+    """Return the placeholders of a model, as text.
+
+    Args:
+        config: config of the model, which gives tokens as ids.
+        processor: attributes of processor and tokenizer, which give tokens as ids or as text.
+        name_of: token id -> text.
+    """
     named = [value for part in (config, processor) for key, value in part.items() if PLACEHOLDERS.fullmatch(key)]
     found = (name_of(value) if isinstance(value, int) else value for value in named)
     return frozenset(name for name in found if isinstance(name, str) and name.strip())
 
 
 def _added_tokens(prompt_encoder: Any, sample: Sample) -> int | str:
-    """Return the tokens that the images of a sample add to a prompt, or the error of the processor."""
+    """Return the number of tokens that the images of a sample add to a prompt, or the error of the processor."""
     question = "?"
     images = sample.images if len(sample.images) > 1 else sample.image
     try:
@@ -168,7 +180,7 @@ def _added_tokens(prompt_encoder: Any, sample: Sample) -> int | str:
 
 
 def _extreme_sizes(samples: Sequence[Sample]) -> Iterable[tuple[Sizes, Sample]]:
-    """Return (sizes, one sample with them) of the most extreme sizes: the narrowest and the largest by area."""
+    """Return (image sizes, a sample with these) of the narrowest images and of those with the largest area."""
     first: dict[Sizes, Sample] = {}
     for sample in samples:
         first.setdefault(_sizes(sample), sample)

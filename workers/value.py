@@ -1,4 +1,4 @@
-"""Frozen records that round-trip through JSON, the form of all that travels between the controller and a worker."""
+"""Defines the base class of the messages between controller and worker: frozen records that round-trip through JSON."""
 
 from collections.abc import Collection
 
@@ -8,17 +8,17 @@ from spaces.names import unknown
 
 
 class Value(BaseModel):
-    """Base of all messages: frozen, and unknown keys are an error, so that typing errors are found."""
+    """Base class of all messages: frozen; unknown keys are an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants", use_attribute_docstrings=True)
 
 
 def known(kind: str, names: Collection[str]) -> AfterValidator:
-    """Return a validator that refuses a name that is not one of `names`, and suggests the nearest one.
+    """Return a validator that rejects a name that is not one of `names`, and suggests the nearest one.
 
     Args:
-        kind: the kind of thing named, in the singular.
-        names: every accepted name.
+        kind: what the name stands for, in the singular, such as `strategy`.
+        names: all accepted names.
     """
 
     def check(name: str | None) -> str | None:

@@ -1,4 +1,4 @@
-"""A time limit for a trial that counts only while the trial runs."""
+"""Limits the time of a trial, counted only while the trial runs."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The text and tokens of an answer behind a prompt, as the chat template of the model writes an assistant turn.
+"""Finds the text and tokens of an answer that follows a prompt, as the model's chat template writes assistant turns.
 
-Imports no torch, so that the worker and the dry run tokenize answers by the same rule.
+Imports no torch, so that the dry run tokenizes answers by the same rule as the worker.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ Render = Callable[[Conversation, bool], str]
 Encode = Callable[[str], Sequence[int]]
 """Text -> token ids, without special tokens added."""
 PROBE_ANSWER = "xylem"
-"""Answer with which a template is rendered to find the text around it: a word that occurs in no template."""
+"""Answer with which a template is rendered, to find the text around it; a word that occurs in no template."""
 
 
 @dataclass(frozen=True)
 class AssistantTurn:
-    """The text around an answer, found with a probe."""
+    """The text of an assistant turn around its answer."""
 
     prompt: str
     """A prompt that ends where answers begin."""
@@ -72,7 +72,7 @@ def default_lead(prompt: str, marks: Collection[str]) -> str:
 
 
 def _with_answer(render: Render, question: Conversation) -> Iterator[str]:
-    """Yield renderings of the conversation with the answer, as a list of parts and as a string, where they succeed."""
+    """Yield the conversation with the answer, rendered from a list of parts and from a text, if rendering succeeds."""
     for content in ([{"type": "text", "text": PROBE_ANSWER}], PROBE_ANSWER):
         try:
             whole = render([*question, {"role": "assistant", "content": content}], False)
@@ -93,8 +93,8 @@ def _up_to_mark(text: str, marks: Collection[str]) -> str:
 def _unmerged(encode: Encode, prompt: str, written: str) -> list[int]:
     """Return the ids of a continuation whose first letters the tokenizer would merge with the end of the prompt.
 
-    The prompt keeps its own ids, so the continuation is tokenized separately. Some tokenizers put a space before the
-    first word of a text, but not after a line break; so the continuation is tokenized after one.
+    The ids of the prompt must not change, so the continuation is tokenized separately. It is tokenized after a line
+    break, since some tokenizers add a space before the first word of a text but not after a line break.
     """
     behind, alone = list(encode("\n" + written)), list(encode(written))
     line_break = list(encode("\n"))

@@ -1,4 +1,4 @@
-"""Chooses the attention implementation of every part of a model: the requested one, and eager where a part lacks it."""
+"""Chooses the attention implementation of each part of a model: the requested one, or eager if a part lacks it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 WHOLE = ""
-"""Key of the whole model where transformers takes an attention implementation per part."""
+"""Key of the model itself in an attention implementation per part."""
 NO_SDPA = "does not support an attention implementation through torch.nn.functional.scaled_dot_product_attention"
 """Text of the error that transformers raises for a model, or a part of it, without sdpa attention."""
 
@@ -16,15 +16,15 @@ Attention = str | dict[str, str]
 
 
 def with_attention(config: Any, wanted: str, make: Callable[[Attention], T]) -> tuple[T, str | None]:
-    """Return what `make` makes with the first attention that the model takes, and which parts differ from `wanted`.
+    """Build or load a model with the first attention implementation that it supports, preferably `wanted`.
 
     Args:
         config: config of the whole model.
         wanted: attention implementation, sdpa or eager.
-        make: builds or loads the model; a ValueError of transformers that says NO_SDPA makes the next one tried.
+        make: builds or loads the model; after a ValueError with the text `NO_SDPA` the next implementation is tried.
 
     Returns:
-        The model, and a line for people; None where all parts have what is wanted.
+        The result of `make`, and a line for the user if a part has another implementation than `wanted`, else None.
     """
     text_only: dict[str, str] = {WHOLE: "eager", **dict.fromkeys(config.sub_configs, "eager"), **_text(config, wanted)}
     choices: list[tuple[Attention, str | None]] = [

@@ -1,7 +1,7 @@
-"""What attention and FFN of every decoder block read, found by running the decoder without weights.
+"""Determines what attention and FFN of each decoder block read, by running the decoder without weights.
 
-The config and the modules of a post-norm block, x + norm(attention(x)), do not differ from those of a pre-norm one.
-`workers.blocks.anatomy` refuses it after the model is loaded; `parallel_blocks` refuses it before the weights are read.
+Post-norm blocks, x + norm(attention(x)), are not supported, but have the same config and modules as pre-norm blocks.
+`parallel_blocks` rejects them before the weights are read, `workers.blocks.anatomy` after the model is loaded.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from workers.blocks.anatomy import attention_of, find_blocks
 from workers.models.count_blocks import run_decoder
 
 NUM_ROWS = 7
-"""Prompt tokens of the run."""
+"""Number of prompt tokens of the run."""
 
 Calls = dict[nn.Module, tuple[Any, Any]]
 """Module -> input and output of its last call, in the order of the calls."""
@@ -26,7 +26,7 @@ def parallel_blocks(model: nn.Module) -> list[bool]:
     """Return, per decoder block, True if its FFN reads the input of the block and not the output of its attention.
 
     Args:
-        model: without weights.
+        model: a model without weights (`meta_model`).
 
     Raises:
         PlanError: a block is not pre-norm; the message names the first such block.
@@ -64,5 +64,5 @@ def _is_parallel(path: str, block: nn.Module, calls: Calls) -> bool:
 
 
 def _norm_before(module: nn.Module | None, norms: list[nn.Module], calls: Calls) -> nn.Module | None:
-    """Return the norm whose output a module reads."""
+    """Return the norm whose output is the input of a module; None if there is none."""
     return next((norm for norm in norms if module in calls and calls[norm][1] is calls[module][0]), None)

@@ -1,9 +1,9 @@
-"""Makes the FLOPs of a decoder those that torch counts on the decoder without weights.
+"""Checks the closed-form FLOPs of a decoder against those that torch counts on the decoder without weights.
 
 Blocks with heads of different sizes, attention with extra projections, experts that all run on every row, or a module
-that runs on fewer rows can have the same config keys and number of weights as ordinary blocks. Where the closed form
-differs from the count, in the prefill or in a decode step with a KV cache, every block gets its FLOPs per row and per
-score as they were counted. Where those don't explain the count either, the decoder is refused.
+that runs on fewer rows can have the same config keys and number of weights as ordinary blocks. If the closed form
+differs from the count, in the prefill or in a decode step with a KV cache, each block gets the counted FLOPs per row
+and per attention score instead. If these do not explain the count either, the decoder is rejected.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from workers.blocks.anatomy import find_blocks, is_cross, text_config
 from workers.models.count_blocks import Count, count_blocks
 
 ROWS = (7, 14)
-"""Prompt tokens of the runs that the FLOPs per row and per score follow from."""
+"""Numbers of prompt tokens of the two runs from which FLOPs per row and per score are computed."""
 MORE = 11
-"""Prompt tokens of the run that those are checked on, beyond the longest sliding window."""
+"""Number of prompt tokens, beyond the longest sliding window, of the run on which these are checked."""
 
 
 def check_flops(model: nn.Module, shape: ModelShape, is_ordinary: bool = True) -> ModelShape:
-    """Return the shape with FLOPs that equal those torch counts for prefill and decode step.
+    """Return a shape whose closed-form FLOPs equal those that torch counts for prefill and decode step.
 
     Args:
-        model: without weights, with eager attention.
+        model: a model without weights (`meta_model`), with eager attention.
         shape: shape of the model, from which the closed form is computed.
-        is_ordinary: False for a decoder whose sizes don't explain its weights; its blocks are counted at once.
+        is_ordinary: False for a decoder whose sizes don't explain its weights; counted FLOPs are then used directly.
 
     Raises:
         ValueError: no FLOPs per row and per score explain the count, or the decoder doesn't run without weights.
@@ -65,7 +65,7 @@ def _agree(shape: ModelShape, counts: tuple[Count, ...], has_cross: bool) -> boo
 
 
 def _closed_form(shape: ModelShape, count: Count, has_cross: bool) -> tuple[float, float]:
-    """Return the FLOPs of the blocks for the prompt of a count, and for one decode step after it."""
+    """Return the closed-form FLOPs of all blocks for the prompt of a count, and for one decode step after it."""
     workload = Workload(
         visual_tokens=0,
         text_tokens=count.rows,
@@ -79,7 +79,11 @@ def _closed_form(shape: ModelShape, count: Count, has_cross: bool) -> tuple[floa
 
 
 def _counted(small: Any, large: Any) -> CountedBlock | None:
-    """Return the FLOPs of a block per row and score from two counts, None where they are no whole numbers."""
+    """Return the FLOPs of a block per row and per score, from two counts; None if they are not whole numbers.
+
+    Args:
+        small, large: `BlockCount` of the block with the two prompts of `ROWS`.
+    """
     first, second = ROWS[:2]
     # attention = linear * rows + pair * rows ** 2
     pair, rest = divmod(large.attention * first - small.attention * second, first * second * (second - first))

@@ -1,4 +1,4 @@
-"""Counts the FLOPs of decoder blocks on a decoder without weights: attention, keys and values, and FFN apart."""
+"""Counts the FLOPs of decoder blocks on a decoder without weights, separately for attention, keys/values, and FFN."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from workers.blocks.zero_output import mute
 from workers.models.meta_model import META, Weightless
 
 ACTIVE_EXPERTS = ("num_experts_per_tok", "num_experts_per_token", "top_k_experts", "moe_topk", "moe_k")
-"""Keys of a text config that hold the number of experts that run for a row."""
+"""Keys of text configs for the number of experts that run per row."""
 
 
 @dataclass(frozen=True)
@@ -27,12 +27,13 @@ class BlockCount:
     """FLOPs of one block in one prefill."""
 
     attention: int
+    """FLOPs of the attention."""
     keys: int
-    """Those of the projections of keys and values, which are part of `attention`; 0 where they are not apart."""
+    """FLOPs of the projections of keys and values, contained in `attention`; 0 if they are not separate modules."""
     ffn: int
-    """All others of the block."""
+    """All other FLOPs of the block."""
     cached: int
-    """Keys and values that are cached per token."""
+    """Number of cached values (of keys and values) per token."""
 
 
 @dataclass(frozen=True)
@@ -43,16 +44,17 @@ class Count:
     """Tokens of the prompt."""
     blocks: tuple[BlockCount, ...]
     prefill: int
+    """FLOPs of all blocks for the prompt."""
     decode: int
-    """FLOPs of one decode step after the prompt."""
+    """FLOPs of all blocks for one decode step after the prompt."""
 
 
 def count_blocks(model: nn.Module, rows: int) -> Count:
     """Return the FLOPs that torch counts in the blocks of a decoder, for a prompt and one token after it.
 
     Args:
-        model: without weights, with eager attention.
-        rows: tokens of the prompt.
+        model: a model without weights (`meta_model`), with eager attention.
+        rows: number of tokens of the prompt.
 
     Raises:
         ValueError: the decoder doesn't run without weights, or has experts that can't be counted.
@@ -80,20 +82,30 @@ def count_blocks(model: nn.Module, rows: int) -> Count:
 
 
 def run_decoder(model: nn.Module, rows: int) -> None:
-    """Run the decoder of a model without weights on a prompt.
+    """Run the decoder of a model without weights on a prompt of `rows` tokens.
 
-    Experts that are chosen by values return zeros. Raises ValueError where another part needs values.
+    Experts that are routed by values return zeros.
+
+    Raises:
+        ValueError: another part of the decoder needs values.
     """
     _run(model, rows, None, experts_without_values(model), None)
 
 
 def has_fused_projections(block: nn.Module) -> bool:
-    """Return True if the attention of a block can't be run on some rows: see `workers.apply_plan.check_ops`."""
+    """Return True if the attention of a block has no separate q, k and v projections, which some scopes require."""
     return not all(hasattr(attention_of(block), name) for name in (QUERY, KEY, VALUE, "config"))
 
 
 def active_experts(text: Any) -> int:
-    """Return the number of experts that run for a row. Raises ValueError where the config doesn't say."""
+    """Return the number of experts that run per row.
+
+    Args:
+        text: the text config.
+
+    Raises:
+        ValueError: the config does not give it.
+    """
     found = next((number for name in ACTIVE_EXPERTS if (number := getattr(text, name, None))), None)
     if not isinstance(found, int):
         raise ValueError(
@@ -104,7 +116,7 @@ def active_experts(text: Any) -> int:
 
 
 class _Spent:
-    """Collects FLOPs per block: of the whole block, of its attention, and of its keys and values."""
+    """Collects the FLOPs per block: of the whole block, of its attention, and of the projections of keys and values."""
 
     def __init__(self, blocks: nn.ModuleList) -> None:
         self._parts: list[tuple[list[nn.Module], ...]] = []
@@ -115,7 +127,7 @@ class _Spent:
         self._totals: dict[nn.Module, int] = {}
 
     def watch(self, counter: FlopCounterMode, stack: ExitStack) -> None:
-        """Add hooks, until `stack` ends, that add what is counted inside of a module to its total."""
+        """Register hooks, removed when `stack` closes, that add the FLOPs counted inside a module to its total."""
 
         def begin(module: nn.Module, *_: Any) -> None:
             self._totals[module] = self._totals.get(module, 0) - counter.get_total_flops()
@@ -128,7 +140,7 @@ class _Spent:
             stack.callback(module.register_forward_hook(end).remove)
 
     def take(self) -> list[tuple[int, ...]]:
-        """Return FLOPs of (block, attention, keys and values) per block, and start again from 0."""
+        """Return the FLOPs of (block, attention, keys and values) per block, and reset them to 0."""
         totals, self._totals = self._totals, {}
         return [tuple(sum(totals.get(module, 0) for module in part) for part in parts) for parts in self._parts]
 
@@ -141,7 +153,11 @@ def _run(
     spent: _Spent | None,
     before: int = 0,
 ) -> None:
-    """Run the decoder on `rows` tokens after `before` cached ones. Raises ValueError in one line."""
+    """Run the decoder on `rows` tokens that follow `before` cached ones.
+
+    Raises:
+        ValueError: the decoder needs values; one line.
+    """
     text = text_config(model)
     embeddings = torch.empty(1, rows, text.hidden_size, device=META)
     # a decode step reads the features of the prompt from the cache
@@ -165,38 +181,39 @@ def _run(
 
 
 def _cached(cache: DynamicCache, index: int) -> int:
-    """Return the keys and values that a block caches per token; 0 where it caches none."""
+    """Return the number of values (of keys and values) that a block caches per token; 0 if it caches none."""
     layer: Any = cache.layers[index]
     kept: list[Tensor] = [each for each in (layer.keys, layer.values) if layer.is_initialized and each.ndim == 4]
     return sum(each.numel() // max(each.shape[-2], 1) for each in kept)
 
 
 def experts_without_values(model: nn.Module) -> list[nn.Module]:
-    """Return the modules of experts that must be muted, because the rows they run on depend on values.
+    """Return the modules of experts whose rows depend on values, so that they can't run without weights.
 
-    Experts that run on every row, as those of Llama 4 do in transformers, run without weights and are counted.
+    Experts that all run on every row, such as those of Llama 4 in transformers, run without weights and are counted.
     """
     found = [module for block in find_blocks(model)[1] for module in _experts(block)]
     return [module for module in found if not _runs_on_every_row(module)]
 
 
 def _runs_on_every_row(experts: nn.Module) -> bool:
-    """Return True if experts given one row per expert and token run without values, and are counted."""
+    """Return True if a module of experts, called with one row per expert, runs without values and has FLOPs."""
     weights = [weight for weight in experts.parameters(recurse=False) if weight.ndim == 3]
     width = getattr(experts, "hidden_size", None) or weights[0].shape[1]
     counter = FlopCounterMode(display=False)
     try:
         with torch.no_grad(), Weightless(), counter:
             experts(torch.empty(len(weights[0]), width, device=META))
-    except Exception:  # routed experts lack their routes
+    except Exception:  # routed experts need further arguments
         return False
     return counter.get_total_flops() > 0
 
 
 def _experts(block: nn.Module) -> list[nn.Module]:
-    """Return the modules of a block that store the weights of all experts in one tensor.
+    """Return the module of a block that stores the weights of all experts in one tensor, as a list of 0 or 1.
 
-    Raises ValueError where there are several, since the config doesn't say which of them a row runs.
+    Raises:
+        ValueError: there are several; the config doesn't determine which of them a row runs.
     """
     found = [module for module in block.modules() if any(each.ndim == 3 for each in module.parameters(recurse=False))]
     if len(found) > 1:
@@ -208,7 +225,7 @@ def _experts(block: nn.Module) -> list[nn.Module]:
 
 
 def _active(model: nn.Module, block: nn.Module, muted: Sequence[nn.Module]) -> int:
-    """Return the FLOPs per row of the muted experts of a block: those of the active ones."""
+    """Return the FLOPs per row of the active experts of a block, if its experts are muted; else 0."""
     experts = [module for module in _experts(block) if module in muted]
     weights = [weight for module in experts for weight in module.parameters(recurse=False) if weight.ndim == 3]
     stacked = sum(weight.numel() // len(weight) for weight in weights)

@@ -1,4 +1,4 @@
-"""Finds how many rows of a prompt the LM head runs on in `generate`, on a model without weights."""
+"""Determines if `generate` runs the LM head on all rows of a prompt, on a model without weights."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from workers.models.count_blocks import experts_without_values
 from workers.models.meta_model import META, Weightless
 
 LAST_ROW = "logits_to_keep"
-"""Argument by which transformers' `generate` wants the logits of the last row alone."""
+"""Argument with which transformers' `generate` requests the logits of the last row only."""
 
 
 class _Reached(Exception):
@@ -26,10 +26,10 @@ class _Reached(Exception):
 
 
 def runs_on_whole_prompt(model: Any, inputs: Mapping[str, Any]) -> bool:
-    """Return True if the LM head runs on all rows of the prompt, False if on the last one alone.
+    """Return True if the LM head runs on all rows of the prompt, False if on the last one only.
 
     Args:
-        model: without weights.
+        model: a model without weights (`meta_model`).
         inputs: keyword arguments of the model for one question.
     """
 
@@ -64,7 +64,7 @@ def _generate(model: Any, inputs: Mapping[str, Any]) -> None:
 
 
 def _forward(model: Any, inputs: Mapping[str, Any]) -> None:
-    """Run the forward that `generate` calls: that of the language model where the model's `generate` hands over."""
+    """Run the `forward` that `generate` calls: the model's, or its language model's if `generate` delegates to it."""
     from transformers import GenerationMixin, PreTrainedModel
 
     head = model.get_output_embeddings()

@@ -1,4 +1,4 @@
-"""Shape, visual tokens and vision FLOPs of models for which the config alone does not determine them.
+"""Determines shape, visual tokens and vision FLOPs of models whose config alone does not give them.
 
 The model is built without weights and run, with eager attention, on its processor's output up to the decoder. torch's
 `FlopCounterMode` counts the FLOPs of the vision tower and the mapping module.
@@ -37,7 +37,7 @@ from workers.models.prompts import prompt_form, target
 from workers.sources import ModelSource
 
 MAX_SAMPLES = 128
-"""Largest number of samples that are processed; from a larger split, evenly spaced ones are taken."""
+"""Maximum number of samples that are processed; from a larger split, evenly spaced ones are taken."""
 
 
 def read_shape(source: ModelSource, bytes_per_parameter: Mapping[str, int], stored: int | None) -> ModelShape:
@@ -71,12 +71,12 @@ def shape_without_weights(model: Any, bytes_per_parameter: int, stored: int | No
     """Return the shape of a model without weights.
 
     Args:
-        model: on torch's `meta` device, with eager attention.
+        model: a model without weights (`meta_model`), with eager attention.
         bytes_per_parameter: bytes per parameter.
         stored: number of parameters in the weight files; None to count those of the model.
 
     Raises:
-        ValueError: the FLOPs of the decoder can't be counted, or no plan can describe it (PlanError).
+        ValueError: the FLOPs of the decoder can't be counted, or its blocks are not supported (PlanError).
     """
     text = model.config.get_text_config()
     blocks = find_blocks(model)[1]
@@ -125,7 +125,7 @@ def read_workload(source: ModelSource, samples: Sequence[Sample]) -> Workload:
 
     Args:
         source: the model.
-        samples: at least one.
+        samples: at least one sample.
 
     Raises:
         ValueError: the model cannot be loaded without weights, or its processor cannot be loaded.
@@ -161,7 +161,7 @@ def _window(cache: Any) -> int | None:
 
 
 def _active_weights(block: nn.Module, text: Any) -> int | None:
-    """Return the FFN weights that one row is multiplied with in a mixture of experts; None for a dense FFN."""
+    """Return the number of FFN weights that a row is multiplied with in a mixture of experts; None for a dense FFN."""
     ffn = [child for child in block.children() if child is not attention_of(block)]
     weights = [weight for child in ffn for weight in child.parameters() if weight.ndim > 1]
     stacked = sum(weight.numel() // len(weight) for weight in weights if weight.ndim == 3)
@@ -228,7 +228,7 @@ class _VisionCounter:
 
 
 def _sizes(value: Any) -> Hashable:
-    """Return a key of the size of an input: the shape of a tensor, and the values of a short one such as a grid."""
+    """Return a hashable key of an input: the shape of a tensor and, if it is short (such as a grid), its values."""
     if not isinstance(value, Tensor):
         return str(value)
     return (tuple(value.shape), tuple(value.flatten().tolist()) if value.numel() < 32 else ())
@@ -258,10 +258,14 @@ def _noted(model: nn.Module, counter: FlopCounterMode, mapping: Sequence[nn.Modu
 
 
 def mapping_modules(model: nn.Module, inputs: Mapping[str, Any]) -> list[nn.Module]:
-    """Return the modules of a model without weights that tuning would train, found by `find_mapping`.
+    """Return the modules of the mapping module of a model without weights.
 
     A `ModuleList`, which is never called itself, is replaced by its items. The result is empty if there is no weight
     between vision tower and decoder; all FLOPs before the decoder then count as those of the vision tower.
+
+    Args:
+        model: a model without weights (`meta_model`).
+        inputs: keyword arguments of the model for one question.
     """
     try:
         with Weightless():

@@ -1,4 +1,4 @@
-"""Captures the inputs of the decoder for a question, by a run that stops on entry to the decoder."""
+"""Captures the inputs of the decoder for a question, by running the model up to the decoder."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def decoder_inputs(model: nn.Module, inputs: Mapping[str, Any]) -> list[Tensor]:
     """Return the floating-point tensors with which the decoder is called: embeddings and image features.
 
     Args:
-        model: the model; gradients flow if they are enabled.
-        inputs: keyword arguments of the model, as its processor makes them.
+        model: the model; the tensors have gradients if these are enabled.
+        inputs: keyword arguments of the model, as its processor returns them.
     """
     given: list[Tensor] = []
 
@@ -41,7 +41,7 @@ class _Entered(Exception):
 
 
 def weighted_sum(values: list[Tensor]) -> Tensor:
-    """Return a scalar that depends on every element, a sum with fixed random weights so that nothing cancels."""
+    """Return a scalar that depends on every element: the sum with fixed random weights, so that nothing cancels."""
     generator = torch.Generator().manual_seed(0)
     terms = [(each.float() * torch.randn(each.shape, generator=generator).to(each.device)).sum() for each in values]
     return torch.stack(terms).sum()

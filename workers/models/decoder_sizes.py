@@ -1,7 +1,7 @@
-"""Sizes of a text decoder, from the numbers of its config and the weights of its blocks, for any family.
+"""Determines the sizes of a text decoder, of any family, from its config and the weights of its blocks.
 
-A decoder is ordinary if its attention holds the weights of the query, key, value and output projections, and its FFN
-those of two or three matrices of one size, apart or fused, in any order. The blocks of other decoders are counted
+A decoder is ordinary if its attention has as many weights as query, key, value and output projections of these sizes,
+and its FFN as many as two or three matrices of one size, separate or fused. The FLOPs of other decoders are counted
 (`workers.models.check_flops`).
 """
 
@@ -60,7 +60,10 @@ def decoder_sizes(text: Any, blocks: Sequence[nn.Module]) -> tuple[DecoderSizes,
 
 
 def _ffn_matrices(blocks: Sequence[nn.Module]) -> list[list[int]]:
-    """Return the number of weights of every matrix of the dense FFNs; of one expert per block if there are none."""
+    """Return, per block, the numbers of weights of the matrices of its FFN.
+
+    Blocks with experts are left out, unless all blocks have experts; then the matrices of one expert are taken.
+    """
     rest = [[child for child in block.children() if child is not attention_of(block)] for block in blocks]
     experts = [[*chain.from_iterable(map(_expert_matrices, each))] for each in rest]
     dense = [children for children, own in zip(rest, experts, strict=True) if not own]
@@ -75,19 +78,19 @@ def _ffn_size(matrices: Sequence[int], width: int) -> tuple[int, bool] | None:
 
 
 def _matrices(module: nn.Module) -> list[int]:
-    """Return the number of weights of every matrix in a module."""
+    """Return the numbers of weights of the matrices in a module."""
     return [weight.numel() for weight in module.parameters() if weight.ndim > 1]
 
 
 def _expert_matrices(module: nn.Module) -> list[int]:
-    """Return the number of weights of every matrix of one expert; those of all experts are stacked."""
+    """Return the numbers of weights of the matrices of one expert; a module stacks those of all its experts."""
     return [weight.numel() // len(weight) for weight in module.parameters() if weight.ndim == 3]
 
 
 def _size(text: Any, name: str) -> int | None:
-    """Return a size of a config, None if it has none or another one for every layer."""
+    """Return a size in a config; None if it is absent or differs between layers."""
     try:
         value = getattr(text, name, None)
-    except Exception:  # transformers has an error of its own for attributes that vary across layers
+    except Exception:  # transformers raises an error of another type for attributes that vary across layers
         return None
     return value if isinstance(value, int) else None

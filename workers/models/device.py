@@ -11,10 +11,10 @@ def check_device(name: str) -> None:
     """Check that a worker on this machine can use a device.
 
     Args:
-        name: `auto`, `cpu`, `cuda`, `cuda:N`, or what torch calls another kind of device.
+        name: `auto`, `cpu`, `cuda`, `cuda:N`, or torch's name of another kind of device.
 
     Raises:
-        ValueError: for a name of another form, and for CUDA where the machine has no driver of it.
+        ValueError: the name has another form, or it is CUDA and this machine has no driver for it.
     """
     if not re.fullmatch(r"auto|[a-z]+(:\d+)?", name):
         raise ValueError(f"--device must be auto, cpu, cuda or cuda:N, got {name[:60]!r}: leave it out for auto")
@@ -23,7 +23,7 @@ def check_device(name: str) -> None:
 
 
 def _has_gpu() -> bool:
-    """Return True if a driver of NVIDIA's or AMD's devices, which torch both calls CUDA, is loaded."""
+    """Return True if a driver of NVIDIA or AMD devices, both of which torch calls CUDA, is loaded."""
     if Path("/dev/kfd").exists():
         return True
     try:

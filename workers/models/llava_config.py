@@ -1,7 +1,7 @@
-"""The shape of a LLaVA model, read off its `config.json` alone: a dry run of the embedded model then needs no torch.
+"""Determines the shape of a LLaVA model from its `config.json` alone, so that its dry run needs no torch.
 
-Holds for a CLIP vision tower before a Llama decoder. Every other model is built without weights, by
-`workers.models.count_on_meta`, which gives the same sizes and FLOPs for a LLaVA too.
+It applies to models with a CLIP vision tower and a Llama decoder. All other models are built without weights, by
+`workers.models.count_on_meta`, which gives the same sizes and FLOPs for a LLaVA.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ DEFAULTS: dict[str, Config] = {
         "patch_size": 32,
     },
 }
-"""`model_type` -> values of keys that its `config.json` may leave out."""
+"""`model_type` -> default values of the keys that its `config.json` may omit."""
 ABSENT: dict[str, Config] = {
     "text_config": {"model_type": "llama"},
     "vision_config": {
@@ -50,7 +50,7 @@ ABSENT: dict[str, Config] = {
 
 
 def is_llava(config: Config) -> bool:
-    """Return True if a `config.json` alone gives the shape of its model."""
+    """Return True if a `config.json` is that of a LLaVA with a CLIP vision tower and a Llama decoder."""
     parts = (config, *(_part(config, key) for key in ABSENT))
     return [part.get("model_type") for part in parts] == list(DEFAULTS)
 
@@ -74,7 +74,7 @@ class LlavaConfig:
 
         Args:
             bytes_per_parameter: bytes per parameter.
-            num_parameters: number of parameters in the weight files; None: not counted.
+            num_parameters: number of parameters in the weight files; None if unknown.
         """
         text, vision = self.text, self._vision_shape()
         keeps_class_token = self.whole["vision_feature_select_strategy"] != "default"
@@ -115,7 +115,7 @@ class LlavaConfig:
 
 
 def _part(config: Config, key: str) -> Config:
-    """Return the text or vision config of a LLaVA config; one without a `model_type` has the usual one."""
+    """Return the text or vision config in a LLaVA config; its `model_type` defaults to the usual one."""
     part: Config = config.get(key) or ABSENT[key]
     return {"model_type": ABSENT[key]["model_type"], **part}
 

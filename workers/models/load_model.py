@@ -36,15 +36,15 @@ DTYPES = {
 
 
 ATTENTIONS = ("sdpa", "eager")
-"""Attention implementations that take the additive 4-D mask of packed questions."""
+"""Supported attention implementations: those that accept the additive 4-D mask of packed questions."""
 
 
 def load_model(source: ModelSource) -> LoadedModel:
     """Load a model and its processor with transformers from a folder or hub id, and find the weights to train.
 
     Raises:
-        ValueError: before any weight is read, if the model is not found, takes no images or has no prompt form; after
-            that, if no plan can describe its decoder (PlanError) or there is nothing to train.
+        ValueError: the model is not found, takes no images or has no prompt form (found before any weight is read); its
+            decoder is not supported (PlanError), or there is nothing to train.
     """
     model_type = str(read_config(source).get("model_type"))
     device = pick_device(source.device)
@@ -59,15 +59,15 @@ def load_model(source: ModelSource) -> LoadedModel:
 
 
 def assemble(model: Any, prompt_encoder: PromptEncoder, trainable: str = MAPPING) -> LoadedModel:
-    """Return a `LoadedModel`; the weights to train and the modules to replay are found by running it on two pictures.
+    """Return a `LoadedModel`; the model is run on two pictures to find the weights to train and the modules to replay.
 
     Args:
-        model: in evaluation mode, frozen.
+        model: the model, in evaluation mode and frozen.
         prompt_encoder: its processor and prompt form.
         trainable: `mapping`, `lora` with its options, or comma-separated globs of weight names.
 
     Raises:
-        ValueError: no plan can describe the decoder (PlanError), or the weights to train have no effect on answers.
+        ValueError: the decoder is not supported (PlanError), or the weights to train have no effect on answers.
     """
     anatomy_of(model)  # refuse an unsupported decoder before anything else
     batch, *alone = (on_device(each, model.device, model.dtype) for each in probe_inputs(prompt_encoder))
@@ -78,12 +78,12 @@ def assemble(model: Any, prompt_encoder: PromptEncoder, trainable: str = MAPPING
         mapping = ()
     if is_pattern and not reached_weights(model, batch, weights):
         raise ValueError(
-            f"what is trained must have an effect on the answers, got {trainable!r} which has none: "
+            f"the trained weights must have an effect on the answers, got {trainable!r}, which has none: "
             "leave --trainable out for the mapping module"
         )
     replay = plan_replay(model, weights, alone, batch)
     if not replay.modules:
-        log.warning("the vision tower runs in every pass: what it returns can't be replayed for this model")
+        log.warning("the vision tower runs in every pass, since its outputs can't be replayed for this model")
     return LoadedModel(model, prompt_encoder.processor, model.device, prompt_encoder, mapping, weights, replay)
 
 
@@ -107,8 +107,8 @@ def check_takes_images(source: ModelSource) -> None:
     remote = getattr(config, "auto_map", None) or {}
     if type(config) not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING and "AutoModelForImageTextToText" not in remote:
         raise NoVision(
-            f"a model must answer questions about images, got {source.name!r} of the type {config.model_type}, which "
-            "transformers loads no image-text-to-text model for: take a vision-language model"
+            f"a model must answer questions about images, got {source.name!r} of the type {config.model_type}, for "
+            "which transformers has no image-text-to-text model: take a vision-language model"
         )
 
 

@@ -1,4 +1,4 @@
-"""Finds, without weights, what loading and exporting a model will do otherwise than requested."""
+"""Determines, without weights, in what loading and exporting a model will differ from the request."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from workers.sources import ModelSource
 
 
 def notes_without_weights(source: ModelSource) -> list[str]:
-    """Return lines on the attention that a model is loaded with, and on what its export will refuse."""
+    """Return lines for the user on parts loaded with another attention than requested, and on refused exports."""
     return [*_attention(source), *_refused_exports(source)]
 
 
@@ -39,6 +39,6 @@ def _refused_exports(source: ModelSource) -> Iterator[str]:
 
     processor = load_or_value_error(source, lambda: load_processor(source))
     if getattr(processor, "video_processor", None) is NO_VIDEO:
-        yield "export is refused until torchvision is installed, which makes the video part of the processor"
+        yield "export is refused until torchvision is installed, which the video part of the processor needs"
     if type(read_auto_config(source)) not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING:
-        yield "export is refused for plans of other than whole blocks: the model's code is not part of transformers"
+        yield "only plans that skip whole blocks can be exported: the model's code is not part of transformers"

@@ -1,4 +1,4 @@
-"""A loaded model with its processor, its mapping module and its special tokens."""
+"""Holds a loaded model with its processor, its mapping module and its special tokens."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 
 ROOM = 4
-"""Tokens generated beyond the longest accepted answer, for an article, quotes and a period that metrics ignore."""
+"""Number of tokens generated beyond the longest accepted answer, for articles, quotes and periods, which metrics
+ignore."""
 
 
 @dataclass(frozen=True)
@@ -70,8 +71,8 @@ class LoadedModel:
     def end_tokens(self) -> tuple[int, ...]:
         """Return the token ids that end an answer; answers are trained with the first one.
 
-        The order is: end-of-turn token of the chat template, then those of the generation config and the tokenizer.
-        Where these two differ, the generation config comes first: BLIP-2 with OPT ends by a line break, not `</s>`.
+        The end-of-turn token of the chat template comes first, then those of tokenizer and generation config. If the
+        generation config lacks the tokenizer's, its own come first: BLIP-2 with OPT ends by a line break, not `</s>`.
         """
         own = self.processor.tokenizer.eos_token_id
         configured = self.model.generation_config.eos_token_id
@@ -81,7 +82,7 @@ class LoadedModel:
         return tuple(dict.fromkeys(i for i in (*turn, *ids) if i is not None))
 
     def answer_tokens(self, answer: str) -> tuple[int, ...]:
-        """Return the token ids of an answer as the model writes it, including the end of turn."""
+        """Return the token ids of an answer that follows a prompt, including the end of turn."""
         if answer not in self._answers:
             self._answers[answer] = self.prompt_encoder.answer_ids(answer, self.end_tokens[0])
         return self._answers[answer]

@@ -1,9 +1,9 @@
 """Finds the mapping module of a model: the weights between the frozen vision tower and the decoder.
 
-Outside the decoder, the LM head and the token embeddings, the vision part consists of stacks of residual blocks (the
-tower, a Q-Former, a resampler) and of modules between and after them. The inputs of the decoder are differentiated
-with the output of every such block detached. Weights that still get a gradient are behind the last stack and form the
-mapping module. If none of them is a matrix, the last stack is part of the mapping module.
+The parts outside the decoder, the LM head and the token embeddings are stacks of residual blocks (the tower, a
+Q-Former, a resampler) and modules between and after them. The inputs of the decoder are differentiated with the outputs
+of all such blocks detached. Weights that still get a gradient come after the last stack and form the mapping module. If
+none of them is a matrix, the last stack is part of the mapping module too.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ def find_mapping(model: nn.Module, inputs: Inputs) -> tuple[str, ...]:
     Every `requires_grad` is left unchanged.
 
     Args:
-        model: with or without weights.
+        model: the model, with or without weights.
         inputs: keyword arguments of the model for a question about an image.
 
     Raises:
-        NoMapping: no weight with a gradient is between tower and decoder.
+        NoMapping: there is no weight between tower and decoder that the inputs of the decoder depend on.
     """
     weights = vision_weights(model)
     stacks = _stacks(model, inputs)
@@ -144,7 +144,7 @@ def reached_weights(
 
 
 def _is_felt(gradient: Tensor) -> bool:
-    """Return True for a gradient that is not 0 everywhere; on `meta`, for every gradient."""
+    """Return True if a gradient is not 0 everywhere; on `meta`, which has no values, always."""
     return gradient.is_meta or bool(gradient.any())
 
 
@@ -154,7 +154,7 @@ def _constant(output: Any) -> Any:
 
 @contextmanager
 def trainable(model: nn.Module, weights: Mapping[str, nn.Parameter]) -> Iterator[None]:
-    """Enable gradients for these weights only, inside the `with`."""
+    """Enable gradients for these weights only, inside the `with` block."""
     before = [(weight, weight.requires_grad) for weight in model.parameters()]
     model.requires_grad_(False)
     for weight in weights.values():
@@ -167,9 +167,10 @@ def trainable(model: nn.Module, weights: Mapping[str, nn.Parameter]) -> Iterator
 
 
 def _modules_of(model: nn.Module, reached: set[str], stacks: Sequence[nn.Module]) -> tuple[str, ...]:
-    """Return the paths of the largest modules whose weights are all reached, except modules without matrices.
+    """Return the paths of the largest modules with a matrix whose weights are all in `reached`.
 
-    A module inside a tower counts only if there is none outside; a norm or neck at its end belongs to the tower.
+    Modules inside a tower (a module that contains one of the stacks) are returned only if there are none outside, since
+    a norm or neck at the end of a tower belongs to it.
     """
     decoder = decoder_of(model)
     towers = [module for module in model.modules() if _holds(module, stacks) and not _holds(module, [decoder])]

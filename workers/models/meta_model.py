@@ -1,6 +1,6 @@
-"""Models without weights: tensors that depend on weights have a shape only, while token ids and pixels are real.
+"""Builds models without weights: tensors that depend on weights have only a shape; token ids and pixels have values.
 
-A vision tower of any size can thus read the sizes of its images, and its FLOPs are counted without computing them.
+The vision tower can therefore read the sizes of its images, and FLOPs are counted without computing them.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from workers.models.model_files import checkpoint
 from workers.sources import ModelSource
 
 META = torch.device("meta")
+"""Torch's device for tensors with a shape but no values."""
 _INDEXED = (torch.ops.aten.index, torch.ops.aten.index_put, torch.ops.aten.index_put_)
 
 
@@ -38,9 +39,9 @@ def read_auto_config(source: ModelSource) -> Any:
 
 
 class Weightless(TorchDispatchMode):
-    """Allows operations on tensors on `meta` and real tensors together, inside the `with`.
+    """Allows operations on `meta` tensors and real tensors together, inside the `with` block.
 
-    An operation with an input on `meta` computes shapes only; all others run as usual on the CPU.
+    An operation with an input on `meta` computes only shapes; all others run as usual on the CPU.
     """
 
     def __init__(self) -> None:
@@ -61,7 +62,7 @@ class Weightless(TorchDispatchMode):
 
 
 def _places(indices: list[Tensor | None]) -> list[Tensor | None]:
-    """Return the indices with real boolean masks replaced by integers, since a mask's shape gives no count."""
+    """Return the indices with real boolean masks replaced by integers, whose number is the size of the result."""
     found: list[Tensor | None] = []
     for index in indices:
         is_mask = index is not None and index.dtype == torch.bool and index.device != META

@@ -1,4 +1,4 @@
-"""The files of a model in the embedded checkpoint, a local folder or the hub. Imports no torch."""
+"""Locates and reads the files of a model: the embedded one, a local folder, or a hub id. Imports no torch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from spaces.names import nearest
 from workers.sources import ModelSource
 
 EMBEDDED = Path(__file__).parents[1] / "embedded" / "checkpoint"
-"""Folder of the embedded model, which is package data."""
+"""Folder of the embedded model, which is part of the package."""
 
 
 def locate(source: ModelSource, file: str) -> Path | None:

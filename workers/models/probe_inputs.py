@@ -1,4 +1,4 @@
-"""The two pictures and questions on which a model is run to find its parts."""
+"""Makes the inputs on which a model is run to find its parts: two pictures with questions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Turns questions about images into model inputs, with the processor of the model."""
+"""Converts questions about images to model inputs, with the processor of the model."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ from workers.models.prompts import PROBE_QUESTION, PromptForm, check_one_image, 
 from workers.sources import ModelSource
 
 VIDEO = "video_processor"
+"""Name of the attribute of a processor that processes videos."""
 NO_VIDEO = SimpleNamespace(num_frames=None, fps=None)
-"""Replacement for a missing video processor; SmolVLM's processor reads these fields for every prompt."""
+"""Replacement for a missing video processor; SmolVLM's processor reads these fields for each prompt."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class PromptEncoder:
         return self.processor.tokenizer(text, add_special_tokens=False).input_ids  # type: ignore[no-any-return]
 
     def answer_ids(self, answer: str, end_token: int) -> tuple[int, ...]:
-        """Return the token ids of an answer behind the prompt, including the end of turn.
+        """Return the token ids of an answer that follows the prompt, including the end of turn.
 
         Args:
             answer: the answer text.
@@ -68,7 +69,7 @@ class PromptEncoder:
         return self.turn.ids(self.encode, answer, end_token)
 
     def inputs(self, questions: Sequence[str], images: Sequence[Any]) -> dict[str, Any]:
-        """Return a batch padded on the left, as the processor makes it.
+        """Return the model inputs of a batch of questions, padded on the left.
 
         Args:
             questions: B questions.
@@ -98,7 +99,7 @@ class PromptEncoder:
 
 
 def on_device(inputs: dict[str, Any], device: torch.device, dtype: torch.dtype) -> dict[str, Any]:
-    """Return the tensors of a batch on a device, floating-point ones in the given dtype."""
+    """Return the tensors of a batch on a device, floating-point ones in the given dtype; drop all other values."""
     return {
         name: value.to(device, dtype if value.is_floating_point() else None)
         for name, value in inputs.items()
@@ -107,7 +108,7 @@ def on_device(inputs: dict[str, Any], device: torch.device, dtype: torch.dtype) 
 
 
 def load_processor(source: ModelSource) -> Any:
-    """Return the processor of a model; without torchvision it lacks its video processor, which is not used."""
+    """Return the processor of a model; if torchvision is not installed, without its video processor."""
     from transformers import AutoProcessor
     from transformers.utils import is_torchvision_available
 
@@ -123,9 +124,9 @@ def load_processor(source: ModelSource) -> Any:
 
 @contextmanager
 def images_only() -> Iterator[None]:
-    """Make transformers create processors without a video processor, inside the `with`.
+    """Make transformers create processors without a video processor, inside the `with` block.
 
-    transformers 5 needs torchvision for one. A processor class with a required `video_processor` receives None.
+    A video processor of transformers 5 needs torchvision. Processor classes that require one receive None.
     """
     from transformers import ProcessorMixin
 

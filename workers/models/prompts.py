@@ -1,6 +1,6 @@
 """Renders and tokenizes prompts without torch, from the chat template and `tokenizer.json` of the model.
 
-The worker tokenizes with the processor of the model; this gives the same counts before torch is imported.
+The worker tokenizes with the processor of the model; this module gives the same tokens before torch is imported.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from workers.data.sample import Sample
 
 PROBE_QUESTION = "What is this?"
+"""Question with which a template is rendered to find the text around answers."""
 
 
 @dataclass(frozen=True)
@@ -28,9 +29,9 @@ class PromptForm:
     given: str
     """Text passed to the processor."""
     read: str
-    """Text that the processor makes of it, with one placeholder per image."""
+    """Text into which the processor converts it, with one placeholder per image."""
     lead: str
-    """Text between this and the answer."""
+    """Text between that and the answer."""
 
     @property
     def turn(self) -> AssistantTurn:
@@ -65,9 +66,11 @@ def prompt_form(model_type: str, name: str) -> PromptForm:
 
 
 def conversation(question: str, *images: Any) -> Conversation:
-    """Return one user turn: the images, then the question.
+    """Return a conversation of one user turn: the images, then the question.
 
-    `images` are the pictures for a processor to read, or None per placeholder; without any there is one placeholder.
+    Args:
+        question: the question.
+        *images: per image, the picture, or None for a placeholder; by default one placeholder.
     """
     parts = [{"type": "image"} if image is None else {"type": "image", "image": image} for image in images or (None,)]
     return [{"role": "user", "content": [*parts, {"type": "text", "text": question}]}]
@@ -77,8 +80,8 @@ def check_one_image(images: int) -> None:
     """Raise ValueError for a prompt about several images, which needs a chat template."""
     if images > 1:
         raise ValueError(
-            f"a model without a chat template is asked about one image, got a question about {images}: take a model "
-            "with a template, or one image by --image-column"
+            f"a model without a chat template takes one image per question, got {images}: take a model with a "
+            "template, or name one column of images with --image-column"
         )
 
 
@@ -128,7 +131,7 @@ class Prompter:
         return ids
 
     def answer_ids(self, answer: str) -> list[int]:
-        """Return the token ids of an answer behind the prompt, including the end of turn."""
+        """Return the token ids of an answer that follows the prompt, including the end of turn."""
         end = self.tokenizer.token_to_id(self.special_tokens.get("eos_token", "")) or 0
         return list(self.turn.ids(lambda text: self.tokenizer.encode(text, add_special_tokens=False).ids, answer, end))
 
@@ -185,7 +188,7 @@ def _compile(template: str) -> Any:
         raise TemplateError(message)
 
     class Generation(Extension):
-        """The `generation` tag, which marks text written by the model; its body is rendered unchanged."""
+        """The tag `generation`, which marks text written by the model; its body is rendered unchanged."""
 
         tags = {"generation"}  # noqa: RUF012 (jinja2 declares it so)
 

@@ -1,4 +1,4 @@
-"""Labels of a stored mapping module: the run, trial and plan that it was tuned for."""
+"""Labels stored mapping modules with the run, trial and plan that they were tuned for, and checks the labels."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def labels(request: TrialRequest) -> dict[str, str]:
 
 
 def check_labels(file: Path, request: TrialRequest) -> None:
-    """Compare the labels of a file with the request that reads it.
+    """Check that a stored mapping module belongs to the request that reads it.
 
     A label that the file or the request lacks is not compared; files of older versions have the plan only.
 

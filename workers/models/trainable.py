@@ -1,4 +1,4 @@
-"""Selects the weights to train: the mapping module, weights by name, or low-rank adapters; copies their state."""
+"""Selects the weights to train (the mapping module, weights by name, or low-rank adapters), and copies their values."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from workers.models.mapping_module import matching_weights
 State = dict[str, Tensor]
 Weights = Mapping[str, nn.Parameter]
 MAPPING = "mapping"
+"""Value of `--trainable` for the mapping module."""
 
 
 def choose_trainable(model: nn.Module, mapping: Sequence[str], what: str) -> Weights:
     """Return the weights to train, by name in the whole model, and freeze all others.
 
     Args:
-        model: changed in place; low-rank adapters are added to its mapping module.
+        model: the model, changed in place: low-rank adapters are added to its mapping module.
         mapping: paths of the mapping module.
         what: `mapping`, `lora` with its options, or comma-separated globs of weight names.
 
@@ -65,7 +66,7 @@ def _add_lora(model: nn.Module, mapping: Sequence[str], options: LoraOptions) ->
 
 
 def copy_state(weights: Weights) -> State:
-    """Return a copy of the weights."""
+    """Return a copy of the values of the weights."""
     return {name: weight.detach().clone() for name, weight in weights.items()}
 
 
@@ -74,11 +75,11 @@ def put_state(weights: Weights, state: Mapping[str, Tensor]) -> None:
     """Copy stored values into the weights.
 
     Args:
-        weights: changed in place.
+        weights: the weights, changed in place.
         state: name -> tensor; a name may lack the path of the mapping module, as in older files.
 
     Raises:
-        ValueError: names or shapes do not match; nothing is changed then.
+        ValueError: names or shapes do not match; nothing is changed.
     """
     named = {_full_name(weights, name): tensor for name, tensor in state.items()}
     missing = [name for name in weights if name not in named]

@@ -1,10 +1,9 @@
 """Runs the frozen vision tower once per image, records its outputs, and replays them in later passes.
 
-The replayed modules are found by running the model: the largest ones outside the decoder that hold no trainable weight
-and whose outputs depend on none. Of their outputs only tensors that the inputs of the decoder depend on are kept; the
-others become placeholders of the same shape without memory. Outputs are recorded per image and joined along the first
-axis for a batch, if that gives the logits of the plain batch on two test pictures; otherwise they are recorded per
-batch.
+The replayed modules are found by running the model: the largest modules outside the decoder whose outputs depend on no
+trained weight. Of their outputs, only tensors that the inputs of the decoder depend on are stored; the others become
+placeholders of the same shape without memory. Outputs are recorded per image and concatenated along the first axis for
+a batch, if that gives the same logits as the plain model on two test pictures; otherwise they are recorded per batch.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ Call = tuple[str, int]
 
 @dataclass(frozen=True)
 class Placeholder:
-    """Replacement for a tensor that is not read: zeros without memory."""
+    """Replacement for a recorded tensor that is never read: zeros without memory."""
 
     shape: torch.Size
     dtype: torch.dtype
@@ -43,13 +42,13 @@ class Placeholder:
 
 @dataclass(frozen=True)
 class Returned:
-    """The output of one call as a flat tree; a leaf is a tensor, a placeholder or any other value."""
+    """The recorded output of one call as a flattened tree; a leaf is a tensor, a placeholder or any other value."""
 
     leaves: tuple[Any, ...]
     spec: TreeSpec
 
     def value(self, device: torch.device) -> Any:
-        """Return the output with its tensors on a device."""
+        """Return the output in its original structure, with its tensors on a device."""
         leaves = [
             leaf.tensor() if isinstance(leaf, Placeholder) else leaf.to(device) if isinstance(leaf, Tensor) else leaf
             for leaf in self.leaves
@@ -58,6 +57,7 @@ class Returned:
 
 
 Recording = dict[Call, Returned]
+"""Outputs of all calls of the replayed modules in one pass."""
 
 
 @dataclass(frozen=True)
@@ -70,8 +70,9 @@ class Replay:
     read: frozenset[tuple[Call, int]] = frozenset()
     """(call, leaf index) of outputs that the inputs of the decoder depend on."""
     known: frozenset[Call] = field(default_factory=frozenset)
-    """Calls observed when `read` was found; of other calls all leaves are kept."""
+    """Calls observed when `read` was found; of other calls all leaves are stored."""
     per_image: bool = False
+    """True if recordings of single images can be joined to that of a batch; False if each batch is recorded."""
 
     def record(self, inputs: Mapping[str, Any]) -> Recording:
         """Run the model on `inputs` up to its decoder and return the outputs of the replayed modules."""
@@ -89,7 +90,7 @@ class Replay:
 
     @contextmanager
     def put_in(self, recording: Recording) -> Iterator[None]:
-        """Replace the frozen vision modules by a recording for one pass of the model inside the `with`."""
+        """Make the replayed modules return a recording, for one pass of the model inside the `with` block."""
         device = next(self.model.parameters()).device
         players = [
             (self.model.get_submodule(path), "forward", _player(path, recording, device)) for path in self.modules
@@ -116,7 +117,7 @@ def _kept(leaf: Any, keep: bool) -> Any:
 
 
 def join(recordings: Sequence[Recording]) -> Recording:
-    """Return one recording of several, with tensors concatenated along their first axis."""
+    """Return the recording of a batch from those of its images: tensors are concatenated along their first axis."""
     return {
         call: Returned(
             tuple(_joined([each[call].leaves[i] for each in recordings]) for i in range(len(first.leaves))), first.spec
@@ -136,9 +137,9 @@ def _joined(leaves: Sequence[Any]) -> Any:
 
 
 def sketch(inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the inputs with pixels replaced by 1 for images and 0 for padding, in the same shape without memory.
+    """Return the inputs with all pixels of an image replaced by 1, those of padding by 0, without using memory.
 
-    Modules around the tower read the shape of the pixels; some models detect padding by all-zero pixels.
+    Modules around the replayed ones read the shape of the pixels, and some models detect padding by all-zero pixels.
     """
     return {
         name: _sketch(value) if name.startswith("pixel_") and value.ndim > 1 else value
@@ -155,7 +156,7 @@ def _sketch(pixels: Tensor) -> Tensor:
 def plan_replay(
     model: nn.Module, weights: Mapping[str, nn.Parameter], alone: Sequence[Mapping[str, Any]], batch: Mapping[str, Any]
 ) -> Replay:
-    """Return a replay that is verified to give the logits of the plain model on two pictures.
+    """Return a replay that was checked to give the same logits as the plain model on two pictures.
 
     Args:
         model: the model.
@@ -164,7 +165,7 @@ def plan_replay(
         batch: inputs of another question per picture, as one batch.
 
     Returns:
-        The replay; one without modules if no replay gives the logits of the plain model.
+        The replay; one without modules, which replays nothing, if no replay gives the same logits.
     """
     with trainable(model, weights):
         paths, read, known = _frozen_calls(model, batch)
@@ -222,7 +223,7 @@ def _largest(module: nn.Module, path: str, frozen: set[str], text: set[nn.Module
 
 @contextmanager
 def _calls(model: nn.Module, paths: Sequence[str], note: Any) -> Iterator[None]:
-    """Replace the output of every call of these modules by `note(call, output)`, inside the `with`."""
+    """Replace the output of each call of these modules by `note(call, output)`, inside the `with` block."""
     with ExitStack() as hooks:
         for path in paths:
             numbers = count()
@@ -250,8 +251,8 @@ def _is_exact(replay: Replay, alone: Sequence[Mapping[str, Any]], batch: Mapping
 def close(one: Tensor, other: Tensor) -> bool:
     """Return True if two tensors are equal up to rounding.
 
-    The tolerance is the square root of the dtype's epsilon, times the largest magnitude of `other`. Sums in another
-    order stay well below it, another formula does not.
+    The tolerance is the square root of the dtype's epsilon times the largest magnitude in `other`. Differences from
+    another order of summation are far below it.
     """
     line = torch.finfo(other.dtype).eps ** 0.5 * float(other.abs().amax())
     return bool((one.float() - other.float()).abs().amax() <= line)

@@ -58,7 +58,7 @@ def test_logits_are_those_of_the_model_on_all_images(family):
 @pytest.mark.parametrize("family", ["paligemma", "blip-2"])
 def test_a_model_without_a_template_is_asked_about_one_image(family):
     prompt_encoder = PromptEncoder(hub_processor(family), PROMPT_FORMS[family])
-    with pytest.raises(ValueError, match="asked about one image, got a question about 2"):
+    with pytest.raises(ValueError, match="takes one image per question, got 2"):
         prompt_encoder.inputs([samples()[1].question], [samples()[1].images])
 
 

@@ -28,7 +28,7 @@ def test_parts_without_sdpa_get_eager_attention_and_the_text_part_keeps_it(part,
 def test_a_dry_run_is_given_the_attention_and_what_export_refuses(tmp_path, monkeypatch):
     source = ModelSource(name=save_hub(tmp_path, "qwen2_vl"), device="cpu")
     assert load_notes(source) == [
-        "export is refused until torchvision is installed, which makes the video part of the processor"
+        "export is refused until torchvision is installed, which the video part of the processor needs"
     ]
     tower = pytest.importorskip("transformers").Qwen2VLPreTrainedModel
     monkeypatch.setattr(tower, "_supports_sdpa", False)
