@@ -1,10 +1,10 @@
-"""Finds the decoder blocks of a model and their sub-layers by running them; refuses blocks that are not pre-norm.
+"""Finds the decoder blocks of a model and their sub-layers by running them; rejects blocks that are not pre-norm.
 
 The decoder blocks are the items of the only `ModuleList` in which each item has an attention module with a KV-cache
 index (`layer_idx`); vision towers and Q-Formers have no cache. One pass over three random rows shows which child
-module reads the output of which other. The block then runs again twice. With attention and FFN replaced by zeros it
-must be the identity. With attention replaced by zeros the input of the FFN must change, unless the family runs
-attention and FFN in parallel. Blocks with cross-attention to image features are a kind of their own.
+module reads the output of which other. Each block is then run twice more. With attention and FFN replaced by zeros it
+must be the identity. With only attention replaced by zeros the input of the FFN changes, unless the model runs
+attention and FFN in parallel. Blocks with cross-attention to image features are marked as such.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ class Parts:
     attention: nn.Module
     attention_norm: nn.Module
     ffn: tuple[nn.Module, ...]
-    """The FFN module, or its linear layers where the block itself runs them one after another."""
+    """The FFN module, or its linear layers if the block itself runs them one after another (OPT)."""
     ffn_norm: nn.Module
     is_parallel: bool = False
-    """True if the model itself feeds attention and FFN with the same input."""
+    """True if attention and FFN of the unmodified block read the same input."""
     is_cross: bool = False
     """True if the attention is cross-attention to image features."""
     ffn_extras: int = 0
@@ -68,17 +68,19 @@ class Anatomy:
     """The module that runs the blocks."""
     blocks: nn.ModuleList
     parts: tuple[Parts, ...]
+    """Parts of each block."""
     image_tokens: frozenset[int]
+    """Token ids of image and video placeholders."""
 
 
 def anatomy_of(model: nn.Module) -> Anatomy:
-    """Return the anatomy of a model that no plan is applied to; it is found once per model and cached.
+    """Return the anatomy of a model that no plan is applied to; it is determined once per model and cached.
 
     Args:
-        model: with weights; the config must be `model.config`.
+        model: a model of transformers with weights.
 
     Raises:
-        PlanError: the model has no decoder blocks, or has a block that no plan can describe.
+        PlanError: the model has no decoder blocks, or a block is not supported.
     """
     if model not in _FOUND:
         path, blocks = find_blocks(model)
@@ -104,13 +106,13 @@ def decoder_of(model: nn.Module) -> nn.Module:
 
 
 def text_config(model: nn.Module) -> Any:
-    """Return the config of the text decoder of a model of transformers, whose classes differ from family to family."""
+    """Return the config of the text decoder of a model of transformers."""
     config: Any = model.config
     return config.get_text_config()
 
 
 def embeddings_of(model: nn.Module) -> list[nn.Module]:
-    """Return the LM head and the token embeddings of a model of transformers, those that it has."""
+    """Return the LM head and the token embeddings of a model of transformers, as far as it has them."""
     whole: Any = model
     return [part for part in (whole.get_output_embeddings(), whole.get_input_embeddings()) if part is not None]
 
@@ -147,7 +149,7 @@ def find_blocks(model: nn.Module) -> tuple[str, nn.ModuleList]:
 
 
 def _refuse_hybrid(text: Any) -> None:
-    """Raise PlanError if the KV cache of the decoder has a layer without keys and values of its own."""
+    """Raise PlanError if a layer of the decoder's KV cache has no keys and values, or shares those of another layer."""
     try:
         layers = DynamicCache(config=text).layers
     except KeyError as kind:
@@ -217,7 +219,7 @@ def _parts(path: str, block: nn.Module, call: Call) -> Parts:
     extras = len(flow.outputs[ffn[-1]]) - 1 if isinstance(flow.outputs[ffn[-1]], tuple) else 0
     with silent(attention, 1), silent_all(ffn, extras):
         if not torch.equal(call.run(block), call.hidden):
-            raise _refusal(path, "with attention and FFN silent it is not the identity: no plain residual block")
+            raise _refusal(path, "without attention and FFN it is not the identity, so it is no plain residual block")
     if flow.inputs[norms[0]].data_ptr() != call.hidden.data_ptr():
         raise _refusal(path, "its attention doesn't read the block's input")
     if _takes_features(attention):  # its gate may be 0, which would hide its effect

@@ -23,6 +23,7 @@ from workers.blocks.token_groups import Rows
 from workers.blocks.zero_output import mute
 
 QUERY, KEY, VALUE = "q_proj", "k_proj", "v_proj"
+"""Names of the projections of an attention module."""
 
 
 class _Caught(Exception):
@@ -104,7 +105,10 @@ def attend_among(
 ) -> Tensor:
     """Return the attention output of rows outside a scope that attend to each other only, (B, T, width).
 
-    Rows in scope get zeros. The arguments are those of `attend`.
+    Rows in scope get zeros.
+
+    Args:
+        forward, hidden, arguments, cache_argument, rows: as in `attend`.
     """
     mask = _pick_queries(_mask(arguments, hidden, hidden.shape[1]), rows.column)
     mask = _pick_queries(mask.mT, rows.column).mT
@@ -190,7 +194,7 @@ def _mask(arguments: Mapping[str, Any], hidden: Tensor, num_keys: int) -> Tensor
 
 @contextmanager
 def _muted(attention: nn.Module, *names: str) -> Iterator[None]:
-    """Replace projections by zeros inside the `with`."""
+    """Make projections of an attention module return zeros, inside the `with` block."""
     modules = [attention.get_submodule(name) for name in names]
     with patched([(module, "forward", mute(module)) for module in modules]):
         yield

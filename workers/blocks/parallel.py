@@ -1,7 +1,4 @@
-"""Sub-layers or whole blocks that read the same input: attention and FFN in parallel, and pairs of parallel blocks.
-
-Legend: x: input of the block.
-"""
+"""Patches that run attention and FFN of a block in parallel, or two blocks in parallel: both read the same input."""
 
 from __future__ import annotations
 
@@ -18,9 +15,12 @@ from workers.blocks.token_groups import Watch
 
 
 def run_parallel(parts: Parts, block: Block, watch: Watch) -> Iterator[Patch]:
-    """Yield patches that make the FFN's norm read x, the input of the attention's norm, for rows in scope.
+    """Yield patches that make the FFN's norm read the input of the attention's norm, for rows in scope.
 
-    The arguments are those of `skipped_attention.skip_attention`.
+    Args:
+        parts: parts of the block.
+        block: the block of the plan: its op and scope.
+        watch: gives the rows that are in scope.
     """
     before_attention: Callable[[Tensor], Tensor] = parts.attention_norm.forward
     before_ffn: Callable[[Tensor], Tensor] = parts.ffn_norm.forward
@@ -39,10 +39,10 @@ def run_parallel(parts: Parts, block: Block, watch: Watch) -> Iterator[Patch]:
 
 
 def join_pair(first: Parts, second: Parts, pair: Block, watch: Watch) -> Iterator[Patch]:
-    """Yield patches that run two blocks on the same input x and add the sum or the mean of their outputs to it.
+    """Yield patches that run two blocks on the same input and add the sum or the mean of their outputs to it.
 
-    Rows out of scope run the blocks in sequence. Whatever the model adds to the residual between the two blocks is
-    kept.
+    Rows out of scope run the blocks in sequence. If the model changes the hidden states between the two blocks, that
+    change is kept.
 
     Args:
         first: parts of the first block.

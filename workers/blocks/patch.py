@@ -1,4 +1,4 @@
-"""Replaces attributes of module instances, such as `forward`, and puts them back."""
+"""Replaces attributes of module instances, such as `forward`, and restores them."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _ABSENT = object()
 
 
 def identity(hidden_states: Tensor) -> Tensor:
-    """Return the input: the forward of a norm whose sub-layer is skipped."""
+    """Return the input unchanged; replaces the `forward` of a norm whose sub-layer is skipped."""
     return hidden_states
 
 
 @contextmanager
 def patched(changes: Iterable[Change]) -> Iterator[None]:
-    """Set every attribute inside the `with`, and restore all of them when it is left, also by an exception.
+    """Set attributes inside the `with` block, and restore all of them at its end, also after an exception.
 
     An attribute that the instance did not have before is removed, so that the attribute of the class applies again.
     """

@@ -1,6 +1,6 @@
-"""Skipped self-attention and cross-attention: the patches of a block, for all rows or for the rows of a scope.
+"""Patches that skip the self-attention or cross-attention of a block, for all rows or for the rows of a scope.
 
-The KV cache of a block whose attention never runs is kept as long as those of the other blocks.
+The KV cache of a block whose attention never runs still grows like those of the other blocks.
 
 Legend: B: sequences; T: rows of the pass.
 """
@@ -25,7 +25,7 @@ def skip_attention(parts: Parts, block: Block, watch: Watch) -> Iterator[Patch]:
 
     Args:
         parts: parts of the block.
-        block: its modification.
+        block: the block of the plan: its op and scope.
         watch: gives the rows that are in scope.
     """
     if block.scope is not Scope.ALL:
@@ -68,8 +68,8 @@ def _attention_in_part(parts: Parts, block: Block, watch: Watch) -> Forward:
         rows = watch.rows(block.scope)
         if watch.past and not rows.none_run:
             raise ValueError(
-                f"under '{block.name}' a prompt must be read in one pass, as its keys and values are not kept, "
-                f"got rows of it after {watch.past} cached tokens: leave prefill_chunk_size out, start an empty cache"
+                f"under '{block.name}' a prompt must be read in one pass, since its keys and values are not stored, "
+                f"got rows of it after {watch.past} cached tokens: leave prefill_chunk_size out, or use an empty cache"
             )
         grow_cache(arguments.get(cached), attention, hidden)
         if rows.none_run:
@@ -110,7 +110,13 @@ def _cross_in_part(parts: Parts, block: Block, watch: Watch) -> Forward:
 
 
 def grow_cache(cache: Any, attention: nn.Module, hidden_states: Tensor) -> None:
-    """Make the cache of a layer as long as if attention had stored its keys and values."""
+    """Append placeholders to the KV cache of a layer, as many as attention would have appended keys and values.
+
+    Args:
+        cache: the KV cache; nothing happens if it is None.
+        attention: the attention module of the layer.
+        hidden_states: (B, T, width) input of the layer.
+    """
     if cache is not None:
         batch, num_new, _ = hidden_states.shape
         placeholder = hidden_states.new_zeros(batch, 1, num_new, 1)

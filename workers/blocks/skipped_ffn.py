@@ -1,4 +1,4 @@
-"""Skipped FFN: the patches of a block, for all rows or for the rows of a scope."""
+"""Patches that skip the FFN of a block, for all rows or for the rows of a scope."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def skip_ffn(parts: Parts, block: Block, watch: Watch) -> Iterator[Patch]:
 
     Args:
         parts: parts of the block.
-        block: its modification.
+        block: the block of the plan: its op and scope.
         watch: gives the rows that are in scope.
     """
     if block.scope is not Scope.ALL:

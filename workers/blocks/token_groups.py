@@ -2,11 +2,11 @@
 
 The groups are determined once per forward pass, on entry to the decoder, by the first rule that applies:
 
-1. Inside `with token_groups(groups): ...` they are the given (B, T) codes. Packed questions use this.
+1. Inside `with token_groups(groups): ...`, groups are the given (B, T) codes. Packed questions use this.
 2. Inside `model.generate` the prompt is known. Rows of the prompt are visual if they hold an image token, else text;
    rows after the prompt are generated. This holds with and without KV cache, for beams and for a chunked prompt.
-3. In a call of the whole model with an empty KV cache, `input_ids` are a prompt up to the first label that is not
-   -100, and generated from there on. With a filled cache all rows are generated.
+3. In a call of the whole model with an empty KV cache, the rows of `input_ids` belong to the prompt up to the first
+   label that is not -100; the others are generated. With a filled cache all rows are generated.
 
 Padding may be in any group, because nothing attends to it.
 """
@@ -28,6 +28,7 @@ from spaces.scope import Group, Scope
 from workers.blocks.patch import patched
 
 CODES = {group: code for code, group in enumerate(Group)}
+"""Token group -> its code in tensors."""
 IGNORED = -100
 """Label of positions without a target, the default `ignore_index` of torch's cross-entropy."""
 _GIVEN: ContextVar[Tensor | None] = ContextVar("token groups of the next forward pass", default=None)
@@ -35,7 +36,7 @@ _GIVEN: ContextVar[Tensor | None] = ContextVar("token groups of the next forward
 
 @contextmanager
 def token_groups(groups: Tensor) -> Iterator[None]:
-    """Set the token groups of the rows for model calls inside the `with`.
+    """Set the token groups of the rows for model calls inside the `with` block.
 
     Args:
         groups: (B, T) integer codes of `CODES`.
@@ -48,7 +49,7 @@ def token_groups(groups: Tensor) -> Iterator[None]:
 
 
 def prompt_groups(input_ids: Tensor, image_tokens: Collection[int], labels: Tensor | None = None) -> Tensor:
-    """Return the group codes of a prompt, and of the answer behind it if labels are given.
+    """Return the group codes of a prompt and, if labels are given, of the answer that follows it.
 
     Args:
         input_ids: (B, T) integer token ids.
@@ -128,7 +129,13 @@ class Watch:
 
     @contextmanager
     def on(self, model: nn.Module, decoder: nn.Module, cache_argument: str) -> Iterator[None]:
-        """Track calls of the model, of its `generate` and of its decoder inside the `with`."""
+        """Track the calls of the model, of its `generate` and of its decoder, inside the `with` block.
+
+        Args:
+            model: the model.
+            decoder: its decoder.
+            cache_argument: keyword under which both receive the KV cache.
+        """
         names = signature(model.forward).bind_partial
         with ExitStack() as stack:
 
@@ -196,7 +203,7 @@ class Watch:
 
     @staticmethod
     def _of_generate(prompt: Tensor, batch: int, num_rows: int, past: int) -> Tensor:
-        """Return the codes of rows `past` to `past + num_rows`, (batch, num_rows), each prompt repeated per beam."""
+        """Return the (batch, num_rows) codes of the rows from `past` on; prompts are repeated for their beams."""
         known = prompt.repeat_interleave(max(batch // len(prompt), 1), dim=0)[:, past : past + num_rows]
         fresh = known.new_full((len(known), num_rows - known.shape[1]), CODES[Group.GENERATED])
         return torch.cat([known, fresh], dim=1)

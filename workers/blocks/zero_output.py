@@ -1,4 +1,4 @@
-"""Makes modules return zeros, for skipped sub-layers and for probing a block."""
+"""Makes modules return zeros, to skip sub-layers and to probe blocks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from workers.blocks.patch import patched
 
 @contextmanager
 def silent(module: nn.Module, extras: int = 0) -> Iterator[None]:
-    """Make a module return zeros inside the `with`.
+    """Make a module return zeros inside the `with` block.
 
     Args:
         module: the module.
@@ -25,16 +25,16 @@ def silent(module: nn.Module, extras: int = 0) -> Iterator[None]:
 
 @contextmanager
 def silent_all(modules: tuple[nn.Module, ...], extras: int) -> Iterator[None]:
-    """Make several modules return zeros inside the `with`, see `silent`."""
+    """Make several modules return zeros inside the `with` block, see `silent`."""
     with patched([(module, "forward", mute(module, extras)) for module in modules]):
         yield
 
 
 def mute(module: nn.Module, extras: int = 0) -> Callable[..., Any]:
-    """Return a forward that gives zeros of the shape of the module's output, as a view of one element.
+    """Return a `forward` that returns zeros in the shape of the module's output, as a view of one element.
 
     Args:
-        module: the module; `out_features`, if it has that, is the width of the zeros.
+        module: the module; the width of the output is its `out_features`, or that of the input.
         extras: number of values that the module returns besides its hidden states; each becomes None.
     """
     width = getattr(module, "out_features", None)

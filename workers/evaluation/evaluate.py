@@ -1,4 +1,4 @@
-"""Greedy answers to the questions of a split, and their scores."""
+"""Answers the questions of a split by greedy decoding, and scores the answers."""
 
 from __future__ import annotations
 
@@ -56,7 +56,16 @@ def evaluate(loaded: LoadedModel, prepared: Prepared, metric: str, questions: in
 
 
 def answer(loaded: LoadedModel, prepared: Prepared, questions: int) -> list[str]:
-    """Return greedy answers to the first `questions` questions as text, without special tokens."""
+    """Return greedy answers as text, without special tokens.
+
+    Args:
+        loaded: the model.
+        prepared: the split.
+        questions: number of questions, from the first.
+
+    Raises:
+        NonFinite: a logit is NaN or infinite.
+    """
     ids = prepared.answer_ids(loaded, questions)
     texts = loaded.processor.tokenizer.batch_decode(ids, skip_special_tokens=True)
     return [text.strip() for text in texts]

@@ -1,4 +1,4 @@
-"""The floor of a data set: the accuracy that is reached without looking at the picture of the question."""
+"""Measures the floor of a data set: the accuracy reached without looking at the images of the questions."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from workers.models.loaded_model import LoadedModel
 from workers.reports import Floor
 
 CANDIDATES = 20
-"""Commonest answers that are scored as constant answers."""
+"""Number of the most common answers that are tried as constant answers."""
 
 
 def measure_floor(loaded: LoadedModel, prepared: Prepared, metric: str) -> Floor | None:
-    """Return what is reached over a whole split without its pictures; None where neither way can be measured.
+    """Return the floor over a whole split; None if neither of its accuracies can be measured.
 
     Args:
-        loaded: the model, under the dense plan.
+        loaded: the model, dense.
         prepared: the split.
-        metric: name of the metric that the search scores by.
+        metric: name of the metric of the search.
     """
     constant = best_constant(prepared.samples, metric)
     others, note = _other_images(loaded, prepared.samples, metric)
@@ -38,10 +38,14 @@ def measure_floor(loaded: LoadedModel, prepared: Prepared, metric: str) -> Floor
 
 
 def best_constant(samples: Sequence[Sample], metric: str) -> tuple[str, float] | None:
-    """Return the answer that scores most when it is given to every question, and its accuracy.
+    """Return the best constant answer and its accuracy over the samples.
 
-    For choices the answer may also be a place: always the second option. None for metrics that score answers right in
-    part, such as captions, where no answer is simply right.
+    For multiple choice it may also be a constant index, such as always the second option. It is None for metrics with
+    partial scores, such as those of captions.
+
+    Args:
+        samples: the samples of the split.
+        metric: name of the metric.
     """
     if METRICS[metric].scores_parts:
         return None
@@ -60,7 +64,7 @@ def _folded(text: str) -> str:
 
 
 def _best_choice(samples: Sequence[Sample]) -> tuple[str, float]:
-    """Return the best of always taking one text and always taking one place of the options."""
+    """Return the better one of the best constant text and the best constant index of an option, and its accuracy."""
     texts = Counter(sample.answers[0] for sample in samples)
     places = Counter(f"option {sample.choices.index(sample.answers[0]) + 1}" for sample in samples)
     (text, of_text), (place, of_place) = texts.most_common(1)[0], places.most_common(1)[0]
@@ -68,10 +72,10 @@ def _best_choice(samples: Sequence[Sample]) -> tuple[str, float]:
 
 
 def _other_images(loaded: LoadedModel, samples: Sequence[Sample], metric: str) -> tuple[float | None, str | None]:
-    """Return the model's accuracy when every question comes with the images of another, or None and the reason."""
+    """Return the model's accuracy if each question comes with the images of another one, or None and the reason."""
     swapped = swap_images(samples)
     if swapped is None:
-        return None, "not measured with other images: some questions have the only images of their kind"
+        return None, "not measured with other images: no other question has the same number of images"
     try:
         return evaluate(loaded, prepare(loaded, swapped), metric).accuracy, None
     except (NonFinite, MemoryError, torch.OutOfMemoryError, ValueError) as error:
@@ -79,10 +83,10 @@ def _other_images(loaded: LoadedModel, samples: Sequence[Sample], metric: str) -
 
 
 def swap_images(samples: Sequence[Sample]) -> list[Sample] | None:
-    """Return the questions, each with the images of another; None where that can't be done.
+    """Return the samples, each with the images of another one; None if there are too few images.
 
-    Distinct images, in order of first appearance, are rolled by half their number, among questions about the same
-    number of images. Questions that share their images do so afterwards.
+    Among questions with the same number of images, distinct images in order of first appearance are rotated by half
+    their number. Questions that shared their images still do.
     """
     distinct: dict[int, dict[str, Sample]] = defaultdict(dict)
     for sample in samples:

@@ -1,4 +1,4 @@
-"""Importance of each attention and FFN for the right answers: gradients of gates on their residual outputs.
+"""Measures the importance of each attention and FFN for the right answers, by gradients of gates on their outputs.
 
 Draw one random gate in [0, 1] per sequence and sub-layer. The gradient along a gate, averaged over the draws, estimates
 the gain from keeping the sub-layer among plans of all sizes; Erion et al. 2021 (arXiv 1906.10670) use such expected
@@ -25,19 +25,19 @@ from workers.models.loaded_model import LoadedModel
 from workers.reports import Importance
 
 AT_ONCE = 8
-"""Questions per batch, one per sequence; bounds the memory of the backward pass."""
+"""Number of questions per batch, one per sequence; bounds the memory of the backward pass."""
 DRAWS = 4
-"""Random gates per question and sub-layer. Relative error with 1 draw: 10-20 %; with 4 draws: 5-10 %."""
+"""Number of random gates per question and sub-layer. Relative error with 1 draw: 10-20 %; with 4 draws: 5-10 %."""
 
 
 def gate_importance(loaded: LoadedModel, prepared: Prepared, questions: int, seed: int) -> Importance:
     """Return the importance of the attention and the FFN of each block, in nats.
 
     It is the mean of max(0, -d NLL / d gate) over the questions and `DRAWS` draws of the gates. NLL is the negative
-    log-likelihood of the right answer including end-of-sequence. Negative gains are not subtracted, because far from
-    the dense model an answer gets worse by chance. The importance is 0 if nothing depends on the gate, as under a plan
-    that skips the sub-layer. One draw takes about as long as three forward passes with one question per sequence;
-    packed questions would share the gates of their prefix.
+    log-likelihood of the right answer including end-of-sequence. Negative gains are not subtracted, since far from the
+    dense model answers also get worse by chance. The importance is 0 if nothing depends on the gate, as under a plan
+    that skips the sub-layer. One draw takes about as long as three forward passes. Each question has its own sequence,
+    since packed questions would share the gates of their prefix.
 
     Args:
         loaded: the model.
@@ -58,7 +58,8 @@ def gate_importance(loaded: LoadedModel, prepared: Prepared, questions: int, see
 def gate_wins(loaded: LoadedModel, prepared: Prepared, questions: int, seed: int) -> Tensor:
     """Return max(0, -d NLL / d gate) per question, averaged over the draws, in nats.
 
-    The arguments are those of `gate_importance`.
+    Args:
+        loaded, prepared, questions, seed: as in `gate_importance`.
 
     Returns:
         (L, 2, questions) float64 on the CPU.
@@ -72,7 +73,8 @@ def gate_wins(loaded: LoadedModel, prepared: Prepared, questions: int, seed: int
 def gate_slopes(loaded: LoadedModel, prepared: Prepared, questions: int, seed: int) -> Tensor:
     """Return d NLL / d gate, in nats, of the first questions in their order.
 
-    The arguments are those of `gate_importance`.
+    Args:
+        loaded, prepared, questions, seed: as in `gate_importance`.
 
     Returns:
         (DRAWS, L, 2, questions) float32 on the CPU.
@@ -90,7 +92,7 @@ def gate_slopes(loaded: LoadedModel, prepared: Prepared, questions: int, seed: i
 
 
 def random_gates(num_blocks: int, questions: int, seed: int) -> Tensor:
-    """Return independent uniform gates in [0, 1), (DRAWS, L, 2, questions) float32 on the CPU; 0 skips."""
+    """Return independent uniform gates in [0, 1), (DRAWS, L, 2, questions) float32 on the CPU; 0 skips a sub-layer."""
     return torch.rand(DRAWS, num_blocks, 2, questions, generator=torch.Generator().manual_seed(seed))
 
 
@@ -116,10 +118,10 @@ def _slopes(
 
 @contextmanager
 def gated(parts: Sequence[Parts], gates: Tensor) -> Iterator[None]:
-    """Multiply the residual outputs of the sub-layers of all blocks by gates, inside the `with`.
+    """Multiply the outputs of the sub-layers of all blocks by gates, inside the `with` block.
 
     Args:
-        parts: one per block.
+        parts: parts of each block.
         gates: (L, 2, B) gates of attention and FFN, the same in every pass over the B sequences.
     """
     with ExitStack() as hooks:
@@ -130,7 +132,7 @@ def gated(parts: Sequence[Parts], gates: Tensor) -> Iterator[None]:
 
 
 def _gate(hooks: ExitStack, part: Parts, module: nn.Module, gate: Tensor) -> None:
-    """Gate the output of a sub-layer, or of a norm behind it as in Gemma, which would undo the gate."""
+    """Gate the output of a sub-layer, or of the norm that reads it (as in Gemma), which would undo the gate."""
     given: list[tuple[Tensor, Tensor]] = []
     """Last output of the sub-layer, without and with the gate."""
 

@@ -1,4 +1,4 @@
-"""Wall-clock time of prefill and of one decode step for a single question, after warm-up, device synchronized."""
+"""Measures the wall-clock time of prefill and of one decode step for a single question."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from workers.inference.prepare import Prepared
 from workers.models.loaded_model import LoadedModel
 
 WARM_UP = 3
-"""Runs before timing."""
+"""Number of runs before timing."""
 REPEATS = 20
-"""Timed runs."""
+"""Number of timed runs."""
 
 
 @torch.inference_mode()
 def time_latency(loaded: LoadedModel, prepared: Prepared) -> dict[str, float]:
-    """Return the median and interquartile range, in seconds, on the first question of the split.
+    """Return the median and interquartile range of the latency, in seconds, on the first question of the split.
 
-    Prefill runs the mapping module, decoder and LM head from cached vision outputs to the first token. A decode step is
-    one further token with the KV cache.
+    The prefill runs mapping module, decoder and LM head from cached vision outputs to the first token. A decode step
+    computes one further token with the KV cache. The device is synchronized before and after each run.
 
     Returns:
         `prefill_median`, `prefill_iqr`, `decode_median` and `decode_iqr`.

@@ -1,4 +1,4 @@
-"""Log-probabilities of given answers, for the metrics `choice` and `loss`."""
+"""Computes log-probabilities of given answers, for the metrics `choice` and `loss`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from workers.models.loaded_model import LoadedModel
 from workers.models.prompts import target
 
 PER_IMAGE = 16
-"""Largest number of answers per pack."""
+"""Maximum number of answers per pack."""
 
 
 def score_choices(
@@ -45,7 +45,14 @@ def score_choices(
 
 
 def answer_log_probs(loaded: LoadedModel, prepared: Prepared, pairs: Sequence[tuple[int, str]]) -> list[list[float]]:
-    """Return the log-probabilities, in nats, of the tokens of given answers, see `token_scores`."""
+    """Return, per given answer, the log-probabilities of its tokens, in nats.
+
+    Args:
+        loaded, prepared, pairs: as in `token_scores`.
+
+    Raises:
+        NonFinite: a logit is NaN or infinite.
+    """
     return token_scores(loaded, prepared, pairs, log_probs)
 
 
@@ -56,9 +63,11 @@ def token_scores(
     pairs: Sequence[tuple[int, str]],
     score: Callable[[Tensor, Tensor], Tensor],
 ) -> list[list[float]]:
-    """Return a teacher-forced score per token of each given answer; the last token is end-of-sequence.
+    """Return, per given answer, a teacher-forced score of each of its tokens; the last one is end-of-sequence.
 
     Args:
+        loaded: the model.
+        prepared: the split.
         pairs: (index of the question in the split, answer), in any order, any number per question.
         score: (tokens, vocabulary) logits, (tokens,) token ids -> (tokens,) scores.
 

@@ -1,4 +1,4 @@
-"""Margins of right answers over the next likeliest ones, in nats; a search learns from them besides accuracy."""
+"""Computes the margins of right answers over the likeliest wrong ones, in nats; surrogates learn from them."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from workers.models.loaded_model import LoadedModel
 from workers.models.prompts import target
 
 MOST = 512
-"""Largest number of questions whose margins are computed."""
+"""Maximum number of questions whose margins are computed."""
 STEPS, FARTHEST = 2, 8
-"""Steps per nat, and the largest magnitude in nats: a margin is rounded to the middle of its step and clipped."""
+"""Steps per nat, and maximum magnitude in nats, to which margins are rounded and clipped."""
 
 
 def answer_margins(loaded: LoadedModel, prepared: Prepared, metric: str, questions: int) -> tuple[float, ...]:
@@ -32,7 +32,7 @@ def answer_margins(loaded: LoadedModel, prepared: Prepared, metric: str, questio
         loaded: the model.
         prepared: the split.
         metric: name of a metric.
-        questions: number of questions, from the first; `MOST` at most are used.
+        questions: number of questions, from the first; at most `MOST` are used.
 
     Raises:
         NonFinite: a logit is NaN or infinite.
@@ -45,19 +45,19 @@ def answer_margins(loaded: LoadedModel, prepared: Prepared, metric: str, questio
 
 def token_margins(logits: Tensor, right: Tensor) -> Tensor:
     """Return the (tokens,) float32 margins of (tokens,) right ids under (tokens, vocabulary) logits."""
-    # Not by masking the right ones: a copy of the logits of a large vocabulary is expensive.
+    # Masking the right tokens would copy the logits, which is expensive for a large vocabulary.
     highest, tokens = logits.topk(2)
     rival = torch.where(tokens[:, 0] == right, highest[:, 1], highest[:, 0])
     return logits.gather(-1, right[:, None])[:, 0].float() - rival.float()
 
 
 def coarse(margins: NDArray[np.floating]) -> NDArray[np.int8]:
-    """Return the step of each margin, clipped; it is at least 0 for margins of at least 0."""
+    """Return the number of the step that each margin, in nats, falls into; at least 0 for margins of at least 0."""
     most = FARTHEST * STEPS
     steps: NDArray[np.int8] = np.clip(np.floor(margins * STEPS), -most, most - 1).astype(np.int8)
     return steps
 
 
 def nats(steps: NDArray[np.int8]) -> NDArray[np.float64]:
-    """Return the middle of each step, in nats."""
+    """Return the middle of each step, in nats, for numbers of steps as `coarse` returns them."""
     return (steps + 0.5) / STEPS

@@ -1,4 +1,4 @@
-"""A model that computes NaN or infinity fails its trial."""
+"""Checks that a model computes no NaN or infinity, which fails a trial."""
 
 from __future__ import annotations
 

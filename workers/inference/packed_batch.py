@@ -41,7 +41,7 @@ class PackedBatch:
     position_ids: Tensor
     """(B, T) int64; every question starts after the prefix."""
     segment: Tensor
-    """(B, T) int64; -1: padding, 0: prefix, k >= 1: k-th question of the pack."""
+    """(B, T) int64; -1 for padding, 0 for the prefix, k for the k-th question of the pack, from 1."""
     images: Tensor
     """(B,) int64 rows of the image feature table."""
     labels: Tensor
@@ -99,7 +99,7 @@ def pack(
 
     Args:
         items: tokenized questions.
-        per_image: largest number of questions per pack, at least 1.
+        per_image: maximum number of questions per pack, at least 1.
         with_answers: True to append the answers, except their last token, and to set labels; if False, a question
             ends with its prompt and all labels are -100.
         image_token: id of image placeholders.

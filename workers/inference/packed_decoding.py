@@ -1,8 +1,8 @@
-"""Greedy decoding of packed questions with a KV cache.
+"""Answers packed questions by greedy decoding with a KV cache.
 
-Prefill runs whole packs. Each decode step then feeds one token per question that has not ended; most answers are one
-word, so later steps are small. A new token attends to the prefix and to its own question, as in the pack. The answers
-equal those of `model.generate` on the plain prompts.
+The prefill runs whole packs. Each decode step then feeds one token per question that has not ended; most answers are
+one word, so later steps are small. A new token attends to the prefix and to its own question, as in the pack. The
+answers equal those of `model.generate` on the plain prompts.
 
 Legend: B: packs; Q: questions in the fullest pack; W: rows of a decode step (unfinished questions of the fullest
 pack); N: unfinished questions.
@@ -60,7 +60,7 @@ def answer_batch(
 
 
 def _greedy(loaded: LoadedModel, hidden: Tensor) -> Tensor:
-    """Return the (N,) next tokens of (N, width) hidden states. Raises NonFinite."""
+    """Return the (N,) likeliest next tokens for (N, width) hidden states. Raises NonFinite."""
     logits: Tensor = loaded.head(hidden)
     check_logits(logits)
     return logits.argmax(-1)

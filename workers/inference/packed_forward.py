@@ -1,4 +1,4 @@
-"""One pass of the decoder over packed questions, and the inputs of the mapping module."""
+"""Runs the decoder over packed questions, and the vision tower up to the mapping module."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def projector(loaded: LoadedModel) -> nn.Module:
 
 @torch.no_grad()
 def encode(loaded: LoadedModel, inputs: Mapping[str, Any]) -> Tensor:
-    """Return the inputs of the mapping module, (images, visual tokens, vision width), for a batch of the processor."""
+    """Return the inputs of the mapping module for a batch of the processor, (images, visual tokens, vision width)."""
     caught: list[Tensor] = []
     taken = signature(loaded.model.get_image_features).parameters
     hook = projector(loaded).register_forward_pre_hook(lambda _, args: caught.append(args[0]))

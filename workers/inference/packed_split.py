@@ -1,7 +1,7 @@
-"""A split with several questions packed per sequence, on image features that are encoded once.
+"""Prepares a split with several questions packed per sequence, on image features that are encoded once.
 
-For models whose mapping module reads one tensor per image and whose decoder accepts a 4-D mask, as
-`workers.inference.packing_check` verifies.
+It applies to models whose mapping module reads one tensor per image and whose decoder accepts a 4-D mask; this is
+checked by `workers.inference.packing_check`.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from workers.models.processor import on_device
 from workers.models.prompts import conversation, target
 
 IMAGES_AT_ONCE = 64
-"""Images per batch of the vision tower."""
+"""Number of images per batch of the vision tower."""
 PER_IMAGE = 16
-"""Largest number of questions per pack."""
+"""Maximum number of questions per pack."""
 TOKENS_AT_ONCE = 8192
 """Approximate number of prompt tokens per batch; it bounds the memory of the KV cache."""
 
@@ -59,7 +59,7 @@ class PackedSplit:
         Args:
             loaded: the model.
             questions: number of questions, from the first.
-            per_image: largest number of questions per pack.
+            per_image: maximum number of questions per pack.
             tokens: approximate number of tokens per batch.
         """
         key = (questions, per_image, tokens)
@@ -84,7 +84,7 @@ class PackedSplit:
 
     @torch.inference_mode()
     def answer_ids(self, loaded: LoadedModel, questions: int) -> list[list[int]]:
-        """Return greedy answers, as token ids, equal to those of `generate` on plain prompts. Raises NonFinite."""
+        """Return the greedy answers as token ids, see `Prepared`; they equal those of `generate` on plain prompts."""
         ids: list[list[int]] = [[] for _ in range(questions)]
         for batch in self.packs(loaded, questions, PER_IMAGE, TOKENS_AT_ONCE):
             answer_batch(loaded, self.features, batch, self.max_new_tokens, ids)
@@ -93,7 +93,7 @@ class PackedSplit:
     def answer_batch(
         self, loaded: LoadedModel, chosen: Sequence[int], per_image: int, answers: Sequence[str] | None = None
     ) -> PackedBatch:
-        """Return one batch of packs of the chosen samples with their own or the given answers."""
+        """Return one batch of packs of the chosen samples with their answers or the given ones, see `Prepared`."""
         items = [self.items[index] for index in chosen]
         if answers is not None:
             items = [replace(i, answer=loaded.answer_tokens(a)) for i, a in zip(items, answers, strict=True)]
@@ -147,7 +147,7 @@ def pack_split(loaded: LoadedModel, samples: Sequence[Sample]) -> PackedSplit:
 
     Args:
         loaded: the model.
-        samples: at least one.
+        samples: at least one sample.
 
     Raises:
         Unpackable: the model or the images do not allow packing.
@@ -168,7 +168,7 @@ def _check_packable(loaded: LoadedModel) -> None:
     if loaded.prompt_encoder.form is not None:
         raise Unpackable("its processor writes the prompt")
     if len(loaded.mapping) != 1 or not all(name.startswith(f"{loaded.mapping[0]}.") for name in loaded.weights):
-        raise Unpackable("what is trained is not one module that reads image features")
+        raise Unpackable("the trained weights are not those of one module that reads image features")
     config = loaded.decoder.config
     windows = getattr(config, "sliding_window", None) and getattr(config, "use_sliding_window", True)
     kinds = getattr(config, "layer_types", None) or ["sliding_attention" if windows else "full_attention"]
@@ -213,7 +213,7 @@ def _text_ids(loaded: LoadedModel, sample: Sample) -> tuple[list[int], int]:
     has_bos = tokenizer.bos_token is not None and text.startswith(tokenizer.bos_token)
     ids = tokenizer(text, add_special_tokens=not has_bos).input_ids
     if ids.count(loaded.image_token) != 1:
-        raise Unpackable("its template has no placeholder for the image that its tokens stand for")
+        raise Unpackable("its template has no placeholder for the image, or several")
     return ids, ids.index(loaded.image_token)
 
 

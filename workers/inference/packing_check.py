@@ -16,14 +16,14 @@ from workers.models.probe_inputs import ANSWERS, QUESTIONS, pictures
 from workers.models.vision_replay import close
 
 log = logging.getLogger(__name__)
-_SLOWER = "every question runs in a sequence of its own, which is slower than sharing the prefix of a picture"
+_SLOWER = "each question runs in a separate sequence, which is slower than sharing the prefix of an image"
 _PROVEN: WeakKeyDictionary[nn.Module, bool] = WeakKeyDictionary()
 
 
 def packing_is_exact(loaded: LoadedModel) -> bool:
-    """Return True if packed questions give the answer logits of the plain model.
+    """Return True if packed questions give the same answer logits as the plain model.
 
-    The check runs once per model, under no plan, on four questions about two pictures.
+    The check runs once per model, with no plan applied, on four questions about two pictures.
     """
     if loaded.model not in _PROVEN:
         _PROVEN[loaded.model] = _is_exact(loaded)
@@ -45,7 +45,7 @@ def _is_exact(loaded: LoadedModel) -> bool:
         packs = packed.answer_batch(loaded, chosen, len(QUESTIONS))
         batch = plain.answer_batch(loaded, chosen, len(QUESTIONS))
         if not torch.equal(packs.targets, batch.targets) or not plain.takes_the_likeliest(loaded):
-            raise Unpackable("the model asks or answers in another way")
+            raise Unpackable("answers are tokenized or generated in another way")
         if not close(packed.answer_logits(loaded, packs), plain.answer_logits(loaded, batch)):
             raise Unpackable("packed questions get other logits")
     except Unpackable as error:

@@ -1,4 +1,4 @@
-"""A split whose questions run through the model's own forward and `generate`, one per sequence, for any family.
+"""Prepares a split whose questions run through the model's own `forward` and `generate`, one per sequence.
 
 Batches come from the processor, padded on the left, and are the same for every trial. The frozen vision tower runs
 once per image, or once per batch if outputs cannot be separated by image; later passes replay its outputs.
@@ -72,7 +72,7 @@ class PlainSplit:
 
     @torch.no_grad()
     def answer_ids(self, loaded: LoadedModel, questions: int) -> list[list[int]]:
-        """Return greedy answers of the model's `generate`, as token ids. Raises NonFinite."""
+        """Return the greedy answers of the model's `generate` as token ids, see `Prepared`."""
         ids: list[list[int]] = []
         for number in range(-(-questions // self._rows)):
             ids += self._generate(loaded, self._batch(loaded, number))
@@ -81,7 +81,7 @@ class PlainSplit:
     def answer_batch(
         self, loaded: LoadedModel, chosen: Sequence[int], per_image: int, answers: Sequence[str] | None = None
     ) -> PlainBatch:
-        """Return a batch of the chosen samples with answers, one per sequence whatever `per_image` is."""
+        """Return a batch of the chosen samples with answers, see `Prepared`; `per_image` is ignored: one per sequence."""
         ids = [self.answers[i] for i in chosen] if answers is None else [*map(loaded.answer_tokens, answers)]
         longest = max(map(len, ids))
         rows = [[*answer, *[IGNORED] * (longest - len(answer))] for answer in ids]
@@ -136,7 +136,7 @@ class PlainSplit:
         return torch.equal(generated.scores[0], generated.logits[0])
 
     def _batch(self, loaded: LoadedModel, number: int) -> PlainBatch:
-        """Return the fixed batch of a number, made at first use."""
+        """Return the batch with this number, created at first use; batches are the same for all trials."""
         while len(self._batches) <= number:
             first = len(self._batches) * self._rows
             self._batches.append(self._make(loaded, range(first, min(first + self._rows, len(self.samples)))))
@@ -162,7 +162,7 @@ class PlainSplit:
 
     @contextmanager
     def _replayed(self, loaded: LoadedModel, batch: PlainBatch) -> Iterator[None]:
-        """Replay the recorded vision outputs for one pass over the batch, inside the `with`."""
+        """Replay the recorded vision outputs for one pass over the batch, inside the `with` block."""
         recording = batch.recording
         if loaded.replay.modules and recording is None:
             recording = join([self._recorded[image] for image in batch.images])

@@ -1,8 +1,8 @@
 """Prepares the samples of a split for all trials, in one of two ways that give the same answers.
 
-Packed: several questions share their common image prefix, and the inputs of the mapping module are cached. It is used
-only after a check that it is exact for the loaded model. Plain: the model's own forward and `generate` on batches of
-its processor, which is right for any family. Both have the same interface, `Prepared`.
+Packed: several questions about an image share its prefix, and the inputs of the mapping module are cached. This is used
+only if a check has shown that it is exact for the loaded model. Plain: the model's own `forward` and `generate` run on
+batches of its processor, which works for any model. Both have the same interface, `Prepared`.
 """
 
 from __future__ import annotations
@@ -60,29 +60,29 @@ class Prepared(Protocol):
         Args:
             loaded: the model.
             chosen: indices of samples.
-            per_image: largest number of questions per sequence.
-            answers: one per chosen sample; None for their own.
+            per_image: maximum number of questions per sequence.
+            answers: one per chosen sample; None for the answers of the samples.
         """
 
     def answer_logits(self, loaded: LoadedModel, batch: Any) -> Tensor:
         """Return the logits that predict `batch.targets`, (labeled positions, vocabulary) float32."""
 
     def rows(self, loaded: LoadedModel, batch: Any) -> list[tuple[Tensor, Tensor]]:
-        """Return (B, T) bool, True without padding, and (B, T) group codes, per decoder pass of `answer_logits`."""
+        """Return, per decoder pass of `answer_logits`, a (B, T) bool mask without padding, and (B, T) group codes."""
 
     def sequences_at_once(self, loaded: LoadedModel) -> int:
         """Return the number of questions per batch if each has its own sequence."""
 
     def steps(self, loaded: LoadedModel) -> tuple[Callable[[], None], Callable[[], None]]:
-        """Return functions to time on the first question: prefill to the first token, and one decode step after it."""
+        """Return two functions to be timed, on the first question: prefill to the first token, and one decode step."""
 
 
 def prepare(loaded: LoadedModel, samples: Sequence[Sample]) -> Prepared:
     """Return a prepared split; each distinct image runs once through the frozen vision tower.
 
     Args:
-        loaded: the model, under no plan.
-        samples: at least one.
+        loaded: the model, with no plan applied.
+        samples: at least one sample.
 
     Raises:
         ValueError: there are no samples.
@@ -93,7 +93,7 @@ def prepare(loaded: LoadedModel, samples: Sequence[Sample]) -> Prepared:
         try:
             return pack_split(loaded, samples)
         except Unpackable:
-            pass  # images of this split become different numbers of tokens
+            pass  # for example, images of this split have different numbers of visual tokens
     return PlainSplit(loaded, samples)
 
 

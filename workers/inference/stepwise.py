@@ -1,7 +1,7 @@
-"""Runs a model on a prompt and then on given tokens, with inputs prepared as its own `generate` does.
+"""Runs a model on a prompt and then on given tokens, with the inputs that its own `generate` prepares.
 
-The model's `generate` prepares positions, masks, token types and image inputs, for any family. Then the tokens of an
-answer to train on, or single tokens to time, are fed. Gradients flow through both steps.
+The model's `generate` prepares positions, masks, token types and image inputs. Then the tokens of an answer to train
+on, or single tokens to time, are fed. Gradients flow through both steps.
 """
 
 from __future__ import annotations
@@ -20,10 +20,15 @@ from workers.models.loaded_model import LoadedModel
 
 
 class Talk:
-    """A batch of prompts and its KV cache; sets the token groups of every pass for plans with scopes."""
+    """A batch of prompts with its KV cache; sets the token groups of each pass, for plans with scopes."""
 
     def __init__(self, loaded: LoadedModel, inputs: Mapping[str, Any]) -> None:
-        """Prepare a batch of the model's processor, padded on the left."""
+        """Prepare the inputs of the prompts.
+
+        Args:
+            loaded: the model.
+            inputs: a batch of the model's processor, padded on the left.
+        """
         self._groups = prompt_groups(inputs["input_ids"], loaded.image_tokens)
 
         def take_over(model: Any, input_ids: Tensor, *args: Any, **state: Any) -> str:
