@@ -1,5 +1,4 @@
-"""The command `python -m search.compare`: shows the fronts of two runs in one picture, and their accuracies at equal
-FLOPs."""
+"""The command `python -m search.compare`: shows the fronts of two runs, and their accuracies at equal FLOPs."""
 
 import json
 from dataclasses import asdict

@@ -1,4 +1,4 @@
-"""The embedded model and its data, for searches without downloads."""
+"""The embedded model and its data set, for searches without downloads."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ NUM_IMAGES: dict[Split, int] = {"train": 512, "tune": 64, "search": 128, "test":
 
 
 def embedded_path() -> Path:
-    """Return the folder of the shipped checkpoint, a Hugging Face model and processor."""
+    """Return the folder of the embedded model and its processor."""
     return Path(__file__).parent / "checkpoint"
 
 
 def embedded_samples(split: Split) -> list[Sample]:
-    """Return the fixed questions of a split, with all questions of an image together."""
+    """Return the questions of a split, always the same, ordered by image."""
     rng = np.random.default_rng([1, list(NUM_IMAGES).index(split)])
     scenes = [draw_scene(split, rng) for _ in range(NUM_IMAGES[split])]
     samples = []

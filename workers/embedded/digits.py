@@ -1,7 +1,7 @@
-"""Images of the embedded data set: four colored handwritten digits in a 2 x 2 grid.
+"""Draws the images of the embedded data set: four colored handwritten digits in a 2 x 2 grid.
 
-The digits come from scikit-learn's bundled `load_digits` (1,797 gray images of 8 x 8), split by original image: no
-digit image is in two splits.
+The digits come from scikit-learn's `load_digits` (1,797 gray images of 8 x 8 pixels). Each of these images is used in
+one split only.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ COLORS = {
 SPLIT_SIZES: dict[Split, int] = {"train": 1117, "tune": 120, "search": 260, "test": 300}
 """Number of digit images per split."""
 GLYPH_SCALE = 1.75
-"""Enlargement of digits: 8 x 8 pixels become 14 x 14."""
+"""Factor by which digits are enlarged: 8 x 8 pixels become 14 x 14."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def handwriting() -> tuple[np.ndarray, np.ndarray]:
 
 @cache
 def split_rows(split: Split) -> np.ndarray:
-    """Return the rows of `load_digits` in a split, which do not depend on any seed."""
+    """Return the rows of `load_digits` that belong to a split, ascending; they are always the same."""
     order = np.random.default_rng(0).permutation(sum(SPLIT_SIZES.values()))
     names = list(SPLIT_SIZES)
     bounds = np.cumsum(list(SPLIT_SIZES.values()))[:-1]
@@ -90,8 +90,8 @@ def render(scenes: Sequence[Scene], rng: np.random.Generator, augment: bool = Fa
 
     Args:
         scenes: the scenes to draw.
-        rng: random shifts and augmentation.
-        augment: True to add rotation, scale, shear and noise to the shift.
+        rng: source of shifts, noise and augmentation.
+        augment: True to add random rotation, scale, shear, brightness and stronger noise.
     """
     ink = handwriting()[0][[glyph for scene in scenes for glyph in scene.glyphs]]
     shade = np.array([COLORS[color] for scene in scenes for color in scene.colors], dtype=np.float32) / 255

@@ -1,7 +1,8 @@
-"""Questions about a scene, one function per kind; answers are drawn uniformly, so that guessing has no advantage.
+"""Draws questions about a scene, with one function per kind; answers are balanced, so that guessing has no advantage.
 
-The kinds differ in the number of look-ups per answer. Reading a cell takes one; finding the cell with a digit and
-reading its color takes two. Counting and comparing combine several cells. A row is read out in four tokens.
+The kinds differ in the number of cells that an answer depends on. Naming the content of a cell takes one look-up;
+finding the cell with a digit and naming its color takes two. Counting and comparing combine several cells. The answer
+to `read_row` has four tokens.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def where_is(scene: Scene, rng: np.random.Generator) -> Question:
 
 
 def count_color(scene: Scene, rng: np.random.Generator) -> Question:
-    """Return a question for the number of cells of a color, with the count drawn uniformly first, then the color."""
+    """Return a question for the number of digits of a color; the count is drawn first, then a color with that count."""
     counts = {color: scene.colors.count(color) for color in COLORS}
     target = rng.choice(sorted(set(counts.values())))
     color = rng.choice([color for color, count in counts.items() if count == target])

@@ -1,4 +1,4 @@
-"""The processor of the embedded model: one token per word, a CLIP image processor, a chat template."""
+"""Builds the processor of the embedded model: one token per word, a CLIP image processor, a chat template."""
 
 from __future__ import annotations
 

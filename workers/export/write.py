@@ -1,5 +1,4 @@
-"""Exports plans: builds and saves each model, checks it in a fresh process, describes it, and moves the folder to its
-place."""
+"""Exports plans: builds, saves, checks and describes each model in a new folder, then moves the folder to its place."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ class PlainSplit:
     def answer_batch(
         self, loaded: LoadedModel, chosen: Sequence[int], per_image: int, answers: Sequence[str] | None = None
     ) -> PlainBatch:
-        """Return a batch of the chosen samples with answers, see `Prepared`; `per_image` is ignored: one per sequence."""
+        """Return a batch of the chosen samples with answers, one per sequence: `per_image` is ignored."""
         ids = [self.answers[i] for i in chosen] if answers is None else [*map(loaded.answer_tokens, answers)]
         longest = max(map(len, ids))
         rows = [[*answer, *[IGNORED] * (longest - len(answer))] for answer in ids]

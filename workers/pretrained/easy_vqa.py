@@ -1,4 +1,4 @@
-"""Writes the easy-VQA questions as a data folder: images, and JSON lines per split."""
+"""Writes the easy-VQA data set as a folder of images with one file of JSON lines per split."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ import numpy as np
 from workers.pretrained.packages import QUESTIONS, unpack
 
 NUM_TUNE, NUM_SEARCH = 200, 500
-"""Images of the package's train part that are held out for the splits `tune` and `search`."""
+"""Numbers of images of the package's train part that are held out for the splits `tune` and `search`."""
 SEED = 0
 """Seed that splits the images and orders the questions."""
 TOGETHER = 4
-"""Questions of one image in a row, so that the first N questions of a split are about N / 4 images."""
+"""Number of successive questions about one image, so that the first N questions of a split are about N / 4 images."""
 SHAPES = ("circle", "rectangle", "triangle")
+"""Answers of the kind `shape`."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def write_data(packages: Path, folder: Path) -> None:
 
 
 def _splits(source: Path) -> Mapping[str, tuple[str, Sequence[Question]]]:
-    """Return split -> part of the package and its questions in order."""
+    """Return, by split, the part of the package and its questions in order."""
     train, test = _read(source / "train"), _read(source / "test")
     images = np.random.default_rng(SEED).permutation(sorted({question.image for question in train})).tolist()
     tune, search = set(images[:NUM_TUNE]), set(images[NUM_TUNE : NUM_TUNE + NUM_SEARCH])
@@ -74,7 +75,7 @@ def _read(part: Path) -> list[Question]:
 
 
 def _ordered(questions: Iterable[Question]) -> list[Question]:
-    """Return questions of images in random order, `TOGETHER` of each image, then as many more of each, and so on."""
+    """Return the questions in random order, in rounds of `TOGETHER` successive questions per image."""
     rng = np.random.default_rng(SEED)
     by_image: dict[int, list[Question]] = {}
     for question in questions:

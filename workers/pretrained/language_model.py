@@ -15,7 +15,7 @@ from workers.pretrained.packages import LANGUAGE_MODEL, MissingPackage, unpack
 FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 IMAGE_TOKEN = "<image>"
 RENAMED = "<filename>"
-"""Token of code corpora, which no prompt here needs. The image placeholder takes its id, so no embedding is added."""
+"""Token of code corpora whose id becomes that of the image placeholder, so that no embedding is added."""
 SPECIAL = {"bos_token": "<|im_start|>", "eos_token": "<|im_end|>", "pad_token": "<|im_end|>"}
 KEPT = (
     "hidden_size",
@@ -34,7 +34,7 @@ KEPT = (
     "eos_token_id",
     "pad_token_id",
 )
-"""Settings taken from the GGUF file; the rest of the config, such as its quantization, does not apply to the copy."""
+"""Settings taken from the GGUF file; others, such as its quantization, do not apply to the converted weights."""
 
 
 def read_language_model(packages: Path) -> tuple[LlamaConfig, dict[str, torch.Tensor], PreTrainedTokenizerFast]:

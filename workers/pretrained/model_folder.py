@@ -1,4 +1,4 @@
-"""Puts the parts together as a stock FastVLM and writes it as a folder for `from_pretrained`."""
+"""Assembles the pretrained parts to a stock FastVLM and writes it as a folder for `from_pretrained`."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from workers.pretrained.language_model import IMAGE_TOKEN, read_language_model
 from workers.pretrained.vision_tower import IMAGE_SIZE, STRIDE, image_processor, read_vision_weights, vision_config
 
 MAPPING_FILE = Path(__file__).parent / "checkpoint" / "mapping.safetensors"
+"""Weights of the trained mapping module, part of the package."""
 CHAT_TEMPLATE = """\
 {%- for message in messages -%}
 <|im_start|>{{ message['role'] }}
@@ -29,7 +30,7 @@ CHAT_TEMPLATE = """\
 {%- if add_generation_prompt -%}<|im_start|>assistant
 {% endif -%}
 """
-"""The template of SmolLM2 without its system turn, with the image before the question."""
+"""The template of SmolLM2 without its system turn and with images."""
 
 
 def build_model(packages: Path) -> tuple[FastVlmForConditionalGeneration, LlavaProcessor]:
@@ -70,12 +71,12 @@ def build_model(packages: Path) -> tuple[FastVlmForConditionalGeneration, LlavaP
 
 @torch.no_grad()
 def initialize(mapping: Any, scale: float, seed: int) -> None:
-    """Draw new weights for the mapping module, whose outputs have the scale of token embeddings.
+    """Initialize the mapping module at random, with outputs at the scale of token embeddings.
 
     Args:
-        mapping: changed in place.
+        mapping: the mapping module, changed in place.
         scale: standard deviation of token embeddings.
-        seed: of the random numbers.
+        seed: seed of the random numbers.
     """
     generator = torch.Generator().manual_seed(seed)
     first, second = mapping.linear_1, mapping.linear_2

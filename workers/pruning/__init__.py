@@ -1,1 +1,1 @@
-"""Pruning of decoder blocks while a plan is applied: scores, masks, narrower blocks, mask files."""
+"""Prunes decoder blocks while a plan is applied: scores, masks, narrower blocks, mask files."""

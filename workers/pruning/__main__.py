@@ -1,4 +1,4 @@
-"""Mask files: `python -m workers.pruning make`, `intersect` and `show`.
+"""The command `python -m workers.pruning`: makes, intersects and shows mask files.
 
     python -m workers.pruning make --pruning w50/image --kind count --to masks/count.safetensors
     python -m workers.pruning intersect masks/count.safetensors masks/color.safetensors --to masks/both.safetensors
@@ -41,7 +41,9 @@ def make(
     with _one_line_errors():
         parsed = pruning_of_text(pruning)
         if not parsed.is_mask:
-            raise ValueError(f"a mask must be made by magnitude or wanda alone, got {pruning!r}: write w50 or m2:4")
+            raise ValueError(
+                f"masks are made by magnitude or Wanda, without widths, got {pruning!r}: write w50 or m2:4"
+            )
         _print(
             to, _made(_source(ModelSource, model), _source(DataSource, dataset), parsed, tuple(kind or ())), saved=True
         )
@@ -51,16 +53,16 @@ def make(
 def intersect(
     files: Annotated[list[Path], typer.Argument(help="Two or more mask files of one model.")], to: To
 ) -> None:
-    """Save the masks that keep a weight if all of the files keep it."""
+    """Save masks that keep a weight if all of the files keep it."""
     with _one_line_errors():
         if len(files) < 2:
-            raise ValueError(f"an intersection must be of two or more mask files, got {len(files)}: name another")
+            raise ValueError(f"an intersection needs two or more mask files, got {len(files)}: name another")
         _print(to, intersected([read_masks(file) for file in files]), saved=True)
 
 
 @app.command()
 def show(file: Annotated[Path, typer.Argument(help="A mask file.")]) -> None:
-    """Print the remaining weights of every block and the origin of the masks."""
+    """Print the number of remaining weights of each block, and the origin of the masks."""
     with _one_line_errors():
         masks = read_masks(file)
         _print(file, masks, saved=False)

@@ -1,7 +1,7 @@
-"""Pruned execution of blocks: `with pruned(parts, plan, inputs): ...`.
+"""Runs blocks with pruned weights: `with pruned(parts, plan, inputs): ...`.
 
-On the layer instances, `forward` is replaced and, for a narrower block, the sizes; the model's weights are never
-written. Removed channels and heads are not computed: the products are as narrow as the block, as is its KV cache.
+The `forward` of layer instances is replaced and, if the block becomes narrower, their sizes; the weights of the model
+are never changed. Removed channels and heads are not computed, and removed heads are not cached.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from workers.pruning.masks import keep_mask, scores
 from workers.pruning.width import Cut, cut_channels, cut_heads
 
 _HEAD_COUNTS = ("num_heads", "num_attention_heads", "num_key_value_heads")
-"""Attributes by which attention modules shape the outputs of their projections, if present."""
+"""Attributes that some attention modules use to reshape the outputs of their projections."""
 
 
 @contextmanager
 def pruned(parts: Sequence[Parts], plan: Plan, inputs: PruningInputs) -> Iterator[None]:
-    """Apply the prunings of a plan to the blocks within a `with` statement.
+    """Apply the prunings of a plan to the blocks, inside the `with` block.
 
     Args:
-        parts: the parts of every block.
+        parts: the parts of each block.
         plan: the plan.
         inputs: norms and masks for its prunings.
 
     Raises:
-        PlanError: a block does not support its pruning, or `inputs` lack the norms or masks. Nothing is changed then.
+        PlanError: a block does not support its pruning, or `inputs` lack norms or masks. Nothing is changed.
     """
     blocks = [
         _Block(index, parts[index], block.pruning, inputs)
@@ -48,10 +48,10 @@ def pruned(parts: Sequence[Parts], plan: Plan, inputs: PruningInputs) -> Iterato
 
 
 def pruned_state(index: int, parts: Parts, pruning: Pruning, inputs: PruningInputs) -> dict[str, Tensor]:
-    """Return the pruned linear layers of a block by state dict name: narrower matrices, with zeros written.
+    """Return the weights and biases of the pruned linear layers of a block, by their names in its state dict.
 
     Args:
-        index: the block, from 0.
+        index: index of the block, from 0.
         parts: its parts.
         pruning: its pruning.
         inputs: norms and masks for the pruning.
@@ -70,7 +70,7 @@ def pruned_state(index: int, parts: Parts, pruning: Pruning, inputs: PruningInpu
 
 
 def head_counts(parts: Parts, pruning: Pruning) -> dict[str, int]:
-    """Return attribute -> number of remaining heads for the attention module; empty at full head width."""
+    """Return the numbers of remaining heads by attribute of the attention module; empty at full head width."""
     if pruning.head_width == FULL:
         return {}
     groups = attention_roles(parts, "the block").num_groups
@@ -95,7 +95,7 @@ class _Block:
         self._cuts = self._cut()
 
     def changes(self) -> Iterator[Change]:
-        """Yield the attributes to set, layer by layer."""
+        """Yield the attributes to set, with their values."""
         for path, layer in self.layers.items():
             weight = self.weight(path)
             yield layer, "forward", _linear(weight, self.bias(path))
@@ -105,7 +105,7 @@ class _Block:
             yield self._parts.attention, name, count
 
     def weight(self, path: str) -> Tensor:
-        """Return the pruned weight of a layer, a new tensor."""
+        """Return the pruned weight of a layer as a new tensor, (outputs, inputs)."""
         layer = self.layers[path]
         cut = self._cuts.get(layer, Cut())
         weight = cut.of(layer.weight.detach())
@@ -115,7 +115,7 @@ class _Block:
         return weight * self._mask(path, weight, cut)
 
     def bias(self, path: str) -> Tensor | None:
-        """Return the pruned bias of a layer, or None without a bias."""
+        """Return the pruned bias of a layer, (outputs,); None if the layer has no bias."""
         layer = self.layers[path]
         return None if layer.bias is None else self._cuts.get(layer, Cut()).of_bias(layer.bias.detach())
 
@@ -133,8 +133,8 @@ class _Block:
         masks = self._inputs.masks
         if masks is None:
             raise PlanError(
-                f"a saved mask must go with the model, got '{{saved}}' at {self._where} without: give --masks, or give "
-                "apply_plan the masks that workers.pruning.files reads"
+                f"'{{saved}}' needs a mask file of the model, got it at {self._where} without one: give --masks, or "
+                "pass apply_plan the masks that workers.pruning.files reads"
             )
         return masks[layer_name(self._index, path)].to(weight.device)
 
@@ -142,8 +142,8 @@ class _Block:
         found = self._inputs.norms.get(self._pruning.calibration)
         if found is None:
             raise PlanError(
-                f"wanda and widths must have norms of input features, got a plan with them at {self._where} and none: "
-                "give apply_plan those of workers.pruning.calibrate, or prune by magnitude"
+                f"Wanda and widths need norms of the input features, got them at {self._where} without norms: pass "
+                "apply_plan those of workers.pruning.calibrate, or prune by magnitude"
             )
         return found[layer_name(self._index, path)]
 

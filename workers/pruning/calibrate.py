@@ -1,8 +1,8 @@
-"""Calibration: norms of the input features of all linear layers, from one pass of the dense model over train samples.
+"""Computes the norms of the input features of all linear layers over training samples, for calibrated pruning.
 
-The statistics of Wanda (arXiv 2306.11695) over multimodal samples: question and answer as in tuning, one sample per
-sequence, without padding. All norms come from the dense model, while Wanda's code prunes layer after layer; therefore,
-the same norms serve every plan.
+These are the statistics of Wanda (arXiv 2306.11695), here over questions with images and answers, one sample per
+sequence, without padding. All norms come from one pass of the dense model, so that they can be used for all plans;
+Wanda's code prunes layer after layer instead.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ from workers.pruning.linears import prunable
 
 
 def calibrate(loaded: LoadedModel, prepared: Prepared, num_samples: int, kinds: Collection[str] = ()) -> Norms:
-    """Return norms over at most `num_samples` samples, drawn with a fixed seed.
+    """Return the norms over at most `num_samples` samples, drawn with a fixed seed.
 
     Args:
-        loaded: the model, under no plan.
+        loaded: the model, with no plan applied.
         prepared: the split to draw from.
-        num_samples: largest number of samples.
-        kinds: kinds of questions to draw from; empty: all.
+        num_samples: maximum number of samples.
+        kinds: kinds of questions to draw from; empty for all.
 
     Raises:
-        ValueError: no sample is of one of the kinds.
+        ValueError: a kind does not occur in the split.
     """
     known = {sample.kind for sample in prepared.samples}
     for kind in kinds:
@@ -51,9 +51,14 @@ def calibrate(loaded: LoadedModel, prepared: Prepared, num_samples: int, kinds: 
 
 @torch.no_grad()
 def norms_of(loaded: LoadedModel, prepared: Prepared, batches: Iterable[AnswerBatch]) -> Norms:
-    """Return norms over the tokens of these batches, without padding.
+    """Return the norms over the tokens of batches, without padding.
 
     Sub-layers whose weights cannot be pruned have no norms.
+
+    Args:
+        loaded: the model, with no plan applied.
+        prepared: the split that the batches come from.
+        batches: questions with answers.
     """
     layers = _layers(loaded.model)
     sums = {name: torch.zeros(len(Calibration), each.in_features, dtype=torch.float64) for name, each in layers.items()}
@@ -81,13 +86,13 @@ def _layers(model: nn.Module) -> dict[str, nn.Linear]:
 
 
 class _Watched:
-    """Sums of squared inputs of linear layers. N is the number of tokens of the current batch without padding."""
+    """Sums up squared inputs of linear layers. N is the number of tokens in the current pass, without padding."""
 
     passes: Iterator[tuple[Tensor, Tensor]]
     """The rows of the coming passes of the decoder, as returned by `Prepared.rows`."""
 
     def next_pass(self, decoder: nn.Module, args: Any) -> None:
-        """Set the rows of the pass that begins."""
+        """Set the rows of the pass that begins; a forward pre-hook of the decoder."""
         real, groups = (rows.flatten() for rows in next(self.passes))
         self._rows = real
         is_image = groups[real] == CODES[Group.VISUAL]
@@ -97,10 +102,10 @@ class _Watched:
             Calibration.IMAGE: is_image,
         }
         self._counted = torch.stack([counted[mode] for mode in Calibration]).float()
-        """(choices of tokens, N)."""
+        """(calibrations, N) float32; 1 if a token counts for a calibration, else 0."""
 
     def hook(self, total: Tensor) -> Any:
-        """Return a hook that adds the squared inputs of a layer to `total` (choices of tokens, inputs)."""
+        """Return a forward pre-hook that adds the squared inputs of a layer to `total`, (calibrations, inputs)."""
 
         def add(layer: nn.Module, args: tuple[Tensor, ...]) -> None:
             read = args[0].flatten(0, -2)

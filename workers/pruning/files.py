@@ -1,8 +1,9 @@
-"""Mask files: saved, read and intersected without torch. A safetensors file with the origin of the masks.
+"""Saves, reads and intersects mask files, without torch.
 
-One tensor per linear layer holds the bits of its mask, packed into bytes, row by row. The metadata has the layers'
-shapes and roles, the remaining weights of every block and the origin of the masks. The intersection over tasks keeps a
-weight that every task keeps: the alpha-SubNet of arXiv 2410.09454.
+A mask file is a safetensors file. One tensor per linear layer holds the bits of its mask, packed into bytes, row by
+row. The metadata has the shapes and roles of the layers, the numbers of remaining weights per block, and the origin of
+the masks. The intersection over several tasks, which keeps the weights that all of them keep, is the alpha-SubNet of
+arXiv 2410.09454.
 """
 
 from __future__ import annotations
@@ -23,15 +24,16 @@ from safetensors.numpy import save_file
 from spaces.shape import Weights
 
 KEY = "skipsearch_masks"
-"""Key of the metadata."""
+"""Key of the metadata in the safetensors file."""
 VERSION = 1
 """Version of the metadata."""
 Packed = NDArray[np.uint8]
+"""Bits of a mask, packed into bytes."""
 
 
 @dataclass(frozen=True)
 class MaskFile:
-    """Masks of all linear layers of a model's decoder blocks."""
+    """The masks of all linear layers of a model's decoder blocks."""
 
     packed: Mapping[str, Packed]
     """Layer (`BLOCK.PATH`) -> bits of its mask, (outputs * inputs / 8,) rounded up; 1 for a kept weight."""
@@ -40,7 +42,7 @@ class MaskFile:
     roles: Mapping[str, str]
     """Layer -> the field of `spaces.shape.Weights` that counts it."""
     sources: tuple[Mapping[str, Any], ...]
-    """Origin of every intersected mask: pruning, model, data set, kinds of questions, samples, fingerprints."""
+    """Origin of each intersected file: pruning, model, data set, kinds of questions, samples, fingerprints."""
 
     @classmethod
     def of(
@@ -63,7 +65,7 @@ class MaskFile:
 
     @property
     def sparsity(self) -> float:
-        """Return the share of the weights that become zero."""
+        """Return the fraction of the weights that become zero."""
         return 1 - sum(map(_count, self.packed.values())) / sum(map(prod, self.shapes.values()))
 
     @property
@@ -103,7 +105,7 @@ def read_masks(path: Path) -> MaskFile:
 
 
 def read_weights(path: Path) -> tuple[Weights, ...]:
-    """Return the numbers of remaining weights per block from the metadata of a mask file alone.
+    """Return the numbers of remaining weights per block, reading only the metadata of a mask file.
 
     Raises:
         ValueError: it is not a mask file of this version.

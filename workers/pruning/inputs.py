@@ -1,4 +1,4 @@
-"""Inputs of pruning besides the weights: norms of input features, and masks from a file."""
+"""Defines the inputs of pruning besides the weights: norms of input features, and masks from a file."""
 
 from __future__ import annotations
 
@@ -20,10 +20,12 @@ Masks = Mapping[str, Tensor]
 
 @dataclass(frozen=True)
 class PruningInputs:
-    """Values that a worker computes or reads once and passes to every pruned plan."""
+    """Norms and masks, which a worker computes or reads once for all plans."""
 
     norms: Norms = field(default_factory=dict)
+    """Empty if no plan needs calibration."""
     masks: Masks | None = None
+    """None without a mask file."""
 
 
 def layer_name(block: int, path: str) -> str:

@@ -1,4 +1,4 @@
-"""The linear layers of a decoder block and their roles, which pruning operates on.
+"""Finds the linear layers of a decoder block and their roles, for pruning.
 
 Weights of any `nn.Linear` can be zeroed. Channels and heads can be removed if attention has separate q, k, v and output
 projections and the FFN has one or two linear layers into its channels and one out of them.
@@ -18,7 +18,7 @@ from workers.blocks.attention_of_rows import KEY, QUERY, VALUE
 
 @dataclass(frozen=True)
 class AttentionRoles:
-    """The projections of an attention in which heads are contiguous."""
+    """The projections of an attention in which the rows of each head are contiguous."""
 
     queries: nn.Linear
     keys: nn.Linear
@@ -28,12 +28,12 @@ class AttentionRoles:
 
     @property
     def num_groups(self) -> int:
-        """Return the number of key-value heads, each with the query heads that share it."""
+        """Return the number of head groups: key-value heads, each with the query heads that share it."""
         return self.keys.out_features // self.head_size
 
     @property
     def group_size(self) -> int:
-        """Return the rows of the query projection, and columns of the output projection, per group."""
+        """Return the number of rows of the query projection, and of columns of the output projection, per group."""
         return self.queries.out_features // self.num_groups
 
 
@@ -46,7 +46,7 @@ class FfnRoles:
 
 
 def linears_of(parts: Parts, sublayer: Linears) -> dict[str, nn.Linear]:
-    """Return the linear layers of the attention, the FFN or both, by path in the block, in the block's order.
+    """Return the linear layers of the attention, the FFN or both by path in the block, in the order of the modules.
 
     Args:
         parts: the parts of the block.
@@ -54,12 +54,12 @@ def linears_of(parts: Parts, sublayer: Linears) -> dict[str, nn.Linear]:
 
     Raises:
         PlanError: some weights of that sub-layer are in no linear layer, or it is cross-attention, whose keys and
-            values are not of tokens.
+            values are computed from image features.
     """
     if parts.is_cross and sublayer is not Linears.FFN:
         raise PlanError(
-            "weights can be pruned where a block reads tokens, got the attention to image features of a block: prune "
-            "its FFN only"
+            "the weights of cross-attention can't be pruned, got a block with attention to image features: prune its "
+            "FFN only"
         )
     roots = {Linears.ATTENTION: (parts.attention,), Linears.FFN: parts.ffn}
     chosen = [root for own, modules in roots.items() if sublayer in (own, Linears.ALL) for root in modules]
@@ -83,7 +83,7 @@ def linears_of(parts: Parts, sublayer: Linears) -> dict[str, nn.Linear]:
 
 
 def prunable(parts: Parts) -> dict[Linears, dict[str, nn.Linear]]:
-    """Return sub-layer -> linear layers; empty for a sub-layer whose weights cannot be pruned."""
+    """Return the linear layers by sub-layer, then by path; none for a sub-layer whose weights cannot be pruned."""
     found: dict[Linears, dict[str, nn.Linear]] = {}
     for sublayer in (Linears.ATTENTION, Linears.FFN):
         try:
@@ -98,7 +98,7 @@ def attention_roles(parts: Parts, where: str) -> AttentionRoles:
 
     Args:
         parts: the parts of the block.
-        where: the block, for the error message.
+        where: name of the block, for the error message.
 
     Raises:
         PlanError: the heads cannot be separated.
@@ -106,10 +106,10 @@ def attention_roles(parts: Parts, where: str) -> AttentionRoles:
     linears = {path.rpartition(".")[2]: each for path, each in linears_of(parts, Linears.ATTENTION).items()}
     missing = [name for name in (QUERY, KEY, VALUE) if name not in linears]
     if missing:
-        raise _refusal("heads", where, f"its attention has no {missing[0]} of its own")
+        raise _refusal("heads", where, f"its attention has no separate {missing[0]}")
     others = [name for name in linears if name not in (QUERY, KEY, VALUE)]
     if len(others) != 1:
-        raise _refusal("heads", where, f"beside queries, keys and values it has {', '.join(others) or 'no projection'}")
+        raise _refusal("heads", where, f"besides q, k and v it has {', '.join(others) or 'no projection'}")
     output, size = linears[others[0]], getattr(parts.attention, "head_dim", 0)
     roles = AttentionRoles(linears[QUERY], linears[KEY], linears[VALUE], output, size)
     widths = (roles.queries.out_features, roles.keys.out_features, roles.values.out_features, output.in_features)
@@ -129,7 +129,7 @@ def ffn_roles(parts: Parts, where: str) -> FfnRoles:
 
     Args:
         parts: the parts of the block.
-        where: the block, for the error message.
+        where: name of the block, for the error message.
 
     Raises:
         PlanError: the channels cannot be separated.
@@ -150,5 +150,5 @@ def ffn_roles(parts: Parts, where: str) -> FfnRoles:
 
 def _refusal(what: str, where: str, reason: str) -> PlanError:
     return PlanError(
-        f"{what} can be cut out where each has weights of its own, got {where}: {reason}; keep all of them"
+        f"{what} can be removed only if each has separate weights, got {where}: {reason}; keep all of them"
     )

@@ -1,4 +1,4 @@
-"""Masks of a whole model: computed by magnitude or Wanda, or read from a file for the model."""
+"""Makes the masks of a whole model: by magnitude or Wanda, or from a mask file."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from workers.pruning.masks import keep_mask, scores
 
 
 def make_masks(model: nn.Module, pruning: Pruning, norms: Mapping[str, Tensor] | None) -> Masks:
-    """Return the masks of all linear layers of the decoder blocks; layers that are not pruned keep everything.
+    """Return the masks of all linear layers of the decoder blocks; layers that are not pruned keep all weights.
 
     Args:
         model: the model.
-        pruning: by magnitude or Wanda, at full width.
+        pruning: a pruning by magnitude or Wanda, without widths.
         norms: layer -> (inputs,) norms over the tokens of the pruning's calibration; None for magnitude.
 
     Raises:
         PlanError: weights of a sub-layer to prune cannot be pruned.
     """
-    assert pruning.is_mask and pruning.method is not None, "checked where it is asked for"
+    assert pruning.is_mask and pruning.method is not None, "checked by the caller"
     for parts in anatomy_of(model).parts:
         linears_of(parts, pruning.linears)
     masks = {}
@@ -56,17 +56,17 @@ def mask_file(model: nn.Module, masks: Masks, source: Mapping[str, object]) -> M
 
 
 def masks_for(model: nn.Module, file: MaskFile) -> Masks:
-    """Return the masks of a file on the devices of a model's layers.
+    """Return the masks of a file as tensors, on the devices of a model's layers.
 
     Raises:
-        ValueError: the file is of another model.
+        ValueError: the layers of the file are not those of the model.
     """
     layers = {name: layer for name, _, layer in _layers(model)}
     shapes = {name: (layer.out_features, layer.in_features) for name, layer in layers.items()}
     if shapes != dict(file.shapes):
         odd = next(iter(set(shapes.items()) ^ set(file.shapes.items())))
         raise ValueError(
-            f"masks must be of the model they go with, got a file that differs from it in {odd[0]} "
+            f"masks must be those of the model, got a file that differs from it in {odd[0]} "
             f"({' x '.join(map(str, odd[1]))}): make masks of this model with python -m workers.pruning"
         )
     return {name: torch.from_numpy(file.mask(name)).to(layer.weight.device) for name, layer in layers.items()}

@@ -1,8 +1,8 @@
-"""Masks made from scores within each row of a matrix.
+"""Computes masks of weight matrices from scores.
 
 Magnitude scores a weight by |w|, Wanda by |w| times the L2 norm of its input feature over the calibration tokens (Sun
-et al. 2023, arXiv 2306.11695, section 3). Both are compared within each output row, which the authors of Wanda find
-better than over the whole matrix. Of equal scores, the first in the row are zeroed.
+et al. 2023, arXiv 2306.11695, section 3). The weights with the lowest scores in each output row are zeroed; the authors
+of Wanda found that better than comparing over the whole matrix. Of equal scores, the first in the row are zeroed.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ def scores(weight: Tensor, method: Method, norms: Tensor | None) -> Tensor:
 
     Args:
         weight: (outputs, inputs).
-        method: magnitude or wanda.
-        norms: (inputs,) L2 norms of the input features, for wanda.
+        method: magnitude or Wanda.
+        norms: (inputs,) L2 norms of the input features, for Wanda; None for magnitude.
     """
     magnitude = weight.detach().abs().float()
     if method is Method.MAGNITUDE:
@@ -29,7 +29,12 @@ def scores(weight: Tensor, method: Method, norms: Tensor | None) -> Tensor:
 
 
 def keep_mask(scored: Tensor, pruning: Pruning) -> Tensor:
-    """Return a mask, (outputs, inputs) bool, True for a kept weight, from (outputs, inputs) scores."""
+    """Return a mask from scores, True for a kept weight; both are (outputs, inputs).
+
+    Args:
+        scored: scores of the weights.
+        pruning: its sparsity, or its n:m pattern.
+    """
     columns = scored.shape[1]
     if pruning.pattern is None:
         return _without_lowest(scored, columns - pruning.kept_weights(columns))

@@ -1,4 +1,4 @@
-"""The choice of FFN channels and head groups that stay, and their positions in the matrices of a block.
+"""Selects the FFN channels and head groups that remain, and cuts the matrices of a block accordingly.
 
 The importance of a channel is its contribution to the block's output over the calibration tokens: the L2 norm of its
 activation times that of its column in the output matrix. This is Wanda's score summed (in squares) over the column,
@@ -33,7 +33,7 @@ class Cut:
 
 
 def cut_channels(roles: FfnRoles, norms: Tensor, count: int) -> dict[nn.Linear, Cut]:
-    """Return layer -> cut that keeps the `count` most important channels.
+    """Return the cuts, by layer, that keep the `count` most important channels.
 
     Args:
         roles: the linear layers of the FFN.
@@ -45,7 +45,7 @@ def cut_channels(roles: FfnRoles, norms: Tensor, count: int) -> dict[nn.Linear, 
 
 
 def cut_heads(roles: AttentionRoles, norms: Tensor, count: int) -> dict[nn.Linear, Cut]:
-    """Return layer -> cut that keeps the `count` most important head groups.
+    """Return the cuts, by layer, that keep the `count` most important head groups.
 
     Args:
         roles: the projections of the attention.
@@ -64,7 +64,7 @@ def cut_heads(roles: AttentionRoles, norms: Tensor, count: int) -> dict[nn.Linea
 
 
 def _column_importance(weight: Tensor, norms: Tensor) -> Tensor:
-    """Return the squared contribution of every input feature to the outputs, (inputs,) float64."""
+    """Return the (inputs,) float64 squared contributions of the input features to the outputs."""
     return norms.double().square() * weight.detach().double().square().sum(0)
 
 

@@ -252,9 +252,9 @@ def test_gradients_reach_the_input():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (".{w50}...", "wanda and widths must have norms of input features, got a plan with them at block 1"),
+        (".{w50}...", "Wanda and widths need norms of the input features, got them at block 1 without norms"),
         (".{ffn50}...", "give apply_plan those of workers.pruning.calibrate, or prune by magnitude"),
-        ("..{saved}..", "a saved mask must go with the model, got '{saved}' at block 2 without: give --masks"),
+        ("..{saved}..", "'{saved}' needs a mask file of the model, got it at block 2 without one: give --masks"),
     ],
 )
 def test_what_is_missing_is_said_before_anything_is_changed(text, message):

@@ -92,11 +92,11 @@ class TestRefused:
         [
             (
                 "..{h50}",
-                r"heads can be cut out .* got block 1: its attention has no q_proj of its own; keep all of them",
+                r"heads can be removed .* got block 1: its attention has no separate q_proj; keep all of them",
             ),
             (
                 "..{ffn50}",
-                r"FFN channels can be cut out .* got block 1: its linear layers are 32 to 96, 48 to 32, not into",
+                r"FFN channels can be removed .* got block 1: its linear layers are 32 to 96, 48 to 32, not into",
             ),
         ],
     )

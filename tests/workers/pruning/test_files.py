@@ -123,7 +123,7 @@ class TestOnAModel:
     def test_of_another_model_is_refused(self, loaded, path):
         file = read_masks(path)
         shapes = {**file.shapes, "2.mlp.up_proj": (48, 31)}
-        with pytest.raises(ValueError, match=r"masks must be of the model they go with, got .* in 2\.mlp\.up_proj"):
+        with pytest.raises(ValueError, match=r"masks must be those of the model, got .* in 2\.mlp\.up_proj"):
             masks_for(loaded.model, MaskFile(file.packed, shapes, file.roles, file.sources))
 
     def request(self, source, text, **changes):
@@ -198,7 +198,7 @@ class TestCommand:
         ("arguments", "told"),
         [
             (("w50", "--kind", "kind-9"), "unknown kind of question 'kind-9' (did you mean 'kind-2'?)"),
-            (("h50",), "a mask must be made by magnitude or wanda alone, got 'h50': write w50 or m2:4"),
+            (("h50",), "masks are made by magnitude or Wanda, without widths, got 'h50': write w50 or m2:4"),
             (("x50",), "unknown pruning 'x50'"),
         ],
     )
@@ -209,4 +209,4 @@ class TestCommand:
 
     def test_one_file_is_no_intersection(self, tmp_path):
         done = self.run("intersect", saved(tmp_path, 1), "--to", tmp_path / "x.safetensors")
-        assert done.exit_code == 2 and "an intersection must be of two or more mask files, got 1" in done.output
+        assert done.exit_code == 2 and "an intersection needs two or more mask files, got 1" in done.output

@@ -1,6 +1,6 @@
-"""Measurement of the shipped checkpoint, written to its card: `python -m workers.embedded.training.card`.
+"""Measures the embedded model and writes its card: `python -m workers.embedded.training.card`.
 
-Every number comes from the code that a search trial runs. Takes about ten minutes on one core.
+All numbers come from the code that a trial of a search runs. It takes about ten minutes on one core.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ PATTERNS = (
     *("dense", "interval-4", "interval-3", "interval-2", "interval-2:skip_attn", "interval-2:skip_ffn"),
     *("interval-2:parallel", "interval-1:parallel@-1", "first-9", "first-6"),
 )
-"""Plans in the table of tuning, in addition to the most harmful and a median single skip of every op."""
+"""Plans in the table of tuning, in addition to two single skips per op: the most harmful, and a less harmful one."""
 
 
 class Card:
@@ -67,7 +67,11 @@ class Card:
         )
 
     def run(self, plan: Plan, split: Split) -> TrialReport:
-        """Run one trial: evaluate on all of `split`, tune, evaluate again."""
+        """Run one trial: evaluate on all of `split`, tune, evaluate again.
+
+        Raises:
+            RuntimeError: the trial failed.
+        """
         rungs = (Rung(split=split), Rung(split=split, tuning_steps=self.steps))
         request = TrialRequest(plan=plan, tuning=self.recipe, rungs=rungs, threads=1)
         report = run_trial(self.worker, request, go_on=lambda _: True)
@@ -76,6 +80,7 @@ class Card:
         return report
 
     def tune(self, plan: Plan, split: Split) -> Tuned:
+        """Return the accuracies of a plan on a split before and after tuning, and print them."""
         report = self.run(plan, split)
         before, after = (np.array(rung.scores) for rung in report.rungs)
         images = self._images(split)
@@ -89,7 +94,7 @@ class Card:
         )
 
     def examine(self) -> dict[str, Kind]:
-        """Return kind -> accuracy of the dense model on `test`, with the accuracy of guessing."""
+        """Return the accuracy of the dense model on `test`, and that of guessing, by kind of question."""
         loaded, test, images = self.session.loaded, self._split("test"), self._images("test")
         blindfolded = replace(test, features=test.features.roll(1, dims=0), _packs={})
         seen, blind = (np.array(evaluate(loaded, one, METRIC).scores) for one in (test, blindfolded))
@@ -105,7 +110,7 @@ class Card:
         return {name: summary(kinds == name) for name in names} | {"all": summary(np.ones(len(kinds), dtype=bool))}
 
     def cost(self) -> dict[str, float]:
-        """Return CPU seconds, which other processes do not affect, of an evaluation and of a tuning step."""
+        """Return the CPU seconds of an evaluation and of a tuning step."""
         session = self.session
         search, tuning = session.split("search"), Tuning(session.tuning_schedule(self.recipe, seed=0), self.steps)
         start = process_time()
@@ -124,7 +129,7 @@ class Card:
 
     def _split(self, name: Split) -> PackedSplit:
         split = self.session.split(name)
-        assert isinstance(split, PackedSplit), "the embedded model is asked several questions per sequence"
+        assert isinstance(split, PackedSplit), "questions of the embedded model are packed"
         return split
 
     def _images(self, split: Split) -> NDArray[np.intp]:

@@ -1,4 +1,4 @@
-"""The card of the embedded model as Markdown: a fixed text with measured tables."""
+"""Renders the card of the embedded model as Markdown: a fixed text with measured tables."""
 
 from __future__ import annotations
 
@@ -67,7 +67,13 @@ a tuning step.
 
 
 def render(measured: Measured, num_blocks: int, megabytes: float) -> str:
-    """Return the card as Markdown."""
+    """Return the card as Markdown.
+
+    Args:
+        measured: all measured values.
+        num_blocks: number of decoder blocks.
+        megabytes: size of the weight file in MB.
+    """
     return CARD.format(
         num_blocks=num_blocks,
         megabytes=megabytes,
@@ -114,7 +120,7 @@ def _spread(trials: Sequence[Tuned]) -> str:
 
 
 def _verdict(trials: Sequence[Tuned]) -> str:
-    """Return a summary of the table as counts, without judgment."""
+    """Return a summary of the table: the number of plans that tuning improves, and the largest gain."""
     dense = max(one.before.mean for one in trials if one.plan.is_dense)
     trials = [one for one in trials if not one.plan.is_dense]
     better = [one for one in trials if one.gain.low > 0]

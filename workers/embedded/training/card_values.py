@@ -1,4 +1,4 @@
-"""The measured values of the embedded model's card."""
+"""Defines the measured values of the embedded model's card."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from workers.requests import TuningRecipe
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean with its 95 % bootstrap interval; whole images are resampled, as their questions are not independent."""
+    """A mean with its 95 % bootstrap interval; images are resampled, since questions about one are not independent."""
 
     mean: float
     low: float
@@ -24,8 +24,8 @@ class Interval:
         """Return the interval of a mean score.
 
         Args:
-            scores: (questions,), the score of each question.
-            images: (questions,), the number of its image.
+            scores: (questions,) scores.
+            images: (questions,) numbers of the images of the questions.
         """
         totals = np.bincount(images, weights=scores)
         counts = np.bincount(images)

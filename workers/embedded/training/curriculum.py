@@ -1,4 +1,4 @@
-"""An endless stream of training batches: new scenes, augmented, with questions of each kind in given proportions."""
+"""Draws training batches: new augmented scenes, with questions of all kinds in given proportions."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from workers.embedded.questions import KINDS
 from workers.inference.packed_batch import PackedBatch, Tokenized, pack
 
 QUESTIONS_PER_IMAGE = 8
-"""Questions per image of a training batch."""
+"""Number of questions per image in a training batch."""
 
 
 def to_pixels(images: np.ndarray) -> Tensor:
-    """Return images (N, H, W, 3) uint8 as normalized by the image processor: (N, 3, H, W) float32 in [-1, 1]."""
+    """Return (N, H, W, 3) uint8 images as the image processor normalizes them: (N, 3, H, W) float32 in [-1, 1]."""
     return torch.tensor(images).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
@@ -40,7 +40,7 @@ class Curriculum:
         """Return normalized pixels and packed questions with answers of new scenes.
 
         Args:
-            rng: random numbers of the batch.
+            rng: source of all random choices.
             num_images: number of scenes.
             weights: kind of question -> weight; kinds are drawn in proportion.
 
@@ -65,6 +65,7 @@ class Curriculum:
         return to_pixels(np.stack([np.asarray(image) for image in images.values()])), self.pack(items)
 
     def pack(self, items: Sequence[Tokenized]) -> list[PackedBatch]:
+        """Return batches of packed questions with answers."""
         tokens = {
             "image_token": self.processor.image_token_id,
             "pad_token": self.tokenizer.pad_token_id,
@@ -72,6 +73,7 @@ class Curriculum:
         return pack(items, QUESTIONS_PER_IMAGE, with_answers=True, **tokens)
 
     def tokenized(self, image: int, question: str, answer: str) -> Tokenized:
+        """Return a tokenized question about the image with this number, with its answer."""
         return Tokenized(image, self._prompt(question), self._answer(answer))
 
     def _tokenize_prompt(self, question: str) -> tuple[int, ...]:

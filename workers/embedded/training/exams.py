@@ -1,4 +1,4 @@
-"""Exact-match accuracy on packed samples: an answer is right if each of its tokens is the most likely one."""
+"""Computes the exact-match accuracy on packed samples; an answer is right if all its tokens are the likeliest ones."""
 
 from __future__ import annotations
 
@@ -14,10 +14,9 @@ from workers.inference.packed_batch import PackedBatch
 
 @torch.no_grad()
 def grade(logits_of: Callable[[PackedBatch], Tensor], batches: Sequence[PackedBatch]) -> np.ndarray:
-    """Return, per question, True if it is answered right: (questions,) bool, in the order of packing.
+    """Return a (questions,) bool array, True for questions that are answered right, in the order of packing.
 
-    With the right answer as input, testing that every next token is the most likely one is equivalent to greedy
-    decoding and comparing.
+    The right answer is fed. That each of its tokens is the likeliest one is equivalent to greedy decoding giving it.
 
     Args:
         logits_of: returns (labeled positions, vocabulary) logits of a batch.
@@ -34,6 +33,11 @@ def grade(logits_of: Callable[[PackedBatch], Tensor], batches: Sequence[PackedBa
 
 
 def accuracy_by_kind(samples: Sequence[Sample], right: np.ndarray) -> dict[str, float]:
-    """Return kind of question -> share of right answers, in order of appearance."""
+    """Return the fraction of right answers by kind of question, in order of appearance.
+
+    Args:
+        samples: the questions.
+        right: (questions,) bool, as returned by `grade`.
+    """
     kinds = np.array([sample.kind for sample in samples])
     return {kind: float(right[kinds == kind].mean()) for kind in dict.fromkeys(kinds.tolist())}

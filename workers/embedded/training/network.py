@@ -1,4 +1,4 @@
-"""The embedded model, a small stock `LlavaForConditionalGeneration`, and its forward pass for training."""
+"""Builds the embedded model, a small stock `LlavaForConditionalGeneration`, and runs it for training."""
 
 from __future__ import annotations
 
@@ -94,9 +94,13 @@ def read(model: LlavaForConditionalGeneration, features: Tensor, batch: PackedBa
 
 
 def unfold(model: LlavaForConditionalGeneration, shares: Sequence[Sequence[Share]]) -> None:
-    """Deepen the decoder in place: every block becomes several, which divide its heads and FFN channels.
+    """Replace each block of the decoder, in place, by several that divide its heads and FFN channels among them.
 
-    The other heads and channels of a new block start with zero outputs and are free to learn.
+    The other heads and channels of a new block start with zero output weights, which are trained.
+
+    Args:
+        model: the model, changed in place.
+        shares: per block, the shares of its new blocks.
     """
     decoder = model.model.language_model
     pairs = zip(decoder.layers, shares, strict=True)

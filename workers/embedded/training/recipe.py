@@ -1,13 +1,13 @@
-"""Training of the embedded model: `python -m workers.embedded.training.recipe --seed 0 --out DIR`.
+"""Trains the embedded model: `python -m workers.embedded.training.recipe --seed 0 --out DIR`.
 
-1. sight:   the vision tower learns digit, color and cell of every patch; its classification heads are discarded.
+1. sight:   the vision tower learns digit, color and cell of each patch; its classification heads are discarded.
 2. shallow: projector and a language model of four blocks learn the questions; kinds without progress are drawn more
             often.
-3. deep:    every block is unfolded into three or four that divide its heads and FFN channels; all are trained briefly,
-            enough to be accurate again, not enough for every block to become dispensable.
-4. mapping: vision tower and language model are frozen; only the projector is trained, as in every search trial.
+3. deep:    each block is replaced by three or four that divide its heads and FFN channels; all are trained briefly,
+            enough to be accurate again, but not until every single block has become dispensable.
+4. mapping: vision tower and language model are frozen; only the projector is trained, as in a trial.
 
-Deterministic for a seed on one machine. Every finished stage is stored in `DIR/stages` and not repeated.
+Training is deterministic for a seed on one machine. Finished stages are stored in `DIR/stages` and not repeated.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from workers.embedded.words import PATCH_SIZE, build_processor
 
 @dataclass(frozen=True)
 class Stage:
-    """Number of steps of a stage, its peak learning rate, and the images per step."""
+    """Number of steps, peak learning rate, and number of images per step of a stage."""
 
     steps: int
     peak_rate: float
@@ -45,7 +45,7 @@ class Stage:
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """The four stages. After sight, every image has eight questions."""
+    """The four stages; in all but the first, each image has eight questions."""
 
     sight: Stage = Stage(3000, 2e-3, images=64)
     shallow: Stage = Stage(1800, 1e-3, images=32)
@@ -68,17 +68,17 @@ UNFOLDED = {
         ((2, 64), (2, 64), (1, 64), (1, 64)),
     ),
 }
-"""Depth -> per shallow block, the heads and FFN channels that each of its deep blocks inherits.
+"""Depth -> per shallow block, the numbers of heads and FFN channels of each deep block that replaces it.
 
-The embedded model has 12 blocks. The other depth is a second landscape for `benchmarks.strategies`.
+The embedded model has 12 blocks. The other depth is used by `benchmarks.strategies`.
 """
 NUM_PATCH_CLASSES = [10, len(COLORS), len(CELLS)]
 STUCK_BELOW, STUCK_WEIGHT = 0.9, 4.5
-"""Accuracy on `tune` below which a kind of question is drawn more often, and the factor, to leave plateaus sooner."""
+"""Accuracy on `tune` below which a kind of question is drawn more often, and the factor by which."""
 
 
 class Recipe:
-    """The model, its data and the four stages. Every stage has its own seed, so that training can be resumed."""
+    """The model, its data and the four stages; each stage has its own seed, so that training can be resumed."""
 
     def __init__(self, schedule: Schedule, seed: int, out: Path, num_blocks: int = 12):
         self.schedule, self.seed, self.out, self.shares = schedule, seed, out, UNFOLDED[num_blocks]
@@ -113,6 +113,7 @@ class Recipe:
         torch.save(self.model.state_dict(), file)
 
     def sight(self, stage: Stage) -> None:
+        """Train the vision tower to classify the patches of images."""
         tower = self.model.model.vision_tower
         heads = nn.Linear(tower.config.hidden_size, sum(NUM_PATCH_CLASSES))
 
@@ -125,12 +126,15 @@ class Recipe:
         fit([*tower.parameters(), *heads.parameters()], loss, stage)
 
     def shallow(self, stage: Stage) -> None:
+        """Train projector and shallow language model on the questions."""
         fit(self._language_parameters(), lambda: self._loss(stage), stage, after=self._examine)
 
     def deep(self, stage: Stage) -> None:
+        """Train projector and unfolded language model on the questions."""
         fit(self._language_parameters(), lambda: self._loss(stage), stage, after=self._examine)
 
     def mapping(self, stage: Stage) -> None:
+        """Train the projector alone on the questions."""
         projector = self.model.model.multi_modal_projector.parameters()
         fit(projector, lambda: self._loss(stage), stage, after=self._examine)
 
@@ -164,7 +168,7 @@ def fit(
     stage: Stage,
     after: Callable[[int, float], None] = lambda step, loss: None,
 ) -> None:
-    """Minimize a loss by AdamW with linear warm-up in the first steps and linear decay over the last third.
+    """Minimize a loss by AdamW, with linear warm-up over 100 steps and linear decay over the last third.
 
     Args:
         parameters: the parameters to train.
@@ -186,7 +190,7 @@ def fit(
 
 
 def patch_classes(scenes: Sequence[Scene]) -> tuple[Tensor, Tensor, Tensor]:
-    """Return digit, color and cell of every patch, row by row: three (scenes * patches,) int64."""
+    """Return digit, color and cell of each patch, row by row, as three (scenes * patches,) int64 tensors."""
     side = IMAGE_SIZE // PATCH_SIZE
     cell = torch.tensor([2 * (2 * row // side) + 2 * column // side for row, column in np.ndindex(side, side)])
     names = list(COLORS)

@@ -1,1 +1,1 @@
-"""Runs exported folders in engines of others, each in a process of its own, and compares them with the search."""
+"""Runs exported folders in inference engines, each in a separate process, and compares them with the search."""

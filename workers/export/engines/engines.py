@@ -1,4 +1,4 @@
-"""Engines that read exports, and their comparison with the in-search model on the same questions."""
+"""Runs exports in inference engines and compares them with the in-search model on the same questions."""
 
 from __future__ import annotations
 
@@ -30,23 +30,23 @@ from workers.pruning.inputs import PruningInputs
 QUESTIONS = 3
 """Number of questions that an engine answers."""
 SECONDS = 600
-"""Time limit of one engine."""
+"""Time limit of an engine in seconds."""
 AGREE = {torch.float32: 0.003, torch.float16: 0.05, torch.bfloat16: 0.3}
-"""Dtype -> largest difference of log-probabilities, in nats, at which an engine computes what the search measured."""
+"""Dtype -> maximum difference of log-probabilities, in nats, at which an engine agrees with the search."""
 LIKELY = -20.0
-"""Tokens of a smaller log-probability in the search are not compared: no engine ever samples them."""
+"""Minimum log-probability in the search, in nats, of the tokens that are compared; others are never sampled."""
 
 
 @dataclass(frozen=True)
 class Engine:
-    """A program with code of its own that runs exported folders."""
+    """An inference engine that runs exported folders with its own code."""
 
     package: str
-    """Distribution to install."""
+    """Name of the distribution to install."""
     module: str
-    """Module that is there if the distribution is."""
+    """Module that can be imported if the distribution is installed."""
     script: str
-    """File of this folder that runs the engine."""
+    """File in this folder that runs the engine."""
     form: str
     """The files it reads: `whole` models of stock layers, `nemotron-nas`, or `gguf`."""
     serve: str
@@ -79,7 +79,7 @@ class EngineRun:
 
 
 def forms_of(route: Route) -> tuple[str, ...]:
-    """Return the forms that an export has for engines; none for remote code."""
+    """Return the forms, as in `Engine.form`, in which engines can read an export; none for remote code."""
     if route.badge is Badge.NEMOTRON:
         return ("nemotron-nas", "gguf") if route.gguf else ("nemotron-nas",)
     return () if route.badge is Badge.REMOTE else ("whole",)
@@ -113,7 +113,11 @@ class EngineFailed(Exception):
 
 
 def in_own_process(script: Path, work: Path) -> None:
-    """Run an engine's script on a folder of work in a fresh process.
+    """Run an engine's script in a fresh process.
+
+    Args:
+        script: the script.
+        work: folder with its request and inputs, to which it writes its outputs.
 
     Raises:
         EngineFailed: it stopped with an error, or ran out of time.
@@ -130,7 +134,7 @@ def in_own_process(script: Path, work: Path) -> None:
 
 
 Start = Callable[[Path, Path], None]
-"""Runs the script of an engine, the first path, on a folder of work, the second; raises EngineFailed."""
+"""(script of an engine, folder with its request) -> None; runs the script, raises EngineFailed."""
 
 
 def run_engine(
@@ -143,7 +147,7 @@ def run_engine(
         name: key of `ENGINES`.
         folder: the exported folder.
         route: its form.
-        loaded: the in-search model, under no plan, with the mapping module of the trial.
+        loaded: the in-search model with the mapping module of the trial, and no plan applied.
         inputs: inputs of the pruned blocks.
         samples: questions, of which the first `QUESTIONS` are answered.
         start: runs the engine's script.
@@ -170,7 +174,7 @@ def engine_version(name: str) -> str:
 
 
 def _question(loaded: LoadedModel, sample: Sample, form: str) -> dict[str, Tensor]:
-    """Return the model inputs of one question: with its images for whole models, else its text alone."""
+    """Return the model inputs of a question: prompt and images for whole models, else only its text."""
     if form != "whole":
         return {"input_ids": torch.tensor([loaded.processor.tokenizer(sample.question)["input_ids"]])}
     prompt = loaded.prompt_encoder.prompt(sample.question, len(sample.images))
@@ -181,7 +185,14 @@ def _question(loaded: LoadedModel, sample: Sample, form: str) -> dict[str, Tenso
 def reference(
     loaded: LoadedModel, plan: Plan, inputs: PruningInputs, asked: Sequence[Mapping[str, Tensor]]
 ) -> list[Tensor]:
-    """Return the log-probabilities of the in-search model, (positions, vocabulary) per question."""
+    """Return the log-probabilities of the in-search model, (positions, vocabulary) float32 per question, in nats.
+
+    Args:
+        loaded: the model, with no plan applied.
+        plan: the plan to apply.
+        inputs: inputs of the pruned blocks.
+        asked: model inputs per question.
+    """
     model = loaded.model
     with apply_plan(model, plan, inputs):
         return [
@@ -199,8 +210,8 @@ def largest_difference(got: Tensor, want: Tensor) -> float:
     """Return the largest difference of log-probabilities among likely tokens.
 
     Args:
-        got: (P, V) of the last P positions; NaN where an engine returned none.
-        want: (Q, V), Q at least P.
+        got: (P, V) log-probabilities of the engine at the last P positions, NaN for tokens that it did not return.
+        want: (Q, V) log-probabilities in the search at the last Q positions, at least P.
     """
     want = want[-len(got) :]
     compared = ~got.isnan() & (want > LIKELY)
@@ -234,14 +245,14 @@ def _run(
 
 
 def _plain_token(tokenizer: Any) -> int:
-    """Return the id of a token that is a piece of plain text."""
+    """Return the id of a token that consists of letters; 0 if there is none."""
     vocabulary = sorted(tokenizer.get_vocab().items(), key=lambda pair: pair[1])
     special = set(tokenizer.all_special_ids)
     return next((index for text, index in vocabulary if text.isascii() and text.isalpha() and index not in special), 0)
 
 
 def _other_tokens(got: Mapping[str, Tensor], asked: Sequence[Mapping[str, Tensor]]) -> str | None:
-    """Return the reason why an engine reads texts otherwise, or None."""
+    """Return a line on the first text that an engine tokenizes differently from the search, or None."""
     for number, each in enumerate(asked):
         tokens = got.get(f"{number}.input_ids")
         if tokens is not None and tokens.tolist() != each["input_ids"][0].tolist():

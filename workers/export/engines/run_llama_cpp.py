@@ -1,6 +1,6 @@
-"""Run an exported GGUF in llama.cpp, by xllamacpp. Run as a file, in its own process; see `run_mlx_vlm.py`.
+"""Runs an exported GGUF in llama.cpp, through xllamacpp; a script for a separate process, see `run_mlx_vlm.py`.
 
-llama.cpp returns the log-probabilities of the next token only, those of the likeliest tokens; others are NaN.
+llama.cpp returns log-probabilities for the next position and the likeliest tokens only; all others are NaN.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from safetensors.numpy import load_file, save_file
 LIKELIEST = 512
 """Number of tokens whose log-probabilities are requested."""
 SURE = 1e6
-"""Added to the logit of a token with a text, which llama.cpp then samples; the returned numbers are without it."""
+"""Bias on the logit of a text token, so that llama.cpp samples it; returned log-probabilities do not include it."""
 
 
 def main(work: Path) -> None:
-    """Continue every question with the model of the request, and tokenize its text."""
+    """Compute the next-token log-probabilities of each question, and tokenize its text."""
     request = json.loads((work / "request.json").read_text())
     inputs = load_file(work / "inputs.safetensors")
     server = xllamacpp.Server(_parameters(request["folder"]))

@@ -1,4 +1,4 @@
-"""Run an exported language model in mlx-lm. Run as a file, in its own process; see `run_mlx_vlm.py`."""
+"""Runs an exported language model in mlx-lm; a script for a separate process, see `run_mlx_vlm.py`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mlx_lm.utils import load_model
 
 
 def main(work: Path) -> None:
-    """Continue every question with the model of the request."""
+    """Compute the log-probabilities of the last positions of each question."""
     request = json.loads((work / "request.json").read_text())
     inputs: Any = mx.load(str(work / "inputs.safetensors"))
     model, _ = load_model(Path(request["folder"]))

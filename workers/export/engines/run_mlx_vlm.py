@@ -1,6 +1,6 @@
-"""Run an exported vision-language model in mlx-vlm. Run as a file, in its own process: `python -I run_mlx_vlm.py WORK`.
+"""Runs an exported vision-language model in mlx-vlm; a script for a separate process: `python -I run_mlx_vlm.py WORK`.
 
-It reads WORK/request.json and the model inputs of every question in WORK/inputs.safetensors, and writes the
+It reads WORK/request.json and the model inputs of all questions in WORK/inputs.safetensors, and writes the
 log-probabilities of the last positions to WORK/outputs.safetensors.
 """
 
@@ -15,11 +15,11 @@ import mlx.core as mx
 from mlx_vlm.utils import load_model
 
 UNUSED = ("attention_mask", "token_type_ids", "mm_token_type_ids", "batch_num_images")
-"""Inputs that mlx-vlm derives itself for one question, or does not take."""
+"""Model inputs that mlx-vlm computes itself for a single question, or does not accept."""
 
 
 def main(work: Path) -> None:
-    """Answer every question with the model of the request."""
+    """Compute the log-probabilities of the last positions of each question."""
     request = json.loads((work / "request.json").read_text())
     inputs: Any = mx.load(str(work / "inputs.safetensors"))
     model = load_model(Path(request["folder"]))

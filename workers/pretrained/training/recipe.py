@@ -1,8 +1,8 @@
-"""Training of the mapping module: `python -m workers.pretrained.training.recipe --folder DIR --out OUT`.
+"""Trains the mapping module: `python -m workers.pretrained.training.recipe --folder DIR --out OUT`.
 
-AdamW on the cross-entropy of the answer tokens, through the frozen language model, from random weights. Features of the
-frozen vision tower are computed once, and the questions about a picture share its prefix. The language model runs in
-bfloat16, which is three times faster than float32 on CPUs with AMX, and the mapping module is trained in float32.
+The cross-entropy of the answer tokens is minimized by AdamW, through the frozen language model, from random weights.
+Features of the frozen vision tower are computed once, and questions about an image share its prefix. The language model
+runs in bfloat16, which is three times faster than float32 on CPUs with AMX; the mapping module is trained in float32.
 
 The shipped mapping module comes from four calls with the same OUT (`docs/experiments.md`, 2026-11-30):
 
@@ -11,7 +11,7 @@ The shipped mapping module comes from four calls with the same OUT (`docs/experi
     --steps 1000 --until 650
     --steps 710 --decay 0.0966 --max-train 4000
 
-OUT keeps `log.jsonl`, `mapping.safetensors` in float16, and the state from which the next call goes on.
+OUT receives `log.jsonl`, `mapping.safetensors` in float16, and the state from which the next call continues.
 """
 
 from __future__ import annotations
@@ -41,24 +41,25 @@ from workers.pretrained.model_folder import initialize
 from workers.sources import DataSource, ModelSource
 
 STEPS_BETWEEN_STATES = 50
+"""Number of steps after which the state is saved."""
 EXAM_QUESTIONS = 192
-"""Questions of `tune` that are answered at every second state."""
+"""Number of questions of `tune` that are answered at every second saved state."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """Steps, batch and learning rate."""
+    """Number of steps, batch size and learning rate."""
 
     steps: int = 700
     peak_rate: float = 1e-3
     warm_up: int = 40
     """Steps of linear warm-up."""
     decay: float = 0.4
-    """Share of the steps, at the end, over which the rate falls linearly to zero."""
+    """Fraction of the steps, at the end, over which the rate decays linearly to zero."""
     images: int = 12
     """Images per step."""
     questions: int = 4
-    """Questions per image. At most half of them ask for color or shape, the others are answered by yes or no."""
+    """Questions per image; at most half of them ask for a color or a shape, the others are answered by yes or no."""
     weight_decay: float = 0.01
 
     def rate(self, step: int) -> float:
@@ -114,7 +115,7 @@ class Training:
         return [int(index) for index in [*asked, *more]]
 
     def state(self) -> dict[str, Any]:
-        """Return all that a later process needs to go on."""
+        """Return the state from which another process can continue."""
         return {
             "mapping": self.mapping.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -135,7 +136,7 @@ class Training:
 
 
 class Log:
-    """Writes the loss and the accuracy on `tune` as JSON lines, and the state of the training."""
+    """Writes loss and accuracy on `tune` as JSON lines, and saves the state of the training."""
 
     def __init__(self, out: Path, tune: PackedSplit, schedule: Schedule) -> None:
         self.out, self.tune, self.started = out, tune, time.perf_counter()
@@ -166,7 +167,12 @@ class Log:
 
 
 def load(folder: Path, max_train: int) -> tuple[LoadedModel, PackedSplit, PackedSplit]:
-    """Return the model, its language model in bfloat16, and the packed splits `train` and `tune`."""
+    """Return the model, with its language model in bfloat16, and the packed splits `train` and `tune`.
+
+    Args:
+        folder: folder that `python -m workers.pretrained build` wrote.
+        max_train: maximum number of training questions.
+    """
     loaded = load_model(ModelSource(name=str(folder / "model"), dtype="float32", attn_implementation="eager"))
     source = DataSource(name=str(folder / "easy-vqa"), max_train=max_train)
     train, tune = (pack_split(loaded, load_split(source, name).samples) for name in ("train", "tune"))
@@ -185,7 +191,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=Schedule.images, help="images per step")
     parser.add_argument("--questions", type=int, default=Schedule.questions, help="questions per image")
     parser.add_argument("--decay", type=float, default=Schedule.decay, help="share of the steps with a falling rate")
-    parser.add_argument("--max-train", type=int, default=10**6, help="questions of `train` that are used at most")
+    parser.add_argument("--max-train", type=int, default=10**6, help="maximum number of questions of `train`")
     parser.add_argument("--until", type=int, help="step to stop at; the rate follows --steps")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
