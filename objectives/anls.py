@@ -1,4 +1,4 @@
-"""ANLS: similarity of an answer to the accepted ones by edit distance.
+"""The metric ANLS: similarity of an answer to the accepted ones by edit distance.
 
 Biten et al. 2019, arXiv 1905.13648, section 3.2; also the metric of DocVQA.
 """
@@ -6,7 +6,7 @@ Biten et al. 2019, arXiv 1905.13648, section 3.2; also the metric of DocVQA.
 from collections.abc import Sequence
 
 THRESHOLD = 0.5
-"""Edits per character from which an answer scores 0, as another answer instead of a misspelled one."""
+"""Edits per character from which an answer scores 0, since it is another answer and not a misspelled one."""
 
 
 def anls(prediction: str, answers: Sequence[str]) -> float:

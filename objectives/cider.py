@@ -1,4 +1,4 @@
-"""CIDEr-D of captions (Vedantam et al. 2015, arXiv 1411.5726) through `pycocoevalcap`, the code of the COCO evaluation.
+"""The metric CIDEr-D of captions (Vedantam et al. 2015, arXiv 1411.5726), computed by `pycocoevalcap`.
 
 The library is an extra (`skipsearch[captions]`), imported when a caption is scored. It depends on numpy only.
 """
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 
 SCALE = 10.0
-"""The official score of a caption that equals all of its references."""
+"""Official score of a caption that equals all of its references."""
 
 
 def check_cider() -> None:
@@ -22,16 +22,16 @@ def check_cider() -> None:
 
 
 def cider(captions: Sequence[str], references: Sequence[Sequence[str]]) -> list[float]:
-    """Return CIDEr-D / 10 of every caption, from 0 to 1.
+    """Return CIDEr-D / 10 of each caption, from 0 to 1.
 
     A score of 1.2 ("120") in the literature is 0.12 here. Words are lower-cased and stripped of punctuation by a
-    regular expression, while the COCO server runs the Java tokenizer of the Penn Treebank: expect its scores to differ
-    in the third digit.
+    regular expression. The COCO server uses the Java tokenizer of the Penn Treebank; its scores differ in the third
+    digit.
 
     Args:
         captions: one caption per image, for the first images of the corpus.
-        references: reference captions per image, for all images of the corpus, at least two: rare words have more
-            weight, and their frequency is counted over the corpus.
+        references: per image of the corpus, of which there must be at least two, the reference captions. Word
+            frequencies are counted over the corpus, since rare words have more weight.
 
     Raises:
         ValueError: `pycocoevalcap` is not installed.

@@ -10,7 +10,7 @@ Floats = NDArray[np.float64]
 
 
 def as_maximized(points: ArrayLike, maximize: Sequence[bool]) -> Floats:
-    """Return the points as a float64 array, (N, M), in which more is better in every column.
+    """Return the points as a float64 array, (N, M), in which larger is better in every column.
 
     Args:
         points: (N, M).
@@ -24,8 +24,8 @@ def as_maximized(points: ArrayLike, maximize: Sequence[bool]) -> Floats:
         return np.empty((0, len(maximize)))
     if table.ndim != 2 or table.shape[1] != len(maximize):
         raise ValueError(
-            f"points must have shape (N, {len(maximize)}), a column an objective, got {table.shape}: "
-            "give one row a point and one direction an objective"
+            f"points must have shape (N, {len(maximize)}), one column per objective, got {table.shape}: "
+            "give one row per point and one direction per objective"
         )
     return table * np.where(maximize, 1.0, -1.0)
 
@@ -54,9 +54,9 @@ def non_dominated(points: ArrayLike, maximize: Sequence[bool]) -> NDArray[np.boo
 
 
 def sort_fronts(points: ArrayLike, maximize: Sequence[bool]) -> NDArray[np.int64]:
-    """Return the rank of every point: 0 if non-dominated, 1 if non-dominated without rank 0, and so on.
+    """Return the rank of each point: 0 if non-dominated, 1 if non-dominated without rank 0, and so on.
 
-    Rows with NaN or infinity share the last rank, behind every other point.
+    Rows with NaN or infinity share the last rank, after all other points.
 
     Args:
         points: (N, M).
@@ -89,7 +89,7 @@ def _peel(values: Floats) -> NDArray[np.int64]:
 
 
 def _sweep(values: Floats) -> NDArray[np.int64]:
-    """Return the ranks for two objectives in O(N log N) (Jensen 2003): a search sorts all its trials after every rung.
+    """Return the ranks for two objectives in O(N log N) (Jensen 2003).
 
     Points are visited in descending order of the first objective, so a front dominates a point if its best second
     objective so far is at least that of the point. These bests decrease from front to front, which allows a binary
@@ -110,7 +110,7 @@ def _sweep(values: Floats) -> NDArray[np.int64]:
 
 
 def crowding(points: ArrayLike) -> Floats:
-    """Return the crowding distance of every point among the points of one front (NSGA-II, Deb et al. 2002).
+    """Return the crowding distance of each point among the points of one front (NSGA-II, Deb et al. 2002).
 
     The distance is the sum over the objectives of the distance between both neighbors, divided by the range; infinite
     at the ends. Rows with NaN or infinity have distance 0 and are ignored as neighbors.
@@ -136,7 +136,7 @@ def crowding(points: ArrayLike) -> Floats:
 
 
 def _front(values: Floats, rows: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Return the rows that no other row dominates; every step drops the rows that one of them dominates."""
+    """Return the rows that no other row dominates; each step drops the rows that one of them dominates."""
     checked = 0
     while checked < len(rows):
         point, others = values[rows[checked]], values[rows]

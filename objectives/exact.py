@@ -1,4 +1,4 @@
-"""Exact match of an answer with the accepted ones, by the rule of the evaluation harnesses or letter by letter.
+"""The metrics of exact match: an answer is one of the accepted ones, by the rule of evaluation harnesses or literally.
 
 The tasks of lmms-eval and lm-evaluation-harness for GQA and VQA ignore letter case, punctuation and articles
 (`ignore_case`, `ignore_punctuation`; the official VQA evaluation removes articles). Here, only punctuation around the
@@ -22,7 +22,7 @@ def exact_match(prediction: str, answers: Sequence[str]) -> float:
 
 
 def strict_match(prediction: str, answers: Sequence[str]) -> float:
-    """Return 1 if the prediction is one of the answers, else 0, ignoring only letter case and extra space."""
+    """Return 1 if the prediction is one of the answers, else 0. Only letter case and extra space are ignored."""
     return float(_folded(prediction) in {_folded(answer) for answer in answers})
 
 

@@ -1,4 +1,4 @@
-"""FLOPs of a plan in closed form, by part of the model.
+"""Computes the FLOPs of a plan in closed form, by part of the model.
 
 A multiply-add is two FLOPs. The numbers equal `torch.utils.flop_counter.FlopCounterMode` on the model as transformers
 runs it with eager attention: matrix products and convolutions only. Scores are counted for every query-key pair,
@@ -6,10 +6,10 @@ masked or not; with a sliding window, these are all pairs of the prompt and, in 
 Embeddings, norms, activations, rotary positions and softmax are not counted. Vision towers and projectors without a
 closed form are counted on the model, and their FLOPs are part of the workload.
 
-A block whose op has a scope runs attention and FFN for the rows outside of it. Keys and values of the prompt are
-counted for all rows if generated tokens attend to them later, otherwise for the rows that attend. Every workload runs
-with a KV cache. A block with fewer FFN channels or heads counts at its reduced width. Zeroed weights do not change
-these FLOPs; `objectives.sparsity` counts them. A mixture of experts counts the experts that are active per row. Blocks
+A sub-layer that an op skips for a scope is counted for the rows outside of it. Keys and values of the prompt are
+counted for all rows if generated tokens attend to them later, otherwise for the rows that attend. A KV cache is
+assumed. A block with fewer FFN channels or heads counts at its reduced width. Zeroed weights do not change these FLOPs;
+`objectives.sparsity` counts them. Of a mixture of experts, the experts that are active per row are counted. Blocks
 without a closed form have FLOPs per row and per score that were counted on the model.
 """
 
@@ -42,10 +42,11 @@ class Ledger:
     decode: float
     """Decoder blocks on the generated tokens except the last, one token per step with a KV cache."""
     head: float
-    """LM head, one row per generated token, or all rows of the prompt where the model computes their logits."""
+    """LM head: one row per generated token, and all rows of the prompt if the model computes their logits."""
 
     @property
     def total(self) -> float:
+        """Return the sum over all parts."""
         return self.vision + self.projector + self.prefill + self.decode + self.head
 
     def as_dict(self) -> dict[str, float]:
@@ -55,13 +56,14 @@ class Ledger:
 
 
 def flops(shape: ModelShape, plan: Plan, workload: Workload) -> Ledger:
-    """Return the FLOPs of running `plan` on a model of this shape.
+    """Return the FLOPs of running a plan on a model of this shape.
 
-    For means over a data set, the formulas, which are quadratic in the numbers of tokens, are evaluated at the means.
+    If the workload is a mean over a data set, the formulas, which are quadratic in the numbers of tokens, are evaluated
+    at the means.
 
     Args:
-        shape: the shape of the dense model.
-        plan: one block per decoder block of the model.
+        shape: shape of the dense model.
+        plan: the plan, with one block per decoder block of the model.
         workload: numbers of tokens, images and requests.
 
     Raises:
@@ -91,7 +93,7 @@ def flops(shape: ModelShape, plan: Plan, workload: Workload) -> Ledger:
 
 @lru_cache
 def dense_flops(shape: ModelShape, workload: Workload) -> float:
-    """Return the FLOPs of running the dense plan; they are computed once per shape and workload."""
+    """Return the FLOPs of running the dense plan; cached per shape and workload."""
     return flops(shape, Plan.dense(shape.num_blocks), workload).total
 
 
@@ -105,7 +107,7 @@ class Costs:
     flops_ratio: float
     """`flops` divided by those of the dense plan."""
     sparse_flops: float
-    """`flops` without the multiply-adds of zeroed weights, as kernels that skip them would run."""
+    """`flops` without the multiply-adds of zeroed weights, which sparse kernels would skip."""
     depth: int
     """Number of decoder sub-layers that must run one after another."""
     parameter_bytes: int
@@ -121,7 +123,10 @@ class Costs:
 
 
 def costs(shape: ModelShape, plan: Plan, workload: Workload) -> Costs:
-    """Return all costs of running `plan` on a model of this shape.
+    """Return all costs of running a plan on a model of this shape.
+
+    Args:
+        shape, plan, workload: as in `flops`.
 
     Raises:
         PlanError: the plan and the model have different numbers of blocks.
@@ -140,18 +145,17 @@ def costs(shape: ModelShape, plan: Plan, workload: Workload) -> Costs:
 
 
 def depth(plan: Plan) -> int:
-    """Return the number of sub-layers that must run one after another, the larger of prefill and decode step.
+    """Return the number of sub-layers that must run one after another, in the prefill or a decode step if it has more.
 
     Attention and FFN of a parallel block count as one, the two blocks of a pair as one block. A prompt is assumed to
-    have both visual and other tokens: a scope that excludes some tokens of a pass does not reduce the depth of that
-    pass.
+    have both visual and other tokens, so that a sub-layer counts for a pass if any token of the pass runs it.
     """
     before = (None, *plan.blocks)
     return max(sum(map(_sublayers, plan.blocks, before, repeat(groups))) for groups in _PASSES)
 
 
 def _sublayers(block: Block, before: Block | None, groups: tuple[Group, ...]) -> int:
-    """Return the number of sub-layers that a block adds to the depth of the slowest of these tokens."""
+    """Return the number of sub-layers that a block adds to the depth of a pass over these token groups."""
     if block.op is Op.PAIRED and before is not None and before.scope.groups.issuperset(groups):
         return 0  # runs in parallel with the first block of the pair
     attention = any(block.runs_attention(group) for group in groups)
@@ -184,7 +188,7 @@ def _ffn(shape: ModelShape, rows: float) -> float:
 
 
 def _image_parts(shape: ModelShape, workload: Workload) -> tuple[float, float]:
-    """Return the FLOPs of the vision tower and the projector per request, as counted or else in closed form."""
+    """Return the FLOPs of vision tower and projector per request: the counted ones, or else the closed form."""
     vision, projector = workload.vision_flops, workload.projector_flops
     if shape.vision is None and (vision is None or projector is None):
         raise WorkloadError(

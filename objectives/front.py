@@ -1,4 +1,4 @@
-"""The front of a search: the finished trials within the limits that no other of them dominates."""
+"""Determines the front of a search: the finished trials within the limits that no other of them dominates."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping
@@ -15,23 +15,23 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True)
 class FrontLimits:
-    """The limits that a finished trial must satisfy to count."""
+    """The limits that a finished trial must keep to be on the front."""
 
     max_flops: float | None = None
-    """Largest FLOPs ratio that counts; None sets no limit."""
+    """Maximum FLOPs ratio; None for no limit."""
     min_accuracy: float | None = None
-    """Smallest accuracy that counts; None sets no limit."""
+    """Minimum accuracy; None for no limit."""
     floor: float | None = None
-    """Accuracy reached without the image; only a higher one counts. None: not measured."""
+    """Accuracy reached without looking at the images, which must be exceeded; None if not measured."""
 
     @classmethod
     def of(cls, settings: Mapping[str, Any], floor: float | None = None) -> "FrontLimits":
-        """Return the limits of a run from its stored settings and its measured floor."""
+        """Return the limits of a run, from its stored settings and its measured floor."""
         return cls(settings.get("max_flops"), settings.get("min_accuracy"), floor)
 
     @property
     def least_accuracy(self) -> float:
-        """Return the smallest accuracy that counts, from the floor and `min_accuracy` together."""
+        """Return the smallest accuracy that keeps both `min_accuracy` and the floor."""
         above = 0.0 if self.floor is None else math.nextafter(self.floor, math.inf)
         return max(self.min_accuracy or 0.0, above)
 
@@ -44,32 +44,35 @@ class FrontLimits:
         return " and ".join(text.format(value) for text, value in parts.items() if value is not None) or "no limits"
 
     def shortfall(self, accuracy: float) -> dict[str, float]:
-        """Return limit -> how far an accuracy is below it; at most 0 if it holds. Empty without a limit on accuracy."""
+        """Return, by name of the limit, the amount by which an accuracy is below it; 0 or less if it is kept."""
         if self.min_accuracy is None and self.floor is None:
             return {}
         return {"--min-accuracy": self.least_accuracy - accuracy}
 
     def keeps(self, point: Point) -> bool:
-        """Return True if a finished trial with this point counts."""
+        """Return True if a finished trial with this point keeps all limits."""
         accuracy, flops_ratio = point
         return accuracy >= self.least_accuracy and (self.max_flops is None or flops_ratio <= self.max_flops)
 
 
 def within(trials: Iterable[T], point: Callable[[T], Point], limits: FrontLimits) -> list[T]:
-    """Return the trials that count, in their order.
+    """Return the trials that keep the limits, in their order.
 
     Args:
-        trials: finished trials, in any form.
-        point: returns accuracy and FLOPs ratio of a trial.
-        limits: the limits that a trial must satisfy.
+        trials: finished trials, of any type.
+        point: returns (accuracy, FLOPs ratio) of a trial.
+        limits: the limits to keep.
     """
     return [trial for trial in trials if limits.keeps(point(trial))]
 
 
 def front(trials: Iterable[T], point: Callable[[T], Point], limits: FrontLimits) -> list[T]:
-    """Return the trials within the limits that no other of them dominates, the cheapest first.
+    """Return the trials within the limits that no other of them dominates, cheapest first.
 
-    The arguments are those of `within`. Trials with equal points are all kept.
+    Trials with equal points are all kept.
+
+    Args:
+        trials, point, limits: as in `within`.
     """
     kept = within(trials, point, limits)
     mask = non_dominated([point(trial) for trial in kept], MAXIMIZE)

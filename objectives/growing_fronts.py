@@ -1,4 +1,4 @@
-"""Non-dominated fronts of points that come one after another, without sorting all of them anew."""
+"""Maintains the non-dominated fronts of a growing set of points, without sorting all of them again."""
 
 from bisect import bisect_left, bisect_right
 from collections import Counter
@@ -10,7 +10,7 @@ Point = tuple[float, float]
 
 
 class GrowingFronts:
-    """Points of two objectives in fronts: those of rank 0 are dominated by none, those of rank 1 by rank 0 only, ...
+    """Points with two objectives, sorted into fronts by rank as `objectives.dominance.sort_fronts` gives them.
 
     A new point moves a contiguous piece of its front to the next front, which moves a piece of that one, and so on
     (Yakupov & Buzdalov, "Incremental non-dominated sorting with O(N) insertion for the two-dimensional case", 2015).
@@ -29,7 +29,7 @@ class GrowingFronts:
         return sum(self._sizes)
 
     def rank(self, point: Point) -> int:
-        """Return the rank of a point among those that are here; it need not be one of them."""
+        """Return the rank of a point among the added ones; it need not be one of them."""
         low, high = 0, len(self._fronts)
         while low < high:
             middle = (low + high) // 2
@@ -44,13 +44,13 @@ class GrowingFronts:
         return sum(self._sizes[:rank])
 
     def front(self, rank: int) -> list[Point]:
-        """Return the points of a rank, equal ones as often as they were added; empty for a rank that has none."""
+        """Return the points of a rank, equal ones as often as they were added; empty if it has none."""
         if rank >= len(self._fronts):
             return []
         return [point for point in self._fronts[rank] for _ in range(self._counts[point])]
 
     def add(self, point: Point) -> None:
-        """Add a point of finite numbers."""
+        """Add a point, whose coordinates must be finite."""
         rank, known = self.rank(point), point in self._counts
         self._counts[point] += 1
         if known:
@@ -74,7 +74,7 @@ class GrowingFronts:
 
 
 def _dominates(front: list[Point], point: Point) -> bool:
-    """Return True if a point of a front dominates `point`: of those that cost no more, the one of highest value."""
+    """Return True if a point of a front dominates `point`; only the best of those that cost no more is compared."""
     place = bisect_right(front, (point[0], inf)) - 1
     return place >= 0 and front[place] != point and front[place][1] >= point[1]
 

@@ -1,4 +1,4 @@
-"""Hypervolume: the volume of the objective space that a set of points dominates, up to a reference point."""
+"""Computes the hypervolume: the volume that a set of points dominates, up to a reference point."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ def hypervolume(points: ArrayLike, reference: Sequence[float], maximize: Sequenc
 
     Args:
         points: (N, M), M at most 3.
-        reference: (M,), a point that is worse than all of interest.
+        reference: (M,), a point that is worse than all points of interest.
         maximize: (M,), True for an objective to maximize.
 
     Raises:

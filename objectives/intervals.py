@@ -1,4 +1,4 @@
-"""Bootstrap intervals of a mean score and of the paired difference between two models on the same questions."""
+"""Computes bootstrap intervals of a mean score, and of the difference between two models on the same questions."""
 
 from collections.abc import Sequence
 

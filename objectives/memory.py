@@ -1,4 +1,4 @@
-"""Memory of a plan in closed form: remaining parameters and KV cache."""
+"""Computes the memory of a plan in closed form: remaining parameters and KV cache."""
 
 from objectives.sparsity import whole_weights
 from spaces.kinds import BlockKind
@@ -20,10 +20,10 @@ def parameter_bytes(shape: ModelShape, plan: Plan) -> int:
 
 
 def kv_bytes_per_token(shape: ModelShape, plan: Plan) -> int:
-    """Return the bytes of keys and values per token and sequence, over the blocks in which later tokens may attend.
+    """Return the bytes of cached keys and values per token and sequence.
 
-    Cross-attention caches image features instead of tokens and does not count. The cache of a sliding window stops
-    growing at the window's size.
+    Blocks in which generated tokens do not attend cache nothing. Cross-attention caches image features, not tokens, and
+    is not counted. Sliding windows are ignored: their caches stop growing at the size of the window.
     """
     pairs = zip(plan.blocks, shape.block_kinds, strict=True)
     values = sum(_cached(shape, block, kind) for block, kind in pairs if block.caches and not kind.is_cross)

@@ -1,4 +1,4 @@
-"""Answer metrics by name, from 0 to 1: the model output that each one reads, and its scores.
+"""The metrics of answers by name; all scores are from 0 to 1.
 
 Metrics of answers score generated text. Metrics of likelihoods score given answers by their probability under the
 model; nothing is generated.
@@ -29,18 +29,19 @@ class Reads(StrEnum):
 
 @dataclass(frozen=True)
 class Metric:
-    """One metric of answers."""
+    """One metric."""
 
     reads: Reads
     meaning: str
-    """The meaning of a score of 1, in a few words."""
+    """Meaning of a score of 1, in a few words."""
     score: Callable[[str, Sequence[str]], float] | None = None
-    """(answer, accepted answers) -> score in [0, 1]; None: the score needs all answers, or their likelihoods."""
+    """(answer, accepted answers) -> score in [0, 1]; None if the score needs all answers, or their likelihoods."""
     needs_choices: bool = False
+    """True for multiple-choice questions only."""
     fewest: int = 1
-    """Smallest number of questions of a split."""
+    """Minimum number of questions in a split."""
     rule: str = "1"
-    """Version of the rule that scores answers; runs of different rules are not mixed."""
+    """Version of the scoring rule; a run is not resumed under another version."""
     scores_parts: bool = False
     """True if a partly right answer has a score above 0, as a caption has."""
 
@@ -48,10 +49,10 @@ class Metric:
 def vqa(prediction: str, answers: Sequence[str]) -> float:
     """Return the VQA accuracy: min(matching annotators / 3, 1), averaged over leaving out each annotator once.
 
-    Answers are normalized as in the official evaluation (`objectives.vqa`): here always, there only if annotators
-    disagree. Normalization never makes an answer such as "A" or "?" empty, so an empty prediction does not match it.
-    With ten answers, the score equals the official average over the subsets of nine. With fewer than four answers, all
-    of the remaining ones must match; a single answer is an exact match.
+    Answers are always normalized (`objectives.vqa`); the official evaluation normalizes only if annotators disagree.
+    Normalization never makes an answer such as "A" or "?" empty, so an empty prediction does not match it. With ten
+    answers, the score equals the official average over the subsets of nine. With fewer than four answers, all of the
+    remaining ones must match; with a single answer, the score is exact match.
 
     Args:
         prediction: the generated answer.
@@ -70,27 +71,28 @@ def vqa(prediction: str, answers: Sequence[str]) -> float:
 
 
 def likeliest(log_likelihoods: Sequence[float], candidates: Sequence[str]) -> str:
-    """Return the candidate with the highest log-likelihood per character: the answer that `choice` scores.
+    """Return the candidate with the highest log-likelihood per character, the answer that `choice` scores.
 
-    This is `acc_norm` of lm-evaluation-harness (Gao et al. 2024), and its `acc` if candidates are letters. As there, a
-    log-likelihood is the sum over the answer's tokens without an end of sequence, and the first of equals is returned.
+    This is the rule of `acc_norm` of lm-evaluation-harness (Gao et al. 2024), and of its `acc` if candidates are single
+    letters. As there, the log-likelihood is the sum over the tokens of the candidate without end-of-sequence; of equal
+    ones, the first is returned.
 
     Args:
-        log_likelihoods: one natural logarithm per candidate.
-        candidates: the texts, none of them empty.
+        log_likelihoods: log-likelihood of each candidate, in nats.
+        candidates: texts of the candidates, none of them empty.
     """
     normed = [value / len(text) for value, text in zip(log_likelihoods, candidates, strict=True)]
     return candidates[normed.index(max(normed))]
 
 
 def likelihood(log_probabilities: Sequence[float]) -> float:
-    """Return exp(-loss): the probability per token (geometric mean) of an answer, end of sequence included.
+    """Return exp(-loss): the geometric mean of the probabilities of an answer's tokens, end-of-sequence included.
 
-    The loss is the one that tuning minimizes. Its exponential is in (0, 1], and higher is better, as the search
+    The loss is the one that tuning minimizes. Its exponential is in (0, 1] and higher is better, as the search
     requires.
 
     Args:
-        log_probabilities: one natural logarithm per token.
+        log_probabilities: log-probability of each token, in nats.
     """
     return exp(fmean(log_probabilities))
 
@@ -118,12 +120,12 @@ def scores(name: str, predictions: Sequence[str], answers: Sequence[Sequence[str
     """Return the score of each generated answer, from 0 to 1.
 
     Args:
-        name: a metric of answers.
+        name: name of a metric of answers.
         predictions: answers to the first questions of a split.
-        answers: the accepted answers to all questions of the split, over which CIDEr weighs words.
+        answers: the accepted answers to all questions of the split; CIDEr counts word frequencies over all.
 
     Raises:
-        ValueError: an unknown metric, one of likelihoods, or a question without an accepted answer.
+        ValueError: the metric is unknown or one of likelihoods, or a question has no accepted answer.
     """
     known = [each for each, metric in METRICS.items() if metric.reads is Reads.ANSWERS]
     if name not in known:

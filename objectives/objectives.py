@@ -1,7 +1,8 @@
 """The objectives of a search, in the order of the study's values."""
 
 OBJECTIVES = ("accuracy", "flops_ratio")
+"""Names of the objectives."""
 MAXIMIZE = (True, False)
-
-#: Corner of the hypervolume: no right answer, at the cost of the dense model. Hypervolumes lie in [0, 1].
+"""Per objective, True if it is maximized."""
 REFERENCE = (0.0, 1.0)
+"""Reference point of the hypervolume: no right answer at the cost of the dense model. Hypervolumes are in [0, 1]."""

@@ -1,4 +1,4 @@
-"""Number of rows that the parts of a block run for, per request: in the prefill, and in all decode steps together."""
+"""Computes the numbers of rows that the parts of a block run for, per request, in the prefill and when decoding."""
 
 from dataclasses import dataclass
 
@@ -12,22 +12,28 @@ PROMPT = (Group.VISUAL, Group.TEXT)
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows of one kind of pass through one block. Fractional for means over a data set."""
+    """Numbers of rows in the prefill, or in all decode steps, of one block. Fractional for means over a data set."""
 
     attending: float
-    """Rows whose attention is computed: queries and outputs."""
+    """Rows for which queries and outputs of the attention are computed."""
     keys: float
-    """Rows whose keys and values are computed."""
+    """Rows for which keys and values are computed."""
     pairs: float
-    """Scores: query-key pairs."""
+    """Query-key pairs for which scores are computed."""
     ffn: float
+    """Rows for which the FFN is computed."""
 
 
 def prefill_rows(block: Block, kind: BlockKind, workload: Workload) -> Rows:
-    """Return the rows of the prefill.
+    """Return the numbers of rows of the prefill.
 
     Keys and values of the whole prompt are computed if generated tokens attend to them later. Cross-attention computes
-    keys and values of the image features once, here, if any row attends to them.
+    keys and values of the image features once, in the prefill, if any row attends to them.
+
+    Args:
+        block: the block of the plan.
+        kind: kind of the model's block.
+        workload: numbers of tokens.
     """
     tokens = {Group.VISUAL: workload.visual_tokens, Group.TEXT: workload.text_tokens}
     attending = sum(tokens[group] for group in PROMPT if block.runs_attention(group))
@@ -40,9 +46,14 @@ def prefill_rows(block: Block, kind: BlockKind, workload: Workload) -> Rows:
 
 
 def decode_rows(block: Block, kind: BlockKind, workload: Workload) -> Rows:
-    """Return the rows of all decode steps; step t = 1, 2, ... runs one token on the prompt and t generated tokens.
+    """Return the numbers of rows of all decode steps together; in step t, one token attends to the prompt and t tokens.
 
-    A sliding cache holds the last `window` of them. In the prefill, all scores are computed and then masked.
+    With a sliding window, it attends to the last `window` of them; in the prefill, all scores are computed and masked.
+
+    Args:
+        block: the block of the plan.
+        kind: kind of the model's block.
+        workload: numbers of tokens.
     """
     steps = workload.decode_steps
     attending, ffn = steps * block.runs_attention(Group.GENERATED), steps * block.runs_ffn(Group.GENERATED)
@@ -54,5 +65,5 @@ def decode_rows(block: Block, kind: BlockKind, workload: Workload) -> Rows:
 
 
 def _triangle(n: float) -> float:
-    """Return 1 + 2 + ... + n, or the value of its polynomial for a fractional n."""
+    """Return 1 + 2 + ... + n, or n (n + 1) / 2 for a fractional n."""
     return n * (n + 1) // 2 if isinstance(n, int) else n * (n + 1) / 2

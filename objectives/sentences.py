@@ -1,6 +1,6 @@
-"""Detection of a model that wraps its answers in sentences, which metrics of short answers score as wrong.
+"""Detects a model that wraps its answers in sentences, which metrics of short answers score as wrong.
 
-"The color is red." scores 0 if "red" is accepted. Another prompt usually fixes such a model.
+"The color is red." scores 0 if "red" is accepted. Another prompt usually avoids that.
 """
 
 from collections.abc import Sequence
@@ -8,15 +8,15 @@ from collections.abc import Sequence
 from objectives.exact import essential
 
 TELLING = 0.2
-"""Share of wrapped answers from which a note is given."""
+"""Fraction of wrapped answers from which a note is given."""
 MORE_WORDS = 3
-"""Words by which an answer must exceed the longest accepted one to count as a sentence."""
+"""Number of words by which an answer must exceed the longest accepted one to count as a sentence."""
 SHORT_ANSWERS = frozenset(("exact_match", "strict_match", "vqa", "anls"))
 """Metrics under which a sentence scores 0."""
 
 
 def is_wrapped(answer: str, accepted: Sequence[str], score: float) -> bool:
-    """Return True if an answer is wrong only, or possibly only, because of the words around it.
+    """Return True if an answer is wrong and contains an accepted one, or is much longer than all accepted ones.
 
     Args:
         answer: the generated answer.
@@ -34,10 +34,10 @@ def is_wrapped(answer: str, accepted: Sequence[str], score: float) -> bool:
 def sentence_note(
     metric: str, answers: Sequence[str], accepted: Sequence[Sequence[str]], scores: Sequence[float]
 ) -> str | None:
-    """Return a note on answers wrapped in sentences with the prompt that usually fixes it, or None if they are few.
+    """Return a note for the user on answers wrapped in sentences, with a prompt that avoids them; None if they are few.
 
     Args:
-        metric: the name of the metric.
+        metric: name of the metric.
         answers: the generated answers to the first questions.
         accepted: the accepted answers per question.
         scores: the score of each generated answer.
@@ -53,6 +53,6 @@ def sentence_note(
         return None
     return (
         f"The dense model wraps {len(wrapped)} of {len(answers)} answers in sentences, such as {wrapped[0][:80]!r}, "
-        "which score 0. This usually mends it: --prompt "
+        "which score 0. This usually helps: --prompt "
         "$'{question}\\nAnswer the question using a single word or phrase.'"
     )

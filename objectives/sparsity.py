@@ -1,7 +1,7 @@
-"""Multiply-adds of pruned weights in closed form: the part that kernels for sparse weights would not compute.
+"""Computes the FLOPs of zeroed weights in closed form, which sparse kernels would not run.
 
-Scores and the mixing of values have no weights, and none of them is saved. Weights that are zero in the dense model do
-not count.
+Attention scores and the mixing of values involve no weights, so they are not affected. Weights that are zero in the
+dense model do not count as zeroed.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,12 @@ from spaces.shape import ModelShape, Weights
 
 
 def zero_flops(shape: ModelShape, plan: Plan, workload: Workload) -> float:
-    """Return the FLOPs of a workload that are spent on pruned weights, two per multiply-add.
+    """Return the FLOPs of a workload that are spent on zeroed weights, two per multiply-add.
+
+    Args:
+        shape: shape of the dense model.
+        plan: the plan, with one block per decoder block of the model.
+        workload: numbers of tokens and requests.
 
     Raises:
         PlanError: a block has a saved mask and the model has no mask file.
@@ -35,9 +40,9 @@ def kept_weights(shape: ModelShape, block: Block, index: int) -> Weights:
     """Return the numbers of weights of a block's linear layers that are neither zeroed nor removed.
 
     Args:
-        shape: the shape of the dense model.
+        shape: shape of the dense model.
         block: the block of the plan.
-        index: its position, from 0.
+        index: index of the block, from 0.
 
     Raises:
         PlanError: the block has a saved mask and the model has no mask file.
@@ -70,7 +75,7 @@ def _zeros(shape: ModelShape, block: Block, index: int) -> Weights:
 
 
 def _left(shape: ModelShape, kept_of: Callable[[int], int]) -> Weights:
-    """Return the number of weights of every matrix: rows times the kept columns."""
+    """Return the numbers of weights of the matrices of a block, if `kept_of` gives the kept ones of a row."""
     queries, keys = shape.num_heads * shape.head_size, shape.num_kv_heads * shape.head_size
     hidden = kept_of(shape.hidden_size)
     return Weights(

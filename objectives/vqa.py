@@ -1,4 +1,4 @@
-"""Normalization of an answer as in the official VQA evaluation (Antol et al. 2015, visualqa.org)."""
+"""Normalizes answers as the official VQA evaluation does (Antol et al. 2015, visualqa.org)."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""The workload of a model: the numbers of tokens that FLOPs are counted for."""
+"""Defines the workload of a model: the numbers of tokens for which FLOPs are computed."""
 
 import math
 from collections.abc import Mapping
@@ -19,22 +19,23 @@ class Workload:
     """
 
     visual_tokens: float
-    """Image tokens of the prompt, of all its images together."""
+    """Image tokens of the prompt, over all its images."""
     text_tokens: float
     """All other tokens of the prompt."""
     generated_tokens: float
     """Generated tokens; the first comes from the prefill, each further one from a decode step."""
     images: float = 1
-    """Images that go through the vision tower."""
+    """Images that the vision tower encodes."""
     batch: int = 1
+    """Number of requests."""
     cross_tokens: float = 0
-    """Rows of image features that cross-attention attends to; 0 without an image, as its blocks do not run then."""
+    """Rows of image features that cross-attention attends to; 0 without an image, when its blocks do not run."""
     vision_flops: float | None = None
-    """Counted FLOPs of the vision tower for the images of one request; None: the shape's closed form."""
+    """Counted FLOPs of the vision tower for the images of one request; None for the closed form of the shape."""
     projector_flops: float | None = None
-    """Counted FLOPs of the projector for the images of one request; None: the shape's closed form."""
+    """Counted FLOPs of the projector for the images of one request; None for the closed form of the shape."""
     extra_head_rows: float = 0
-    """Rows of the prompt besides the last one whose logits the model computes; `generate` needs the last one only."""
+    """Rows of the prompt, besides the last, whose logits the model computes though `generate` does not need them."""
 
     def __post_init__(self) -> None:
         for field in fields(self):

@@ -6,7 +6,7 @@ from spaces.plan import Block, Plan
 from spaces.scope import Group
 
 MOST = 0.8
-"""Share of the plans that counts as most of them."""
+"""Minimum fraction of the plans that counts as most of them."""
 _SUB_LAYERS: dict[str, Callable[[Block, Group], bool]] = {
     "attention": lambda block, group: block.runs_attention(group),
     "FFN": lambda block, group: block.runs_ffn(group),
@@ -14,9 +14,9 @@ _SUB_LAYERS: dict[str, Callable[[Block, Group], bool]] = {
 
 
 def run_shares(plans: Sequence[Plan]) -> dict[str, list[float]]:
-    """Return the share of plans that run a sub-layer, per block, for `attention` and `FFN`.
+    """Return, for `attention` and `FFN`, the fraction of plans that run it, per block.
 
-    A sub-layer that a plan runs for some of the three groups of tokens only counts by their share.
+    A plan that runs a sub-layer for one of the three token groups counts as one third, for two as two thirds.
     """
     groups = list(Group)
     return {
@@ -46,7 +46,7 @@ def agreement(plans: Sequence[Plan]) -> str:
 
 
 def _listed(shares: dict[str, list[float]], rule: Callable[[float], bool]) -> str:
-    """Return the sub-layers whose share meets a rule, those of whole blocks as blocks."""
+    """Return the sub-layers whose fraction satisfies a rule as text; both sub-layers of a block as the block."""
     found = {name: {index for index, share in enumerate(each) if rule(share)} for name, each in shares.items()}
     whole = set.intersection(*found.values())
     named = [f"{_blocks(whole)}"] if whole else []
@@ -59,7 +59,7 @@ def _blocks(numbers: set[int]) -> str:
 
 
 def ranges(numbers: set[int]) -> str:
-    """Return numbers as ranges: `0-3, 7`."""
+    """Return numbers as text with ranges, such as `0-3, 7`."""
     ordered = sorted(numbers)
     starts = [n for n in ordered if n - 1 not in numbers]
     ends = [n for n in ordered if n + 1 not in numbers]

@@ -1,4 +1,4 @@
-"""The modification of one decoder block: its op, the tokens the op applies to, and the pruning of its weights."""
+"""Defines the modification of one decoder block: its op, the op's tokens, and the pruning of its weights."""
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -42,7 +42,7 @@ class Op(StrEnum):
 
     @property
     def runs_attention(self) -> bool:
-        """Return True if self-attention, or cross-attention in a block of that kind, runs for the tokens in scope."""
+        """Return True if the attention (self- or cross-attention) runs for the tokens in scope."""
         return self not in (Op.SKIP_ATTN, Op.SKIP_BLOCK, Op.SKIP_CROSS)
 
     @property
@@ -60,7 +60,7 @@ class Variant(StrEnum):
 
 
 SINGLE_OPS = (Op.KEEP, Op.SKIP_ATTN, Op.SKIP_FFN, Op.SKIP_BLOCK, Op.PARALLEL)
-"""The ops of one self-attention block on its own."""
+"""The ops of a single self-attention block."""
 CROSS_OPS = (Op.KEEP, Op.SKIP_CROSS, Op.SKIP_FFN, Op.SKIP_BLOCK)
 """The ops of a block with cross-attention."""
 _CHARS = {
@@ -81,7 +81,7 @@ def as_op(value: object, where: str = "") -> Op:
 
     Args:
         value: an `Op` or its name.
-        where: added to the error message, such as ` at block 3`.
+        where: text to add to the error message, such as ` at block 3`.
 
     Raises:
         PlanError: `value` is not the name of an op.
@@ -96,7 +96,7 @@ def as_scope(value: object, where: str = "") -> Scope:
 
     Args:
         value: a `Scope` or its name.
-        where: added to the error message, such as ` at block 3`.
+        where: text to add to the error message, such as ` at block 3`.
 
     Raises:
         PlanError: `value` is not the name of a scope.
@@ -111,7 +111,7 @@ def as_variant(value: object, where: str = "") -> Variant:
 
     Args:
         value: a `Variant` or its name.
-        where: added to the error message, such as ` at block 3`.
+        where: text to add to the error message, such as ` at block 3`.
 
     Raises:
         PlanError: `value` is not the name of a variant.
@@ -158,7 +158,7 @@ class Block:
 
         Args:
             name: a name, an `Op`, or a `Block`, which is returned unchanged.
-            where: added to the error message, such as ` at block 3`.
+            where: text to add to the error message, such as ` at block 3`.
 
         Raises:
             PlanError: an unknown op, scope, variant or pruning, or a combination that is not valid.
@@ -229,7 +229,7 @@ class Block:
 
     @property
     def caches(self) -> bool:
-        """Return True if the keys and values of the prompt are kept, because generated tokens attend to them later."""
+        """Return True if the keys and values of the prompt are cached, because generated tokens attend to them."""
         return self.runs_attention(Group.GENERATED)
 
 

@@ -1,4 +1,4 @@
-"""Limits on plans, checked before anything runs: violation of a plan, reachability, and repair."""
+"""Checks limits on plans before anything runs, and repairs plans that exceed them."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -10,9 +10,10 @@ from spaces.plan import Plan
 from spaces.spaces import Space
 
 _ENUMERABLE = 5_000
-"""Largest number of plans of a space that is searched by enumeration."""
+"""Maximum size of a space, in plans, that is searched by enumeration."""
 
 Measure = Callable[[Plan], float]
+"""Plan -> cost, such as its FLOPs ratio."""
 
 
 class UnreachableError(ValueError):
@@ -21,7 +22,7 @@ class UnreachableError(ValueError):
 
 @dataclass(frozen=True)
 class Limit:
-    """A bound that a plan must not exceed, such as a ratio of FLOPs."""
+    """A bound on a cost, such as the FLOPs ratio, that a plan must not exceed."""
 
     name: str
     bound: float
@@ -34,21 +35,21 @@ class Limit:
             )
 
     def violation(self, plan: Plan) -> float:
-        """Return by how much the plan exceeds the bound, in units of the measure; at most 0 if the limit holds."""
+        """Return the amount by which a plan exceeds the bound, in units of the measure; 0 or less if it does not."""
         return self.measure(plan) - self.bound
 
 
 def is_feasible(plan: Plan, limits: Sequence[Limit]) -> bool:
-    """Return True if the plan satisfies every limit."""
+    """Return True if the plan keeps all limits."""
     return all(limit.violation(plan) <= 0 for limit in limits)
 
 
 def smallest(space: Space, measure: Measure) -> Plan:
     """Return the plan with the smallest measure; of several, the first found.
 
-    Exact for a space of at most 5,000 plans. In a larger space, descend through the best neighbors, starting from the
-    plan in which every block has its best level, or from the dense plan if the space lacks that plan. This is exact for
-    a measure that is a sum over the blocks, such as FLOPs.
+    A space of at most 5,000 plans is enumerated. In a larger space, the best neighbor is taken repeatedly, starting
+    from the plan in which each block has its best level, or from the dense plan if that is not in the space. This is
+    exact if the measure is a sum over the blocks, such as FLOPs.
     """
     if space.size <= _ENUMERABLE:
         return min(space.enumerate(), key=measure)
@@ -88,10 +89,10 @@ def check_reachable(space: Space, limits: Sequence[Limit]) -> None:
 
 
 def repair(plan: Plan, space: Space, limits: Sequence[Limit], rng: np.random.Generator) -> Plan | None:
-    """Return a plan of the space that satisfies all limits, in as few steps from `plan` as a greedy walk finds.
+    """Return a plan of the space near `plan` that satisfies all limits, found by greedy steps.
 
-    Each step takes the neighbor with the smallest violation of the limits; of several that satisfy them, a random one.
-    With one limit on a measure that is a sum over independent blocks, no nearer plan satisfies it.
+    Each step takes the neighbor with the smallest violation of the limits; of equal ones, a random one. With one limit
+    on a measure that is a sum over independent blocks, no nearer plan satisfies it.
 
     Args:
         plan: the plan to start from.
@@ -120,7 +121,7 @@ def distance(first: Plan, second: Plan) -> int:
 
 
 def _best_step(plan: Plan, space: Space, limits: Sequence[Limit], rng: np.random.Generator) -> Plan | None:
-    """Return the neighbor with the smallest excess, a random one of equals, or None if none improves on the plan."""
+    """Return the neighbor with the smallest excess (ties at random); None if none is better than the plan."""
     near = list(space.neighbors(plan))
     excess = np.array([_excess(other, limits) for other in near])
     if not excess.min() < _excess(plan, limits):

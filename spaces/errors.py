@@ -1,4 +1,4 @@
-"""The error for every malformed description of a plan."""
+"""Defines the error for malformed descriptions of plans."""
 
 
 class PlanError(ValueError):

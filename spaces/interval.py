@@ -1,8 +1,8 @@
-"""The interval space of "Skipping Computations in Multimodal LLMs" (arXiv 2410.09454).
+"""Defines the interval space of "Skipping Computations in Multimodal LLMs" (arXiv 2410.09454).
 
 A plan of this space has one op (with its scope), an interval, a start and an end: block i is changed if
-start < i < end and i is a multiple of the interval. Many settings give the same plan; each plan is counted once here.
-The changed blocks are one block, or a run of two or more consecutive multiples of one interval.
+start < i < end and i is a multiple of the interval. Many of these settings give the same plan, which is counted once.
+The changed blocks are a single block, or a run of two or more consecutive multiples of one interval.
 """
 
 from collections.abc import Iterator
@@ -30,7 +30,13 @@ class Run(NamedTuple):
 
 
 def run_of(interval: int, start: int, end: int, num_blocks: int) -> Run | None:
-    """Return the run of blocks i with start < i < end that are multiples of the interval, or None if there are none."""
+    """Return the run of blocks i with start < i < end that are multiples of the interval; None if there are none.
+
+    Args:
+        interval: the interval, at least 1.
+        start, end: exclusive bounds.
+        num_blocks: number of blocks of the model.
+    """
     multiples = [i for i in range(0, num_blocks, interval) if start < i < end]
     if not multiples:
         return None
@@ -119,7 +125,7 @@ class IntervalSpace:
         return near[rng.integers(len(near))]
 
     def crossover(self, first: Plan, second: Plan, rng: np.random.Generator) -> Plan:
-        """Return a plan whose op, interval, start and end each come from one parent; one parent if either is dense."""
+        """Return a plan whose op, interval, start and end each come from a random parent; a parent if one is dense."""
         self.check(first)
         self.check(second)
         settings = [self._setting(first), self._setting(second)]

@@ -1,4 +1,4 @@
-"""Kinds of decoder blocks: the properties that differ from block to block, and the ops each kind excludes."""
+"""Defines kinds of decoder blocks: the properties that differ between blocks, and the ops that each kind excludes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,43 +11,43 @@ from spaces.scope import Scope
 
 @dataclass(frozen=True, kw_only=True)
 class CountedBlock:
-    """FLOPs of a block that has no closed form, as torch counts them."""
+    """FLOPs of a block without a closed form, as counted by torch."""
 
     query: int
     """FLOPs per row that attends: projections of queries and outputs."""
     key: int
     """FLOPs per row whose keys and values are computed."""
     pair: int
-    """FLOPs per score, the mixing of values included."""
+    """FLOPs per query-key pair: score and mixing of values."""
     ffn: int
     """FLOPs of the FFN per row."""
     cached: int
-    """Keys and values that are cached per token."""
+    """Number of cached values (of keys and values) per token."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class BlockKind:
-    """The properties of one decoder block that differ from block to block."""
+    """The properties of a decoder block that may differ between the blocks of a model."""
 
     window: int | None = None
-    """Tokens that its sliding window attends to, including the token itself; None: all preceding tokens."""
+    """Size of the sliding window in tokens, including the token itself; None to attend to all preceding tokens."""
     is_parallel: bool = False
-    """True if the model itself feeds attention and FFN with the same input."""
+    """True if attention and FFN of the unmodified block read the same input."""
     is_cross: bool = False
-    """True if its attention is to image features instead of tokens."""
+    """True if the attention is cross-attention to image features."""
     active_ffn_weights: int | None = None
-    """Weights of a mixture of experts that are multiplied with each row; None: no mixture.
+    """Number of weights of a mixture of experts that each row is multiplied with; None for a dense FFN.
 
-    They include those of the active experts, of the router and of shared experts.
+    These are the weights of active experts, shared experts and router.
     """
     attention_parameters: int | None = None
-    """Counted parameters of its attention and the norms around it; None: no biases, one RMSNorm."""
+    """Parameters of the attention and its norms, counted; None: no biases and one RMSNorm."""
     ffn_parameters: int | None = None
-    """Counted parameters of its FFN and the norms around it; None: no biases, one RMSNorm."""
+    """Counted parameters of the FFN and its norms; None for those of an FFN without biases and one RMSNorm."""
     has_fused_projections: bool = False
-    """True if queries, keys and values are not made apart: its attention is skipped for all tokens or for none."""
+    """True without separate projections of queries, keys and values: attention is skipped for all tokens or none."""
     counted: CountedBlock | None = None
-    """None: the closed form of an ordinary block holds."""
+    """Counted FLOPs; None if the closed form applies."""
 
     def refusal(self, op: Op) -> str | None:
         """Return the reason why a block of this kind cannot have an op, or None if it can."""
@@ -62,7 +62,7 @@ class BlockKind:
         return None
 
     def fitted(self, block: Block) -> Block | None:
-        """Return the block with skip_attn or skip_cross as this kind requires, or None if it cannot have the block."""
+        """Return the block as this kind can have it, skip_attn and skip_cross exchanged if needed; None if it can't."""
         stand_in = {Op.SKIP_ATTN: Op.SKIP_CROSS} if self.is_cross else {Op.SKIP_CROSS: Op.SKIP_ATTN}
         if block.op in stand_in:
             block = replace(block, op=stand_in[block.op])
@@ -70,7 +70,7 @@ class BlockKind:
         return block if whole and not self.refusal(block.op) and self._can_be(block.pruning) else None
 
     def _can_be(self, pruning: Pruning | None) -> bool:
-        """Return True if the pruning applies to this kind: experts, cross-attention, counted blocks are not."""
+        """Return True if a block of this kind can have the pruning; experts and cross-attention can't be pruned."""
         if pruning is None:
             return True
         of_attention = pruning.head_width < FULL or pruning.sparsifies(Linears.ATTENTION)
@@ -83,13 +83,13 @@ PLAIN = BlockKind()
 
 
 def fitted(plan: Plan, kinds: Sequence[BlockKind]) -> Plan:
-    """Return the plan as blocks of these kinds can have it.
+    """Return the plan as a model with blocks of these kinds can have it.
 
-    skip_attn and skip_cross replace each other as needed. A block that cannot have its op is kept; of a pair, both are.
+    skip_attn and skip_cross are exchanged if needed. A block that cannot have its op is kept; of a pair, both blocks.
 
     Args:
         plan: the plan to fit.
-        kinds: the kind of every block; empty: all blocks are plain, and the plan is returned unchanged.
+        kinds: kind of each block; empty if all blocks are plain, when the plan is returned unchanged.
     """
     if not kinds:
         return plan
@@ -101,14 +101,14 @@ def fitted(plan: Plan, kinds: Sequence[BlockKind]) -> Plan:
 
 
 def left_out(kinds: Sequence[BlockKind]) -> list[str]:
-    """Return the ops that blocks of a model cannot have, one line per reason, for people."""
+    """Return lines for the user on the ops that blocks of a model cannot have, one per reason."""
     places: dict[str, dict[Op, list[int]]] = {}
     for index, kind in enumerate(kinds):
         for op in (*SINGLE_OPS, Op.PAIR):
             if reason := kind.refusal(op):
                 places.setdefault(reason.split(";")[0].split(", and")[0], {}).setdefault(op, []).append(index)
     fused = any(kind.has_fused_projections and not kind.is_cross for kind in kinds)
-    lines = ["scopes of skipped attention: queries, keys and values are made together"] if fused else []
+    lines = ["scopes of skipped attention: queries, keys and values have one projection"] if fused else []
     for reason, found in places.items():
         indices = next(iter(found.values()))
         where = (

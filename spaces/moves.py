@@ -1,4 +1,4 @@
-"""Code shared by the spaces: checks of their arguments, and the choice of levels for changed blocks."""
+"""Checks the arguments of spaces, and draws the levels of changed blocks."""
 
 from collections.abc import Sequence
 
@@ -10,6 +10,11 @@ from spaces.plan import Plan
 
 def check_definition(name: str, num_blocks: int, levels: Sequence[Block]) -> None:
     """Check the definition of a space.
+
+    Args:
+        name: name of the space.
+        num_blocks: number of decoder blocks of the model.
+        levels: levels of a block other than keep.
 
     Raises:
         ValueError: it has no block, or no level other than keep.
@@ -23,7 +28,12 @@ def check_definition(name: str, num_blocks: int, levels: Sequence[Block]) -> Non
 
 
 def check_depth(name: str, num_blocks: int, plan: Plan) -> None:
-    """Check that the plan has `num_blocks` blocks.
+    """Check that a plan has `num_blocks` blocks.
+
+    Args:
+        name: name of the space, for the message.
+        num_blocks: number of decoder blocks of the model.
+        plan: the plan to check.
 
     Raises:
         PlanError: it has another number of blocks.
@@ -38,8 +48,13 @@ def check_depth(name: str, num_blocks: int, plan: Plan) -> None:
 def pick_levels(levels: Sequence[Block], count: int, rng: np.random.Generator) -> list[Block]:
     """Return `count` levels drawn at random from a random non-empty subset of `levels`.
 
-    If every level were drawn from all of them, plans with many changed blocks would all have about the same cost. Plans
-    with one or two kinds of levels reach the ends of the range.
+    If each level were drawn from all of them, plans with many changed blocks would all have about the same cost. Plans
+    with only one or two different levels reach the ends of the range.
+
+    Args:
+        levels: levels to choose from.
+        count: number of levels to draw.
+        rng: source of the draws.
     """
     kinds = rng.permutation(len(levels))[: rng.integers(1, len(levels) + 1)]
     return [levels[kinds[k]] for k in rng.integers(len(kinds), size=count)]

@@ -1,11 +1,11 @@
-"""The error for an unknown name, and short forms of values for error messages."""
+"""Builds the error for an unknown name, and short forms of values for error messages."""
 
 import difflib
 from collections.abc import Iterable
 from reprlib import Repr
 
 MAX_SHOWN = 80
-"""Largest number of characters of a value in an error message."""
+"""Maximum number of characters of a value in an error message."""
 _REPR = Repr()
 _REPR.maxlevel, _REPR.maxstring, _REPR.maxother = 4, MAX_SHOWN, MAX_SHOWN
 
@@ -14,10 +14,10 @@ def unknown(kind: str, got: object, known: Iterable[str], hint: str | None = Non
     """Return the error to raise for an unknown name, in one line, with the nearest known names.
 
     Args:
-        kind: the kind of thing named, in the singular (`space`, `metric`, ...).
+        kind: what the name stands for, in the singular (`space`, `metric`, ...).
         got: the name as the user gave it.
-        known: every accepted name.
-        hint: an additional way out, appended to the message.
+        known: all accepted names.
+        hint: what the user can do, appended to the message.
     """
     names = list(known)
     message = f"unknown {kind} {shown(got)}{nearest(got, names)}: known are {shortened(', '.join(names), 500)}"
@@ -33,9 +33,9 @@ def nearest(got: object, known: Iterable[str]) -> str:
 
 
 def shown(value: object) -> str:
-    """Return the repr of a value in one short line, with cut parts replaced by `...`.
+    """Return the repr of a value in one short line, in which omitted parts are `...`.
 
-    The time does not grow with the nesting or the length of the value.
+    The time does not depend on the nesting or the length of the value.
     """
     return shortened(_REPR.repr(value), MAX_SHOWN)
 

@@ -1,4 +1,4 @@
-"""Hand-made plans by name: the dense plan, intervals, the first blocks only, and published patterns for image tokens.
+"""Hand-made plans by name: the dense plan, intervals, only the first blocks, and published patterns for image tokens.
 
 Names; op, scope and start may be left out if they are skip_block, all and 0:
     dense                             nothing is changed
@@ -9,8 +9,8 @@ Names; op, scope and start may be left out if they are skip_block, all and 0:
     oplevel[-K]                       operator-level skipping for image tokens in the last K blocks (50 %)
     {PRUNING}                         every block is pruned in the same way, such as {ffn50} or {w50}
 
-Only ShortV's layers are published as a list. V-Skip and operator-level skipping choose layers per task. The patterns
-here are starting points for a search: the ops of the papers at the depth where image tokens matter least.
+Only ShortV publishes a list of layers; V-Skip and operator-level skipping choose layers per task. Their patterns here
+apply the ops of the papers to the last blocks, where image tokens matter least.
 """
 
 import re
@@ -42,10 +42,11 @@ _SHORTV_DEPTH = 32
 
 
 def pattern(name: str, num_blocks: int) -> Plan:
-    """Return the plan with a pattern's name for a model of `num_blocks` blocks.
+    """Return the plan of the pattern called `name` for a model of `num_blocks` blocks.
 
     Raises:
-        ValueError: an unknown name, op or scope, an interval of 0, or a start or a K outside of the model.
+        ValueError: the name, op or scope is unknown, the interval is 0, or the start or K is outside of the model.
+        PlanError: the op is not that of a single block.
     """
     if name == "dense":
         return Plan.dense(num_blocks)
@@ -69,10 +70,10 @@ def pattern(name: str, num_blocks: int) -> Plan:
 
 
 def pattern_names(num_blocks: int) -> list[str]:
-    """Return the names of the patterns to compare a search with, dense first, then roughly from mild to severe.
+    """Return the names of the patterns that are baselines of a search, dense first, then roughly from mild to severe.
 
-    Intervals 4, 3 and 2 over the whole model and over its last 50 %, with every op, for all tokens and for image
-    tokens; the first three, two and one quarters of the blocks; published patterns for image tokens; every block
+    They are: intervals 4, 3 and 2 over the whole model and over its last 50 %, with each op; the first three, two and
+    one quarters of the blocks; published patterns for image tokens; both of the former for image tokens; all blocks
     pruned.
     """
     names = ["dense"]
@@ -90,7 +91,7 @@ def pattern_names(num_blocks: int) -> list[str]:
 
 
 def baselines(space: Space) -> dict[str, Plan]:
-    """Return name -> plan for every hand-made plan in the space, dense first; of equal plans only the first."""
+    """Return the hand-made plans of a space by name, dense first; of equal plans only the first."""
     found: dict[str, Plan] = {}
     for name in pattern_names(space.num_blocks):
         try:
@@ -103,7 +104,7 @@ def baselines(space: Space) -> dict[str, Plan]:
 
 
 def _visual(name: str, parts: re.Match[str], num_blocks: int) -> Plan:
-    """Return a published pattern for image tokens, with its published share of the blocks unless a number is given."""
+    """Return a published pattern for image tokens, with the published fraction of blocks unless the name has a K."""
     order, default, op_at = _PAPERS[parts["kind"]]
     ranked = order(num_blocks)
     k = int(parts["k"]) if parts["k"] else min(round(default * num_blocks), len(ranked))
@@ -113,7 +114,7 @@ def _visual(name: str, parts: re.Match[str], num_blocks: int) -> Plan:
 
 
 def _shortv_order(num_blocks: int) -> list[int]:
-    """Return the blocks in the published order of the layers at the same relative depth, leaving out unlisted ones."""
+    """Return the blocks in the published order of the layers at the same relative depth, without unlisted ones."""
     rank = {layer: place for place, layer in enumerate(_SHORTV_LAYERS)}
     ranks = {}
     for i in range(num_blocks):
@@ -129,7 +130,7 @@ def _last_first(num_blocks: int) -> list[int]:
 
 
 def _graded(depth: float) -> Op:
-    """Return the op at a relative distance from the last block: first skip_block, then skip_attn, then skip_ffn."""
+    """Return the op at a place among the changed blocks, from 0 for the last block of the model to 1."""
     return (Op.SKIP_BLOCK, Op.SKIP_ATTN, Op.SKIP_FFN)[min(int(3 * depth), 2)]
 
 
@@ -138,7 +139,7 @@ _PAPERS: dict[str, tuple[Callable[[int], list[int]], float, Callable[[float], Op
     "vskip": (_last_first, 0.5, lambda depth: Op.SKIP_ATTN),
     "oplevel": (_last_first, 0.5, _graded),
 }
-"""Kind -> blocks in the order they are taken, share of the blocks, op by place in that order (0 first, 1 last)."""
+"""Name -> (blocks in the order of change, fraction of the blocks, op by place in that order, 0 to 1)."""
 
 
 def _interval_name(interval: int, op: Op, start: int) -> str:

@@ -1,4 +1,4 @@
-"""The plan: one immutable value that gives the modification of every block of a language model."""
+"""Defines the plan: an immutable value with the modification of each block of a language model."""
 
 import hashlib
 import json
@@ -17,9 +17,9 @@ __all__ = ["Block", "Group", "Op", "Plan", "PlanError", "Scope", "Variant"]
 
 @dataclass(frozen=True)
 class Plan:
-    """The modification of every block of a language model, from the first block to the last.
+    """The modification of each block of a language model, from the first block to the last.
 
-    Immutable and hashable. `str(plan)`, `plan.to_json()` and the value itself round-trip exactly.
+    Plans are immutable and hashable. `Plan.parse(str(plan))` and `Plan.from_json(plan.to_json())` equal the plan.
     """
 
     blocks: tuple[Block, ...]
@@ -36,13 +36,13 @@ class Plan:
         """Return the plan with these blocks, ops or names (`skip_attn`, `skip_attn:visual`), first block first.
 
         Raises:
-            PlanError: an unknown name, or an incomplete pair.
+            PlanError: a name is unknown, or a pair is incomplete.
         """
         return cls(tuple(_block(block, f" at block {i}") for i, block in enumerate(blocks)))
 
     @classmethod
     def dense(cls, num_blocks: int) -> "Plan":
-        """Return the plan that changes nothing.
+        """Return the plan that changes no block.
 
         Raises:
             PlanError: `num_blocks` is less than 1.
@@ -65,7 +65,7 @@ class Plan:
         """Return the plan of a JSON text, or of the decoded mapping.
 
         Raises:
-            PlanError: invalid JSON, another schema version, or an unknown key, op or type.
+            PlanError: the JSON is invalid, has another schema version, or an unknown key, op or type.
         """
         return cls(blocks_of(source))
 
@@ -75,7 +75,7 @@ class Plan:
 
     @cached_property
     def digest(self) -> str:
-        """Return the SHA-256 of the canonical JSON in hexadecimal, which identifies the plan everywhere."""
+        """Return the SHA-256 of the canonical JSON in hexadecimal, which identifies the plan."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()
 
     @cached_property
@@ -85,7 +85,7 @@ class Plan:
 
     @property
     def is_dense(self) -> bool:
-        """Return True if nothing is changed."""
+        """Return True if no block is changed."""
         return self.num_changed == 0
 
     @property
@@ -131,7 +131,7 @@ class Plan:
 
 
 def _block(value: Block | Op | str, where: str) -> Block:
-    """Return the block of a value, from a table if it has no scope, as plans are created by the thousand."""
+    """Return the block of a value; those without scope come from a table, since thousands of plans are created."""
     found = SINGLE_BLOCKS.get(value) if isinstance(value, str) else None  # type: ignore[call-overload]
     return found or Block.named(value, where)
 

@@ -1,4 +1,4 @@
-"""The JSON form of a plan: encode a block, decode a plan, and report an invalid one in one line."""
+"""Converts plans to JSON and back; an invalid plan raises an error of one line."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ def blocks_of(source: str | Mapping[str, Any]) -> tuple[Block, ...]:
     """Return the blocks of a plan given as JSON text or as the decoded mapping.
 
     Raises:
-        PlanError: invalid JSON, another schema version, or an unknown key, op or type.
+        PlanError: the JSON is invalid, has another schema version, or an unknown key, op or type.
     """
     plan = _decoded(source) if isinstance(source, str) else source
     if not isinstance(plan, Mapping):
@@ -37,7 +37,7 @@ def blocks_of(source: str | Mapping[str, Any]) -> tuple[Block, ...]:
 
 
 def plan_fields(blocks: Sequence[Block]) -> dict[str, Any]:
-    """Return the JSON object of a plan, with a pruning common to all blocks stored once, at the plan."""
+    """Return the JSON object of a plan; a pruning common to all blocks is stored once, for the plan."""
     whole = gathered(blocks)
     fields = [_block_fields(block if whole is None else block.pruned(None)) for block in blocks]
     return {"schema": SCHEMA, "blocks": fields, "pruning": pruning_fields(whole) if whole else None}

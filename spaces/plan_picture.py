@@ -1,8 +1,8 @@
-"""A plan drawn as one character per block."""
+"""Draws a plan as one character per block."""
 
 from spaces.plan import Op, Plan
 
-#: The upper part of a cell is attention, the lower part the FFN. Unlike colored squares, in every monospaced font.
+# The upper part of a cell is attention, the lower part the FFN. All monospaced fonts have these characters.
 _CELLS = {
     Op.KEEP: "█",
     Op.SKIP_ATTN: "▄",
@@ -15,6 +15,7 @@ _CELLS = {
 }
 
 LEGEND = "`█` whole block, `▀` attention only, `▄` FFN only, `░` skipped, `▓` both in parallel, `▐▌` a pair"
+"""Meaning of the characters, in Markdown."""
 
 
 def plan_picture(plan: Plan) -> str:

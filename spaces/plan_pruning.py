@@ -1,4 +1,4 @@
-"""One pruning for a whole plan: derived from its blocks, and applied to them."""
+"""Finds the pruning common to all blocks of a plan, and applies one to all blocks."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from spaces.pruning_forms import text_of_pruning
 
 
 def gathered(blocks: Sequence[Block]) -> Pruning | None:
-    """Return the pruning that describes every block of the plan, so that it can be written once, or None."""
+    """Return the pruning of which each block has the part that concerns it; None if there is none."""
     for pruning in dict.fromkeys(block.pruning for block in blocks):
         if pruning is not None and all(block.pruning == block.part_of(pruning) for block in blocks):
             return pruning

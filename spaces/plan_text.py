@@ -1,4 +1,4 @@
-"""The text form of a plan: one character per block.
+"""Converts plans to their text form, with one character per block, and back.
 
 The character may be followed by a scope mark, if the op is not for all tokens, and by a pruning of the block's weights
 in braces (`spaces.pruning_forms`). A pruning before the first block applies to the whole plan.
@@ -28,7 +28,7 @@ _CLOSING = {variant: (opening, closing) for opening, (closing, variant) in _BRAC
 LEGEND = ", ".join([*(f"{op.char} {op}" for op in SINGLE_BLOCKS), "() pair", "[] pair of mean"])
 """The characters of the ops, for error messages."""
 MOST_BLOCKS = 4096
-"""Largest number that a run may repeat a block."""
+"""Maximum number of repetitions of a block in a run."""
 MARKS = ", ".join(f"{mark} {scope}" for mark, scope in SCOPE_OF_MARK.items())
 """The scope marks, for error messages."""
 
@@ -49,7 +49,7 @@ def text_of(blocks: Sequence[Block]) -> str:
 
 
 def runs_of_text(text: str) -> str:
-    """Return the text of a plan with equal neighbours counted, such as `4. 2f b` for `....ffb`.
+    """Return the text of a plan with equal successive blocks counted, such as `4. 2f b` for `....ffb`.
 
     Raises:
         PlanError: `text` is not the text of a plan.
@@ -76,7 +76,7 @@ def blocks_of_text(text: str) -> tuple[Block, ...]:
 
 
 def _tokens(chars: str, place: int) -> Iterator[tuple[str, tuple[Block, ...]]]:
-    """Yield the text and the blocks of every block or pair; of a run, as often as it says."""
+    """Yield (text, blocks) of each block or pair; repeated ones as often as their number says."""
     block = 0
     while place < len(chars):
         where = f"at block {block} (counted from 0) of {chars!r}"
@@ -95,7 +95,7 @@ def _tokens(chars: str, place: int) -> Iterator[tuple[str, tuple[Block, ...]]]:
 
 
 def _count(chars: str, place: int, where: str) -> tuple[int, int]:
-    """Return how often the block at `place` is repeated, 1 without a number, and where the block begins."""
+    """Return the number of repetitions of the block at `place`, 1 without a number, and the place of the block."""
     while chars[place].isspace():
         place += 1
     end = place
@@ -111,7 +111,7 @@ def _count(chars: str, place: int, where: str) -> tuple[int, int]:
 
 
 def _pair(chars: str, place: int, where: str) -> tuple[Block, Block, int]:
-    """Return the two blocks of a pair that opens at `place`, and the place after it."""
+    """Return the two blocks of the pair that opens at `place`, and the place after it."""
     closing, variant = _BRACKETS[chars[place]]
     of_first, end = _pruning(chars, place + 1, where)
     if chars[end : end + 1] != closing:

@@ -1,4 +1,4 @@
-"""A plan in words: what it does with which blocks."""
+"""Describes a plan in words."""
 
 from collections.abc import Iterator
 

@@ -1,7 +1,7 @@
-"""Spaces in which every block has its level (op, scope, pruning) independently of the others, and pairs of blocks.
+"""Defines spaces in which the level (op, scope, pruning) of each block is chosen independently, except in pairs.
 
-A plan is sampled, changed and combined as one choice per block, read from the first block on. A block whose choice is a
-pair includes the next block, whose own choice is then ignored and reads `keep` in the choices of a plan.
+Plans are sampled, changed and combined as one choice per block. If the choice of a block is a pair, it includes the
+next block, whose own choice is ignored; it is `keep` in `choices_of`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,7 +14,7 @@ from spaces.moves import check_definition, check_depth, pick_levels
 from spaces.plan import Plan
 
 _MAX_MOVES = 3
-"""Largest number of moves of one mutation."""
+"""Maximum number of moves per mutation."""
 _KEEP, _PAIRED = SINGLE_BLOCKS[Op.KEEP], Block(Op.PAIRED)
 
 
@@ -133,7 +133,7 @@ class ProductSpace:
         return fit if fit is not None and fit in self._choices[index] else _KEEP
 
     def _rest(self, start: int) -> Iterator[tuple[Block, ...]]:
-        """Yield every way to fill the blocks from `start` on."""
+        """Yield all possible blocks from `start` to the last one."""
         if start == self.num_blocks:
             yield ()
             return
@@ -143,7 +143,7 @@ class ProductSpace:
                 yield (*head, *rest)
 
     def _change_one(self, choices: list[Block], rng: np.random.Generator) -> None:
-        """Give another level to one block whose choice is not ignored."""
+        """Change the level of a random block whose choice is not ignored."""
         blocks = self._plan(choices).blocks
         counting = [i for i, block in enumerate(blocks) if block != _PAIRED and len(self.choices(i)) > 1]
         i = counting[rng.integers(len(counting))]
@@ -152,19 +152,25 @@ class ProductSpace:
 
 
 def _levels_of(levels: tuple[Block, ...], kind: BlockKind, after: BlockKind | None) -> list[Block]:
-    """Return the levels that a block of a kind can have before a block of kind `after`, or at the end (None)."""
+    """Return the levels that a block of a kind can have.
+
+    Args:
+        levels: levels to choose from.
+        kind: kind of the block.
+        after: kind of the next block; None for the last block.
+    """
     can_pair = after is not None and after.refusal(Op.PAIRED) is None
     fits = [kind.fitted(level) for level in levels if level.op is not Op.PAIR or can_pair]
     return list(dict.fromkeys(fit for fit in fits if fit is not None))
 
 
 def choices_of(plan: Plan) -> tuple[Block, ...]:
-    """Return one choice per block: the plan's blocks, with the second blocks of pairs, unless pruned, as `keep`."""
+    """Return one choice per block: the blocks of the plan, in which second blocks of pairs become `keep`."""
     return tuple(_KEEP if block == _PAIRED else block for block in plan.blocks)
 
 
 def plan_of(choices: Sequence[Block]) -> Plan:
-    """Return the plan that these choices make; the last one must not be a pair."""
+    """Return the plan with these choices; the last one must not be a pair."""
     blocks = list(choices)
     for i in range(len(blocks)):
         if blocks[i].op is Op.PAIR:

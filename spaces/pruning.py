@@ -1,7 +1,7 @@
-"""Pruning of a block's weights: sparsity, which zeroes single weights, and width, which removes FFN channels and heads.
+"""Defines the pruning of a block: sparsity, which zeroes single weights, and width, which removes channels and heads.
 
-Sparsity (a method) leaves every matrix at its size and saves nothing without sparse kernels. Width makes the matrices
-smaller and, if heads are removed, also the KV cache. A block may have both: it is narrowed first.
+Sparsity (a method) does not change the sizes of matrices and saves nothing without sparse kernels. Width makes the
+matrices smaller and, if heads are removed, also the KV cache. If a block has both, it is narrowed first.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ FULL = 100
 
 
 class Method(StrEnum):
-    """The choice of the weights that become zero: those with the lowest scores within one row of a matrix."""
+    """The score by which weights are selected: those with the lowest scores within a row of a matrix become zero."""
 
     MAGNITUDE = "magnitude"
     """|weight|"""
@@ -35,16 +35,17 @@ class Linears(StrEnum):
 
 
 class Calibration(StrEnum):
-    """The tokens of the calibration samples that count. Padding never counts."""
+    """The tokens of the calibration samples that count; padding never does."""
 
     WHOLE = "whole"
+    """All tokens."""
     TEXT = "text"
     """All but image tokens."""
     IMAGE = "image"
 
 
 class Pattern(NamedTuple):
-    """n:m sparsity: `kept` of every `group` consecutive weights of a row stay, also of a shorter last group."""
+    """n:m sparsity: of each `group` consecutive weights of a row, and of a shorter last group, `kept` remain."""
 
     kept: int
     group: int
@@ -55,19 +56,22 @@ class Pattern(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Pruning:
-    """The pruning of a block's weights. Shares are in whole percent."""
+    """The pruning of a block's weights. Fractions are in whole percent."""
 
     method: Method | None = None
-    """None: no weight becomes zero."""
+    """None if no weight becomes zero."""
     percent: int | None = None
-    """Percentage of every row that becomes zero, rounded down; for magnitude and wanda without a pattern."""
+    """Percentage of each row that becomes zero, rounded down; for magnitude and Wanda without a pattern."""
     pattern: Pattern | None = None
+    """n:m pattern; for magnitude and Wanda without a percentage."""
     linears: Linears = Linears.ALL
+    """Linear layers that the method applies to."""
     ffn_width: int = FULL
-    """Percentage of the FFN channels that stay."""
+    """Percentage of the FFN channels that remain."""
     head_width: int = FULL
-    """Percentage of the head groups that stay; a group is a key-value head with the query heads that share it."""
+    """Percentage of the head groups that remain; a group is a key-value head with the query heads that share it."""
     calibration: Calibration = Calibration.WHOLE
+    """Tokens that count in the calibration of Wanda and widths."""
 
     def __post_init__(self) -> None:
         _check_types(self)
@@ -108,7 +112,7 @@ class Pruning:
         return self.method is not None and self.linears in (Linears.ALL, sublayer)
 
     def kept_weights(self, columns: int) -> int:
-        """Return the number of weights of a row with `columns` columns that stay under magnitude or wanda."""
+        """Return the number of weights that remain in a row of `columns` weights, for magnitude or Wanda."""
         if self.pattern is None:
             assert self.percent is not None, "a saved mask has its own counts"
             return columns - columns * self.percent // FULL
@@ -116,15 +120,20 @@ class Pruning:
         return groups * self.pattern.kept + min(rest, self.pattern.kept)
 
     def kept_channels(self, num_channels: int) -> int:
-        """Return the number of FFN channels that stay, at least one."""
+        """Return the number of FFN channels that remain, at least one."""
         return _kept(num_channels, self.ffn_width)
 
     def kept_groups(self, num_groups: int) -> int:
-        """Return the number of head groups that stay, at least one."""
+        """Return the number of head groups that remain, at least one."""
         return _kept(num_groups, self.head_width)
 
     def within(self, attention: bool, ffn: bool) -> "Pruning | None":
-        """Return the part that concerns a block that runs attention, FFN or both, or None if there is none."""
+        """Return the part of the pruning that concerns a block, or None if there is none.
+
+        Args:
+            attention: True if the block runs attention.
+            ffn: True if the block runs the FFN.
+        """
         runs = {Linears.ALL: attention or ffn, Linears.ATTENTION: attention, Linears.FFN: ffn}
         method = self.method if runs[self.linears] else None
         ffn_width, head_width = self.ffn_width if ffn else FULL, self.head_width if attention else FULL

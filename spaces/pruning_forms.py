@@ -1,8 +1,8 @@
-"""The text of a pruning, in braces in the text of a plan, and its object in JSON.
+"""Converts prunings to text (in braces in the text of a plan) and JSON, and back.
 
-    w50 wanda, 50 % become zero   w2:4 wanda, 2 of 4 stay   m50 m2:4 magnitude   saved the model's mask file
-    ffn75 75 % of the FFN channels stay   h50 50 % of the head groups stay
-    then, each after a slash: attn or ffn the linears of the method   text or image the calibration tokens
+    w50 Wanda, 50 % become zero   w2:4 Wanda, 2 of 4 remain   m50 m2:4 magnitude   saved the model's mask file
+    ffn75 75 % of the FFN channels remain   h50 50 % of the head groups remain
+    then, each after a slash: attn or ffn the linear layers of the method   text or image the calibration tokens
 
 Examples: `{w50/ffn/image}`, `{w2:4}`, `{ffn75,h50}`. Before the first block, a pruning applies to all blocks that run
 what it prunes; after a block, to that block.
@@ -77,7 +77,7 @@ def pruning_of_fields(source: Any, where: str) -> Pruning:
 
     Args:
         source: the decoded object.
-        where: added to the error message, such as ` at block 3`.
+        where: text to add to the error message, such as ` at block 3`.
 
     Raises:
         PlanError: an unknown key or value, or an invalid pruning.

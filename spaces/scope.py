@@ -1,10 +1,10 @@
-"""The tokens that an op applies to."""
+"""Defines token groups, and the scopes of ops: the token groups that an op applies to."""
 
 from enum import StrEnum
 
 
 class Group(StrEnum):
-    """The kinds of tokens that a language model reads; every token is of exactly one."""
+    """The kinds of tokens that a language model reads; each token is of exactly one."""
 
     TEXT = "text"
     """Tokens of the prompt that are not image tokens."""
@@ -21,7 +21,7 @@ class Scope(StrEnum):
     VISUAL = "visual"
     """Image tokens of the prompt."""
     PROMPT = "prompt"
-    """Every token before the first generated one, image tokens included."""
+    """All tokens before the first generated one, image tokens included."""
     GENERATED = "generated"
 
     @property
@@ -37,6 +37,7 @@ class Scope(StrEnum):
 
 _MARKS = {Scope.ALL: "", Scope.VISUAL: "v", Scope.PROMPT: "t", Scope.GENERATED: "g"}
 SCOPE_OF_MARK = {mark: scope for scope, mark in _MARKS.items() if mark}
+"""Character in the text form of a plan -> scope."""
 _GROUPS = {
     Scope.ALL: frozenset(Group),
     Scope.VISUAL: frozenset({Group.VISUAL}),

@@ -1,4 +1,4 @@
-"""The shape of a vision-language model: the numbers that determine FLOPs and memory."""
+"""Defines the shape of a vision-language model: the numbers that determine FLOPs and memory."""
 
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
@@ -49,12 +49,12 @@ class VisionShape:
 
     @property
     def num_layers_run(self) -> int:
-        """Return the number of layers executed per image: all, as transformers selects the feature layer afterwards."""
+        """Return the number of layers run per image: all, since transformers selects the feature layer afterwards."""
         return self.num_layers
 
 
 class Weights(NamedTuple):
-    """Numbers of nonzero weights of the linear layers of one block, by the output of the layers."""
+    """Numbers of weights of the linear layers of one block."""
 
     query_and_output: int
     key_and_value: int
@@ -77,21 +77,21 @@ class ModelShape:
     """True if the FFN has three linear layers (gate, up, down) instead of two."""
     vocab_size: int
     vision: VisionShape | None
-    """None: a tower without a closed form, whose counted FLOPs are stored with the workload."""
+    """None for a tower without a closed form, whose counted FLOPs are part of the workload."""
     projector: tuple[tuple[int, int], ...]
-    """(inputs, outputs) of every linear layer of the projector, each applied to every visual token."""
+    """(inputs, outputs) of each linear layer of the projector, which are applied to all visual tokens."""
     visual_tokens_per_image: int | None
-    """None: depends on the image."""
+    """None if it depends on the image."""
     bytes_per_parameter: int
     """Bytes of one weight and of one cached key or value, such as 2 for float16."""
     num_parameters: int | None = None
-    """Counted parameters of the whole model; None: the closed form of `objectives.memory`."""
+    """Counted parameters of the whole model; None for the closed form of `objectives.memory`."""
     kinds: tuple[BlockKind, ...] = ()
-    """The kind of every block; empty: all are plain."""
+    """Kind of each block; empty if all are plain."""
     tie_embeddings: bool = False
     """True if the LM head shares its weights with the token embedding."""
     saved_weights: tuple[Weights, ...] | None = None
-    """Weights per block that the model's mask file keeps; None: no mask file."""
+    """Numbers of weights per block that the model's mask file keeps; None without a mask file."""
 
     def __post_init__(self) -> None:
         _check_positive(self)
@@ -118,7 +118,7 @@ class ModelShape:
 
     @property
     def block_kinds(self) -> tuple[BlockKind, ...]:
-        """Return the kind of every block."""
+        """Return the kind of each block."""
         return self.kinds or (PLAIN,) * self.num_blocks
 
     def narrowed(self, pruning: Pruning | None) -> "ModelShape":

@@ -1,4 +1,4 @@
-"""The interface of a search space, and the spaces by name."""
+"""Defines the interface of a search space, and the spaces by name."""
 
 from collections.abc import Callable, Iterable, Iterator
 from inspect import signature
@@ -33,7 +33,7 @@ class Space(Protocol):
 
     @property
     def kinds(self) -> tuple[BlockKind, ...]:
-        """Return the kinds of the model's blocks, whose ops alone the space offers; empty: all are plain."""
+        """Return the kinds of the model's blocks, which limit the ops of the space; empty if all are plain."""
         ...
 
     @property
@@ -46,9 +46,9 @@ class Space(Protocol):
         ...
 
     def choices(self, index: int) -> tuple[Block, ...]:
-        """Return every level that block `index` has in some plan of the space, `keep` first.
+        """Return the levels that block `index` has in any plan of the space, `keep` first.
 
-        The second block of a pair has no choice of its own: `spaces.product.choices_of` reads `keep` there.
+        The second block of a pair has no level; `spaces.product.choices_of` gives `keep` for it.
         """
         ...
 
@@ -63,7 +63,7 @@ class Space(Protocol):
     def __contains__(self, plan: object) -> bool: ...
 
     def enumerate(self) -> Iterator[Plan]:
-        """Yield every plan exactly once, always in the same order, the dense plan first."""
+        """Yield all plans, each once, always in the same order, the dense plan first."""
         ...
 
     def sample(self, rng: np.random.Generator) -> Plan:
@@ -71,7 +71,7 @@ class Space(Protocol):
         ...
 
     def neighbors(self, plan: Plan) -> Iterator[Plan]:
-        """Yield every plan of the space that is one elementary step away, each exactly once."""
+        """Yield all plans of the space that are one elementary step away, each once."""
         ...
 
     def mutate(self, plan: Plan, rng: np.random.Generator) -> Plan:
@@ -79,24 +79,30 @@ class Space(Protocol):
         ...
 
     def crossover(self, first: Plan, second: Plan, rng: np.random.Generator) -> Plan:
-        """Return a plan of the space that combines both parents; it may equal one of them."""
+        """Return a random plan of the space that combines both parents; it may equal one of them."""
         ...
 
 
 def blocks(num_blocks: int, ops: Iterable[Op | str] = (Op.SKIP_BLOCK,)) -> Space:
-    """Return the space in which every block is kept or has one of `ops`, by default skip_block."""
+    """Return the space in which each block is kept or has one of `ops`, by default skip_block."""
     return ProductSpace("blocks", num_blocks, _levels(ops))
 
 
 def layers(num_blocks: int, ops: Iterable[Op | str] = NON_KEEP) -> Space:
-    """Return the space in which every block is kept or has its own op."""
+    """Return the space in which each block is kept or has one of `ops`, by default all of a single block."""
     return ProductSpace("layers", num_blocks, _levels(ops))
 
 
 def interval(
     num_blocks: int, ops: Iterable[Op | str] = NON_KEEP, scopes: Iterable[Scope | str] = (Scope.ALL,)
 ) -> Space:
-    """Return the space with one op at every k-th block of a range of blocks (arXiv 2410.09454)."""
+    """Return the space with one op at every k-th block of a range of blocks (arXiv 2410.09454).
+
+    Args:
+        num_blocks: number of decoder blocks of the model.
+        ops: ops to choose from; keep is always included.
+        scopes: scopes to choose from.
+    """
     return IntervalSpace("interval", num_blocks, _levels(ops, scopes))
 
 
@@ -106,16 +112,16 @@ def scoped(
     scopes: Iterable[Scope | str] = tuple(Scope),
     pairs: bool = False,
 ) -> Space:
-    """Return the space in which every block is kept or has its own op and scope.
+    """Return the space in which each block is kept or has its own op and scope.
 
     Args:
-        num_blocks: decoder blocks of the model.
+        num_blocks: number of decoder blocks of the model.
         ops: ops to choose from; keep is always included.
         scopes: scopes to choose from.
         pairs: True to offer pairs of adjacent blocks as well.
 
     Raises:
-        PlanError: an unknown op or scope, or a pair among `ops`.
+        PlanError: an op or scope is unknown, or `ops` has a pair.
     """
     levels = _levels(ops, scopes)
     if pairs:
@@ -131,19 +137,19 @@ def full(
     prunings: Iterable[Pruning | str] = PRUNINGS,
     pairs: bool = False,
 ) -> Space:
-    """Return the space in which every block has its own op, scope and pruning of the sub-layers it runs.
+    """Return the space in which each block has its own op, scope and pruning of the sub-layers that it runs.
 
-    Unstructured sparsity does not reduce the `flops` objective: leave it out, or minimize `sparse_flops`.
+    Sparsity does not reduce the objective `flops`: leave it out, or minimize `sparse_flops`.
 
     Args:
-        num_blocks: decoder blocks of the model.
+        num_blocks: number of decoder blocks of the model.
         ops: ops to choose from; keep is always included.
         scopes: scopes to choose from.
-        prunings: prunings to choose from, or their texts; unpruned is always included.
+        prunings: prunings to choose from, or their texts; no pruning is always included.
         pairs: True to offer pairs of adjacent blocks as well, unpruned.
 
     Raises:
-        PlanError: an unknown op, scope or pruning, or a pair among `ops`.
+        PlanError: an op, scope or pruning is unknown, or `ops` has a pair.
     """
     unpruned, pruned = scoped(num_blocks, ops, scopes, pairs).choices(0), [as_pruning(each) for each in prunings]
     levels = dict.fromkeys(unpruned)
@@ -172,16 +178,16 @@ ABOUT = {
 
 
 def load_space(name: str, num_blocks: int, kinds: tuple[BlockKind, ...] = (), **options: Any) -> Space:
-    """Return the space with a name for a model of `num_blocks` blocks.
+    """Return the space called `name` for a model of `num_blocks` blocks.
 
     Args:
         name: a key of `SPACES`.
-        num_blocks: decoder blocks of the model.
-        kinds: the kind of every block, to leave out what a block cannot have; empty: all are plain.
-        options: keyword arguments of the space's function above, such as `ops`, the selectable ops other than `keep`.
+        num_blocks: number of decoder blocks of the model.
+        kinds: kind of each block, which limits its ops; empty if all are plain.
+        **options: keyword arguments of the function in `SPACES`, such as `ops`.
 
     Raises:
-        ValueError: an unknown space, option, op or scope, no op to choose, or no block.
+        ValueError: the space, an option, an op or a scope is unknown, or there is no op or no block.
     """
     if name not in SPACES:
         raise unknown("space", name, SPACES)
@@ -194,7 +200,7 @@ def load_space(name: str, num_blocks: int, kinds: tuple[BlockKind, ...] = (), **
 
 
 def _levels(ops: Iterable[Op | str], scopes: Iterable[Scope | str] = (Scope.ALL,)) -> tuple[Block, ...]:
-    """Return each op with each scope, in the order of `Op` and `Scope`, without `keep`, which every space has."""
+    """Return each op with each scope, in the order of `Op` and `Scope`, without `keep`, which all spaces have."""
     chosen = {as_op(op, " for a space") for op in ops}
     if pair := chosen & {Op.PAIR, Op.PAIRED}:
         raise PlanError(f"a pair takes two blocks and is no op of a block, got {min(pair)}: use scoped with pairs=True")

@@ -95,7 +95,7 @@ def test_many_points():
 
 @pytest.mark.parametrize("points", [[[1.0, 2.0, 3.0]], [1.0, 2.0], [[[1.0, 2.0]]]])
 def test_wrong_shape_is_refused(points):
-    with pytest.raises(ValueError, match=r"points must have shape \(N, 2\), a column an objective, got \("):
+    with pytest.raises(ValueError, match=r"points must have shape \(N, 2\), one column per objective, got \("):
         non_dominated(points, [True, False])
 
 

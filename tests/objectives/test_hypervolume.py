@@ -116,7 +116,7 @@ def test_nothing():
             [True, True],
             r"the reference must have 2 finite numbers, got \[0, inf\]: give a point worse",
         ),
-        ([0, 0], [True, True], r"points must have shape \(N, 2\), a column an objective, got \(1, 3\)"),
+        ([0, 0], [True, True], r"points must have shape \(N, 2\), one column per objective, got \(1, 3\)"),
     ],
 )
 def test_wrong_use_is_refused(reference, maximize, message):
