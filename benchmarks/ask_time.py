@@ -36,6 +36,11 @@ def history_of(wanted: Task, count: int, rng: np.random.Generator) -> list[Obser
 
     The dense plan, the cheapest plan and single changes come first, then samples, then mutations of recently promoted
     plans.
+
+    Args:
+        wanted: space, budget, FLOPs ratios and promotion of the search.
+        count: number of trials.
+        rng: draws samples and mutations.
     """
     ends = [Plan.of([op] * wanted.space.num_blocks) for op in (Op.KEEP, Op.SKIP_BLOCK)]
     first = [*ends, *scan(wanted.space, wanted.budget // 2)]
@@ -61,10 +66,7 @@ def history_of(wanted: Task, count: int, rng: np.random.Generator) -> list[Obser
 
 
 def _margins(accuracy: float) -> np.ndarray:
-    """Return margins, (QUESTIONS,), of which the share `accuracy` is of right answers.
-
-    As for greedy answers in a search, that share is also the accuracy at the cheapest rung.
-    """
+    """Return margins in nats, (QUESTIONS,), of which the share `accuracy` is above 0, as for right answers."""
     return 8.0 * (accuracy - (np.arange(QUESTIONS) + 0.5) / QUESTIONS)
 
 
@@ -83,10 +85,16 @@ def _climb(
     return tuple(reached)
 
 
-def seconds_an_ask(strategy: str, space: str, num_blocks: int, trials: int) -> np.ndarray:
-    """Return the CPU seconds per proposal, (ASKS,).
+def seconds_per_proposal(strategy: str, space: str, num_blocks: int, trials: int) -> np.ndarray:
+    """Return the CPU seconds of each timed proposal, (PROPOSALS,).
 
-    The first proposals, which read the whole history and fit every kernel, are excluded.
+    The `WARM_UP` proposals before them, which read the whole history and fit every kernel, are not timed.
+
+    Args:
+        strategy: its name.
+        space: name of the search space.
+        num_blocks: blocks of the model.
+        trials: number of trials in the history before the first proposal.
     """
     wanted = replace(task(space, num_blocks, budget=trials + PROPOSALS + WARM_UP), keep_fraction=1 / 3)
     history = history_of(wanted, trials + PROPOSALS + WARM_UP, np.random.default_rng(0))
@@ -113,7 +121,7 @@ def main(
     for strategy in strategies.split(","):
         for num_blocks in map(int, blocks.split(",")):
             for count in map(int, trials.split(",")):
-                seconds = seconds_an_ask(strategy, space, num_blocks, count)
+                seconds = seconds_per_proposal(strategy, space, num_blocks, count)
                 verdict = "yes" if np.median(seconds) <= ALLOWED else "NO"
                 print(
                     f"{strategy:10} {num_blocks:6} {count:6} {1e3 * np.median(seconds):6.1f} ms "

@@ -1,7 +1,7 @@
-"""Overhead of a trial outside of the model: `python -m benchmarks.controller_overhead`.
+"""Time per trial that is not spent in the model: `python -m benchmarks.controller_overhead`.
 
-Runs whole searches whose trials return immediately, with the real study, database and dispatch. The remaining time is
-that of the search.
+Runs whole searches with a worker that returns fixed reports immediately, and with the real study, database and
+dispatch. The remaining time is the overhead.
 """
 
 import shutil
@@ -26,7 +26,16 @@ ALLOWED = {"in this process": 0.020, "Ray Tune, 2 workers": 0.2}
 
 
 def seconds_per_trial(budget: int, workers: int, strategy: str) -> tuple[float, float]:
-    """Return the mean over the search and the median over its last tenth of the seconds between two ends of trials."""
+    """Run a search and return the seconds between the ends of consecutive trials.
+
+    Args:
+        budget: number of trials.
+        workers: number of workers; more than 1: on Ray.
+        strategy: its name.
+
+    Returns:
+        The mean over the search, and the median over its last tenth.
+    """
     folder = Path(tempfile.mkdtemp())
     settings = settings_in(folder / "run", budget=budget, strategy=strategy, workers=workers)
     ends: list[float] = []

@@ -1,8 +1,7 @@
-"""Use of the machine by the controller, and by the commands that read a run: `python -m benchmarks.controller_size`.
+"""CPU time and memory of the controller and of the commands that read a run: `python -m benchmarks.controller_size`.
 
-A whole search whose trials return immediately, with the real controller, study and database, on SQLite or on the server
-of `--storage`. CPU time is that of this process without the pretended worker, which other processes do not affect as
-they do the time on the clock. With PostgreSQL the server's own CPU is not part of it.
+Runs a whole search on SQLite with a worker that returns fixed reports immediately. CPU time, unlike elapsed time, does
+not depend on other processes; the worker's own is subtracted.
 """
 
 import io
@@ -37,7 +36,7 @@ LAST = 200
 
 
 class TimedWorker(PretendWorker):
-    """Adds up its own CPU time, which is not the controller's."""
+    """Adds up its own CPU time, so that it can be subtracted from that of the process."""
 
     cpu = 0.0
 
@@ -50,10 +49,10 @@ class TimedWorker(PretendWorker):
 
 
 class Gauge(Progress):
-    """Prints what the process uses, at the given numbers of trials."""
+    """Prints CPU time per trial, memory, file handles and threads of the process at the given numbers of trials."""
 
     def __init__(self, controller: Any, budget: int, worker: TimedWorker, sizes: list[int]) -> None:
-        # the lines of a search, as it prints them to a file
+        # Progress lines are written, because their time is part of a search's.
         super().__init__(controller, budget, Console(file=io.StringIO(), highlight=False, soft_wrap=True))
         self._worker, self._sizes, self._count = worker, sizes, 0
         self._cpu: dict[int, float] = {}
@@ -76,7 +75,7 @@ class Gauge(Progress):
 
 
 def command_seconds(name: str, folder: Path) -> float:
-    """Return the CPU time of a command on a run, its start included."""
+    """Return the CPU seconds of `search.NAME` on the run in a folder, start of the process included."""
 
     def used() -> float:
         children = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -92,7 +91,7 @@ def main(
     sizes: Annotated[str, typer.Option(help="Numbers of trials, rising.")] = "500,1000,2000,5000",
     strategy: Annotated[str, typer.Option(help="Strategy; its own time counts.")] = "random",
 ) -> None:
-    """Print what a search uses at several numbers of trials, then what the commands use at the last."""
+    """Print CPU time and memory of a search at several numbers of trials, then CPU time of the commands on it."""
     wanted = [int(size) for size in sizes.split(",")]
     print(heading("The controller as trials accumulate, no-op trials, SQLite", strategy=strategy))
     folder = Path(tempfile.mkdtemp()) / "run"

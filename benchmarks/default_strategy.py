@@ -1,8 +1,8 @@
 """The default strategy compared with random search and the hand-made patterns: `python -m benchmarks.default_strategy`.
 
 Every search runs on the embedded model with the real controller and database. A plan that several searches try is run
-once. By default, trials have one rung without tuning. With `--rungs 0:256,10:512,50:all` they are those of
-`make search`, and with `--keep-fraction 1` every one of them runs in full.
+once. By default, trials have one rung without tuning. `--rungs 0:256,10:512,50:all` gives the rungs of `make search`;
+with `--keep-fraction 1` also, no trial is stopped.
 """
 
 import statistics
@@ -35,14 +35,14 @@ from workers.requests import TrialRequest
 from workers.trial import Worker
 
 AFTER = (25, 50, 70, 100, 150)
-"""Numbers of trials after which a search is evaluated."""
+"""Numbers of trials after which the hypervolume of a search is measured."""
 
 
 class RememberingWorker(Worker):
-    """A worker that returns stored reports for the rungs it has run before, as trials are deterministic.
+    """A worker that returns stored reports for the rungs it has run before.
 
-    It tunes with seed 0 whatever the seed of the search, and always measures margins, so that searches of all seeds and
-    strategies share their trials.
+    It tunes with seed 0, not with the seed of the search, and always measures margins, so that searches of all seeds
+    and strategies share their trials.
     """
 
     def __init__(self) -> None:
@@ -69,7 +69,7 @@ class Found:
     volumes: tuple[float, ...]
     """Hypervolumes after each of the `AFTER` trials that were run, and at the end."""
     computes: tuple[float, ...]
-    """Cost of the trials up to each of these points, in full trials of the dense plan that measure accuracy alone."""
+    """Compute up to each of these points; the unit is a trial of the dense plan on all rungs, accuracy only."""
     full: int
     """Number of trials that finished the last rung."""
 
@@ -95,7 +95,7 @@ def search(settings: Settings, worker: Worker) -> Found:
 
 
 def computes(settings: Settings, history: History) -> np.ndarray:
-    """Return the cost of every trial of a search, (trials,), in full trials of the dense plan."""
+    """Return the compute of every trial, (trials,); the unit is a trial of the dense plan on all rungs."""
     every = len(load_split(settings.dataset, "search").samples)
     rungs = [rung.model_copy(update={"questions": min(rung.questions or every, every)}) for rung in settings.rungs]
     records = [history.record(number) for number in range(len(history))]
@@ -106,7 +106,7 @@ def computes(settings: Settings, history: History) -> np.ndarray:
 
 
 def hand_made(settings: Settings, worker: Worker) -> tuple[float, int]:
-    """Return the hypervolume of all hand-made patterns together, at any cost, and their number."""
+    """Return the hypervolume of all hand-made patterns together, and their number."""
     problem = Problem.resolve(settings)
     points = []
     for plan in baselines(problem.space).values():
@@ -116,7 +116,16 @@ def hand_made(settings: Settings, worker: Worker) -> tuple[float, int]:
 
 
 def settings_of(given: dict[str, Any], strategies: Sequence[str], seeds: int) -> dict[str, list[Settings]]:
-    """Return strategy -> settings of its searches, one per seed."""
+    """Return strategy -> settings of its searches, one per seed.
+
+    Args:
+        given: settings that all searches share.
+        strategies: names.
+        seeds: number of searches per strategy.
+
+    Raises:
+        SettingsError: a setting is invalid.
+    """
     folder = Path(tempfile.mkdtemp())
     return {
         strategy: [
@@ -139,7 +148,7 @@ def main(
 ) -> None:
     """Print hypervolume and compute per strategy and seed, after 25, 50, 70, 100 and 150 trials and at the end.
 
-    Compute is in full trials of the dense plan.
+    The unit of compute is a trial of the dense plan on all rungs.
     """
     try:
         given = {

@@ -1,7 +1,7 @@
 """Speed of exported plans from image to last token: `python -m benchmarks.export_speed`.
 
-Every plan is exported from the embedded model as by `search.export`. In the fresh process that checks an export, it and
-the dense model alternately answer the same questions, and their median seconds are compared.
+Every plan is exported from the embedded model as by `search.export`. The process that checks an export lets it and the
+dense model answer the same questions alternately; their median seconds are compared.
 """
 
 import json
@@ -22,7 +22,13 @@ PLANS = "b...b...b...,.b.b.b.b.b.b,bbb.bbb.bbb.,fafafafafafa,pppppppppppp,.b.bv.
 
 
 def measure(plan: Plan, folder: Path, threads: int) -> dict[str, float]:
-    """Return case -> speed-up over the dense model, and the remaining shares of FLOPs and parameters."""
+    """Export a plan and return case -> speed-up over the dense model, and the remaining shares of FLOPs and parameters.
+
+    Args:
+        plan: plan of the embedded model.
+        folder: folder to write.
+        threads: CPU threads of both models.
+    """
     trial = TrialRequest(plan=plan, rungs=(Rung(split="test"),), threads=threads)
     export({".": ExportRequest(trial=trial, questions=64)}, folder, say=lambda _: None)
     record = json.loads((folder / "plan.json").read_text())

@@ -1,8 +1,7 @@
-"""Share of their time that many simulated workers are busy: `python -m benchmarks.many_workers`.
+"""Utilization of many simulated workers: `python -m benchmarks.many_workers`.
 
-The controller, its PostgreSQL server and the time are real; the workers are not: a trial of one rung ends by itself
-after its seconds, and its worker waits until the controller has stored it and started the next one. All workers start
-at once.
+The controller and its PostgreSQL server are real; the workers are simulated: a trial of one rung ends after a given
+time, and its worker waits until the controller has stored it and started the next one. All workers start at once.
 """
 
 import heapq
@@ -29,9 +28,9 @@ from workers.reports import TrialReport, TrialState
 from workers.requests import Rung
 
 ALLOWED = 0.95
-"""Smallest share of their time that the workers are busy, from the issue tracker."""
+"""Smallest utilization: busy worker-seconds over all worker-seconds, from the issue tracker."""
 JITTER = 0.1
-"""Trials last this much longer or shorter, at most, as a share."""
+"""Largest deviation of a trial's duration from the given one, relative to it."""
 
 
 @dataclass(order=True)
@@ -39,14 +38,14 @@ class Running:
     """A simulated worker with its job."""
 
     end: float
-    """Time at which the trial ends by itself."""
+    """Time at which the trial ends, in seconds of `time.monotonic`."""
     number: int
     job: Job
     started: float
 
 
 def finish(controller: Controller, progress: Progress, job: Job) -> None:
-    """Report the only rung of a job, and its end."""
+    """Report to the controller that a job has finished its only rung and is complete."""
     plan = job.request.plan
     rung = report_of(plan, 0, job.request.rungs[0])
     controller.rung(job, rung)
@@ -59,7 +58,15 @@ def finish(controller: Controller, progress: Progress, job: Job) -> None:
 
 
 def keep_busy(controller: Controller, progress: Progress, workers: int, seconds: float, minutes: float) -> list[float]:
-    """Run jobs for some minutes; return the busy worker-seconds of every minute."""
+    """Run jobs on simulated workers and return the busy worker-seconds of every minute.
+
+    Args:
+        controller: proposes and stores the trials.
+        progress: displays them.
+        workers: number of workers.
+        seconds: mean duration of a trial.
+        minutes: duration of the measurement.
+    """
     chance = random.Random(0)
     busy = [0.0] * (int(minutes) + 1)
     running: list[Running] = []
@@ -84,7 +91,7 @@ def keep_busy(controller: Controller, progress: Progress, workers: int, seconds:
 
 
 def _add(busy: list[float], start: float, end: float) -> None:
-    """Add the seconds between two times to the minutes they lie in."""
+    """Add the seconds between two times, relative to the start, to the minutes in which they lie."""
     while start < end:
         minute = int(start // 60)
         until = min(end, 60.0 * (minute + 1))
@@ -99,7 +106,7 @@ def main(
     minutes: Annotated[int, typer.Option(help="Minutes on the clock.")] = 6,
     strategy: Annotated[str, typer.Option(help="Strategy; its own time counts.")] = "random",
 ) -> None:
-    """Print the share of every minute that the workers were busy, and what controller and server used."""
+    """Print the utilization of the workers in every minute, and CPU time and memory of controller and server."""
     print(heading("Many simulated workers, PostgreSQL", workers=workers, seconds=seconds, strategy=strategy))
     folder = Path(tempfile.mkdtemp())
     try:

@@ -1,9 +1,9 @@
-"""A search whose workers, controller and database are killed at random: `python -m benchmarks.soak`.
+"""Kills workers, controller and database of a search at random and checks its results: `python -m benchmarks.soak`.
 
-The trials return after a few milliseconds; everything else is real: Ray with two workers (or this process with
-`--workers 1`), a PostgreSQL server, the patience of a search. Every few seconds one of them gets a `kill -9`: a worker,
-the controller, which is started again by the same command, or the server, which is started again too. What is in the
-database at the end is compared with what must be there.
+The trials return after a few milliseconds; Ray with two workers (or this process with `--workers 1`), the PostgreSQL
+server and the patience of the search are real. Every few seconds a worker, the controller or the server gets a
+`kill -9`; controller and server are started again. At the end the database must have every trial once, a front that is
+that of the stored rungs, and the same results in Optuna's tables.
 """
 
 import json
@@ -37,7 +37,14 @@ VICTIMS = ("worker", "controller", "database")
 
 
 def settings_of(folder: Path, url: str, trials: int, workers: int) -> Settings:
-    """Return the settings of the search that is killed."""
+    """Return the settings of the search.
+
+    Args:
+        folder: folder of the run.
+        url: database of the run.
+        trials: budget.
+        workers: number of workers; 1 runs the trials in the controller.
+    """
     return settings_in(
         folder, budget=trials, strategy="random", workers=workers, storage=url, final_seeds=1, patience=300
     )
@@ -45,7 +52,7 @@ def settings_of(folder: Path, url: str, trials: int, workers: int) -> Settings:
 
 @app.command()
 def search(folder: Path, url: str, trials: int, workers: int) -> None:
-    """Run the search to its end: the process that is killed."""
+    """Run the search to its end, in the process that `Soak` starts and kills."""
     from search.dispatch.whole_search import WholeSearch
 
     settings = settings_of(folder, url, trials, workers)
@@ -69,7 +76,7 @@ def search(folder: Path, url: str, trials: int, workers: int) -> None:
 
 
 class Soak:
-    """The search with everything around it, and how often each part was killed."""
+    """The search process and its database server; kills them and counts the kills."""
 
     def __init__(self, folder: Path, server: PostgresServer, trials: int, workers: int, seed: int) -> None:
         self._server, self._chance = server, random.Random(seed)
@@ -81,7 +88,12 @@ class Soak:
         self.exits: Counter[int] = Counter()
 
     def run(self, every: float, deadline: float) -> None:
-        """Kill something about `every` seconds until the search ends by itself; no more kills after `deadline`."""
+        """Kill a random part at random times until the search ends by itself.
+
+        Args:
+            every: mean seconds between two kills.
+            deadline: time after which nothing is killed, in seconds of `time.monotonic`.
+        """
         process = self._started()
         while True:
             pause = self._chance.expovariate(1 / every) if time.monotonic() < deadline else 3600.0
@@ -119,7 +131,12 @@ def _workers(controller: int) -> Iterator[int]:
 
 
 def faults(url: str, trials: int) -> list[str]:
-    """Return what is wrong with the database of a search that has ended, in one line each."""
+    """Check the database of a search that has ended and return one line per fault.
+
+    Args:
+        url: the database.
+        trials: number of trials that it must have.
+    """
     engine_results = Results.open(url)
     (run,) = list_runs(engine_results.engine)
     records, found = engine_results.records(), []
@@ -164,7 +181,7 @@ def main(
     minutes: Annotated[float, typer.Option(help="Minutes after which nothing is killed any more.")] = 12.0,
     seed: Annotated[int, typer.Option(help="Seed of the kills.")] = 0,
 ) -> None:
-    """Run the search under fire, and print what was killed and what is wrong with the database."""
+    """Run the search, and print the number of kills of each part and the faults of the database."""
     print(heading("Soak", trials=trials, workers=workers, every=every, minutes=minutes, seed=seed), flush=True)
     folder, begin = Path(tempfile.mkdtemp()), time.monotonic()
     with PostgresServer(fsync=True) as server:

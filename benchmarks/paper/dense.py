@@ -1,7 +1,7 @@
 """The dense pretrained model on `test`: `python -m benchmarks.paper.dense --folder DIR`.
 
-Measures it with its own pictures and with the features of another picture, and stores both with what the answers are by
-text alone. Features are exchanged between questions that are packed, so the dtype must allow packing.
+Measures it with the right image features and with those of another image, and stores both with the most common answer
+to the text of each question. Features are exchanged between packed questions, so the dtype must allow packing.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Stores the trials of searches as one table for replays: `python -m benchmarks.paper.landscape RUN... --folder DIR`.
 
 The table has every plan that one of the runs tried: accuracy at each rung it reached, FLOPs, margins of the right
-answers and the importance of every attention and FFN, as `benchmarks.strategies --table` reads them. Margins that a run
-did not measure are measured here. A file with the same name and the ending .json tells where it comes from.
+answers and the importance of every attention and FFN, as `benchmarks.strategies --table` reads them. Missing margins
+are measured. The origin is stored beside it, in a file of the same name with the ending .json.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def main() -> None:
 
 
 def _trial(record: TrialRecord) -> dict[str, Any]:
-    """Return what a run tried, in its order."""
+    """Return number, plan, origin, state, accuracies and seconds of a trial for JSON."""
     rungs = record.on("search")
     seconds = sum(sum(rung.metrics["seconds"].values()) for rung in rungs)
     return {

@@ -1,10 +1,10 @@
 """Single skips, and plans made of them, against hand-made patterns: `python -m benchmarks.paper.one_shot --folder DIR`.
 
-Nothing is trained. Every attention, FFN and block of the pretrained model is left out alone, on the first questions of
-`search`. Then sub-layers are left out together, those first that cost the least mean margin alone (a search by additive
-costs), and hand-made patterns are measured on the same questions. All of it is stored as a table for replays
-(`benchmarks.strategies --table`). At last the patterns, and for each the plan of additive costs that is no more
-expensive, are measured on `test`.
+Nothing is trained. Every attention, FFN and block of the pretrained model is skipped alone, on the first questions of
+`search`. Then 1, 2, ... sub-layers are skipped together, in the order of the mean margin that each loses alone
+(additive costs), and hand-made patterns are measured on the same questions. The results are stored as a table for
+replays (`benchmarks.strategies --table`). Finally each pattern, and the best of the former plans with at most its
+FLOPs, are measured on `test`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ PATTERNS = (
     *("interval-1:skip_block:visual@-1", "interval-2:skip_block:visual@0", "interval-2:skip_block:generated@0"),
 )
 MOST_SKIPPED = 24
-"""Largest number of sub-layers that a plan of additive costs leaves out."""
+"""Largest number of sub-layers skipped together."""
 
 
 @dataclass
@@ -45,7 +45,7 @@ class Measurements:
     margins: dict[Plan, np.ndarray] = field(default_factory=dict)
 
     def measure(self, plans: Iterable[Plan]) -> None:
-        """Evaluate plans that were not measured before."""
+        """Evaluate the plans that have no row yet."""
         session = self.subject.session
         for plan in plans:
             if plan in self.scores:
@@ -58,7 +58,7 @@ class Measurements:
             print(f"{plan} {cost:.3f} {accuracy:.3f} {self.margins[plan].mean():.2f}", flush=True)
 
     def store(self, file: Path) -> None:
-        """Write the table and, beside it, where it comes from."""
+        """Write the table and, beside it, its origin."""
         plans = list(self.scores)
         np.savez_compressed(
             file,
@@ -72,14 +72,19 @@ class Measurements:
 
 
 def singles(num_blocks: int) -> Iterator[Plan]:
-    """Yield the dense plan and the plans that leave out one part."""
+    """Yield the dense plan and the plans that skip one block, attention or FFN."""
     dense = Plan.dense(num_blocks)
     yield dense
     yield from (dense.replace(block, op) for op in SINGLE_OPS for block in range(num_blocks))
 
 
 def additive(found: Measurements, num_blocks: int) -> Iterator[Plan]:
-    """Yield plans that leave out 1, 2, ... sub-layers, those first that cost the least mean margin alone."""
+    """Yield plans that skip 1, 2, ... sub-layers, in the order of the mean margin that each loses alone.
+
+    Args:
+        found: results of `singles`.
+        num_blocks: blocks of the model.
+    """
     dense = Plan.dense(num_blocks)
     halves = [(block, op) for op in (Op.SKIP_ATTN, Op.SKIP_FFN) for block in range(num_blocks)]
     order = sorted(halves, key=lambda half: -found.margins[dense.replace(*half)].mean())
@@ -95,7 +100,14 @@ def _op(block: int, left_out: set[tuple[int, Op]]) -> Op:
 
 
 def compare(subject: Subject, found: Measurements, candidates: Sequence[Plan], questions: int) -> None:
-    """Store the scores on `test` of the compared patterns and, for each, of the best candidate that costs no more."""
+    """Store the scores on `test` of the compared patterns and, for each, of the best candidate with at most its FLOPs.
+
+    Args:
+        subject: the model and its data.
+        found: results on `search`, which choose the candidates.
+        candidates: searched plans.
+        questions: number of questions of `test`.
+    """
     names, plans = ["dense"], [Plan.dense(subject.num_blocks)]
     for name in COMPARED:
         hand_made = pattern(name, subject.num_blocks)

@@ -74,14 +74,14 @@ def _untrained() -> Iterator[str]:
 
 
 def _is_open(subject: str, questions: int) -> np.ndarray:
-    """Return which of the first questions of `test` ask SmolLM2 for color or shape, (questions,) bool."""
+    """Return True for questions of `test` about color or shape, (questions,) bool; for SmolLM2 only."""
     if subject == "embedded":
         return np.zeros(questions, dtype=bool)
     return np.asarray(load("dense-smollm2.npz")["kinds"][:questions] != "yes_no")
 
 
 def _run(subject: str) -> str:
-    """Return how the numbers were made."""
+    """Return the sentence on the command that measured the numbers."""
     if subject == "embedded":
         return words.RUN[subject]
     dense = load("dense-smollm2.npz")
@@ -90,7 +90,7 @@ def _run(subject: str) -> str:
 
 
 def by_text(dense: dict[str, Any]) -> np.ndarray:
-    """Return whether the commonest answer of `train` to the same text is right, (questions,) bool."""
+    """Return True where the most common answer of `train` to the same text is right, (questions,) bool."""
     usual = commonest(zip(dense["train_asked"], dense["train_answers"], strict=True))
     return np.array(
         [usual.get(asked) == answer for asked, answer in zip(dense["asked"], dense["answers"], strict=True)]
@@ -98,7 +98,7 @@ def by_text(dense: dict[str, Any]) -> np.ndarray:
 
 
 def commonest(pairs: Iterable[tuple[Any, Any]]) -> dict[str, str]:
-    """Return key -> the answer most often paired with it."""
+    """Return key -> the value most often paired with it."""
     counts: dict[str, Counter[str]] = {}
     for key, answer in pairs:
         counts.setdefault(str(key), Counter())[str(answer)] += 1
@@ -171,7 +171,7 @@ def _origins() -> str:
 
 
 def origin_line(name: str, origin: dict[str, Any]) -> str:
-    """Return one line on where the numbers of a file come from."""
+    """Return one line on the origin of the numbers of a file."""
     settings = ", ".join(f"{key} {value}" for key, value in origin.items() if key not in ("versions", "fingerprints"))
     return f"- `{name}`: {settings}; torch {origin['versions']['torch']}"
 

@@ -1,7 +1,7 @@
-"""Learning rates of brief tuning on the pretrained model: `python -m benchmarks.paper.rates --folder DIR`.
+"""Compares learning rates of brief tuning on the pretrained model: `python -m benchmarks.paper.rates --folder DIR`.
 
-Tunes the mapping module from the dense one, with every rate under every plan, and stores the accuracy on `tune` before
-and after. Nothing is read from `search` or `test`.
+Tunes the mapping module of the dense model with every rate under every plan, and stores the accuracy on `tune` before
+and after. `search` and `test` are not used.
 """
 
 from __future__ import annotations
@@ -22,7 +22,15 @@ RATES = (2e-3, 0.192 / 576)
 
 
 def measure(subject: Subject, name: str, rate: float, steps: int, questions: int) -> dict[str, object]:
-    """Return the accuracy on `tune` before and after tuning; the mapping module is dense again afterwards."""
+    """Return the accuracy on `tune` before and after tuning, and restore the mapping module.
+
+    Args:
+        subject: the model and its data.
+        name: name of a plan in `spaces.patterns`.
+        rate: learning rate.
+        steps: number of tuning steps.
+        questions: number of questions of `tune`.
+    """
     session, started = subject.session, process_time()
     recipe = TuningRecipe(learning_rate=rate, images_per_step=4)
     plan = pattern(name, subject.num_blocks)

@@ -26,12 +26,12 @@ STORE = Path(__file__).parents[1] / "data" / "paper"
 METRIC = "exact_match"
 MIXED = "mixed"
 MAX_TRAIN = 4096
-"""Questions of the pretrained model's data that are tuned on; encoding all pictures takes minutes."""
+"""Questions of the pretrained model's data for tuning; encoding all images takes minutes."""
 
 
 @dataclass
 class Subject:
-    """A loaded model with its data, and the place of its results."""
+    """A loaded model with its data."""
 
     name: str
     session: Session
@@ -64,7 +64,7 @@ class Subject:
         return np.array(self.session.split(split).images[:questions])
 
     def origin(self, **more: Any) -> dict[str, Any]:
-        """Return what the numbers stand on: commit, versions, model, fingerprints, settings."""
+        """Return the origin of the numbers for JSON: commit, versions, model, fingerprints, and `more`."""
         return {
             "commit": commit(),
             "versions": versions(),
@@ -81,8 +81,8 @@ def open_subject(name: str, folder: Path | None, dtype: str = "float32") -> Subj
 
     Args:
         name: `embedded` or `smollm2`.
-        folder: of the pretrained model; None for the embedded one.
-        dtype: of the weights; `MIXED`: the language model in bfloat16, vision tower and mapping module in float32.
+        folder: folder of the pretrained model; None for the embedded one.
+        dtype: dtype of the weights; `MIXED`: language model in bfloat16, vision tower and mapping module in float32.
 
     Raises:
         ValueError: the pretrained model without a folder.
@@ -96,7 +96,7 @@ def open_subject(name: str, folder: Path | None, dtype: str = "float32") -> Subj
     model = ModelSource(name=str(folder / "model"), dtype=whole, attn_implementation="eager")
     session = Session(model, DataSource(name=str(folder / "easy-vqa"), max_train=MAX_TRAIN))
     if dtype == MIXED:
-        session.split("tune")  # checks in float32 that questions may share the prefix of their picture
+        session.split("tune")  # checks in float32 that questions may share the prefix of their image
         session.loaded.model.model.language_model.bfloat16()
         session.loaded.model.lm_head.bfloat16()
         session.loaded.model.tie_weights()

@@ -47,18 +47,18 @@ class Course:
 
 
 def train(subject: Subject, plan: Plan, course: Course, seed: int, checks: int, questions: int) -> dict[str, Any]:
-    """Train the mapping module from random weights under a plan.
+    """Train the mapping module from random weights under a plan, and restore it.
 
     Args:
-        subject: the model; its mapping module is as loaded again afterwards.
-        plan: active throughout.
-        course: steps and rate.
-        seed: of the weights and of the order of the data.
+        subject: the model and its data.
+        plan: plan that is active during training and evaluation.
+        course: steps, learning rate and batch size.
+        seed: seed of the weights and of the order of the data.
         checks: number of evaluations on `search`, evenly spaced.
         questions: questions per evaluation, and of `test` at the end.
 
     Returns:
-        `curve`, pairs of step and accuracy; `test`, scores as a text of 0 and 1; `cpu_seconds`.
+        `curve`, pairs of step and accuracy on `search`; `test`, scores as a text of 0 and 1; `cpu_seconds`.
     """
     session, started = subject.session, process_time()
     weights = list(session.loaded.weights.values())

@@ -1,8 +1,8 @@
 """Comparison with optimizers of other packages: `python -m benchmarks.peers`, after `pip install -e '.[peers]'`.
 
-Each peer searches through its own interface, with FLOPs as a second objective and the start of `guided`; plans are the
-distinct ones it evaluates, at the last rung. Results are kept in `benchmarks/data/peers.json`, search by search. Peers
-whose package is missing are left out.
+Each peer searches through its own interface, with FLOPs as a second objective, and begins with the plans that `guided`
+begins with. The distinct plans it evaluates count as trials, with their accuracy at the last rung. Results are stored
+in `benchmarks/data/peers.json`, one per search. A peer is skipped if its package is missing.
 """
 
 import json
@@ -29,7 +29,7 @@ Run = Callable[[Evaluations, int], None]
 
 
 def _call(module: str, package: str, arguments: Callable[[Evaluations, int], tuple[Any, ...]]) -> tuple[str, Run]:
-    """Return the package of a peer, and its run, which imports it."""
+    """Return the package of a peer and the function that runs it; the package is imported at the first call."""
 
     def run(evaluations: Evaluations, budget: int) -> None:
         import_module(f"benchmarks.peers.{module}").run(evaluations, *arguments(evaluations, budget))
@@ -47,7 +47,7 @@ PEERS: dict[str, tuple[str, Run]] = {
     "smac-parego": _call("smac_peer", "smac", lambda evaluations, budget: (budget,)),
     "botorch-qlognehvi": _call("botorch_peer", "botorch", lambda evaluations, budget: (evaluations.space,)),
 }
-"""Name -> package that must be installed, and the peer."""
+"""Name -> package that must be installed, and the function that runs the peer."""
 
 
 def main(
@@ -69,12 +69,22 @@ def main(
             for seed in range(seeds):
                 shares, seconds = search(name, landscape, sizes, seed)
                 _keep(landscape, name, seed, dict(zip(map(str, sizes), shares, strict=True)))
-                told = " ".join(f"{share:.4f}" for share in shares)
-                print(f"{landscape:16} {name:22} seed {seed}: {told}  {seconds:.0f} s", flush=True)
+                shown = " ".join(f"{share:.4f}" for share in shares)
+                print(f"{landscape:16} {name:22} seed {seed}: {shown}  {seconds:.0f} s", flush=True)
 
 
 def search(peer: str, landscape: str, budgets: list[int], seed: int) -> tuple[list[float], float]:
-    """Return the shares of one search after each number of trials, and its CPU seconds."""
+    """Run one search of a peer.
+
+    Args:
+        peer: name in `PEERS`.
+        landscape: name of the table.
+        budgets: numbers of trials, rising.
+        seed: seed of the search.
+
+    Returns:
+        The share of the exact hypervolume after each number of trials, and the CPU seconds of the search.
+    """
     start = time.process_time()
     evaluations = Evaluations(open_table(landscape), budgets[-1], seed)
     with suppress(BudgetSpentError):

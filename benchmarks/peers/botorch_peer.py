@@ -23,7 +23,7 @@ CANDIDATES = 400
 
 
 def run(evaluations: Evaluations, space: Space) -> None:
-    """Run it until the budget is spent."""
+    """Run the optimizer until `BudgetSpentError`."""
     torch.manual_seed(evaluations.seed)
     rng = np.random.default_rng(evaluations.seed)
     samples = evaluations.coding.encode([space.sample(rng) for _ in range(INITIAL - len(evaluations.start))])
@@ -65,6 +65,6 @@ def _next(evaluations: Evaluations, space: Space, codes: Codes, losses: np.ndarr
 
 
 def _one_hot(codes: Codes, counts: np.ndarray) -> Tensor:
-    """Return (N, levels of all blocks but the first of each) zeros and ones."""
+    """Return codes, (N, L), as zeros and ones, (N, sum of counts - L): a column per level but a block's first."""
     columns = [codes[:, [block]] == np.arange(1, count) for block, count in enumerate(counts)]
     return torch.tensor(np.concatenate(columns, axis=1), dtype=torch.double)

@@ -1,4 +1,4 @@
-"""A landscape as peers read it: plans as integers, two objectives to minimize, and a budget of plans."""
+"""Presents a landscape to peers: plans as integers, two objectives to minimize, and a budget of distinct plans."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ from search.strategies.strategy import Task
 from spaces.plan import Plan
 
 START = 3
-"""Plans that every peer starts with, the dense one among them: those that `guided` starts with."""
+"""Number of plans that every peer begins with, those of `guided`; the dense plan is among them."""
 PATIENCE = 30
 """Evaluations of known plans per trial of the budget after which a peer is stopped."""
 
@@ -22,7 +22,7 @@ class BudgetSpentError(Exception):
 
 
 class Evaluations:
-    """The evaluations of one peer: distinct plans count, repeated ones are free, as in a search."""
+    """The evaluations of one peer; a repeated plan does not count as a trial."""
 
     def __init__(self, table: Table, budget: int, seed: int) -> None:
         self._table, self._budget = table, budget
@@ -44,15 +44,19 @@ class Evaluations:
         return self.coding.counts
 
     def losses(self, codes: Codes) -> NDArray[np.float64]:
-        """Return 1 - accuracy and FLOPs ratio, (N, 2). Raises BudgetSpentError at the first plan beyond the budget."""
+        """Return 1 - accuracy and FLOPs ratio of plans, (N, 2).
+
+        Raises:
+            BudgetSpentError: at the first plan beyond the budget, or after `PATIENCE` evaluations per trial of it.
+        """
         return np.array([self._loss(self.coding.decode(code)) for code in codes])
 
     def costs(self, codes: Codes) -> NDArray[np.float64]:
-        """Return the FLOPs ratios, (N,), which are known of every plan and cost no trial."""
+        """Return the FLOPs ratios, (N,), which are known for every plan; this is not a trial."""
         return np.array([self._table.cost(self.coding.decode(code)) for code in codes])
 
     def shares(self, budgets: Sequence[int]) -> list[float]:
-        """Return the share of the hypervolume after so many trials."""
+        """Return the share of the exact hypervolume after each number of trials."""
         return [self._table.share(self.rows[:budget]) for budget in budgets]
 
     def _loss(self, plan: Plan) -> tuple[float, float]:

@@ -26,7 +26,7 @@ class _Plans(Problem):  # type: ignore[misc]
 
 
 def run(evaluations: Evaluations, algorithm: str, population: int) -> None:
-    """Run `nsga2` or `sms` until the budget is spent."""
+    """Run `nsga2` or `sms` until `BudgetSpentError`."""
     rng = np.random.default_rng(evaluations.seed)
     others = rng.integers(0, evaluations.counts, size=(population, len(evaluations.counts)))
     first = np.concatenate([evaluations.start, others])[:population]

@@ -14,7 +14,7 @@ from search.strategies.plan_bits import CODE
 
 
 def run(evaluations: Evaluations, budget: int) -> None:
-    """Run it until the budget is spent."""
+    """Run the optimizer until `BudgetSpentError`."""
     names = [f"block{block}" for block in range(len(evaluations.counts))]
     levels = {name: list(range(count)) for name, count in zip(names, evaluations.counts.tolist(), strict=True)}
     space = ConfigurationSpace(seed=evaluations.seed)

@@ -11,7 +11,7 @@ from search.strategies.plan_bits import CODE
 
 
 def run(evaluations: Evaluations, population: int) -> None:
-    """Run it until the budget is spent."""
+    """Run the optimizer until `BudgetSpentError`."""
     names = [f"block{block}" for block in range(len(evaluations.counts))]
     levels = {name: choice(list(range(count))) for name, count in zip(names, evaluations.counts.tolist(), strict=True)}
     searcher = MultiObjectiveRegularizedEvolution(

@@ -1,11 +1,10 @@
 """Comparison of all strategies on measured tables: `python -m benchmarks.strategies`.
 
-Each strategy searches each landscape with each budget and seed, and knows the budget. The searches use the stored
-tables of `benchmarks.truth.enumerated` and `benchmarks.truth.grown`. No model runs, except for plans of a growing table
-that were not measured before. On tables with several rungs, trials are promoted as in a search; a second run without
-stopping gives the compute that rungs save. The result is `benchmarks/data/strategies.json`, from which
-`benchmarks.strategies.report` writes `docs/strategies.md` and its pictures. With strategies, landscapes or budgets
-given, only these run again, and the results of the others stay.
+Each strategy searches each landscape with each budget and seed, on the stored tables of `benchmarks.truth.enumerated`
+and `benchmarks.truth.grown`. No model runs, except for plans of a growing table that were not measured before. On
+tables with several rungs, trials are promoted as in a search; a second run without stopping gives the compute that
+rungs save. Results are stored in `benchmarks/data/strategies.json`, from which `benchmarks.strategies.report` writes
+`docs/strategies.md` and its pictures. With strategies, landscapes or budgets given, only these run again.
 
 With `--table FILE.npz`, a table from outside the repository is searched instead (`benchmarks.truth.given` describes the
 file), and nothing is stored:
@@ -52,8 +51,8 @@ ALL = {"landscapes": LANDSCAPES, "strategies": STRATEGIES, "budgets": tuple(map(
 def load_store() -> dict[str, Any]:
     """Return all stored results.
 
-    `landscapes` has them by landscape, strategy and budget. `run` describes the last whole run, and `everything` the
-    last one with all seeds of slow strategies.
+    `landscapes` has the results by landscape, strategy and budget. `run` has the origin of the last whole run, and
+    `everything` that of the last one with all seeds of slow strategies.
     """
     empty = {"run": None, "everything": None, "landscapes": {}}
     return json.loads(STORE.read_text()) if STORE.exists() else empty
@@ -81,12 +80,7 @@ def main(
         raise typer.BadParameter("--json must come with --table FILE.npz: without, the results are stored as JSON")
     print(heading("Strategies against the truth", budgets=budgets, seeds=seeds, processes=processes))
     start = perf_counter()
-    requested = {"landscapes": landscapes, "strategies": strategies, "budgets": budgets}
-    chosen = {name: tuple(value.split(",")) for name, value in requested.items()}
-    for kind, names in chosen.items():
-        for name in names:
-            if name not in ALL[kind]:
-                raise typer.BadParameter(str(unknown(kind, name, ALL[kind])))
+    chosen = _chosen(landscapes=landscapes, strategies=strategies, budgets=budgets)
     growing = _save_growing(chosen["landscapes"])
     budget_list = list(map(int, chosen["budgets"]))
     cells = cells_of(chosen["landscapes"], chosen["strategies"], budget_list, seeds, everything)
@@ -108,8 +102,18 @@ def main(
     print(f"{len(cells)} cells in {seconds / 60:.1f} minutes, {processes} processes")
 
 
+def _chosen(**requested: str) -> dict[str, tuple[str, ...]]:
+    """Return kind -> names, given kind -> names separated by commas; an unknown name is an error."""
+    chosen = {kind: tuple(names.split(",")) for kind, names in requested.items()}
+    for kind, names in chosen.items():
+        for name in names:
+            if name not in ALL[kind]:
+                raise typer.BadParameter(str(unknown(kind, name, ALL[kind])))
+    return chosen
+
+
 def _search_table(file: Path, strategies: str, budgets: str, seeds: int, processes: int, as_json: bool) -> None:
-    """Run strategies on a table from outside and print their shares."""
+    """Run strategies on a table from outside the repository and print their shares."""
     names = strategies.split(",")
     for name in names:
         if name not in STRATEGIES:

@@ -1,8 +1,8 @@
-"""Calibration of the default strategy: `python -m benchmarks.strategies.calibration`.
+"""Measures the calibration of the default strategy: `python -m benchmarks.strategies.calibration`.
 
-After a search of 100 trials the surrogate predicts plans that were drawn from all over the space and not tried. The
-shares of true accuracies within the central 50, 90 and 99 % of the predicted distributions, and the largest
-standardized error, are printed per landscape.
+After a search of 100 trials the surrogate predicts random samples of the space that were not tried. The shares of true
+accuracies within the central 50, 90 and 99 % of the predicted distributions, and the largest standardized error, are
+printed per landscape.
 """
 
 from typing import Annotated
@@ -29,9 +29,9 @@ def standardized_errors(table: Table, trials: int, plans: int, seed: int) -> np.
 
     Args:
         table: the landscape.
-        trials: trials of the search before.
+        trials: number of trials of the search before.
         plans: number of samples of the space; those that were tried are left out.
-        seed: of the search and the samples.
+        seed: seed of the search and the samples.
     """
     history = _history(table, trials, seed)
     space, rng = table.landscape.searched, np.random.default_rng(seed)

@@ -90,19 +90,19 @@ class Cell:
 
     @property
     def in_full(self) -> bool:
-        """Return True if it also runs with every trial run to its end, to measure the compute that rungs save."""
+        """Return True if a second search runs every trial to its end, to measure the compute that rungs save."""
         return self.strategy == OURS and not _from_file(self.landscape)
 
     @property
     def seconds(self) -> float:
-        """Return the approximate seconds; a proposal is slower with more trials before it."""
+        """Return the approximate seconds of one search; the time of a proposal grows with the number of trials."""
         passes = 2 if self.in_full and len(_landscape(self.landscape).rungs) > 1 else 1
         proposals = self.seeds * self.budget * passes
         return proposals * MILLISECONDS[self.strategy] / 1e3 * self.budget / PICTURED
 
 
 def budgets_of(landscape: str, strategy: str, everything: bool = False) -> dict[int, int]:
-    """Return budget -> number of seeds for a strategy; on an enumerated table, up to 50 % of its plans."""
+    """Return budget -> number of seeds for a strategy; on an enumerated table, budgets up to 50 % of its plans."""
     searched = _landscape(landscape)
     budgets = [*BUDGETS, *(OURS_ALSO if strategy == OURS else ())]
     slow = {} if everything else SLOW.get(f"{strategy} on {landscape}", SLOW.get(strategy, {}))

@@ -1,4 +1,4 @@
-"""Replay and scores of one strategy with one budget on one landscape, over seeds."""
+"""Replays one strategy with one budget on one landscape, over seeds, and computes its scores."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -20,7 +20,7 @@ Signals that a strategy reads are added (`benchmarks.strategies.compute.SIGNALS`
 SECONDS = np.linspace(0.0, 60.0, 121)
 """Times at which shares are compared, in seconds."""
 RUNGS = ("compute", "eager_share", "eager_compute", "ratio_to_reach", "eager_ratio_to_reach")
-"""Additional values of a search on rungs; `eager` is the same search with every trial run to its end."""
+"""Additional values of a search on rungs; `eager`: of the same search without stopped trials."""
 DIGITS = 5
 """Decimal digits of a share. Shares of a growing table are not rounded, because `settle` scales them again."""
 
@@ -33,7 +33,7 @@ def compare(table: Table, strategy: str, budget: int, seeds: int, **wanted: bool
         strategy: its name.
         budget: trials per search.
         seeds: number of searches.
-        wanted: keyword arguments of `search`.
+        **wanted: keyword arguments of `search`.
     """
     return gather([search(table, Replays(table, strategy, seed), budget, **wanted) for seed in range(seeds)])
 
@@ -43,7 +43,7 @@ def search(
 ) -> dict[str, Any]:
     """Return the values that `gather` needs from the search of one seed with this budget.
 
-    They are numbers only, because rows of a growing table are valid in one process only.
+    Rows are not among them, because those of a growing table are valid in one process only.
 
     Args:
         table: the measured plans.
@@ -86,7 +86,12 @@ def gather(searches: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def settle(result: dict[str, Any], volume: float) -> None:
-    """Rescale the shares of a table that has grown to its present hypervolume, in place."""
+    """Rescale the shares of a growing table to its present hypervolume, in place.
+
+    Args:
+        result: result of a cell.
+        volume: present hypervolume of the table.
+    """
     factor, result["volume"] = result["volume"] / volume, volume
     result["share"] = [value * factor for value in result["share"]]
     if picture := result.get("picture"):

@@ -1,4 +1,4 @@
-"""Compute of the trials of a replayed search, in total and up to a given share."""
+"""Computes the compute of the trials of a replayed search, in total and up to a given share."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ from workers.requests import Rung, TuningRecipe
 BACKWARD = 3
 """Cost of a tuning step in forward passes: a backward pass costs about two."""
 SIGNALS = {Signal.MARGINS: 1, Signal.IMPORTANCE: 20}
-"""Cost of a signal, in evaluations of the questions it is measured on.
+"""Compute of a signal; the unit is an evaluation of the questions on which it is measured.
 
 Measured on the embedded model: 0.6 for margins and 4.9 for each of four draws of the gates. An evaluation packs the
 questions about an image, which is not possible with gates per question.
@@ -25,10 +25,10 @@ WITHIN = 0.01
 
 
 def work(rungs: Sequence[Rung]) -> np.ndarray:
-    """Return the cost of each rung without signals, (R,), in questions answered by the same plan.
+    """Return the compute of each rung without signals, (R,), in questions answered by the same plan.
 
-    A tuning step counts as the forward passes it costs. A trial that continues a stopped one is given by its remaining
-    rungs: it tunes from step 0.
+    A tuning step counts as `BACKWARD` forward passes. For a trial that continues a stopped one, pass its remaining
+    rungs, because it tunes from step 0.
 
     Raises:
         ValueError: a rung has no number of questions.
@@ -53,7 +53,7 @@ def spent(
     reached: Sequence[int],
     flops: np.ndarray,
 ) -> np.ndarray:
-    """Return the cost of every trial of a search, (trials,), in questions answered by the dense plan.
+    """Return the compute of every trial of a search, (trials,), in questions answered by the dense plan.
 
     Args:
         strategy: its name; the signals it reads are counted.
@@ -70,7 +70,7 @@ def spent(
 
 
 def signals(strategy: str, went_on_from: Sequence[int]) -> np.ndarray:
-    """Return the cost of the signals that the strategy reads, (trials,), in evaluations of the first rung's questions.
+    """Return the compute of a strategy's signals, (trials,); the unit is an evaluation of the first rung's questions.
 
     Importance is measured in the first trial only, which is dense.
     """
@@ -83,18 +83,18 @@ def signals(strategy: str, went_on_from: Sequence[int]) -> np.ndarray:
 
 
 def computes(table: Table, run: Run) -> np.ndarray:
-    """Return the cost of every trial of a run, (trials,), in questions answered by the dense plan."""
+    """Return the compute of every trial of a run, (trials,), in questions answered by the dense plan."""
     flops = table.flops_ratio[list(run.rows)] / table.flops_ratio.max()
     return spent(run.strategy, table.landscape.rungs, run.went_on_from, run.reached, flops)
 
 
 def compute(table: Table, run: Run) -> float:
-    """Return the cost of all trials of a run, in questions answered by the dense plan."""
+    """Return the compute of all trials of a run, in questions answered by the dense plan."""
     return float(computes(table, run).sum())
 
 
 def compute_to_reach(table: Table, run: Run, wanted: float) -> float:
-    """Return the cost up to the first trial with which a run has a share, or infinity if it never has."""
+    """Return the compute up to the first trial with at least the wanted share; infinity if none has it."""
     spent = np.cumsum(computes(table, run))
     for trial, full in enumerate(run.full):
         if full and share(table, run.counted(trial + 1)) >= wanted - 1e-9:
@@ -103,6 +103,9 @@ def compute_to_reach(table: Table, run: Run, wanted: float) -> float:
 
 
 def ratio_to_reach(table: Table, rungs: Run, full: Run) -> float:
-    """Return the compute until a run on rungs has the front of a run of full trials, relative to that run's compute."""
+    """Return the compute at which a run on rungs first has the share of a run without stopped trials, less `WITHIN`.
+
+    It is relative to the compute of the latter.
+    """
     wanted = share(table, full.counted()) - WITHIN
     return compute_to_reach(table, rungs, wanted) / compute(table, full)

@@ -81,8 +81,8 @@ class Run:
 class Replays:
     """The searches of one strategy with one seed.
 
-    If a strategy uses the budget only to decide how to begin, searches with the same beginning are one search, replayed
-    once and cut after the number of trials.
+    If a strategy uses the budget only for its first proposals, searches with the same first proposals are replayed
+    once, and each budget is the beginning of that search.
     """
 
     def __init__(self, table: Table, strategy: str, seed: int) -> None:
@@ -90,7 +90,7 @@ class Replays:
         self._longest: dict[Hashable, Run] = {}
 
     def with_budget(self, budget: int, keep_fraction: float = KEEP) -> Run:
-        """Return the search with this budget. Request larger budgets first."""
+        """Return the search with this budget; request larger budgets first, which smaller ones reuse."""
         task = _task(self._table, budget, self._seed, keep_fraction)
         key = keep_fraction, Proposer(load_strategy(self._strategy, task), task).beginning or budget
         if key not in self._longest or self._longest[key].budget < budget:
@@ -150,10 +150,16 @@ class Climb:
     def __init__(self, table: Table, keep_fraction: float, seed: int, reads: Collection[Signal]) -> None:
         self._table, self._keep_fraction, self._seed, self._reads = table, keep_fraction, seed, reads
         self.peers: list[list[tuple[float, float]]] = [[] for _ in table.landscape.rungs]
-        """Of every rung, the accuracies and FLOPs ratios that later trials are held against."""
+        """Rung -> accuracies and FLOPs ratios with which later trials are compared."""
 
     def run(self, number: int, proposal: Proposal, known: Sequence[float] = ()) -> Observation:
-        """Return a finished trial as a strategy reads it; one that continues `known` rungs runs to the last."""
+        """Run a trial and return it as a strategy reads it.
+
+        Args:
+            number: number of the trial.
+            proposal: the plan and its kind.
+            known: accuracies at the rungs of a stopped trial that this one continues; it then runs to the last rung.
+        """
         cost = self._table.cost(proposal.plan)
         accuracies = list(known)
         for rung, accuracy in enumerate(self._table.climb(self._table.row(proposal.plan))):

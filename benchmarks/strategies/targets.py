@@ -1,4 +1,4 @@
-"""Comparison of the results with the goals of the issue tracker."""
+"""Compares the results with the goals of the issue tracker."""
 
 from collections.abc import Mapping
 from typing import Any

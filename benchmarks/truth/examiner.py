@@ -1,4 +1,4 @@
-"""The model of a landscape as it is used to measure single plans: loaded at first use, once per process."""
+"""Measures single plans of a landscape with its model, which is loaded at first use, once per process."""
 
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any

@@ -1,15 +1,15 @@
-"""Made landscapes: how the margin of every question follows from a plan, in closed form, with interactions of a kind.
+"""Computes the margins of artificial landscapes from the plan, in closed form, with interactions of a chosen kind.
 
-A plan is a row of bits, per block whether its attention and whether its FFN is left out. Every question loses margin
-for every bit, and gains or loses more for pairs of bits; an answer is right as long as its margin is above 0. Kinds of
+A plan is a row of bits: per block, 1 if its attention is skipped, and 1 if its FFN is. Every question loses margin for
+every set bit, and gains or loses more for pairs of set bits; an answer is right if its margin is above 0. Kinds of
 pairs:
 
 - mild: a few weak pairs anywhere.
 - neighbour: every bit with the same and the other sub-layer of the next block; strong.
 - distant: as many pairs of bits of any two blocks, of both signs; strong.
-- exclusive: pairs of blocks far apart of which one must stay; either alone is nearly free.
-- redundant: pairs of bits that are fatal alone and harmless together, and as many of the reverse.
-- fragile: as mild, but most bits alone cost most answers, so that only plans near the dense one answer anything.
+- exclusive: pairs of distant blocks of which one must stay; skipping one of them costs little margin.
+- redundant: pairs of bits that are fatal alone and harmless together, and as many that are the reverse.
+- fragile: as mild, but most bits alone make most answers wrong, so that only plans near the dense one are accurate.
 """
 
 from dataclasses import dataclass
@@ -21,23 +21,23 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 KINDS = ("mild", "neighbour", "distant", "exclusive", "redundant", "fragile")
 QUESTIONS = 200
-"""Questions of a made landscape."""
+"""Questions of an artificial landscape."""
 FATAL = 8.0
 """Margin in nats that a fatal pair costs; the dense plan has 3 on average."""
 TOTAL, FRAGILE = 14.0, 1.8
-"""Margin in nats that leaving out everything costs on average, without pairs; for fragile, every single bit costs."""
+"""Mean margin in nats that skipping everything costs without pairs; FRAGILE: mean margin of a bit of `fragile`."""
 BASE_COST = 0.06
 """Share of the dense FLOPs that no plan saves."""
 
 
 @dataclass(frozen=True)
 class Formula:
-    """The margins of one made landscape. L blocks, F = 2 L bits, Q questions."""
+    """The margins of one artificial landscape. L blocks, F = 2 L bits, Q questions."""
 
     kind: str
     num_blocks: int
     tail: float = 1.0
-    """Standard deviation of the logarithm of what bits cost: 1 is usual, 2 has heavy tails."""
+    """Standard deviation of the logarithm of the margins that bits cost: 1 is usual, 2 has heavy tails."""
     seed: int = 0
 
     @cached_property
@@ -47,7 +47,7 @@ class Formula:
         bits = 2 * self.num_blocks
         total = FRAGILE * bits if self.kind == "fragile" else TOTAL
         if self.kind == "fragile":
-            # Three quarters of the bits are costly, the others nearly free.
+            # 75 % of the bits cost much margin, the others little.
             scale = np.where(rng.random(bits) < 0.75, 1.0, 0.05) * rng.lognormal(0, 0.4 * self.tail, bits)
         else:
             scale = rng.lognormal(0, self.tail, bits)
@@ -62,7 +62,7 @@ class Formula:
 
     @cached_property
     def pairs(self) -> tuple[NDArray[np.int64], NDArray[np.int64], Floats]:
-        """Return first bits, second bits, and the margin that leaving out both adds, (P,), (P,) and (P,)."""
+        """Return first bits, second bits, and the margin in nats that setting both adds, (P,), (P,) and (P,)."""
         rng = np.random.default_rng([self.seed, self.num_blocks, 3])
         bits, mean = 2 * self.num_blocks, self.tolls.mean(1)
         if self.kind == "neighbour":
@@ -86,7 +86,7 @@ class Formula:
 
     @cached_property
     def alone(self) -> Floats:
-        """Return the margin that bits cost every question alone, (F, Q); bits of a pair that frees both cost more."""
+        """Return the margin that every bit alone costs every question, (F, Q); more for bits harmless in a pair."""
         tolls = self.tolls.copy()
         for one, other, weight in zip(*self.pairs, strict=True):
             if weight >= FATAL:
@@ -101,15 +101,18 @@ class Formula:
         return margins
 
     def costs(self, bits: Floats) -> Floats:
-        """Return the FLOPs ratios, (N,), of (N, F) plans: an attention has half of the FLOPs of an FFN."""
+        """Return the FLOPs ratios, (N,), of (N, F) plans: attention has 50 % of the FLOPs of the FFN."""
         share = np.tile([1.0, 2.0], self.num_blocks)
         costs: Floats = 1.0 - (1.0 - BASE_COST) * (bits @ (share / share.sum()))
         return costs
 
     @cached_property
     def importance(self) -> tuple[tuple[float, float], ...]:
-        """Return what gates on every attention and FFN win, as far as they are drawn one by one: their mean effect
-        while all others are half open, which pairs that free each other hide."""
+        """Return the importance of attention and FFN of every block, as `Observation.importance`.
+
+        It is the mean effect of a gate while each other gate is open with probability 0.5, so that pairs that are
+        harmless together have low importance.
+        """
         first, second, weight = self.pairs
         mean = self.alone.mean(1)
         np.subtract.at(mean, first, weight / 2)
@@ -121,7 +124,7 @@ class Formula:
 def _far(
     rng: np.random.Generator, bits: int, count: int, disjoint: bool = False
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return `count` pairs of bits of blocks that are no neighbours; disjoint: no bit in two of them."""
+    """Return `count` pairs of bits of non-adjacent blocks; disjoint: no bit is in two pairs."""
     pairs: dict[tuple[int, int], None] = {}
     used: set[int] = set()
     while len(pairs) < count:

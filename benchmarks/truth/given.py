@@ -11,9 +11,9 @@ The file is a NumPy archive; N plans, R rungs, Q questions, L blocks:
 | `importance` | (L, 2) float, optional | of attention and FFN of every block (`workers.evaluation.importance`) |
 | `min_accuracy` | float, optional | as `--min-accuracy` of a search; shares count what lies above |
 
-Blocks that are the same in all plans are not searched. Where the file has every plan of the space of the others, it is
-replayed as the tables of the repository are. Otherwise a proposal stands for the stored plan nearest to it that was not
-tried, by the number of blocks that differ; strategies see that one as their own.
+Blocks that are the same in all plans are not searched. If the file has every plan of the space of the others, it is
+replayed like the tables of the repository. Otherwise a proposal is replaced by the stored plan that was not tried and
+differs in the fewest blocks, and the strategy reads that plan as its proposal.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -41,7 +41,15 @@ class Given(Table):
     right: Mapping[str, np.ndarray] = {}
 
     def __init__(self, name: str, entries: Mapping[str, NDArray[Any]]) -> None:
-        """Check the entries of a file. Raises ValueError with the entry that is not as described above."""
+        """Check the entries of a file.
+
+        Args:
+            name: name of the table in error texts.
+            entries: entry -> array, as described above.
+
+        Raises:
+            ValueError: an entry is not as described above.
+        """
         _check_entries(name, entries)
         whole = [_parse(name, text) for text in entries["plans"].tolist()]
         scores = np.asarray(entries["scores"], dtype=float).reshape(len(whole), -1)
@@ -72,7 +80,12 @@ class Given(Table):
 
     @classmethod
     def load(cls, file: Path) -> "Given":
-        """Return the table of a file. Raises ValueError as the constructor, and OSError if it can't be read."""
+        """Return the table of a file.
+
+        Raises:
+            OSError: the file can't be read.
+            ValueError: an entry is not as described above.
+        """
         with np.load(file) as stored:
             return cls(str(file), {name: stored[name] for name in stored.files})
 
@@ -99,7 +112,7 @@ class Given(Table):
 
     @cached_property
     def _prices(self) -> tuple[float, NDArray[np.float64]]:
-        """Return the cost of the dense plan and what every level adds, by least squares over the stored plans."""
+        """Return the FLOPs of the dense plan and the change by every level, a least-squares fit to the stored plans."""
         dense = self.cost(Plan.dense(self._space.num_blocks))
         rows = self._indicators(self._codes)
         return dense, np.linalg.lstsq(rows, self.flops_ratio - dense, rcond=None)[0]

@@ -1,4 +1,4 @@
-"""The landscapes of the comparison: spaces of the embedded model, small enough to measure every plan.
+"""Lists the landscapes of the comparison: spaces of the embedded model, small enough to measure every plan.
 
 The exception is `layers12`, whose table has only the plans that were proposed.
 """
@@ -35,7 +35,7 @@ class Landscape:
     listed: Space | None = None
     """The space itself, where it has no name (`benchmarks.truth.given`)."""
     min_accuracy: float = 0.0
-    """Accuracy that a plan must be above to count, as `--min-accuracy` of a search."""
+    """Accuracy above which a plan counts, as `--min-accuracy` of a search."""
 
     @property
     def searched(self) -> Space:

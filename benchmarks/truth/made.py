@@ -1,6 +1,6 @@
-"""Tables of made landscapes: plans of 24 to 80 blocks whose results follow from a formula, measured on first use.
+"""Tables of artificial landscapes: plans of 24 to 80 blocks with results by a formula, computed on first use.
 
-`python -m benchmarks.truth.made` estimates the front of every made landscape, by a long evolution that sees the formula
+`python -m benchmarks.truth.made` estimates the front of every artificial landscape by a long evolution on the formula
 itself, and stores its hypervolume in `benchmarks/data/made.json`.
 """
 
@@ -27,37 +27,37 @@ VOLUMES = DATA / "made.json"
 """File of the hypervolumes of the fronts."""
 OPS = (Op.SKIP_ATTN, Op.SKIP_FFN, Op.SKIP_BLOCK)
 GENERATIONS, CHILDREN = 60, 1000
-"""Of the evolution that estimates a front."""
+"""Generations, and children per generation, of the evolution that estimates a front."""
 
 
 @dataclass(frozen=True)
 class Made:
-    """A made landscape and what a strategy sees of it."""
+    """An artificial landscape and the noise of its accuracies."""
 
     formula: Formula
     noisy: bool = False
-    """True if accuracies are binomial counts with a draw per plan, not the share of right answers itself."""
+    """True if the accuracy of a plan is one binomial draw instead of the share of right answers."""
     margins: bool = True
     importance: bool = True
 
 
 @dataclass
 class MadeTable(Table):
-    """The plans of a made landscape that have been measured so far."""
+    """The plans of an artificial landscape that have been computed so far."""
 
     made: Made
     landscape: Landscape
     right: dict[str, np.ndarray] = field(default_factory=lambda: {"search": np.empty((0, 1))})
     flops_ratio: np.ndarray = field(default_factory=lambda: np.empty(0))
     seen: list[float] = field(default_factory=list)
-    """Accuracy of every row as strategies see it."""
+    """Accuracy of every row as strategies read it."""
     index: dict[Plan, int] = field(default_factory=dict)
     """Plan -> row."""
     kinds: tuple[str, ...] = ("made",)
 
     @classmethod
     def of(cls, name: str, made: Made) -> "MadeTable":
-        """Return the empty table of a made landscape."""
+        """Return the empty table of an artificial landscape."""
         blocks = tuple(range(made.formula.num_blocks))
         return cls(made, Landscape(name, "layers", OPS, blocks, QUESTIONS))
 
@@ -104,7 +104,7 @@ class MadeTable(Table):
         return known
 
     def share(self, rows: Sequence[int]) -> float:
-        """Return the share of the true hypervolume of the plans that are on the front of the accuracies seen."""
+        """Return the share of the true hypervolume that the plans on the front of the noisy accuracies have."""
         if not rows:
             return 0.0
         seen = np.stack([np.array(self.seen)[list(rows)], self.flops_ratio[list(rows)]], axis=1)
@@ -149,7 +149,7 @@ CHOSEN_ON = {
     "heavy40": Made(Formula("mild", 40, tail=2.0)),
     "mild80": Made(Formula("mild", 80)),
 }
-"""Name -> made landscape that choices of strategies and their settings were made on."""
+"""Name -> artificial landscape that was used to choose strategies and their settings."""
 HELD_OUT = {
     "exclusive24": Made(Formula("exclusive", 24, seed=2)),
     "heavy24": Made(Formula("mild", 24, tail=2.0, seed=2), margins=False, importance=False),
@@ -160,17 +160,17 @@ HELD_OUT = {
     "redundant40": Made(Formula("redundant", 40, seed=2)),
     "exclusive80": Made(Formula("exclusive", 80, seed=2)),
 }
-"""Name -> made landscape that nothing was decided on."""
+"""Name -> artificial landscape that was not used for any choice."""
 MADE = CHOSEN_ON | HELD_OUT
 
 
 def open_made(name: str) -> MadeTable:
-    """Return the empty table of a made landscape by name."""
+    """Return the empty table of an artificial landscape by name."""
     return MadeTable.of(name, MADE[name])
 
 
 def main() -> None:
-    """Estimate the front of every made landscape and store the hypervolumes."""
+    """Estimate the front of every artificial landscape and store the hypervolumes."""
     volumes = {}
     for name in MADE:
         volumes[name] = round(estimate(open_made(name)), 6)

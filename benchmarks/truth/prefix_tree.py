@@ -1,4 +1,4 @@
-"""Grading of many plans on one set of questions with shared computation.
+"""Grades many plans on one set of questions with shared computation.
 
 Plans with the same first blocks share the hidden states after them, so all plans of a small space are traversed depth
 first as a tree: a node is the state after some blocks, an edge is the op of the next one. Attention and FFN of a node

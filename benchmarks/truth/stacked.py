@@ -1,9 +1,9 @@
-"""Models whose depth comes from stacking: the same trained blocks several times over, then trained briefly.
+"""Makes models by depth up-scaling, the same trained blocks repeated and trained briefly, and measures all their plans.
 
-Depth up-scaling makes blocks redundant in pairs: a copy of a block can do what the block did, so that skipping one of
-them is harmless as long as the other one stays. `python -m benchmarks.truth.stacked` takes the most vital blocks of the
-embedded model, repeats them, trains the stack with the last two stages of the recipe of the embedded model, and writes
-the table of all plans (`benchmarks/data/stack2x6.npz`, `stack3x4.npz`).
+Depth up-scaling makes blocks redundant in pairs: a copy can compute what the block computed, so that skipping one of
+them is harmless as long as the other one stays. `python -m benchmarks.truth.stacked` repeats the most important blocks
+of the embedded model, trains the stack with the last two stages of its recipe, and writes the table of all plans
+(`benchmarks/data/stack2x6.npz`, `stack3x4.npz`).
 """
 
 import argparse
@@ -42,7 +42,7 @@ SCHEDULE = Schedule(deep=Stage(60, 5e-4, images=16), mapping=Stage(10, 5e-4, ima
 
 
 def train(stack: Stack, out: Path) -> None:
-    """Write the model of a stack into a folder."""
+    """Train the model of a stack and write it to a folder."""
     recipe = Recipe(SCHEDULE, SEED, out)
     recipe.model = LlavaForConditionalGeneration.from_pretrained(EMBEDDED).float().eval()
     _repeat(recipe.model, stack)

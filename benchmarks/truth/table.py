@@ -1,4 +1,4 @@
-"""Measured plans as a replay reads them, and values derived from them."""
+"""Defines the tables of measured plans that a replay reads, and computes values from them."""
 
 from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
@@ -59,7 +59,15 @@ class Table:
         return (float(self.accuracy("search", [row])[0]),)
 
     def nearest(self, plan: Plan, tried: Collection[Plan]) -> Plan | None:
-        """Return the plan that is measured when a strategy proposes one: the plan itself, where all can be."""
+        """Return the plan that is measured when a strategy proposes one, by default the plan itself.
+
+        Args:
+            plan: the proposed plan.
+            tried: plans that the search has tried.
+
+        Returns:
+            None if no plan is left.
+        """
         return plan
 
     def margins_of(self, row: int) -> tuple[float, ...] | None:
@@ -101,7 +109,7 @@ class Table:
 
     @property
     def reference(self) -> tuple[float, float]:
-        """Return accuracy and FLOPs ratio that hypervolumes reach up to."""
+        """Return the reference point of hypervolumes: accuracy and FLOPs ratio."""
         return self.landscape.min_accuracy, REFERENCE[1]
 
     def share(self, rows: Sequence[int]) -> float:

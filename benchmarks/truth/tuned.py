@@ -1,7 +1,7 @@
-"""Tables with several rungs: every plan of a landscape tuned and evaluated at every rung by workers.
+"""Measures tables with several rungs: every plan of a landscape is tuned and evaluated at every rung by workers.
 
-Tuning makes this expensive: seconds per plan instead of the milliseconds of `benchmarks.truth.enumerated`. The plans
-are divided among processes with one worker each. Every trial ends with an evaluation on the test split.
+Because of tuning this takes seconds per plan, not milliseconds as `benchmarks.truth.enumerated`. The plans are divided
+among processes with one worker each. Every trial ends with an evaluation on the test split.
 """
 
 import json
@@ -28,8 +28,13 @@ _worker = Worker()
 def measure_rungs(landscape: Landscape, processes: int, folder: Path) -> Truth:
     """Return the table of a landscape, with every plan run through all rungs and on the test split.
 
-    Results are appended to `NAME.jsonl` in the folder immediately. After an interruption, the measurement continues
-    there.
+    Results are appended to `NAME.jsonl` in the folder immediately, so that the measurement can be continued after an
+    interruption.
+
+    Args:
+        landscape: landscape with several rungs.
+        processes: number of workers.
+        folder: folder of `NAME.jsonl`.
     """
     dense = request_of(landscape, Plan.parse(landscape.base))
     session = _worker.load(dense)
