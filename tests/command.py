@@ -1,4 +1,4 @@
-"""A command called inside the test's process: a process of its own would import everything once more."""
+"""Calls a command inside the test's process, which saves the imports of a new process."""
 
 import contextlib
 import signal
@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 def call(
     app: typer.Typer, *words: str | Path, cwd: Path | str = ".", text: str | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Return what the command printed and its exit code, as `subprocess.run` does. Raises what it raises."""
+    """Run a command and return its output and exit code, as `subprocess.run` does; its exceptions are not caught."""
     handler = signal.getsignal(signal.SIGTERM)
     try:
         with contextlib.chdir(cwd):

@@ -1,4 +1,4 @@
-"""What the fast run leaves to the slow one: most draws of hypothesis, most cases of a large table."""
+"""Chooses the draws of hypothesis and the cases of large tables that the fast run has."""
 
 import math
 import os
@@ -20,7 +20,7 @@ def draws(number: int) -> int:
 def but_slow(cases: Iterable[Any], fast: Iterable[Any]) -> list[Any]:
     """Return the cases as parameters of a test, those not in `fast` marked slow.
 
-    Raises ValueError if one in `fast` is no case: a renamed case would leave the fast run without a word.
+    Raises ValueError if one in `fast` is no case, else a renamed case would leave the fast run unnoticed.
     """
     cases, fast = list(cases), list(fast)
     if unknown := [case for case in fast if case not in cases]:

@@ -1,4 +1,4 @@
-"""Searches side by side share their trials, and measure what they would alone."""
+"""Searches that share trials have the same results as single ones."""
 
 import json
 from collections.abc import Sequence

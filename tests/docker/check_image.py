@@ -131,7 +131,7 @@ def files(folder: Path) -> dict[str, Path]:
 
 
 def check_contents(compose: ComposeRun) -> None:
-    """Check that the image is not root's, has no test packages, and knows its commit."""
+    """Check that the image does not run as root, has no test packages, and has its commit."""
     code = (
         "import importlib.util, os, torch, workers.software as software;"
         "tests = [n for n in ('pytest', 'hypothesis', 'mypy', 'mlx') if importlib.util.find_spec(n)];"
@@ -229,7 +229,7 @@ def summary(image: str) -> str:
 
 @contextmanager
 def step(name: str) -> Iterator[None]:
-    """Print how long a step took."""
+    """Print the duration of a step."""
     begin = time.monotonic()
     yield
     print(f"ok {name}: {time.monotonic() - begin:.0f} s", flush=True)

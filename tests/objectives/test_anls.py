@@ -18,7 +18,7 @@ letters = st.text(alphabet="abc ", max_size=6)
         (" Coca  COLA\n", ["coca cola"], 1),
         ("coca colas", ["coca cola"], 1 - 1 / 10),
         ("cola", ["coca cola"], 0),  # 5 of 9 letters differ: above the threshold
-        ("ab", ["abcd"], 0),  # exactly half: the paper's NL < 0.5 is not met
+        ("ab", ["abcd"], 0),  # exactly 50 %: the paper's NL < 0.5 is not met
         ("abc", ["abcde"], 1 - 2 / 5),
         ("2009", ["2008", "2009."], 1 - 1 / 5),
         ("", ["x"], 0),

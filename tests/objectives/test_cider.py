@@ -64,7 +64,7 @@ def test_its_own_reference_is_1_and_nothing_in_common_0():
 
 
 def test_all_references_of_the_split_weigh_the_words():
-    """'cat' tells nothing where every image has one: scored alone, as in a rung of one question, it is the same."""
+    """'cat' has weight 0 where every image has one; scored alone, as in a rung of one question, it is the same."""
     references = [["a cat sleeps"], ["a cat runs"], ["one dog"]]
     assert cider(["a cat"], references) == cider(["a cat", "a dog", "x"], references)[:1]
     assert cider(["a cat sleeps"], references) > cider(["a cat sleeps"], [*references[:1], *[["a cat sleeps"]] * 9])

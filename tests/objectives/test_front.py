@@ -1,4 +1,4 @@
-"""What is on the front within limits, against a definition written out."""
+"""The front within limits, against its definition."""
 
 import numpy as np
 import pytest

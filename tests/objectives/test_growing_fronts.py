@@ -1,4 +1,4 @@
-"""Fronts that grow point by point are those of all points sorted at once."""
+"""Fronts updated point by point equal those of all points sorted together."""
 
 from hypothesis import given
 from hypothesis import strategies as st

@@ -30,7 +30,7 @@ def narrow(shape, pruning):
 
 
 def row(columns, pruning):
-    """Which weights of a row stay, as a list of 0 and 1: where they are makes no difference."""
+    """Return which weights of a row stay, as a list of 0 and 1; FLOPs don't depend on their positions."""
     if pruning.pattern is None:
         zeros = 0
         while (zeros + 1) * 100 <= columns * pruning.percent:
@@ -77,7 +77,7 @@ def test_equals_the_slow_count_exactly(shape, data, load):
 
 
 def test_sparsity_by_hand():
-    # q 6x8, k and v 3x8, o 8x6, gate and up 10x8, down 8x10: half of every row is zero; 6 prompt rows, 2 steps
+    # q 6x8, k and v 3x8, o 8x6, gate and up 10x8, down 8x10: 50 % of every row is zero; 6 prompt rows, 2 steps
     zeros = 6 * 4 + 2 * 3 * 4 + 8 * 3 + 2 * 10 * 4 + 8 * 5
     dense = costs(TINY, Plan.dense(2), workload())
     found = costs(TINY, Plan.parse("{w50}.."), workload())
@@ -94,14 +94,14 @@ def test_sparsity_by_hand():
 
 
 def test_width_by_hand():
-    # half of 10 channels go; of 1 head group none can
+    # 5 of 10 channels are removed; the only head group can't be
     dense, found = (costs(TINY, Plan.parse(text), workload()) for text in ("..", ".{ffn50}."))
     assert dense.flops - found.flops == 3 * matmul(6 + 2, 8, 5)
     assert dense.parameter_bytes - found.parameter_bytes == 2 * 3 * 8 * 5
     assert flops(TINY, Plan.parse(".{h50}."), workload()) == dense.ledger
     two = replace(TINY, num_kv_heads=2)
     dense, found = (costs(two, Plan.parse(text), workload()) for text in ("..", ".{h50}."))
-    # one of 2 heads: q, k, v, o lose 3 of 6; scores and mix halve: 6 * 6 in the prefill, 7 + 8 in the steps
+    # one of 2 heads: q, k, v, o lose 3 of 6; scores and mix with 1 head: 6 * 6 in the prefill, 7 + 8 in the steps
     assert dense.flops - found.flops == 4 * matmul(6 + 2, 8, 3) + 2 * 2 * 3 * (36 + 15)
     assert dense.parameter_bytes - found.parameter_bytes == 2 * 4 * 8 * 3
     assert dense.kv_bytes_per_token - found.kv_bytes_per_token == 2 * 2 * 3

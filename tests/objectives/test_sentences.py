@@ -1,4 +1,4 @@
-"""A model that wraps its answers in sentences is told from one that is wrong."""
+"""Answers within sentences are distinguished from wrong answers."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The workload as a value: whole numbers stay whole, wrong ones are refused."""
+"""The workload as a value: integers stay integers, invalid numbers are refused."""
 
 import json
 import math

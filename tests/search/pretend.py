@@ -1,6 +1,6 @@
 """A search problem whose answers are known in closed form, for tests of everything around the model.
 
-Blocks have weights; the accuracy of a plan is what is left of them. No model is loaded, but settings, study,
+Blocks have weights; the accuracy of a plan is the sum of those that remain. No model is loaded, but settings, study,
 database, controller and dispatch are the real ones.
 """
 
@@ -68,15 +68,15 @@ def true_accuracy(plan: Plan) -> float:
 
 
 def margins_of(plan: Plan) -> tuple[float, ...]:
-    """Of sixteen questions, above 0 as far as the accuracy goes."""
+    """Return the margins of sixteen questions; the share above 0 is the accuracy."""
     return tuple(round(8 * (true_accuracy(plan) - (number + 0.5) / 16), 2) for number in range(16))
 
 
 class PretendWorker:
-    """Answers at once, as a real worker would after tuning and evaluating."""
+    """Reports immediately what a real worker reports after tuning and evaluating."""
 
     def __init__(self, seconds: float = 0.0, floor: float | None = None) -> None:
-        """`floor` is what is reached without the pictures; None where the problem has none."""
+        """`floor` is the accuracy without the images; None: not measured."""
         self.seconds = seconds
         self.floor = None if floor is None else Floor(answer="yes", constant=floor)
         self.session = None
@@ -96,7 +96,7 @@ class PretendWorker:
 
 
 def report_of(plan: Plan, index: int, rung: Rung, accuracy: float | None = None) -> RungReport:
-    """What a rung of this problem measures; cheap rungs see a little less of the truth."""
+    """Return the report of a rung; cheap rungs measure a slightly lower accuracy."""
     seen = true_accuracy(plan) - 0.02 * (2 - index) if accuracy is None else accuracy
     count = rung.questions or 64
     right = round(seen * count) if np.isfinite(seen) else 0

@@ -1,4 +1,4 @@
-"""Options of the commands: made from the settings, listed whole, and suggested for what other tools call them."""
+"""Options of the commands: made from the settings, listed in full, and suggested for names of other tools."""
 
 import re
 
@@ -16,7 +16,7 @@ RUNNER = CliRunner()
 
 
 def told(*words: str) -> str:
-    """What a command prints, as one line without boxes."""
+    """Return the output of a command as one line without boxes."""
     done = RUNNER.invoke(app, words, env={"COLUMNS": "100", "NO_COLOR": "1", "TERM": "dumb"})
     return " ".join(re.sub(r"[│╭╮╰╯─]", " ", done.output).split())
 

@@ -1,4 +1,4 @@
-"""Settings from a file and the command line, and what a user reads about a wrong one."""
+"""Settings from a file and the command line, and errors about invalid ones."""
 
 from pathlib import Path
 

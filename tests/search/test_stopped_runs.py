@@ -1,4 +1,4 @@
-"""A search that is stopped, however hard, goes on with the same command and runs every trial once."""
+"""A stopped or killed search continues with the same command and runs every trial once."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Settings in YAML that explode, nest or are none are refused at once."""
+"""Settings in YAML that expand too far, nest too deep or are no settings are refused immediately."""
 
 import time
 

@@ -30,7 +30,7 @@ def unscoped_plans(min_blocks: int = 1, max_blocks: int = 40) -> st.SearchStrate
 
 
 def plans(min_blocks: int = 1, max_blocks: int = 40) -> st.SearchStrategy[Plan]:
-    """Plans with every op, scope and pair; the last block is no half of a pair that doesn't fit."""
+    """Plans with every op, scope and pair; no pair begins at the last block."""
 
     def joined(drawn: list[tuple[Block, ...]], num_blocks: int) -> Plan:
         blocks = [block for unit in drawn for block in unit][:num_blocks]
@@ -85,7 +85,7 @@ prunings = st.builds(
     _widths,
     st.sampled_from(Calibration),
 ) | st.builds(_pruning, _widths.filter(bool), st.sampled_from(Calibration))
-"""Every method, amount, choice of linears, width and calibration."""
+"""Every method, ratio, choice of linears, width and calibration."""
 
 
 @st.composite

@@ -1,4 +1,4 @@
-"""What plans have in common, against a count by hand."""
+"""Agreement of plans, against a count by hand."""
 
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,4 +1,4 @@
-"""What is said about an unknown name."""
+"""Error texts about unknown names."""
 
 from spaces.names import unknown
 

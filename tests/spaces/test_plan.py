@@ -1,4 +1,4 @@
-"""The plan as a value, as text and as JSON: round trips, identity, and what is said about a wrong one."""
+"""The plan as a value, as text and as JSON: round trips, identity, and errors."""
 
 import json
 import pickle
@@ -85,7 +85,7 @@ def test_canonical_json_is_stable():
 
 
 def test_digest_is_stable():
-    """Stored runs are looked up by digest: a change here orphans every database there is."""
+    """Stored runs are found by digest: a change makes existing databases unusable."""
     assert Plan.parse(".afbp").digest == "0b2e3ad6e86816a9471b98ad87f2e90bc61b0b577f15fca6703277ea5d6d50d7"
     assert Plan.dense(12).digest == "0416f1408ffced6717364bc00392423d5781b0e8a176cd8439423ea9ad007f51"
 
@@ -145,7 +145,7 @@ def test_scoped_text_by_hand():
     names = "keep skip_attn:visual keep skip_block:generated pair:prompt paired pair:all:mean paired parallel"
     assert [block.name for block in plan.blocks] == [*names.split(), "skip_ffn:visual"]
     assert len(plan) == 10 and plan.num_changed == 8
-    # only an op for all tokens takes a sub-layer out altogether
+    # only an op for all tokens removes a sub-layer
     assert (plan.num_attention, plan.num_ffn) == (10, 10)
     assert (Plan.parse("bav").num_attention, Plan.parse("bav").num_ffn) == (1, 1)
 

@@ -1,4 +1,4 @@
-"""What is said about JSON that is no plan: one line with the rule, the value got and the way out."""
+"""Errors about JSON that is no plan: one line with the rule, the value and the fix."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Pruning in plans: what each form says, one form a plan, counts by hand, and what is said about a wrong one."""
+"""Pruning in plans: the meaning of each form, one form per plan, counts by hand, and errors."""
 
 import json
 
@@ -46,7 +46,7 @@ def test_both_forms_round_trip(pruning):
 @given(plans(), prunings)
 def test_a_pruning_in_front_is_that_of_every_block_that_runs_what_it_prunes(plan, pruning):
     single = Plan(tuple(block.pruned(block.part_of(pruning)) for block in plan.blocks))
-    if single == plan:  # no block runs what is pruned
+    if single == plan:  # every block skips the pruned sub-layer
         with pytest.raises(PlanError):
             Plan.parse(f"{{{text_of_pruning(pruning)}}}{plan}")
         return
@@ -75,7 +75,7 @@ def test_text_by_hand():
 
 
 def test_digest_is_stable():
-    """Stored runs are looked up by digest: a change here orphans every database there is."""
+    """Stored runs are found by digest: a change makes existing databases unusable."""
     assert Plan.parse("{w50}.a").digest == Plan.parse(".{w50}a{w50}").digest
     assert Plan.parse("{w50}.a").to_json() == (
         '{"schema":1,"blocks":[{"op":"keep"},{"op":"skip_attn"}],"pruning":{"method":"wanda","percent":50}}'

@@ -1,4 +1,4 @@
-"""Derived sizes of a model shape, and sizes that can't be."""
+"""Derived sizes of a model shape, and invalid sizes."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Every space against a slow definition of its own, and what all spaces promise."""
+"""Every space against a slow definition, and the contract of all spaces."""
 
 import contextlib
 import itertools

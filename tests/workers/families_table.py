@@ -66,7 +66,7 @@ def verdict(family: str, op: Op, scope: Scope) -> str:
 
 
 def rows(family: str) -> Iterator[tuple[str, str]]:
-    """Per op its name and what all scopes say, or what each does where they differ."""
+    """Yield per op its name and the verdict of all scopes, or of each if they differ."""
     for op in (*SINGLES, Op.PAIR):
         found: dict[str, list[str]] = {}
         for scope in Scope:
@@ -78,7 +78,7 @@ def rows(family: str) -> Iterator[tuple[str, str]]:
 
 
 def cell(text: str, reasons: list[str]) -> str:
-    """A verdict as short as it goes in a table, refusals as numbers of reasons."""
+    """Return a verdict as a short cell; refusals as numbers of reasons."""
     parts = []
     for part in text.split("; "):
         if part.startswith("refused: "):

@@ -273,7 +273,7 @@ def hub_model(family: str, attn: str = "sdpa", seed: int = 0, **text: Any) -> to
 
 
 def save_hub(folder: Path, family: str, seed: int = 0, **text: Any) -> str:
-    """A local model folder as a user would have one."""
+    """Write a local model folder."""
     hub_model(family, seed=seed, **text).save_pretrained(folder)
     processor = hub_processor(family)
     vars(processor).pop("video_processor", None)  # a stand-in that can't be saved

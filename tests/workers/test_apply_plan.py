@@ -177,7 +177,7 @@ class TestCache:
         wanted = reference_logits(MODEL, plan, read, batch["attention_mask"].sum(-1).tolist())
         for row, want in zip(ids, wanted, strict=True):
             scores = want[-4:].clone()
-            scores[:, [IMAGE_TOKEN, 2]] = -torch.inf  # suppressed, and too early to end
+            scores[:, [IMAGE_TOKEN, 2]] = -torch.inf  # image and end tokens are suppressed
             assert torch.equal(row[width:], scores.argmax(-1))
 
     @EACH

@@ -1,4 +1,4 @@
-"""What is known without torch equals what transformers and the processor say."""
+"""The description of a model without torch equals that of transformers and the processor."""
 
 import json
 import os

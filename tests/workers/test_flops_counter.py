@@ -101,7 +101,7 @@ def test_queries_and_keys_are_made_for_the_rows_that_need_them(text, projected):
     hooks = []
     for name, found in rows.items():
         module = MODEL.model.language_model.layers[1].self_attn.get_submodule(name)
-        # what a muted projection returns has no memory: all strides are 0
+        # a skipped projection returns an expanded zero: all strides are 0
         hooks.append(
             module.register_forward_hook(
                 lambda _, args, out, found=found: found.append(args[0].shape[1]) if any(out.stride()) else None
@@ -117,7 +117,7 @@ def test_queries_and_keys_are_made_for_the_rows_that_need_them(text, projected):
 
 
 def test_without_a_cache_nothing_is_computed_for_rows_that_nobody_reads():
-    """A prompt that skips attention, and no token after it: no keys, no values."""
+    """A prompt that skips attention, with no token after it, computes no keys and values."""
     counters = {}
     for text in ("bt", "b"):
         counters[text] = FlopCounterMode(display=False)

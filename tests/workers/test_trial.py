@@ -1,4 +1,4 @@
-"""A trial climbs its rungs, fails as data, and leaves no trace in the model."""
+"""A trial runs its rungs, reports a failure as data, and restores the model."""
 
 import json
 import threading
@@ -143,7 +143,7 @@ class TestRungs:
 class TestTuning:
     @pytest.fixture
     def judged(self, monkeypatch, worker, make):
-        """Lets a test say what the tune split says before tuning and after each tuned rung.
+        """Set the results of the tune split before tuning and after each tuned rung.
 
         Returns a list that gets, for every evaluation of the search split, whether it saw the dense module.
         """

@@ -1,4 +1,4 @@
-"""Tuning moves the mapping module and nothing else, always in the same way."""
+"""Tuning changes the mapping module only, and is deterministic."""
 
 import pytest
 import torch
@@ -72,7 +72,7 @@ def test_the_loss_falls(loaded, train):
 
 
 def test_half_precision_learns_too(tiny_source):
-    """Steps this small vanish in bfloat16 one by one; together they must not."""
+    """Single steps this small are rounded away in bfloat16; their sum must not be."""
     loaded = load_model(tiny_source.model_copy(update={"dtype": "bfloat16"}))
     train = prepare(loaded, load_samples(DataSource(name="tiny"), "train"))
     before = copy_state(loaded.weights)

@@ -1,4 +1,4 @@
-"""Rows that a model can't be asked are found before a search, named, and counted."""
+"""Rows that a model can't process are found before a search, named, and counted."""
 
 from dataclasses import replace
 
@@ -12,7 +12,7 @@ from workers.usable_rows import usable_split
 
 @pytest.fixture(params=["llava", "idefics3"])
 def model(request, tmp_path):
-    """One that rows describe, and one that is asked through its processor."""
+    """A model described by rows of a table, and one read through its processor."""
     return ModelSource(name=save_hub(tmp_path / "model", request.param))
 
 

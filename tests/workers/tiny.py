@@ -1,4 +1,4 @@
-"""Tiny but real models and processors, built on the spot."""
+"""Tiny but real models and processors, built in the test."""
 
 from pathlib import Path
 
@@ -145,7 +145,7 @@ def picture(seed: int) -> Image.Image:
 def inputs(
     lengths: tuple[int, ...] = (3, 6), seed: int = 0, images: tuple[int, ...] | None = None, side: str = "left"
 ) -> dict[str, torch.Tensor]:
-    """A padded batch: bos, image tokens, then `lengths` text tokens a row; random pixels. `images` a row, else one."""
+    """A padded batch: bos, image tokens, `lengths` text tokens per row; random pixels. `images` per row, else 1."""
     generator = torch.Generator().manual_seed(seed)
     images = images or (1,) * len(lengths)
     rows = []

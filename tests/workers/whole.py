@@ -42,7 +42,7 @@ class Case:
 
     @property
     def rereads_images(self) -> bool:
-        """Whether `generate` without a cache gives the image to every pass; BLIP-2's loses it after the first one."""
+        """True if `generate` without a cache passes the image to every forward; BLIP-2's only to the first one."""
         return "blip" not in self.family
 
     @property
@@ -181,7 +181,7 @@ def _forced(case: Case, tokens: Tensor) -> tuple[Tensor, Tensor]:
     logits = case.model(**{**case.inputs, "input_ids": fed, "attention_mask": mask}, use_cache=False).logits
     logits = logits[:, -NEW_TOKENS:]
     allowed = logits.clone()
-    # `generate` is kept from ending early, and from making images up.
+    # no end token and no image token, so that `generate` runs to its limit
     allowed[..., [END_OF_SEQUENCE, *anatomy_of(case.model).image_tokens]] = -torch.inf
     return torch.cat([tokens[:, :-NEW_TOKENS], allowed.argmax(-1)], dim=1), logits
 
@@ -199,7 +199,7 @@ def check_restored(case: Case, plan: Plan) -> None:
 
 
 def counted_flops(case: Case, plan: Plan) -> int:
-    """What `generate` on the first question really multiplies; rotary tables made by a product left out."""
+    """FLOPs of `generate` on the first question by torch's counter, without rotary tables computed by a product."""
     counter = FlopCounterMode(display=False)
     with apply_plan(case.model, plan), counter:
         generated(case.model, case.single())

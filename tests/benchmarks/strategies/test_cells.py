@@ -1,4 +1,4 @@
-"""What is run, and that many processes find what one finds."""
+"""Cells of the comparison, and the same results with one process and with several."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""A replay keeps the rules of a search and counts what its trials would have cost."""
+"""A replay follows the rules of a search and counts the compute of its trials."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""The comparison's results become a page whose verdicts follow from the numbers."""
+"""The page of the comparison, with verdicts that agree with the numbers."""
 
 from pathlib import Path
 

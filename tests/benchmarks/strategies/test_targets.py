@@ -1,4 +1,4 @@
-"""Verdicts follow from the numbers."""
+"""Verdicts on the goals agree with the results."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""A table that grows holds what the worker measures, and is replayed without a model once it is stored."""
+"""A growing table has the results of the worker, and is replayed without a model once it is stored."""
 
 import json
 from pathlib import Path
@@ -26,7 +26,7 @@ NAME = "layers12"
 
 
 class NoExaminer(Examiner):
-    """Fails a test that measures what is stored."""
+    """Fails the test if a plan is measured."""
 
     @property
     def fingerprints(self) -> dict[str, str]:
@@ -34,7 +34,7 @@ class NoExaminer(Examiner):
 
 
 class FixedExaminer(Examiner):
-    """Gives every plan the same grades: so many right answers per kind, and these margins."""
+    """Gives every plan the same number of right answers per kind, and the same margins."""
 
     def __init__(self, right: list[int], margins: np.ndarray) -> None:
         super().__init__(LANDSCAPES[NAME])
@@ -84,7 +84,9 @@ def test_it_holds_what_workers_measure(folder: Path) -> None:
         with apply_plan(session.loaded.model, plan):
             result = evaluate(session.loaded, session.split("search"), "exact_match", 256)
             with_budget = answer_margins(session.loaded, session.split("search"), "exact_match", 256)
-        off = np.abs(np.subtract(table.margins_of(row), with_budget))  # float32 rounds otherwise at the edge of a step
+        off = np.abs(
+            np.subtract(table.margins_of(row), with_budget)
+        )  # float32 rounds differently at the edge of a step
         assert off.max() <= 0.5 and (off > 0).mean() < 0.01, str(plan)
         assert table.climb(row) == (pytest.approx(result.accuracy),), str(plan)
         shares = table.right["search"][row] / table.questions["search"]
@@ -119,7 +121,7 @@ def test_what_another_process_measured_is_kept(tmp_path: Path) -> None:
 
 
 def test_margins_are_measured_for_strategies_that_read_them(tmp_path: Path) -> None:
-    """Of a plan whose accuracy is stored without them, once for all processes."""
+    """Margins are missing in the stored table; they are measured once for all processes."""
     margins = np.arange(256) % 16 - 8
     Grown.load(NAME, tmp_path, FixedExaminer([3] * 8, np.full(256, grown.UNKNOWN))).row(Plan.parse("b" * 12))
     first = Grown.load(NAME, tmp_path, FixedExaminer([3] * 8, margins))

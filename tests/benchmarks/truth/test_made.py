@@ -1,4 +1,4 @@
-"""Made landscapes are what their names say."""
+"""Artificial landscapes have the interactions that their names say."""
 
 import numpy as np
 import pytest

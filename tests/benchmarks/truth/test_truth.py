@@ -1,4 +1,4 @@
-"""The stored truth is the truth: checked against the worker's own evaluation, plan by plan."""
+"""Stored tables equal the worker's own evaluation, plan by plan."""
 
 import json
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ from workers.trial import Worker
 
 
 def steps_off(one: Sequence[float], other: Sequence[float]) -> float:
-    """The share of margins that differ; those that do by a step, for float32 rounds otherwise at the edge of one."""
+    """Return the share of margins that differ, by one step each: float32 rounds differently at the edge of a step."""
     off = np.abs(np.subtract(one, other))
     assert off.max() <= 0.5
     return float((off > 0).mean())
@@ -96,7 +96,7 @@ def test_tables_of_rungs_hold_what_workers_measure(session: Session) -> None:
     request = request.model_copy(update={"rungs": (first.model_copy(update={"margins": True}), *others)})
     reports = list(worker.rungs(request))
     measured = [report.accuracy for report in reports]
-    # Tuning on another machine may round otherwise, and an answer or two of 512 with it.
+    # Tuning rounds differently on another machine, which may change an answer or two of 512.
     assert measured[0] == truth.rungs[row, 0]
     assert measured == pytest.approx(truth.rungs[row].tolist(), abs=0.02)
     assert truth.rungs[row, -1] > truth.rungs[row, 0] + 0.02, "tuning is seen"
@@ -105,7 +105,7 @@ def test_tables_of_rungs_hold_what_workers_measure(session: Session) -> None:
 
 @pytest.mark.slow
 def test_a_table_of_rungs_is_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Three plans in two processes; started again, what is known is read."""
+    """Three plans in two processes; a second run reads the stored reports."""
     monkeypatch.setattr("benchmarks.truth.enumerated.GATE_SEEDS", 1)
     small = replace(LANDSCAPES["rungs7"], blocks=(9,))
     first = measure_rungs(small, 2, tmp_path)

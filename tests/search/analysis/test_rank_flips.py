@@ -1,4 +1,4 @@
-"""Do cheap rungs rank plans as later ones do?"""
+"""Rank correlation between cheap and later rungs."""
 
 from types import SimpleNamespace
 from typing import Any

@@ -1,4 +1,4 @@
-"""What models said is kept and shown: what the dense one got right and the plan got wrong comes first."""
+"""Answers are stored and displayed, first those that only the dense model got right."""
 
 import io
 import json
@@ -26,7 +26,7 @@ SMALL = {"strategy": "random", "budget": 12, "metric": "exact_match"}
 
 
 class Talking(PretendWorker):
-    """Says "yes" where it scores, else what names its plan, rung and seed."""
+    """Answers "yes" if it is right, else a text with its plan, rung and seed."""
 
     def rungs(self, request: TrialRequest) -> Iterator[RungReport]:
         plan = request.plan

@@ -1,4 +1,4 @@
-"""The time left is told before the first trial that stops early has ended, and however many trials run at a time."""
+"""The estimate of the remaining time, before the first trial has ended and with several workers."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from search.console.eta import TrialPace, spent_once
 
 
 class Clock:
-    """Time that passes when it is told to."""
+    """A clock that the test sets."""
 
     def __init__(self) -> None:
         self.now = 100.0

@@ -1,4 +1,4 @@
-"""The front as a table: every number with its unit, nothing cut off, however long the plans and narrow the terminal."""
+"""The table of the front: every number with its unit, nothing cut off for long plans or narrow terminals."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Faults of the surroundings, for real, under a search whose trials return at once: none costs a trial."""
+"""Real faults of disk, device and processes during a search; none costs a trial."""
 
 import os
 import resource

@@ -1,4 +1,4 @@
-"""A search whose surroundings fail, for real: disks that fill up, files that go, signals that end it."""
+"""A search with real faults: full disks, missing files, signals."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The controller on a problem with known answers: every unit of the budget is one row, whatever happens."""
+"""The controller on a problem with known answers: one row per trial of the budget, also after faults."""
 
 import math
 import time
@@ -71,7 +71,7 @@ def study_of(settings: Settings) -> optuna.Study:
 
 
 class Broken(PretendWorker):
-    """Does something else than answer, for the plans that a test picks."""
+    """Calls `act` at a rung of the trials that `hit` chooses; its result, if any, replaces the report."""
 
     def __init__(self, hit: Callable[[TrialRequest], bool], act: Callable[[], Any], rung: int = 1) -> None:
         super().__init__()
@@ -88,7 +88,7 @@ class Stop(BaseException):
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_one_row_is_one_unit_of_the_budget(tmp_path: Path, strategy: str) -> None:
-    # long enough that `guided`, which asks for members of the first front at the start, has a trial stopped
+    # long enough that a trial of `guided`, which first proposes members of the first front, is stopped
     settings = settings_in(tmp_path / "run", strategy=strategy, budget=60)
     records = search(settings)
     assert [record.trial.number for record in records] == list(range(60))
@@ -109,7 +109,7 @@ def test_one_row_is_one_unit_of_the_budget(tmp_path: Path, strategy: str) -> Non
 
 @pytest.mark.parametrize("strategy", but_slow(STRATEGIES, ["random", "guided"]))
 def test_the_same_seed_gives_the_same_search_and_another_seed_another(tmp_path: Path, strategy: str) -> None:
-    # long enough that the best child, which `guided` finds early whatever children it draws, is no longer the same
+    # long enough that the best child, which `guided` finds early for any drawn children, is no longer the same
     runs = [search(settings_in(tmp_path / f"run{i}", strategy=strategy, seed=i // 2, budget=40)) for i in range(3)]
     plans = [[record.trial.plan for record in run] for run in runs]
     assert plans[0] == plans[1]

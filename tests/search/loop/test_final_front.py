@@ -1,4 +1,4 @@
-"""The final test: every seed of tuning is run and stored once, whatever happens, and decides nothing."""
+"""The final test: every tuning seed is run and stored once, also after faults, and no choice depends on it."""
 
 import io
 import json
@@ -232,7 +232,7 @@ def test_an_export_says_what_its_own_projector_scored(tmp_path: Path) -> None:
 
 
 def test_nothing_is_chosen_on_test(tmp_path: Path) -> None:
-    """What is drawn for test contradicts the search split, and changes nothing of what the search says."""
+    """Random scores on test contradict the search split, and change no result of the search."""
 
     def said(settings: Settings) -> tuple[Any, ...]:
         summary = found(settings)

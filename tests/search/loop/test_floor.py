@@ -1,4 +1,4 @@
-"""The floor in a search: measured once, kept on resume, and nothing at or under it counts or costs effort."""
+"""The floor in a search: measured once, kept on resume; plans at or under it don't count and aren't refined."""
 
 from io import StringIO
 from pathlib import Path

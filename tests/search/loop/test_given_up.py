@@ -1,4 +1,4 @@
-"""Searches that can't succeed end early, and block no corrected command."""
+"""Searches that can't succeed end early, and the corrected command can run."""
 
 from pathlib import Path
 

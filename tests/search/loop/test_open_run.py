@@ -1,4 +1,4 @@
-"""A run is its id: the same one wherever its folder goes, and never another one's."""
+"""A run is found by its id, also after its folder was moved, and not confused with another run."""
 
 import shutil
 from dataclasses import replace

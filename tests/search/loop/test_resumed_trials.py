@@ -1,4 +1,4 @@
-"""A trial that was stopped may go on later: a unit of the budget of its own, and no rung is measured twice."""
+"""A stopped plan may be continued by a later trial; no rung is measured again."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +21,7 @@ from tests.search.pretend import PretendWorker, problem_of, settings_in, true_ac
 from workers.requests import TrialRequest
 
 POOR = Plan.parse("pppppppp")
-"""As dear as the dense plan and less accurate: stopped at the first rung."""
+"""As expensive as the dense plan and less accurate: stopped at the first rung."""
 
 
 class SecondThoughts:
@@ -116,7 +116,7 @@ def test_a_search_that_takes_trials_up_again_keeps_its_promises(tmp_path: Path) 
     settings = settings_in(tmp_path / "run", budget=120, strategy="guided")
 
     class Misled(PretendWorker):
-        """The first rung takes something away from every plan, more from some than from others."""
+        """The first rung lowers the accuracy of plans by different amounts."""
 
         def rungs(self, request: TrialRequest):  # type: ignore[no-untyped-def]
             for report in super().rungs(request):

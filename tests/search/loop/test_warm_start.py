@@ -1,4 +1,4 @@
-"""Plans from outside: read, checked, bounded, and tried first."""
+"""Plans of --warm-start: read, checked against the budget, and tried first."""
 
 import json
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""One writer per run: the lease of a controller, and what it may write once another one holds it."""
+"""One writer per run: the lease of a controller, and refused writes once another one holds it."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""A search whose database is a PostgreSQL server: killed, taken up, and held against a second controller."""
+"""A search on a PostgreSQL server: killed, resumed, and protected from a second controller."""
 
 import json
 import os
@@ -49,7 +49,7 @@ def test_two_folders_of_one_name_are_two_runs(tmp_path: Path, server: str) -> No
 
 @contextmanager
 def stopped_after_a_trial(words: list[str], cwd: Path) -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
-    """A search that is stopped in the middle of its work, however fast the machine is, and killed at the end.
+    """A search that is stopped during a trial, and killed at the end.
 
     The second value is a list that gets what the search printed.
     """

@@ -31,7 +31,7 @@ def task(space: str = "blocks", num_blocks: int = 12, budget: int = 40, seed: in
 
 
 def additive_accuracy(plan: Plan) -> float:
-    """Every block has its weight: the ranking of single losses is all there is to know."""
+    """Every block has its weight, without interactions."""
     weights = np.random.default_rng(3).dirichlet(np.full(len(plan), 0.5))
     return float(1.0 - sum(weight * LOSS[op] for weight, op in zip(weights, plan.ops, strict=True)))
 
@@ -42,7 +42,7 @@ def search(
     accuracy: Callable[[Plan], float] = additive_accuracy,
     workers: int = 1,
 ) -> list[Proposal]:
-    """Every proposal of a whole search; a callable is asked for a fresh strategy before every proposal."""
+    """Return the proposals of a whole search; a callable makes a fresh strategy before every proposal."""
     made = load_strategy(strategy, wanted) if isinstance(strategy, str) else None
     recorded = Recorded()
     proposals: list[Proposal] = []

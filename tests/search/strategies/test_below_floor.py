@@ -1,4 +1,4 @@
-"""No effort under the floor: what contains a plan that was measured there is not tried, by any strategy."""
+"""No strategy tries a plan that contains one measured at or under the floor."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Rows of numbers of plans: they round-trip, differ where plans differ, and say what prunings have in common."""
+"""Plans as rows of numbers: they round-trip, differ where plans differ, and show what prunings have in common."""
 
 import numpy as np
 import pytest

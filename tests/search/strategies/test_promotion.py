@@ -1,4 +1,4 @@
-"""Who earns the next rung."""
+"""Which trials are promoted to the next rung."""
 
 import math
 

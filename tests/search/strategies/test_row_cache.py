@@ -1,4 +1,4 @@
-"""Rows made once a trial."""
+"""Rows are computed once per trial."""
 
 import numpy as np
 

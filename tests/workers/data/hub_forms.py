@@ -31,7 +31,7 @@ class Form:
     want: tuple[tuple[str, str, int], ...] | str
     """Per row; or the words of the refusal."""
     told: Mapping[str, Any] = field(default_factory=dict)
-    """Options that its user gives."""
+    """Options of the user."""
 
 
 PEOPLE = ["net", "net", "net", "netting", "net", "net", "mesh", "net", "net", "net"]

@@ -20,7 +20,7 @@ def png(seed: int) -> bytes:
 
 
 def save_rows(folder: Path, rows: list[dict[str, Any]], train: list[dict[str, Any]] | None = None) -> Path:
-    """Row i has picture i unless it has an image of its own. `train` holds the same rows unless given."""
+    """Write rows; row i has picture i unless it names an image. `train` has the same rows unless given."""
     (folder / "im").mkdir(parents=True, exist_ok=True)
     for number in range(PICTURES):
         (folder / f"im/{number}.png").write_bytes(png(number))

@@ -1,4 +1,4 @@
-"""Which column is what, and what a row becomes."""
+"""The roles of columns, and the sample of a row."""
 
 import datasets
 import pytest

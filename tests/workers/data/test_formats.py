@@ -67,7 +67,7 @@ def test_streaming_equals_not_streaming(tmp_path, form):
 
 
 def test_streaming_reads_no_more_than_the_limit(tmp_path, monkeypatch):
-    """A hundred rows that are streamed one by one: the third is the last one asked for."""
+    """A hundred rows that are streamed one by one: the third is the last one that is read."""
     read = []
 
     def rows():

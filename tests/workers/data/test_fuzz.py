@@ -1,4 +1,4 @@
-"""Generated data sets: every sample is what the file says, or one line says why there is none."""
+"""Generated data sets: every sample equals the file's row, or one line says why there is none."""
 
 import csv
 import json
@@ -50,7 +50,7 @@ BAD_IMAGES = [
 
 
 class Row:
-    """A row as text of JSON, and what a reader should make of it; `bad` where it can't be read."""
+    """A row as text of JSON, and its expected sample; `bad` if it can't be read."""
 
     def __init__(self, chance: random.Random, bad: float) -> None:
         number, self.bad = chance.randrange(8), False

@@ -1,4 +1,4 @@
-"""Generated parquet files: every sample is what pyarrow reads in the same file, without any of our readers."""
+"""Generated parquet files: every sample equals what pyarrow reads, without our readers."""
 
 import random
 from datetime import date

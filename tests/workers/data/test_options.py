@@ -146,7 +146,7 @@ OPTIONS = st.lists(TEXTS, min_size=2, max_size=5, unique_by=str.casefold)
     kind=st.sampled_from(["index", "index as text", "letter", "(letter)", "text"]),
 )
 def test_right_or_refused(sets, kind):
-    """However the options are called, the option is the one that was meant, or nothing is read."""
+    """With any labels of options, the right option is read, or the row is refused."""
     rows, meant = [], []
     for options, number in sets:
         place = number % len(options)
@@ -178,7 +178,7 @@ class TestFromFiles:
         assert (first.answers, first.choices, second.choices) == (("B",), ("A", "B", "C"), ("A", "B"))
 
     def test_the_reading_is_that_of_all_splits(self, tmp_path):
-        """Alone, the row of the search split could be meant either way."""
+        """Alone, the row of the search split is ambiguous."""
         train = [{"question": "?", "options": FOUR, "answer": "2"}]
         rows = [{"question": "how many?", "options": ["3", "2", "1", "4"], "answer": "2"}]
         (sample,) = search_samples(tmp_path, rows, train=train)

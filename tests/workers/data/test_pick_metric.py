@@ -1,4 +1,4 @@
-"""The metric of a data set: as asked where it fits, else the usual one."""
+"""The metric of a data set: the requested one if it fits, else the usual one."""
 
 import pytest
 

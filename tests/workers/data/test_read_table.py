@@ -155,7 +155,7 @@ def test_reading_imports_no_torch(tmp_path):
 
 
 def test_the_same_split_every_time_whatever_else_is_read(tmp_path):
-    """Who is in which split follows from the image alone: not from limits, the other rows or their order."""
+    """The split of a row depends on its image only, not on limits, the other rows or their order."""
     few, many = questions(40), [*questions(60, 500), *reversed(questions(40))]
     for name, content in (("few", few), ("many", many)):
         save("parquet", tmp_path / name, {"train": content})
@@ -223,7 +223,7 @@ class TestUnreadableImages:
 
 
 class Table(list):
-    """Rows that no file format could hold, with what the reader asks of a table."""
+    """Rows that no file format can hold, with the interface of a table."""
 
     @property
     def features(self):

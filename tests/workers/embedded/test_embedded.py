@@ -50,7 +50,7 @@ def test_splits_are_fixed(split):
 
 
 def expected_answer(question, scene):
-    """The answer worked out from the words of the question alone."""
+    """Return the answer computed from the words of the question and the scene."""
     digit_of, color_of = dict(zip(CELLS, scene.digits, strict=True)), dict(zip(CELLS, scene.colors, strict=True))
     cells = re.findall("|".join(CELLS), question)
     color = next((color for color in COLORS if color in question), None)
@@ -87,7 +87,7 @@ def test_answers_are_right(kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_guessing_does_not_pay(kind):
-    """For every wording of a question the commonest answer stays near an even share of the possible ones."""
+    """For every wording of a question the most common answer is about as frequent as the others."""
     rng = np.random.default_rng(11)
     answers = Counter(KINDS[kind](draw_scene("train", rng), rng)[1] for _ in range(3000))
     bound = {"is_there": 0.55, "count_color": 0.50, "where_is": 0.30, "larger": 0.25, "read_row": 0.01}
@@ -155,7 +155,7 @@ def test_the_checkpoint_is_small_half_precision_and_one_file():
 
 
 def test_the_checkpoint_sees():
-    """All of `test` gives 0.998 (docs/embedded-model.md): below the floors something is broken, not unlucky."""
+    """All of `test` gives 0.998 (docs/embedded-model.md): an accuracy below the bounds is a defect, not chance."""
     loaded = load_model(ModelSource(device="cpu"))
     samples = embedded_samples("test")[:512]
     prepared = prepare(loaded, samples)

@@ -1,4 +1,4 @@
-"""Packed greedy answers are those of `model.generate` on the plain prompts, one sequence a question."""
+"""Packed greedy answers are those of `model.generate` on the plain prompts, one sequence per question."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""The floor of a data set: what is reached without the pictures, worked out from the samples."""
+"""The floor of a data set: the accuracy without the images, computed from the samples."""
 
 from collections import Counter
 from dataclasses import replace
@@ -29,7 +29,7 @@ def test_the_embedded_floor_is_that_of_its_samples() -> None:
     assert floor is not None
     _, count = Counter(sample.answers[0] for sample in samples).most_common(1)[0]
     assert floor.constant == pytest.approx(count / len(samples))
-    # the other pictures, by way of the features the mapping module reads
+    # the other images, through the features that the mapping module reads
     rolled = replace(prepared, features=prepared.features.roll(-(len(prepared.features) // 2), 0))
     said = answer(loaded, rolled, len(samples))
     right = sum(one == sample.answers[0] for one, sample in zip(said, samples, strict=True))

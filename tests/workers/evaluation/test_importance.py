@@ -1,7 +1,7 @@
 """Slopes of gates against finite differences of the plain forward from pixels, by scaled weights of every family.
 
 The reference knows no hooks, batches, padding, packs or KV cache: one question at a time, in float64, with the last
-weights of all halves scaled by their gates.
+weights of all sub-layers scaled by their gates.
 """
 
 import json
@@ -34,19 +34,19 @@ from workers.sources import DataSource
 from workers.trial import Worker, run_trial
 
 STEP = 2e-3
-"""Of the finite differences: long, because norms work in float32 in any model."""
+"""Step of the finite differences: long, because norms compute in float32 in any model."""
 SHORT_STEPS = dict.fromkeys(("blip-2", "instructblip", "qwen3_vl_moe"), 5e-4)
-"""ReLUs have kinks, and routers of experts jump."""
+"""Shorter steps, because ReLUs are not differentiable at 0, and routers of experts are not continuous."""
 OUTPUTS = ("o_proj.", "out_proj.", "down_proj", "fc2.")
-"""What the last weights of a half are called, and its bias where it has one."""
+"""Names of the last weights of a sub-layer, and of their bias."""
 POST_NORMS = {"gemma3": ("post_attention_layernorm", "post_feedforward_layernorm")}
-"""Families that normalize what a half gives before it is added; their norms multiply by 1 + weight."""
+"""Families that normalize the output of a sub-layer; their norms multiply by 1 + weight."""
 GATES = 0.3 + 0.7 * torch.rand(4, 2, 3, generator=torch.Generator().manual_seed(1))
-"""(blocks, 2, questions). Not nearly shut, where a norm behind a half bends within a step."""
+"""(blocks, 2, questions). Not near 0, where a norm after a sub-layer is not linear within a step."""
 ASKED = (1, 5, 0, 6, 2)
 """Questions of `hub_samples` on three images of different shapes, with answers of two to four tokens. Three are of one
-image: a pack puts them next to each other, which changes the order of the first three and, of all, not into its own
-inverse."""
+image: a pack puts them next to each other, which permutes the first three, and all five by a permutation that is not
+its own inverse."""
 EACH = pytest.mark.parametrize("family", ALL_KINDS)
 
 
@@ -71,7 +71,7 @@ def exact_of(family):
 
 
 def last_weights(family, part, half):
-    """Of attention (0) or FFN (1): pairs of a tensor, and what is added to it before it multiplies."""
+    """Return pairs of a last weight of attention (0) or FFN (1) and the constant that the model adds to it."""
     if family in POST_NORMS:
         return [(getattr(part.block, POST_NORMS[family][half]).weight, 1.0)]
     modules = (part.attention,) if half == 0 else part.ffn
@@ -84,7 +84,7 @@ def last_weights(family, part, half):
 
 @contextmanager
 def scaled(family, model, gates):
-    """Inside the `with`, half h of block b adds `gates[b][h]` times what it adds."""
+    """Inside the `with`, the output of sub-layer h of block b is multiplied by `gates[b][h]`."""
     saved = []
     try:
         for part, pair in zip(anatomy_of(model).parts, gates, strict=True):
@@ -120,7 +120,7 @@ def loss_of(family, loaded, sample, gates):
 
 
 def slope(family, loaded, sample, given, block, half):
-    """d NLL / d gate of a block's half at the (blocks, 2) gates given, by central differences of the fourth order."""
+    """d NLL / d gate of a sub-layer at the (blocks, 2) gates given, by central differences of the fourth order."""
 
     def at(step):
         gates = given.double().clone()
@@ -157,7 +157,7 @@ def test_slopes_are_those_of_finite_differences(family):
 
 @pytest.mark.parametrize("family", ["llava", "qwen2_vl"])
 def test_it_is_what_opening_wins(family):
-    """Of every question by itself: what a gate loses another question is not taken off."""
+    """Gains are summed over questions without the losses of others."""
     slopes = gate_slopes(model_of(family), split_of(family), len(ASKED), 0)
     assert len(slopes) == DRAWS > 1
     of_half = slopes.permute(1, 2, 0, 3).flatten(2).tolist()

@@ -26,11 +26,11 @@ from workers.sources import DataSource, ModelSource
 
 PLANS = ("..b.", "b..b", ".fa.", "..af", "av.bgf", ".()t.")
 BY_REMOTE_CODE = {
-    "gemma3": {".fa."},  # its norms after attention and FFN belong to neither
+    "gemma3": {".fa."},  # its norms after attention and FFN are no part of them
     "qwen3_vl": {"b..b"},  # visual features are added after its first layer
 }
 QUICK = [("llava", text) for text in PLANS] + [("gemma3", ".fa."), ("qwen3_vl", "b..b")]
-"""The fast run has one family whole, and the two that need code of their own where others do not."""
+"""The fast run has one family whole, and the two that need remote code where others do not."""
 MODELS = {}
 
 
@@ -64,7 +64,7 @@ def test_the_saved_model_computes_what_the_search_did(family, text, tmp_path):
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_what_the_config_tells_is_what_the_model_shows(family):
-    """A plan that is refused or accepted before the weights are read meets the same answer after."""
+    """A plan is refused or accepted alike before and after the weights are read."""
     model = model_of(family)
     early, late = config_facts(model.config), facts_of(model)
     assert (early.fixed, early.why_fixed) == (late.fixed, late.why_fixed)

@@ -1,4 +1,4 @@
-"""The place of an export is as it was until the whole export is there."""
+"""The folder of an export is unchanged until the export is complete."""
 
 import errno
 import os

@@ -1,4 +1,4 @@
-"""How plans become layers, and what can't be exported."""
+"""The layers of an export, and plans that can't be exported."""
 
 from dataclasses import replace
 from itertools import pairwise

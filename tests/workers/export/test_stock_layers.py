@@ -151,7 +151,7 @@ def test_bundles_need_torch_and_transformers_only(module):
 
 
 def test_bundled_code_is_that_of_the_search():
-    """But for the places it is imported from."""
+    """Except for its import paths."""
     file = bundle(MODELING[Badge.REMOTE])["workers_blocks_attention_of_rows"]
     source = Path(attention_of_rows.__file__).read_text()
     assert file == re.sub(

@@ -1,4 +1,4 @@
-"""Generation is cut off where no accepted answer can be cut."""
+"""Generation ends at a length that no accepted answer exceeds."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ QUESTION = "what is the color ?"
 
 @pytest.fixture(scope="module")
 def talkative():
-    """A model that answers every question with four words, and pictures to ask it about."""
+    """Return a model that answers every question with four words, and samples."""
     torch.manual_seed(0)
     model, prompt_encoder = hub_model("llava"), PromptEncoder(hub_processor("llava"), None)
     pictures = [

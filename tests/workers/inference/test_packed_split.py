@@ -1,4 +1,4 @@
-"""Packing is exact: packed logits are those of one question a row."""
+"""Packing is exact: packed logits are those of one question per row."""
 
 from dataclasses import replace
 

@@ -73,7 +73,7 @@ def test_every_op_of_a_cross_attention_block():
 
 
 def test_cross_attention_is_not_executed_where_it_is_skipped():
-    """Nor are its keys and values made, unless a later token attends."""
+    """Its keys and values are not computed either, unless a later token attends."""
     case = case_of("mllama")
     attention = anatomy_of(case.model).parts[1].attention
     for text, keys, queries in ((".c..", 0, 0), (".cg..", 1, 1), (".ct..", 1, 2), ("....", 1, 3)):
@@ -90,7 +90,7 @@ def test_cross_attention_is_not_executed_where_it_is_skipped():
 
 
 def note_if_run(found, module, args, output):
-    if any(output.stride()):  # what a muted projection returns has no memory: all strides are 0
+    if any(output.stride()):  # a skipped projection returns an expanded zero: all strides are 0
         found.append(output)
 
 

@@ -1,4 +1,4 @@
-"""Models of fifteen families, as a hub holds them: found out, asked, tuned and put back, with no row about any."""
+"""Models of fifteen families in the form of a hub: recognized, run, tuned and restored, without code per family."""
 
 from collections import Counter
 from dataclasses import replace
@@ -68,7 +68,7 @@ def plan_of(family, text):
 
 
 def generated(loaded, prepared, index):
-    """What a user would write for one question: answer tokens, and the logits each was taken from."""
+    """Return answer tokens and their logits, by `generate` on one question."""
     sample = prepared.samples[index]
     inputs = on_device(
         loaded.prompt_encoder.inputs([sample.question], [sample.image]), loaded.device, loaded.model.dtype
@@ -92,7 +92,7 @@ def test_the_mapping_module_is_found(family):
 
 @pytest.mark.parametrize("text", PLANS)
 def test_answers_and_answer_logits_are_those_of_generate(family, text):
-    """Batches with padding, replayed vision towers, teacher forcing: all as if each question was asked by itself."""
+    """Batches with padding, replayed vision towers, teacher forcing: equal to one question at a time."""
     loaded, prepared = model_of(family), split_of(family)
     chosen = range(0, len(prepared.samples), 4)
     with apply_plan(loaded.model, plan_of(family, text)):
@@ -139,7 +139,7 @@ def test_the_frozen_vision_tower_runs_once_an_image(family):
 
 
 def test_replayed_logits_are_those_of_the_pictures(family):
-    """Against the model's own forward on the pictures, for images that no proof was made with; two ask about one."""
+    """Against the model's own forward on images that were not used for the check; two questions are about one image."""
     loaded, samples = model_of(family), hub_samples("train")
     chosen = [0, 2, 4, 7]
     prepared = PlainSplit(loaded, samples)
@@ -260,7 +260,7 @@ class TestPacking:
         assert {family for family in ALL_KINDS if packing_is_exact(model_of(family))} == {"llava"}
 
     def test_it_is_a_matter_of_what_the_model_does(self):
-        """One tile a picture: then another family is packed too."""
+        """With one tile per image, another family is packed too."""
         kind = hub_processor("idefics3")
         kind.image_processor.do_image_splitting = False
         loaded = assemble(hub_model("idefics3"), PromptEncoder(kind, None))

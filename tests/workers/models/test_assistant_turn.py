@@ -1,4 +1,4 @@
-"""Answers are judged, learned and counted as the chat template of the model writes them."""
+"""Answers are scored, tuned on and counted as the chat template of the model writes them."""
 
 from functools import cache
 from math import exp

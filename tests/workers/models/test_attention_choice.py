@@ -1,4 +1,4 @@
-"""The attention a model is loaded with where a part of it has no sdpa attention, and what a dry run says of it."""
+"""The attention implementation of models of which a part has no sdpa attention, and its line in a dry run."""
 
 import logging
 

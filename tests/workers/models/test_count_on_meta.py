@@ -1,4 +1,4 @@
-"""What models without rows cost: closed form and counted parts together equal what really runs, family by family."""
+"""FLOPs of models without rows in a table: closed form plus counted parts equal torch's counter, per family."""
 
 from dataclasses import replace
 from functools import cache
@@ -51,7 +51,7 @@ def sources(tmp_path_factory):
 @given(plan=plans(NUM_BLOCKS, NUM_BLOCKS))
 @example(plan=Plan.dense(NUM_BLOCKS))
 def test_the_ledger_of_a_question_equals_the_counter(sources, family, plan):
-    """So what is skipped is not executed: the saving of the formula is that of the counter."""
+    """Skipped modules are not executed, because the counter agrees with the formula."""
     case, source = case_of(family), sources(family)
     plan = fitted(plan, case.kinds)
     shape = shape_of_family(source)
@@ -113,7 +113,7 @@ def test_mapping_modules_without_weights_are_those_with_weights(sources, family)
 
 
 def parts_of(model, paths):
-    """Paths of modules, of a list's items in place of the list."""
+    """Return the paths of modules; the items of a list instead of the list."""
     for path in paths:
         module = model.get_submodule(path)
         yield from (f"{path}.{i}" for i in range(len(module))) if isinstance(module, ModuleList) else [path]

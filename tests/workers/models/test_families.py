@@ -1,6 +1,6 @@
 """The invariants on the decoder of every family, against a reference that knows a block by its output weights only.
 
-The decoder is fed embeddings and told their token groups, so that one test serves all families; what is before the
+The decoder gets embeddings and their token groups, so that one test covers all families; what is before the
 decoder (tower, projector, the way a family writes image tokens) is not run here.
 """
 
@@ -73,7 +73,7 @@ def read_in_steps(model, embeddings, mask, groups):
 
 @contextmanager
 def zeroed(*modules):
-    """Their parameters set to 0: what they add to the residual is nothing."""
+    """Set their parameters to 0, so that they add nothing to the residual."""
     saved = [(parameter, parameter.clone()) for module in modules for parameter in module.parameters()]
     try:
         for parameter, _ in saved:
@@ -90,7 +90,7 @@ def last_linear(module):
 
 @torch.no_grad()
 def reference(model, plan, embeddings, mask, groups):
-    """Every block is run whole, with silent halves, on the input the table names; then rows are chosen by scope."""
+    """Every block is run with zeroed sub-layers on the input that the table names; then rows are chosen by scope."""
     anatomy = anatomy_of(model)
     outputs = []  # of blocks that wait for the second of their pair
     with ExitStack() as stack:

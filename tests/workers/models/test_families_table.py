@@ -1,4 +1,4 @@
-"""The document on families says what running them says: its words, and the rows of two families."""
+"""The document on families agrees with runs of two families."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What is trained may be the mapping module, weights by name, or low-rank adapters; all come back bit for bit."""
+"""Training of the mapping module, weights by name, or low-rank adapters; all are restored bit for bit."""
 
 import json
 
@@ -60,7 +60,7 @@ class TestPatterns:
 
     @pytest.mark.parametrize("family", ["idefics3", "qwen2_vl"])
     def test_weights_inside_the_tower_are_trained_too(self, family):
-        """Then what stands after them can't be replayed, and what stands before can."""
+        """Then modules after them can't be replayed, modules before them can."""
         pattern = {"idefics3": "*vision_model*mlp", "qwen2_vl": "*visual.blocks.0.mlp"}[family]
         loaded = loaded_as(pattern, family)
         all_before = {name: weight.clone() for name, weight in loaded.model.named_parameters()}
@@ -163,7 +163,7 @@ class TestState:
 
 class TestFinding:
     def test_a_resampler_belongs_to_the_mapping_module_where_nothing_stands_after_it(self):
-        """A stack of blocks whose output is what the decoder reads: there is nothing behind to call a projector."""
+        """A stack of blocks with the decoder's input as its output: no projector follows."""
         model = hub_model("llava")
         width = model.config.text_config.hidden_size
 

@@ -1,4 +1,4 @@
-"""`python -m workers.pretrained build`, where the packages can be had, and what it says where not."""
+"""`python -m workers.pretrained build`, with and without access to the packages."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""A model under a pruned plan against a copy with zeros written into its weights, and what is left of the work."""
+"""A model under a pruned plan against a copy with zeros in its weights, and the FLOPs that remain."""
 
 import copy
 
@@ -41,7 +41,7 @@ def layers(model):
 
 
 def drawn_inputs(seed=0):
-    """Norms and masks at random: what they come from is another test's business."""
+    """Return random norms and masks; other tests cover how they are measured."""
     generator = torch.Generator().manual_seed(seed)
     norms, masks = {mode: {} for mode in Calibration}, {}
     for index, path, layer in layers(MODEL):
@@ -59,7 +59,7 @@ def kept(importance: list[float], count: int) -> list[int]:
 
 
 def cut_out(model, index, pruning):
-    """Indices of channels, and of query features, that go; by a brute force over the output matrices."""
+    """Return indices of removed channels and query features, by a brute force over the output matrices."""
     norms, block = INPUTS.norms[pruning.calibration], model.model.language_model.layers[index]
     down, out = block.mlp.down_proj, block.self_attn.o_proj
     added = {
@@ -168,7 +168,7 @@ def run_and_count(plan, text_tokens, generated):
 
     def note(key):
         def hook(_, args, out):
-            if any(out.stride()):  # what a muted projection returns has no memory: all strides are 0
+            if any(out.stride()):  # a skipped projection returns an expanded zero: all strides are 0
                 rows.append((key, args[0].shape[:-1].numel()))
 
         return hook

@@ -67,7 +67,7 @@ def test_a_narrow_model_equals_one_with_zeros(family):
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_matrix_of_a_block_is_pruned(family):
-    """Half of each row is zero: as many as there are columns, and the sums are those of the zeroed weights."""
+    """50 % of each row is zero: as many as there are columns, and the sums are those of the zeroed weights."""
     model = zoo_model(family)
     zeros, batch = copy.deepcopy(model), rows()
     with torch.no_grad():
@@ -156,6 +156,6 @@ class TestRefused:
         block = torch.nn.ModuleDict({"cross_attn": torch.nn.Linear(4, 4), "mlp": torch.nn.Linear(4, 4)})
         parts = Parts(block, block["cross_attn"], block, (block["mlp"],), block, is_cross=True)
         for half in (Linears.ATTENTION, Linears.ALL):
-            with pytest.raises(PlanError, match="got the attention to image features of a block: prune its FFN only"):
+            with pytest.raises(PlanError, match="got a block with attention to image features: prune its FFN only"):
                 linears_of(parts, half)
         assert prunable(parts) == {Linears.ATTENTION: {}, Linears.FFN: {"mlp": block["mlp"]}}

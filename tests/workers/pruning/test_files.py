@@ -136,7 +136,7 @@ class TestOnAModel:
             run_trial(Worker(), self.request(source, text), lambda rung: True) for text in ("{saved}....", "{m50}....")
         )
         assert saved.rungs[0].scores == magnitude.rungs[0].scores
-        # half of every row of each matrix in the file, as the closed form says of m50
+        # 50 % of every row of each matrix in the file, the closed form of m50
         assert saved.rungs[0].costs["sparse_flops"] == magnitude.rungs[0].costs["sparse_flops"]
         assert saved.rungs[0].costs["sparse_flops"] < saved.rungs[0].costs["flops"]
 

@@ -12,7 +12,7 @@ from workers.pruning.masks import keep_mask, scores
 
 
 def brute_force(weight, norms, pruning) -> list[list[bool]]:
-    """Which weights stay: of a row, or of a group of a row, all but the lowest |w| * norm, the first of equals go."""
+    """Which weights stay: per row or group of a row all but the lowest |w| * norm, ties by place."""
     rows = []
     for row in weight.tolist():
         # rounded as the scores are: what is equal in float32 goes by its place
@@ -58,7 +58,7 @@ def test_every_group_is_exact(pattern):
 
 
 def test_the_norm_of_the_input_decides():
-    """The largest weight goes where its input is silent: what magnitude gets wrong."""
+    """The largest weight is pruned if its input is 0, unlike by magnitude."""
     weight, norms = torch.tensor([[3.0, 1.0, -2.0, 0.5]]), torch.tensor([0.1, 1.0, 1.0, 1.0])
     half = {"percent": 50}
     wanda, magnitude = (

@@ -1,4 +1,4 @@
-"""Margins of single answers tell more of plans nobody has tried than accuracies do."""
+"""Margins of single answers predict untried plans better than accuracies."""
 
 from dataclasses import replace
 from itertools import product
@@ -29,7 +29,7 @@ WANTED = task("layers", num_blocks=8)
 CODING = Coding(WANTED.space)
 PLANS = list(dict.fromkeys(WANTED.space.sample(np.random.default_rng(draw)) for draw in range(200)))
 NEED = np.random.default_rng(1).gamma(0.5, 0.6, (CODING.num_bits, QUESTIONS))
-"""How many nats every question loses by a bit: some need one half, some another."""
+"""(bits, questions), nats that every question loses per bit; for most pairs little."""
 START = np.random.default_rng(2).uniform(1.0, 9.0, QUESTIONS)
 
 
@@ -74,7 +74,7 @@ def test_few_trials_or_one_without_margins_are_learned_by_their_accuracies() -> 
 
 
 def test_what_is_learned_is_the_same_whenever_it_is_learned() -> None:
-    """Kernels are kept between asks: with and without those of the trials before."""
+    """Kernels are cached between proposals; results with and without the cache are equal."""
     trials = [trial(number, plan) for number, plan in enumerate([Plan.dense(8), *PLANS[:30]])]
     learner = Learner(WANTED, CODING, Reader(WANTED, CODING))
     for count in range(2, len(trials)):
@@ -89,7 +89,7 @@ def test_what_is_learned_is_the_same_whenever_it_is_learned() -> None:
 
 
 def test_the_share_and_its_doubt_are_those_of_simulated_margins() -> None:
-    """Margins drawn as the processes have them, questions moving together as they did in the measured plans."""
+    """Margins are drawn from the processes, with the correlation of questions in the measured plans."""
     rng = np.random.default_rng(5)
     bits = (rng.random((30, 6)) < 0.5).astype(float)
     kernel = Kernel(linear=0.1, product=2.0, noise=0.05, pairs=0.01, weights=np.full(6, 0.3))
@@ -106,15 +106,15 @@ def test_the_share_and_its_doubt_are_those_of_simulated_margins() -> None:
     for plan in range(4):
         drawn = center[plan] + doubt[plan] * rng.standard_normal((20_000, 4)) @ groups
         shares = (drawn > 0).mean(1)
-        # the logistic curve is off by 0.01 at most; the doubt is a slope's, and the groups' are known from 30 plans
+        # the logistic curve is off by 0.01 at most; the deviation is linearized, with groups estimated from 30 plans
         assert mean[plan] == pytest.approx(ndtr(center[plan] / doubt[plan]).mean(), abs=0.01)
         assert mean[plan] == pytest.approx(shares.mean(), abs=0.012)
         assert 0.5 * shares.std() < deviation[plan] < 1.6 * shares.std()
 
 
 def test_a_bold_doubt_is_at_least_as_far_up_as_simulated_shares_go() -> None:
-    """Where all answers seem lost they come back together, farther than the slope of the share says (twice as far as
-    simulated, since what was measured has longer tails than the processes); where all seem right there is no room."""
+    """Where all answers are predicted wrong, the deviation exceeds the linearized one, up to 2.5 times the simulated
+    quantile, because measured margins have longer tails than the process; where all are predicted right, less."""
     rng = np.random.default_rng(6)
     bits = (rng.random((OPTIMISM_FROM, 12)) < 0.5).astype(float)
     kernel = Kernel(linear=0.1, product=2.0, noise=0.05, pairs=0.01, weights=np.full(12, 0.3))

@@ -1,4 +1,4 @@
-"""Several rungs as one model: against simulation, and on a landscape where tuning reorders plans."""
+"""The model of several rungs: against simulation, and on a landscape where tuning reorders plans."""
 
 from dataclasses import replace
 
@@ -40,7 +40,7 @@ def test_a_bar_far_off_leaves_numbers(bar: float) -> None:
 
 
 def test_an_outlook_is_the_mean_of_simulated_climbs() -> None:
-    """Draws at the first rung go on as lines and surrogates say, unless a bar stops them."""
+    """Simulated trials are drawn at the first rung, continued by the regressions, and stopped at the threshold."""
     kernel = Kernel(linear=0.0, product=0.02, noise=1e-4, pairs=0.0, weights=np.full(6, 0.4))
     prior = Prior(0.8, np.full(6, 0.1), 1.0, even=0.1)
     first = Surrogate(kernel, BITS[:20], 0.1 * RNG.standard_normal(20))
@@ -91,7 +91,7 @@ def test_a_line_is_the_mean_gain_for_few_trials_and_least_squares_for_many() -> 
 
 
 def mends_ffn(plan: Plan) -> float:
-    """What tuning adds: it makes up for a skipped FFN, for a skipped block in part, for attention not at all."""
+    """Return the accuracy that tuning adds: all that a skipped FFN lost, part for a block, none for attention."""
     return 0.05 * str(plan).count("f") + 0.02 * str(plan).count("b")
 
 
@@ -128,7 +128,7 @@ def test_what_tuning_mends_is_learned_from_the_few_trials_that_were_tuned() -> N
 
 
 def test_plans_that_would_be_stopped_are_expected_to_add_less() -> None:
-    """Where few may go on, a plan below the bar of the cheapest rung adds what it would after one more trial."""
+    """With few promotions, a plan below the threshold of the cheapest rung adds what it would after one more trial."""
     wanted = task("layers", num_blocks=8)
     coding = Coding(wanted.space)
     plans = list(dict.fromkeys(wanted.space.sample(np.random.default_rng(draw)) for draw in range(90)))

@@ -1,4 +1,4 @@
-"""What is known of plans beforehand: importance of halves as tolls of bits, and the scan that makes them exact."""
+"""The prior of `guided`: importance of sub-layers as losses of bits, and the scan that measures them."""
 
 from collections import Counter
 from dataclasses import replace
@@ -25,7 +25,7 @@ IMPORTANCE = tuple((float(attention), float(ffn)) for attention, ffn in RNG.expo
 
 
 def halves() -> np.ndarray:
-    """(6, 2) tolls that are wanted: a sum of 3."""
+    """Return the expected tolls, (6, 2): proportional to the importance, with a sum of 3."""
     return 3 * np.array(IMPORTANCE) / np.sum(IMPORTANCE)
 
 
@@ -143,7 +143,7 @@ def test_a_scan_is_as_small_as_says_what_every_bit_costs(name: str, ops: tuple[O
 def test_a_scan_is_whole_or_left_out_where_importance_is_known(
     num_blocks: int, budget: int, known: bool, scanned: int
 ) -> None:
-    """It takes two plans per block, one without its attention and one without its FFN.
+    """A scan has two plans per block, one without its attention and one without its FFN.
 
     Where importance could not be measured, as many plans are scanned as fit.
     """
@@ -171,7 +171,7 @@ def test_the_other_end_is_tried_once_there_are_trials_between(
     space: str, num_blocks: int, tightest: float | None, due: int
 ) -> None:
     """As a probe where it breaks a limit, such as one on what must be left."""
-    # The dear end is looked at alone, where it adds nothing: else it may be asked for sooner, for what it promises.
+    # Only where the expensive end adds nothing: else it may be proposed earlier for its expected improvement.
     wanted = replace(task(space, num_blocks, budget=60), focus=Focus(min_flops=0.6))
     if tightest is not None:
         wanted = replace(wanted, limits=(Limit("what is left", -tightest, lambda plan: -flops_ratio(plan)),))

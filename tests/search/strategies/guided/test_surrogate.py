@@ -1,4 +1,4 @@
-"""The parts of `guided`, each against a slower way to the same number."""
+"""The parts of `guided`, each against a slower computation of the same number."""
 
 from dataclasses import replace
 
@@ -90,7 +90,7 @@ def test_each_plan_in_turn_is_predicted_from_those_before_it() -> None:
 
 
 def test_pairs_are_learned_wherever_else_plans_differ() -> None:
-    """Two bits that are fatal alone and harmless together, in plans that agree in nothing else."""
+    """Two bits that are fatal alone and harmless together, in plans with nothing else in common."""
     rng = np.random.default_rng(1)
     bits = (rng.random((60, 16)) < 0.5).astype(float)
     values = -np.abs(bits[:, 3] - bits[:, 11])
@@ -217,7 +217,7 @@ def test_the_trials_nearest_to_the_front_come_first_with_what_their_rungs_lack()
 
 
 def test_running_trials_count_with_what_is_expected_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(learning, "EVEN_SHARES", (0.1,))  # else another trial is another turn
+    monkeypatch.setattr(learning, "EVEN_SHARES", (0.1,))  # else one more trial changes the proposer
     wanted = task("blocks", num_blocks=6)
     plans = list(wanted.space.neighbors(Plan.dense(6)))
     trials = [*observed([Plan.dense(6), *plans])]

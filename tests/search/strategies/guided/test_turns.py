@@ -1,4 +1,4 @@
-"""Who proposes next, and how far predictions are believed."""
+"""The choice of the next proposer, and the trust in predictions."""
 
 from itertools import pairwise
 
