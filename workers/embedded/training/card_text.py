@@ -17,10 +17,10 @@ CARD = """\
 
 <!-- Written by `python -m workers.embedded.training.card`: change the words in card_text.py beside it. -->
 
-What a search runs on when nothing can be downloaded: a genuine `LlavaForConditionalGeneration` (CLIP vision tower,
+The default model of a search, which needs no download: a genuine `LlavaForConditionalGeneration` (CLIP vision tower,
 two-layer projector, Llama decoder of {num_blocks} blocks) that answers questions about images of handwritten digits.
-It is small ({megabytes:.1f} MB in float16), so a trial takes seconds, and it is a real model in what matters to a
-search: it needs its image, its blocks matter unequally, and its projector can be tuned.
+It is small ({megabytes:.1f} MB in float16), so a trial takes seconds, and it has the properties that a search
+needs: its answers depend on the image, its blocks differ in importance, and its projector can be tuned.
 
 - **Images**: four digits of scikit-learn's `load_digits` in a 2 x 2 grid, each in one of six colors; 32 x 32
   pixels, 16 visual tokens.
@@ -29,13 +29,13 @@ search: it needs its image, its blocks matter unequally, and its projector can b
 - **Splits** by original digit image ({splits}); none is in two of them.
   `train` tunes, `tune` decides whether tuning is kept, `search` scores trials, `test` is for final fronts.
 - **Training**: `python -m workers.embedded.training.recipe --seed 0 --out DIR`: vision tower, then a language model
-  of four blocks, then those unfolded into {num_blocks}, then the projector alone with all else frozen. What was
+  of four blocks, then these expanded to {num_blocks}, then the projector alone with all else frozen. What was
   tried on the way is in [experiments.md](experiments.md).
 
 ## Accuracy on `test`
 
-Exact match of greedy answers, {test_questions} questions. *Majority*: always the commonest answer. *Blind*: the same
-model with the image features of another picture. Intervals are 95 %, bootstrap over whole images, here and below.
+Exact match of greedy answers, {test_questions} questions. *Majority*: always the most common answer. *Blind*: the same
+model with the image features of another image. Intervals are 95 %, bootstrap over whole images, here and below.
 
 {kinds}
 
@@ -58,7 +58,7 @@ difference is paired, question by question. FLOPs are relative to dense.
 ## Cost
 
 CPU seconds on one thread: {evaluate:.2f} for greedy answers to {search_questions} questions (dense), {step:.3f}
-a tuning step.
+per tuning step.
 
 ## Origin
 
