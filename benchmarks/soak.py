@@ -1,9 +1,9 @@
 """Kills workers, controller and database of a search at random and checks its results: `python -m benchmarks.soak`.
 
 The trials return after a few milliseconds; Ray with two workers (or this process with `--workers 1`), the PostgreSQL
-server and the patience of the search are real. Every few seconds a worker, the controller or the server gets a
-`kill -9`; controller and server are started again. At the end the database must have every trial once, a front that is
-that of the stored rungs, and the same results in Optuna's tables.
+server and the patience of the search are real. Every few seconds one of the workers, the controller or the
+server gets a `kill -9`; controller and server are started again. At the end the database must have every trial once,
+the front of the stored rungs, and the same results in Optuna's tables.
 """
 
 import json

@@ -42,6 +42,7 @@ def measure_dense(subject: Subject, questions: int) -> None:
 
 
 def main() -> None:
+    """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, required=True, help="of the pretrained model")
     parser.add_argument("--questions", type=int, default=1024)

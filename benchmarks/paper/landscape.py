@@ -58,6 +58,7 @@ def margins(subject: Subject, plans: Sequence[Plan], questions: int) -> np.ndarr
 
 
 def main() -> None:
+    """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", type=Path, nargs="+", help="folders of searches with the same rungs")
     parser.add_argument("--folder", type=Path, required=True, help="of the pretrained model")

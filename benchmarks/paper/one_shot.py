@@ -134,6 +134,7 @@ def compare(subject: Subject, found: Measurements, candidates: Sequence[Plan], q
 
 
 def main() -> None:
+    """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, required=True, help="of the pretrained model")
     parser.add_argument("--questions", type=int, default=64, help="of `search`, per plan")

@@ -50,6 +50,7 @@ def measure(subject: Subject, name: str, rate: float, steps: int, questions: int
 
 
 def main() -> None:
+    """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, required=True, help="of the pretrained model")
     parser.add_argument("--steps", type=int, default=5)

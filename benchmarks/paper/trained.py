@@ -117,6 +117,7 @@ def read_plans(file: Path) -> Iterator[tuple[str, Plan]]:
 
 
 def main() -> None:
+    """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("subject", choices=("embedded", "smollm2"))
     parser.add_argument("--plans", type=Path, required=True)

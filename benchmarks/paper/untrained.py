@@ -55,6 +55,7 @@ def measure(subject: Subject, questions: int) -> None:
 
 
 def main() -> None:
+    """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("subject", choices=("embedded", "smollm2"))
     parser.add_argument("--folder", type=Path, help="of the pretrained model")

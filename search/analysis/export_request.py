@@ -86,7 +86,7 @@ def _record(results: Results, chosen: Selected, tuned: bool) -> dict[str, Any]:
     return {
         "run": results.run.name,
         "trial": chosen.record.trial.number if chosen.record else None,
-        "found_by": chosen.record.trial.origin if chosen.record else "asked for",
+        "found_by": chosen.record.trial.origin if chosen.record else "given",
         "chosen_as": chosen.why,
         "tuned": tuned,
         "data": Path(settings["dataset"]["name"]).name,

@@ -96,6 +96,7 @@ def _has_place(ahead: int, front: np.ndarray, places: int) -> bool:
     Args:
         ahead: number of trials on better fronts.
         front: (N, 2) objectives.
+        places: number of trials that continue.
     """
     if ahead >= places:
         return False

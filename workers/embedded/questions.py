@@ -18,21 +18,25 @@ Question = tuple[str, str]
 
 
 def digit_at(scene: Scene, rng: np.random.Generator) -> Question:
+    """Return a question for the digit in a random cell."""
     cell = rng.integers(len(CELLS))
     return f"Which digit is {CELLS[cell]}?", str(scene.digits[cell])
 
 
 def color_at(scene: Scene, rng: np.random.Generator) -> Question:
+    """Return a question for the color of a random cell."""
     cell = rng.integers(len(CELLS))
     return f"Which color is {CELLS[cell]}?", scene.colors[cell]
 
 
 def color_of(scene: Scene, rng: np.random.Generator) -> Question:
+    """Return a question for the color of a digit that occurs once."""
     cell = rng.choice(_unique_cells(scene))
     return f"Which color is the {scene.digits[cell]}?", scene.colors[cell]
 
 
 def where_is(scene: Scene, rng: np.random.Generator) -> Question:
+    """Return a question for the cell of a digit that occurs once."""
     cell = rng.choice(_unique_cells(scene))
     return f"Where is the {scene.digits[cell]}?", CELLS[cell]
 
@@ -46,17 +50,20 @@ def count_color(scene: Scene, rng: np.random.Generator) -> Question:
 
 
 def is_there(scene: Scene, rng: np.random.Generator) -> Question:
+    """Return a yes-no question on whether a digit occurs; both answers are equally likely."""
     present = bool(rng.integers(2))
     digit = rng.choice([digit for digit in range(10) if (digit in scene.digits) == present])
     return f"Is there a {digit}?", "yes" if present else "no"
 
 
 def larger(scene: Scene, rng: np.random.Generator) -> Question:
+    """Return a question for the larger digit of two cells."""
     one, two = rng.permutation(len(CELLS))[:2]
     return f"Which digit is larger, {CELLS[one]} or {CELLS[two]}?", str(max(scene.digits[one], scene.digits[two]))
 
 
 def read_row(scene: Scene, rng: np.random.Generator) -> Question:
+    """Return a question for colors and digits of a row."""
     row = rng.integers(2)
     cells = (2 * row, 2 * row + 1)
     answer = " ".join(f"{scene.colors[cell]} {scene.digits[cell]}" for cell in cells)

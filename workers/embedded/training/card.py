@@ -137,6 +137,7 @@ class Card:
 
 
 def main() -> None:
+    """Measure the embedded model and write its document."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("docs/embedded-model.md"))
     parser.add_argument("--steps", type=int, default=100, help="tuning steps")

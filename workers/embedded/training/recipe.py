@@ -206,6 +206,7 @@ def save(model: LlavaForConditionalGeneration, processor: LlavaProcessor, folder
 
 
 def main() -> None:
+    """Train the embedded model and write its folder."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--blocks", type=int, choices=list(UNFOLDED), default=12)

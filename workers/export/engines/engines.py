@@ -152,17 +152,17 @@ def run_engine(
         samples: questions, of which the first `QUESTIONS` are answered.
         start: runs the engine's script.
     """
-    asked = [_question(loaded, sample, ENGINES[name].form) for sample in samples[:QUESTIONS]]
-    wanted = reference(loaded, route.plan, inputs, asked)
+    inputs_per_question = [_question(loaded, sample, ENGINES[name].form) for sample in samples[:QUESTIONS]]
+    wanted = reference(loaded, route.plan, inputs, inputs_per_question)
     try:
         texts = [sample.question for sample in samples[:QUESTIONS]]
-        got = _run(ENGINES[name], folder, loaded, asked, texts, start)
+        got = _run(ENGINES[name], folder, loaded, inputs_per_question, texts, start)
         worst = max(largest_difference(got[str(number)], want) for number, want in enumerate(wanted))
-        error = _other_tokens(got, asked)
+        error = _other_tokens(got, inputs_per_question)
     except EngineFailed as failed:
-        return EngineRun(name, engine_version(name), len(asked), None, False, str(failed))
+        return EngineRun(name, engine_version(name), len(inputs_per_question), None, False, str(failed))
     agrees = error is None and worst <= AGREE[loaded.model.dtype]
-    return EngineRun(name, engine_version(name), len(asked), worst, agrees, error)
+    return EngineRun(name, engine_version(name), len(inputs_per_question), worst, agrees, error)
 
 
 def engine_version(name: str) -> str:
@@ -183,7 +183,7 @@ def _question(loaded: LoadedModel, sample: Sample, form: str) -> dict[str, Tenso
 
 @torch.no_grad()
 def reference(
-    loaded: LoadedModel, plan: Plan, inputs: PruningInputs, asked: Sequence[Mapping[str, Tensor]]
+    loaded: LoadedModel, plan: Plan, inputs: PruningInputs, inputs_per_question: Sequence[Mapping[str, Tensor]]
 ) -> list[Tensor]:
     """Return the log-probabilities of the in-search model, (positions, vocabulary) float32 per question, in nats.
 
@@ -191,7 +191,7 @@ def reference(
         loaded: the model, with no plan applied.
         plan: the plan to apply.
         inputs: inputs of the pruned blocks.
-        asked: model inputs per question.
+        inputs_per_question: model inputs per question.
     """
     model = loaded.model
     with apply_plan(model, plan, inputs):
@@ -202,7 +202,7 @@ def reference(
                     for name, value in each.items()
                 }
             ).logits[0, -KEPT_POSITIONS:].float().log_softmax(-1).cpu()
-            for each in asked
+            for each in inputs_per_question
         ]  # fmt: skip
 
 
@@ -219,9 +219,13 @@ def largest_difference(got: Tensor, want: Tensor) -> float:
 
 
 def _run(
-    engine: Engine, folder: Path, loaded: LoadedModel, asked: Sequence[Mapping[str, Tensor]], texts: Sequence[str],
+    engine: Engine,
+    folder: Path,
+    loaded: LoadedModel,
+    inputs_per_question: Sequence[Mapping[str, Tensor]],
+    texts: Sequence[str],
     start: Start,
-) -> dict[str, Tensor]:  # fmt: skip
+) -> dict[str, Tensor]:
     """Return the outputs of an engine for the questions.
 
     Raises:
@@ -231,14 +235,18 @@ def _run(
         work = Path(place)
         request = {
             "folder": str(folder.absolute()),
-            "questions": len(asked),
+            "questions": len(inputs_per_question),
             "positions": KEPT_POSITIONS,
             "texts": list(texts),
             "vocabulary": loaded.model.config.get_text_config().vocab_size,
             "plain_token": _plain_token(loaded.processor.tokenizer),
         }
         (work / "request.json").write_text(json.dumps(request))
-        flat = {f"{n}.{key}": value.cpu().contiguous() for n, each in enumerate(asked) for key, value in each.items()}
+        flat = {
+            f"{n}.{key}": value.cpu().contiguous()
+            for n, each in enumerate(inputs_per_question)
+            for key, value in each.items()
+        }
         save_file(flat, work / "inputs.safetensors")
         start(Path(__file__).parent / engine.script, work)
         return load_file(work / "outputs.safetensors")
@@ -251,9 +259,9 @@ def _plain_token(tokenizer: Any) -> int:
     return next((index for text, index in vocabulary if text.isascii() and text.isalpha() and index not in special), 0)
 
 
-def _other_tokens(got: Mapping[str, Tensor], asked: Sequence[Mapping[str, Tensor]]) -> str | None:
+def _other_tokens(got: Mapping[str, Tensor], inputs_per_question: Sequence[Mapping[str, Tensor]]) -> str | None:
     """Return a line on the first text that an engine tokenizes differently from the search, or None."""
-    for number, each in enumerate(asked):
+    for number, each in enumerate(inputs_per_question):
         tokens = got.get(f"{number}.input_ids")
         if tokens is not None and tokens.tolist() != each["input_ids"][0].tolist():
             return (

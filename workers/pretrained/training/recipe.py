@@ -183,6 +183,7 @@ def load(folder: Path, max_train: int) -> tuple[LoadedModel, PackedSplit, Packed
 
 
 def main() -> None:
+    """Train the mapping module of the pretrained model and write it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, required=True, help="folder that `workers.pretrained build` wrote")
     parser.add_argument("--out", type=Path, required=True)
