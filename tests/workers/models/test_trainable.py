@@ -80,7 +80,7 @@ class TestPatterns:
             loaded_as(pattern)
 
     def test_weights_without_effect_are_refused(self):
-        with pytest.raises(ValueError, match=r"must have an effect on the answers, got '.*post_layernorm' which has"):
+        with pytest.raises(ValueError, match=r"must have an effect on the answers, got '.*post_layernorm', which has"):
             loaded_as("*post_layernorm")
 
 
