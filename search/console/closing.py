@@ -65,7 +65,7 @@ def _loss(trial: dict[str, Any]) -> str:
 
 
 def print_front(settings: Settings, is_finished: bool) -> None:
-    """Print the front of a run, plans suggested for export with their losses, files, and next commands."""
+    """Print the front of a run and write its picture; print plans suggested for export, files, and next commands."""
     folder = settings.run_folder
     results = open_results(folder, settings.storage)
     summary, records, run = summarize(results), results.records(), results.run

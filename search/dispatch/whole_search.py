@@ -45,7 +45,7 @@ class Patience:
         self._pause = FIRST_PAUSE
 
     def wait(self, reason: str) -> bool:
-        """Sleep for the next pause; return False, at once, if the time is used up.
+        """Print the reason and sleep for the next pause; return False immediately if the time is used up.
 
         Args:
             reason: what is unavailable, in one line for the user.

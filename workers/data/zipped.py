@@ -34,7 +34,7 @@ def root_of(names: Sequence[str]) -> str:
 
 
 def tables_in(archive: Path, suffixes: Sequence[str]) -> dict[str, list[str]]:
-    """Return the addresses, for fsspec, of the tables of a zip by the names of their splits.
+    """Return split -> addresses, for fsspec, of the tables of a zip; a single table is the split `train`.
 
     Args:
         archive: the zip file.

@@ -32,7 +32,7 @@ class DecoderSizes:
 
 
 def decoder_sizes(text: Any, blocks: Sequence[nn.Module]) -> tuple[DecoderSizes, bool]:
-    """Return the sizes of a decoder, and True if it is ordinary.
+    """Return the sizes of a decoder, and True if the matrices of all its blocks have exactly these sizes.
 
     Args:
         text: text config of the model.

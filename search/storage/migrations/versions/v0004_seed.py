@@ -12,7 +12,10 @@ KEYS = {"rung_result": ["trial_id", "rung", "split", "seed"], "answers": ["trial
 
 
 def upgrade() -> None:
-    """Fill the seed: that of the run on the search split; on the test split, that of the run plus the former rung."""
+    """Rename the state `pruned` to `stopped`, and fill the seed of rungs and answers.
+
+    On the search split it is that of the run; on the test split, that of the run plus the former rung.
+    """
     op.execute("UPDATE trial SET state = 'stopped' WHERE state = 'pruned'")
     seeds = _seeds()
     for name, columns in KEYS.items():
