@@ -114,6 +114,18 @@ def test_prose_uses_no_coined_words() -> None:
     assert not found, f"prose must use the terms of the field (expensive, sub-layer, reported, proposed), got {found}"
 
 
+def test_documents_use_no_coined_words() -> None:
+    names = ["README.md", "CONTRIBUTING.md", *(f"docs/{file.name}" for file in sorted((ROOT / "docs").glob("*.md")))]
+    found = [
+        f"{name}: {word[0]!r}"
+        for name in names
+        if name != "docs/experiments.md"
+        for expression in (COINED, RATE)
+        for word in expression.finditer((ROOT / name).read_text())
+    ]
+    assert not found, f"documents must use the terms of the field, got {found}"
+
+
 def test_rates_are_written_with_per() -> None:
     found = [f"{place} {rate[0]!r}" for place, text in prose() for rate in RATE.finditer(text)]
     assert not found, f"rates must be written with 'per', as in 'one row per trial', got {found}"

@@ -123,18 +123,18 @@ UNTESTED = """\
 ## What to know
 
 - **Qwen3-VL** adds image features to the hidden states after its first blocks. That addition is the model's, not the
-  block's: it stays whatever the block skips.
+  block's: it stays if the block skips attention or FFN.
 - **PaliGemma and Gemma 3** attend in both directions among image tokens. **Gemma 3** has sliding windows: in the
   prefill all scores are computed and masked, in decoding the cached window is attended to; both are counted so.
 - **Mllama**: cross-attention blocks keep their gates. skip_cross stands in place of skip_attn there. `--dry-run` says
   what spaces leave out.
 - **Mixtures of experts** (Qwen3-VL-MoE; Mixtral's and Qwen2-MoE's blocks are read the same way): FLOPs count the
   experts that are active for a row, the router and shared experts. torch's counter doesn't see grouped matrix
-  products, the default of transformers, so it is asked under `experts_implementation="eager"`. They are not pruned.
+  products, the default of transformers, so FLOPs are compared under `experts_implementation="eager"`. They are not pruned.
 - **BLIP-2 and InstructBLIP** lose the image in transformers' own `generate` without a cache; there the reference is
   one pass over prompt and answer.
 
-Untested: video inputs, several images a question, GPUs, quantized weights, static caches of Gemma 3 and Mllama, beams
+Untested: video inputs, several images per question, GPUs, quantized weights, static caches of Gemma 3 and Mllama, beams
 of BLIP-2 and InstructBLIP, and families that are not in the table. The blocks of those are found and checked by
 function when a model is loaded. FLOPs of their blocks have the closed form of ordinary ones where torch counts the same
 on the decoder without weights, for a prompt and a decode step beyond the sliding window; else they are counted per row

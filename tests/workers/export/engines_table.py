@@ -26,7 +26,7 @@ FAMILIES = {
     "Gemma 3": "gemma3",
     "InternVL3.5": "internvl",
 }
-PLANS = {"dense": "....", "block removed": "..b.", "sub-layers packed": ".fa.", "zeroed half": "f..."}
+PLANS = {"dense": "....", "block removed": "..b.", "sub-layers packed": ".fa.", "zeroed sub-layer": "f..."}
 PLACE = Path(__file__).parents[3] / "docs" / "deploy.md"
 MARK = "<!-- table -->"
 
