@@ -130,7 +130,7 @@ UNTESTED = """\
   what spaces leave out.
 - **Mixtures of experts** (Qwen3-VL-MoE; Mixtral's and Qwen2-MoE's blocks are read the same way): FLOPs count the
   experts that are active for a row, the router and shared experts. torch's counter doesn't see grouped matrix
-  products, the default of transformers, so FLOPs are compared under `experts_implementation="eager"`. They are not pruned.
+  products, transformers' default, so FLOPs are compared with `experts_implementation="eager"`. They are not pruned.
 - **BLIP-2 and InstructBLIP** lose the image in transformers' own `generate` without a cache; there the reference is
   one pass over prompt and answer.
 
