@@ -209,7 +209,7 @@ class TestRefusals:
         monkeypatch.setattr(writing, "Session", None)
         for made, told in (
             (request(tiny_source, "....", fingerprints={"model": "0123"}), "the model must be that of the search"),
-            (request(tiny_source, "....", fingerprints={"data set": "0123"}), "the data set must be what"),
+            (request(tiny_source, "....", fingerprints={"data set": "0123"}), "data set must be that of the search"),
             (request(tiny_source, "....."), "4, got 5"),
             (request(tiny_source, "p...", form="transformers"), "use --format auto"),
         ):

@@ -95,7 +95,7 @@ def test_a_full_disk_and_a_place_that_can_not_be_written(tmp_path, monkeypatch):
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(folders.shutil, "disk_usage", lambda _: usage._replace(free=10**6))
     with (
-        pytest.raises(ExportError, match=r"room for about 2 MB, got .* with 1 MB free"),
+        pytest.raises(ExportError, match=r"needs about 2 MB, got .* with 1 MB free"),
         replacing(tmp_path / "model", False, needed_bytes=2 * 10**6),
     ):
         pass

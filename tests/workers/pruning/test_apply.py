@@ -253,7 +253,7 @@ def test_gradients_reach_the_input():
     ("text", "message"),
     [
         (".{w50}...", "Wanda and widths need norms of the input features, got them at block 1 without norms"),
-        (".{ffn50}...", "give apply_plan those of workers.pruning.calibrate, or prune by magnitude"),
+        (".{ffn50}...", "pass apply_plan those of workers.pruning.calibrate, or prune by magnitude"),
         ("..{saved}..", "'{saved}' needs a mask file of the model, got it at block 2 without one: give --masks"),
     ],
 )
