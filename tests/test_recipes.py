@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.fast import but_slow
 from tests.recipes import FOLLOWED, Edits
 
 ROOT = Path(__file__).parents[1]
@@ -75,7 +74,8 @@ def test_the_changes_are_in_the_places_of_the_recipe_and_in_all_of_them(recipe: 
     assert not gone, f"the recipe, or this test, has to follow the code: {gone}"
 
 
-@pytest.mark.parametrize("recipe", but_slow(FOLLOWED, ("a strategy", "a metric")))
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", FOLLOWED)
 def test_what_a_recipe_adds_works(recipe: str, copied: Path) -> None:
     edits, script = FOLLOWED[recipe]
     apply(edits, copied)

@@ -29,6 +29,7 @@ def request_of(plan: Plan, *, margins: bool = True, importance: bool = False, **
     return TrialRequest(plan=json.loads(plan.to_json()), rungs=rungs, threads=1, **values)
 
 
+@pytest.mark.slow
 def test_what_one_search_stopped_another_goes_on_with(monkeypatch: pytest.MonkeyPatch) -> None:
     worker = RememberingWorker()
     trial = worker.rungs(request_of(PLAN, margins=False, seed=5))

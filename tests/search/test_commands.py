@@ -6,7 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from search.run import app
 from spaces.plan import Plan
 
 SMALL = ("--rungs", "0:64,4:64,8:128", "--threads", "1")
@@ -46,9 +48,10 @@ except SystemExit as stop:
 
 @pytest.mark.parametrize(("strategy", "count"), [("guided", 3), ("random", 7)])
 def test_a_dry_run_names_the_baselines_that_the_strategy_starts_after(
-    tmp_path: Path, strategy: str, count: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, strategy: str, count: int
 ) -> None:
-    done = run("search.run", "--dry-run", "--budget", "30", "--strategy", strategy, cwd=tmp_path)
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(app, ["--dry-run", "--budget", "30", "--strategy", strategy])
     named = done.stdout.partition("\nbaselines")[2].partition("\nworkers")[0].split(", ")
     assert named[0].strip() == "dense" and len(named) == count
 
@@ -146,16 +149,27 @@ BAD = [
 
 
 @pytest.mark.parametrize(("arguments", "told"), BAD, ids=[" ".join(arguments) for arguments, _ in BAD])
-def test_bad_input_is_one_line_and_creates_nothing(tmp_path: Path, arguments: list[str], told: str) -> None:
+def test_bad_input_is_one_line_and_creates_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], told: str
+) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").write_text("not a folder")
     (tmp_path / "no-images").mkdir()
     (tmp_path / "no-images" / "data.jsonl").write_text('{"question": "how many?", "answer": "2"}\n' * 8)
     before = sorted(tmp_path.rglob("*"))
-    done = run("search.run", *arguments, cwd=tmp_path)
-    assert done.returncode == 2
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 2
     assert told in done.stderr
     *progress, error = done.stderr.strip().splitlines()
     assert error.startswith("error: ")
     assert not [line for line in progress if "Generating" not in line], done.stderr
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_mistake_in_a_command_of_its_own_process_is_one_line(tmp_path: Path) -> None:
+    done = run("search.run", "--space", "layer", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: ") and "did you mean 'layers'" in line
+    assert not list(tmp_path.iterdir())

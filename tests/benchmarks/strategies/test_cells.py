@@ -31,6 +31,7 @@ def one_by_one(cell: Cell) -> dict[str, Any]:
     return gather([run([cell], seed)[0] for seed in range(cell.seeds)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "budgets",
     [{"random": (25, 30)}, slow({"evolution": (25,), "random": (25, 30), "guided": (72, 70)})],
@@ -100,6 +101,7 @@ def test_the_command_keeps_what_it_is_not_asked_for(tmp_path, monkeypatch: pytes
     assert whole["seconds"] > 0 and whole["seeds"] == 1 and whole["versions"]["numpy"] == np.__version__
 
 
+@pytest.mark.slow
 def test_more_seeds_of_a_peer_stay_and_ours_are_always_new(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
     monkeypatch.setattr(strategies, "STORE", tmp_path / "strategies.json")
     monkeypatch.setattr(strategies, "write_report", lambda store: None)

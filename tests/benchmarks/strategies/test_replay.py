@@ -13,7 +13,6 @@ from objectives.objectives import MAXIMIZE
 from search.strategies.guided.guided import MIN_RESUMED_GAIN
 from search.strategies.promotion import goes_on
 from search.strategies.strategy import Proposal
-from tests.fast import but_slow
 from workers.evaluation.importance import DRAWS
 
 FIRST, SECOND, THIRD = 256, 256 + 3 * 8 * 64 + 2 * 256, 512 + 3 * 17 * 64 + 256
@@ -56,7 +55,8 @@ def test_rungs_save_compute() -> None:
     assert work(truth.landscape.rungs).tolist() == [FIRST, SECOND, THIRD]
 
 
-@pytest.mark.parametrize("seed", but_slow([0, 1], [0]))
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [0, 1])
 def test_as_many_trials_have_the_front_of_full_ones_for_a_third_of_the_compute(seed: int) -> None:
     truth = Truth.load("rungs7")
     lazy, eager = (replay(truth, "guided", 200, seed, keep) for keep in (KEEP, 1.0))
@@ -172,6 +172,7 @@ def untimed(run: Run) -> Run:
     return replace(run, seconds=())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["guided", "evolution"])
 def test_searches_that_begin_alike_are_replayed_once(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     truth, replayed = Truth.load("rungs4"), []

@@ -27,6 +27,7 @@ def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return file
 
 
+@pytest.mark.slow
 def test_the_page_is_written_from_the_results(page: Path) -> None:
     truth = Truth.load("rungs4")
     results = {

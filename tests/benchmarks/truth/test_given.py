@@ -72,6 +72,7 @@ def test_a_wrong_entry_is_named(change: dict[str, Any], said: str) -> None:
         Given("given.npz", good | change)
 
 
+@pytest.mark.slow
 def test_the_command_prints_shares_as_json_and_stores_nothing(tmp_path: Path) -> None:
     file = tmp_path / "given.npz"
     np.savez(file, **entries(80))

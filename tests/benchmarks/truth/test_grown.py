@@ -75,6 +75,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_it_holds_what_workers_measure(folder: Path) -> None:
     table = Grown.load(NAME, folder)
     session = table.examiner.session
@@ -94,6 +95,7 @@ def test_it_holds_what_workers_measure(folder: Path) -> None:
         assert dict(zip(table.kinds, shares, strict=True)) == pytest.approx(result.accuracy_by_kind)
 
 
+@pytest.mark.slow
 def test_a_stored_table_is_replayed_without_a_model(folder: Path) -> None:
     table = Grown.load(NAME, folder, nobody())
     run = replay(table, "evolution", 15, 0)

@@ -17,7 +17,6 @@ from benchmarks.truth.prefix_tree import score_all
 from benchmarks.truth.tuned import measure_rungs
 from spaces.block import SINGLE_OPS
 from spaces.plan import Op, Plan
-from tests.fast import but_slow
 from workers.apply_plan import apply_plan
 from workers.evaluation.evaluate import evaluate
 from workers.evaluation.margins import answer_margins, nats
@@ -48,7 +47,8 @@ def session() -> Session:
     return session_of("embedded")
 
 
-@pytest.mark.parametrize("name", but_slow(UNTUNED, ["blocks12"]))
+@pytest.mark.slow
+@pytest.mark.parametrize("name", UNTUNED)
 def test_tables_hold_what_workers_measure(name: str) -> None:
     truth, questions = Truth.load(name), LANDSCAPES[name].questions
     session = session_of(LANDSCAPES[name].model)
@@ -64,7 +64,8 @@ def test_tables_hold_what_workers_measure(name: str) -> None:
             assert steps_off(truth.margins_of(row), with_budget) < 0.01, str(truth.plans[row])
 
 
-@pytest.mark.parametrize("name", but_slow(["blocks14", "rungs7"], ["rungs7"]))
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["blocks14", "rungs7"])
 def test_tables_hold_the_importance_that_workers_measure(name: str) -> None:
     truth = Truth.load(name)
     landscape = truth.landscape

@@ -27,6 +27,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Results]:
     return opened
 
 
+@pytest.mark.slow
 def test_the_best_plan_within_each_cost_is_compared_on_test(runs: list[Results]) -> None:
     found = compare(*runs)
     assert found.names == ("one", "other") and found.trials == (20, 20)

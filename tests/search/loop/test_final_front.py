@@ -291,6 +291,7 @@ def test_a_larger_budget_tests_what_is_new_on_the_front(tmp_path: Path) -> None:
     assert sorted(worker.answered) == sorted(wanted - before)
 
 
+@pytest.mark.slow
 def test_a_seed_that_fails_is_an_event_and_stops_nothing(tmp_path: Path) -> None:
     settings = settings_in(tmp_path / "run", **SMALL)
     sizes = len(members_of_a_twin(tmp_path))

@@ -80,6 +80,7 @@ def test_the_floor_is_measured_by_the_dense_trial_and_known_on_resume(settings: 
         assert not any(rung.floor for rung in job.request.rungs), "only the dense trial measures it"
 
 
+@pytest.mark.slow
 def test_guided_search_spends_less_under_the_floor(tmp_path: Path) -> None:
     def under(name: str, **given: float) -> int:
         settings = settings_in(tmp_path / name, strategy="guided", budget=45)

@@ -48,6 +48,7 @@ def test_trials_that_fail_alike_end_it_whatever_numbers_they_name(tmp_path: Path
     assert len(records_of(settings)) == 1 + MAX_SAME_FAILURES
 
 
+@pytest.mark.slow
 def test_trials_that_fail_for_reasons_of_their_own_do_not(tmp_path: Path) -> None:
     settings = settings_in(tmp_path / "run", strategy="random", budget=12)
 

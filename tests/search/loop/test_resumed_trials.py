@@ -111,6 +111,7 @@ def test_it_counts_once_at_every_rung(tmp_path: Path, strategy: list[SecondThoug
     assert flips["rung 0", "rung 2"].trials == len(full)
 
 
+@pytest.mark.slow
 def test_a_search_that_takes_trials_up_again_keeps_its_promises(tmp_path: Path) -> None:
     """The default strategy where cheap rungs mislead: plans are stopped, and some of them go on."""
     settings = settings_in(tmp_path / "run", budget=120, strategy="guided")

@@ -10,6 +10,7 @@ from search.strategies.below_floor import BelowFloor
 from search.strategies.optuna_samplers import SHORTFALL
 from search.strategies.strategy import Focus, Observation
 from spaces.plan import Plan
+from tests.fast import but_slow
 from tests.search.strategies.landscape import Recorded, additive_accuracy, flops_ratio, task
 
 FLOOR = 0.7
@@ -41,7 +42,9 @@ def history_of(name, floor, budget=40):
     return strategy, recorded.observations()
 
 
-@pytest.mark.parametrize("name", [name for name in STRATEGIES if name not in ("gp", "guided", "evolution")])
+@pytest.mark.parametrize(
+    "name", but_slow([name for name in STRATEGIES if name not in ("gp", "guided", "evolution")], ["random", "tpe"])
+)
 def test_fewer_trials_are_below_the_floor_once_it_is_known(name):
     below = []
     for floor in (None, FLOOR):

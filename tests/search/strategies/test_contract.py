@@ -13,6 +13,7 @@ CASES = [(name, space) for name in STRATEGIES for space in ("blocks", "layers", 
 CASES = [case for case in CASES if case not in (("additive", "interval"), ("evopress", "interval"))]
 QUICK = [(name, "blocks") for name in STRATEGIES if name != "gp"] + [("random", "layers"), ("random", "interval")]
 """The fast run has every strategy on the smallest space, and every space under one strategy."""
+NAMES = [name for name in STRATEGIES if name != "gp"]
 
 
 @pytest.mark.parametrize(("name", "space"), but_slow(CASES, QUICK))
@@ -33,7 +34,7 @@ def test_parallel_workers_get_different_plans(name: str, space: str) -> None:
     assert len(set(plans)) == 40
 
 
-@pytest.mark.parametrize("name", [name for name in STRATEGIES if name != "gp"])
+@pytest.mark.parametrize("name", but_slow(NAMES, ["random", "evolution"]))
 def test_the_seed_decides(name: str) -> None:
     first, again, other = (search(task("layers", seed=seed), name) for seed in (0, 0, 1))
     assert first == again
@@ -41,13 +42,13 @@ def test_the_seed_decides(name: str) -> None:
         assert first != other
 
 
-@pytest.mark.parametrize("name", OWN)
+@pytest.mark.parametrize("name", but_slow(OWN, ["random", "guided"]))
 def test_nothing_is_remembered_but_the_history(name: str) -> None:
     wanted = task("layers")
     assert search(wanted, lambda: load_strategy(name, wanted)) == search(wanted, name)
 
 
-@pytest.mark.parametrize("name", [name for name in STRATEGIES if name != "gp"])
+@pytest.mark.parametrize("name", but_slow(NAMES, ["random", "guided"]))
 @pytest.mark.parametrize("space", but_slow(["blocks", "layers"], ["blocks"]))
 def test_only_probes_and_the_dense_plan_break_a_limit(name: str, space: str) -> None:
     wanted = task(space, max_flops=0.6)
@@ -57,6 +58,7 @@ def test_only_probes_and_the_dense_plan_break_a_limit(name: str, space: str) -> 
         assert any(not proposal.probe for proposal in proposals[-5:])
 
 
+@pytest.mark.slow
 def test_gp_proposes_new_plans_of_the_space() -> None:
     wanted = task("blocks", budget=14)
     plans = [proposal.plan for proposal in search(wanted, "gp")]
@@ -64,7 +66,7 @@ def test_gp_proposes_new_plans_of_the_space() -> None:
     assert all(plan in wanted.space for plan in plans)
 
 
-@pytest.mark.parametrize("name", ["guided", "additive", "one-shot"])
+@pytest.mark.parametrize("name", but_slow(["guided", "additive", "one-shot"], ["guided"]))
 def test_where_losses_add_up_the_front_is_found_soon(name: str) -> None:
     wanted = task("blocks", budget=40)
     exact = [(additive_accuracy(plan), flops_ratio(plan)) for plan in wanted.space.enumerate()]

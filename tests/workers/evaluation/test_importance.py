@@ -16,7 +16,8 @@ import torch
 from scipy.stats import kstest
 
 from spaces.plan import Op, Plan, Scope
-from tests.workers.hub import ALL_KINDS, hub_model, hub_processor, hub_samples
+from tests.fast import but_slow
+from tests.workers.hub import ALL_KINDS, FEW, hub_model, hub_processor, hub_samples
 from tests.workers.test_apply_plan import snapshot
 from workers.apply_plan import apply_plan
 from workers.blocks.anatomy import anatomy_of
@@ -47,7 +48,7 @@ ASKED = (1, 5, 0, 6, 2)
 """Questions of `hub_samples` on three images of different shapes, with answers of two to four tokens. Three are of one
 image: a pack puts them next to each other, which permutes the first three, and all five by a permutation that is not
 its own inverse."""
-EACH = pytest.mark.parametrize("family", ALL_KINDS)
+EACH = pytest.mark.parametrize("family", but_slow(ALL_KINDS, FEW))
 
 
 @cache
@@ -183,7 +184,7 @@ def test_of_one_question():
     check_reference("qwen2_vl", 1)
 
 
-@pytest.mark.parametrize("text", ["b.af", "pv().", "avfg[]", "ptag.f"])
+@pytest.mark.parametrize("text", but_slow(["b.af", "pv().", "avfg[]", "ptag.f"], ["b.af", "avfg[]"]))
 @pytest.mark.parametrize("family", ["llava", "qwen2_vl"])
 def test_under_a_plan_it_is_that_of_the_plan(family, text):
     plan = Plan.parse(text)

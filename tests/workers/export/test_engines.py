@@ -79,6 +79,7 @@ def test_the_config_has_the_form_of_the_base(llava, tmp_path):
     assert base == want
 
 
+@pytest.mark.slow
 def test_engines_are_chosen_by_form(llava):
     plan, facts = Plan.parse("..b."), config_facts(llava[1].model.config)
     with pytest.raises(ValueError, match=r"engine.*mlx-wlm"):

@@ -160,6 +160,7 @@ def test_load_exported_refuses_other_folders(tiny_folder):
 
 
 class TestMismatch:
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("break_it", "told"),
         [
@@ -221,6 +222,7 @@ class TestRefusals:
         assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
+@pytest.mark.slow
 def test_another_dtype(tiny_source, tmp_path):
     export({".": request(tiny_source, "fa.b", dtype="bfloat16", questions=6)}, tmp_path / "model", say=silent)
     made = record(tmp_path / "model")

@@ -89,6 +89,7 @@ def test_llama_cpp_computes_what_the_search_did(base, start, text, tmp_path):
     assert ran.agrees
 
 
+@pytest.mark.slow
 @needs_llama_cpp
 def test_a_tokenizer_that_the_converter_does_not_read(base, tmp_path):
     source, loaded = base

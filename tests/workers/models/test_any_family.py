@@ -317,7 +317,7 @@ class TestPacking:
         assert prepared.answer_ids(loaded, 4) == [generated(loaded, prepared, index)[0] for index in range(4)]
 
 
-@pytest.mark.parametrize("family", ["llava", "qwen2_vl", "gemma3"])
+@pytest.mark.parametrize("family", but_slow(["llava", "qwen2_vl", "gemma3"], ["llava"]))
 @pytest.mark.parametrize(
     "text",
     [

@@ -28,7 +28,9 @@ from workers.sources import ModelSource
 WORKLOAD = Workload(visual_tokens=0, text_tokens=11, generated_tokens=3, images=0, vision_flops=0, projector_flops=0)
 
 
-@pytest.mark.parametrize("family", [family for family in ALL_KINDS if family != "llava"])
+@pytest.mark.parametrize(
+    "family", but_slow([family for family in ALL_KINDS if family != "llava"], ("gemma3", "qwen3_vl", "mllama"))
+)
 def test_families_of_the_table_are_taken(family, tmp_path):
     assert describe_model(ModelSource(name=save_hub(tmp_path, family))).num_blocks == 4
 

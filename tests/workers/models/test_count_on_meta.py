@@ -28,7 +28,7 @@ from workers.models.processor import PromptEncoder
 from workers.sources import ModelSource
 
 EACH = pytest.mark.parametrize("family", but_slow(ALL_KINDS, FEW))
-COUNTED = pytest.mark.parametrize("family", [family for family in KINDS if family != "llava"])
+COUNTED = pytest.mark.parametrize("family", but_slow([family for family in KINDS if family != "llava"], FEW[1:3]))
 SAMPLES = hub_samples("search")[::3][:3]
 """One question about each of three pictures of different shapes."""
 

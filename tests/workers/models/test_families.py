@@ -20,7 +20,7 @@ from spaces.block import SINGLE_OPS
 from spaces.kinds import BlockKind
 from spaces.plan import Block, Op, Plan, PlanError, Scope
 from spaces.shape import ModelShape, VisionShape
-from tests.fast import draws
+from tests.fast import but_slow, draws
 from tests.spaces.drawn import fitted, plans
 from tests.workers.test_apply_plan import snapshot
 from tests.workers.zoo import FAMILIES, NUM_BLOCKS, OTHERS, TEXT, zoo_model
@@ -28,7 +28,7 @@ from workers.apply_plan import apply_plan
 from workers.blocks.anatomy import anatomy_of, find_blocks
 from workers.blocks.token_groups import CODES, token_groups
 
-EACH = pytest.mark.parametrize("family", [*FAMILIES, *OTHERS])
+EACH = pytest.mark.parametrize("family", but_slow([*FAMILIES, *OTHERS], ("llava", "qwen3_vl", "gemma3", "aya_vision")))
 LEVELS = [Block(op, scope) for op in SINGLE_OPS if op is not Op.KEEP for scope in Scope]
 PAIRS = [Plan.parse(f".{pair}{scope.mark}.") for pair in ("()", "[]") for scope in Scope]
 PLANS = [*(Plan.of([level] * NUM_BLOCKS) for level in LEVELS), *PAIRS, Plan.parse("avbtpgfv"), Plan.parse("bga()v")]

@@ -22,6 +22,7 @@ def _run(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_a_package_that_cannot_be_had_is_one_line(tmp_path: Path) -> None:
     done = _run("workers.pretrained", "build", "--to", str(tmp_path), PIP_NO_INDEX="1")
     assert done.returncode == 1

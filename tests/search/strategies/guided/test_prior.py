@@ -163,6 +163,7 @@ def test_a_scan_is_whole_or_left_out_where_importance_is_known(
     assert sum(origin.startswith("scan") for origin in origins) == scanned
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("space", "num_blocks", "tightest", "due"),
     [("layers", 8, None, CHEAPEST_PER_BIT * 24), ("blocks", 12, 0.3, CHEAPEST_FROM)],

@@ -105,6 +105,7 @@ def test_a_fit_finds_the_bits_that_matter() -> None:
     assert weights[:3].min() > 2 * weights[3:].max()
 
 
+@pytest.mark.slow
 def test_expected_improvement_is_the_mean_growth_of_the_hypervolume() -> None:
     front = np.array([[0.9, 1.0], [0.7, 0.6], [0.65, 0.7], [0.2, 0.3]])
     costs, means, deviations = np.array([0.5, 0.65, 0.9, 0.4]), np.array([0.5, 0.75, 0.1, 0.95]), np.full(4, 0.2)
@@ -124,6 +125,7 @@ def test_where_a_cheaper_plan_is_always_right_nothing_is_expected_of_a_dearer_on
     assert cheaper > 0.01
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("focus", [Focus(min_accuracy=0.4), Focus(min_flops=0.4, max_flops=0.68), Focus(0.3, 0.5, 0.9)])
 def test_in_a_focus_only_growth_within_it_is_expected(focus: Focus) -> None:
     front = np.array([[0.9, 1.0], [0.7, 0.6], [0.65, 0.7], [0.2, 0.3]])
@@ -141,6 +143,7 @@ def test_in_a_focus_only_growth_within_it_is_expected(focus: Focus) -> None:
         assert got[place] == pytest.approx(np.mean(grown) - volume(known), abs=1.5e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["guided", "evolution"])
 def test_effort_goes_where_the_focus_is(strategy: str) -> None:
     everywhere = task("layers", budget=120)
