@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.fast import but_slow
 from tests.search.test_export import run
 from tests.workers.export.hub import Hub
 
@@ -67,17 +68,17 @@ class TestPush:
         assert "Traceback" not in done.stderr
 
 
+REFUSED = [
+    (("--trial", "1", "--push-to-hub", "half"), "must be OWNER/NAME, got 'half'"),
+    (("--trial", "1", "--push-to-hub", "me/not a name"), "must be OWNER/NAME"),
+    (("--trial", "1", "--push-to-hub", "tester/old"), "must be a new repository, got tester/old"),
+    (("--front", "--push-to-hub", "tester/all"), "takes one model, got --front"),
+    (("--trial", "1", "--private"), "needs --push-to-hub, got no repository"),
+]
+
+
 class TestRefusedBeforeAnyWork:
-    @pytest.mark.parametrize(
-        ("words", "message"),
-        [
-            (("--trial", "1", "--push-to-hub", "half"), "must be OWNER/NAME, got 'half'"),
-            (("--trial", "1", "--push-to-hub", "me/not a name"), "must be OWNER/NAME"),
-            (("--trial", "1", "--push-to-hub", "tester/old"), "must be a new repository, got tester/old"),
-            (("--front", "--push-to-hub", "tester/all"), "takes one model, got --front"),
-            (("--trial", "1", "--private"), "needs --push-to-hub, got no repository"),
-        ],
-    )
+    @pytest.mark.parametrize(("words", "message"), but_slow(REFUSED, REFUSED[:1]))
     def test_names_and_options(self, run: Path, tmp_path: Path, hub: Hub, words: tuple[str, ...], message: str) -> None:
         hub.repositories["tester/old"], hub.private["tester/old"] = {"README.md": b"mine"}, False
         done = export(hub, run, tmp_path / "model", *words)
