@@ -1,11 +1,15 @@
 """Computes bootstrap intervals of a mean score, and of the difference between two models on the same questions."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 #: Number of bootstrap resamples; the ends of a 95 % interval then vary by about 1 % of its width.
 NUM_RESAMPLES = 2000
+CHUNK = 2**20
+"""Number of draws that are in memory at a time."""
 
 
 def bootstrap_interval(scores: Sequence[float], level: float = 0.95, seed: int = 0) -> tuple[float, float]:
@@ -27,10 +31,25 @@ def bootstrap_interval(scores: Sequence[float], level: float = 0.95, seed: int =
         raise ValueError("an interval needs at least one score, got none: evaluate some questions first")
     if not 0 < level < 1:
         raise ValueError(f"the level of an interval must lie in (0, 1), got {level}: use 0.95, for example")
-    rng = np.random.default_rng(seed)
-    means = np.array([values[rng.integers(len(values), size=len(values))].mean() for _ in range(NUM_RESAMPLES)])
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    sums = np.concatenate([counts.astype(np.float64) @ values for counts in _resamples(len(values), seed)])
+    low, high = np.quantile(sums / len(values), [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
+
+
+@lru_cache(maxsize=2)
+def _resamples(size: int, seed: int) -> tuple[NDArray[np.uint16], ...]:
+    """Return how often each score is drawn in each resample, (resamples, size) in pieces.
+
+    All intervals of a report are of the same questions, so that the draws are made once.
+    """
+    rng, rows = np.random.default_rng(seed), max(1, CHUNK // size)
+    pieces = []
+    for first in range(0, NUM_RESAMPLES, rows):
+        height = min(rows, NUM_RESAMPLES - first)
+        drawn = rng.integers(size, size=(height, size)) + size * np.arange(height)[:, None]
+        counts = np.bincount(drawn.ravel(), minlength=height * size).reshape(height, size)
+        pieces.append(counts.astype(np.uint16))
+    return tuple(pieces)
 
 
 def paired_interval(

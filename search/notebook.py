@@ -148,7 +148,8 @@ def _paths(settings: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ValueError: a name is unknown; the message suggests a similar one.
     """
-    from search.command_line import settings_of, suggestion
+    from search.command_line import suggestion
+    from search.setting_options import settings_of
 
     known = {setting.flag.removeprefix("--").replace("-", "_"): setting.path for setting in settings_of()}
     groups = {path.partition(".")[0] for path in known.values() if "." in path}

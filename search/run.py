@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from search.command_line import Command, with_settings
+from search.command_line import Command
+from search.setting_options import with_settings
 from search.strategies import ABOUT as STRATEGIES
 from spaces.spaces import ABOUT as SPACES
 
@@ -39,6 +40,8 @@ def run(
 
     Run the same command again to resume a search that was stopped or died.
     """
+    if not dry_run:  # at once: what is imported below takes seconds
+        print("reading settings, model configuration and data ...", flush=True)
     from search.console.terminal import one_line_errors
 
     with one_line_errors():

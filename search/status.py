@@ -1,8 +1,8 @@
-"""The command `python -m search.status`: shows the progress of a run, its running trials, and its latest events."""
+"""The command `python -m search.status`: shows how far a run is, its failures, speed, best plans, and latest events."""
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -20,46 +20,18 @@ def status(
     storage: Annotated[str | None, typer.Option(help="Database URL. Default: search.db in the folder.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
-    """Show the progress of a run, its running trials and its latest events."""
+    """Show how far a run is: trials, failures by reason, rate, time left, workers, best plans and latest events."""
     from search.console.terminal import one_line_errors
     from search.storage.find_run import open_results
 
     with one_line_errors():
-        state = describe(open_results(out, storage))
-        if as_json:
-            print(json.dumps(state, indent=1))
-            return
-        counts = ", ".join(f"{count} {name}" for name, count in state["counts"].items())
-        print(f"{state['run']}: {state['phase']}, {state['ended']} of {state['budget']} trials ended ({counts})")
-        for running in state["running"]:
-            print(f"running trial={running['number']} attempt={running['attempt']} plan={running['plan']}")
-        for event in state["events"]:
-            trial = "" if event["trial"] is None else f" trial={event['trial']}"
-            print(f"{event['time']} {event['kind']}{trial}: {event['message']}")
+        from search.analysis.run_status import run_status
+        from search.console.status_lines import status_lines
 
-
-def describe(results: "Results") -> dict[str, Any]:
-    """Return counts per state, running trials and the latest events as JSON values."""
-    counts = results.counts()
-    if results.run.finished:
-        phase = "finished"
-    else:
-        phase = "searching" if _held(results) else "stopped: run the same `search.run` command again to resume"
-    return {
-        "run": results.run.name,
-        "phase": phase,
-        "budget": results.run.settings["budget"],
-        "ended": sum(counts.values()) - counts.get("running", 0),
-        "counts": counts,
-        "running": [
-            {"number": number, "attempt": attempt, "plan": plan} for number, attempt, plan in results.running()
-        ],
-        "events": [
-            {"time": f"{event.time:%Y-%m-%d %H:%M:%S}", "kind": event.kind, "trial": event.trial_number,
-             "message": event.message}
-            for event in results.events(limit=10)
-        ],
-    }  # fmt: skip
+        results = open_results(out, storage)
+        state = run_status(results, _held(results))
+        for line in [json.dumps(state, indent=1)] if as_json else status_lines(state):
+            print(line)
 
 
 def _held(results: "Results") -> bool:

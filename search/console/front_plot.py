@@ -2,9 +2,12 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from search.storage.results import TrialRecord
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 FRONT = "#d55e00"
 """Colour of the front; from Okabe and Ito's palette, which colour-blind people can distinguish."""
@@ -20,15 +23,9 @@ def draw_front(records: Sequence[TrialRecord], summary: dict[str, Any], file: Pa
         summary: the result of `search.analysis.summary.summarize`.
         file: file to write; its suffix determines the format.
     """
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(figsize=(7.2, 4.6), layout="constrained")
-    plot_front(records, summary, axes)
+    figure = _figure()
+    plot_front(records, summary, figure.subplots())
     figure.savefig(file, dpi=150)
-    pyplot.close(figure)
 
 
 def plot_front(records: Sequence[TrialRecord], summary: dict[str, Any], axes: Any = None) -> Any:
@@ -82,12 +79,8 @@ def draw_two_fronts(summaries: Sequence[dict[str, Any]], names: Sequence[str], f
         names: names of the runs, for the legend.
         file: file to write; its suffix determines the format.
     """
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(figsize=(7.2, 4.6), layout="constrained")
+    figure = _figure()
+    axes = figure.subplots()
     looks = (("#0072b2", "o", "-"), ("#d55e00", "s", "--"))
     for summary, name, (color, marker, line) in zip(summaries, names, looks, strict=True):
         x = [trial["flops_ratio"] for trial in summary["front"]]
@@ -100,4 +93,10 @@ def draw_two_fronts(summaries: Sequence[dict[str, Any]], names: Sequence[str], f
     axes.grid(alpha=0.25)
     axes.legend(frameon=False, fontsize=8, loc="lower right")
     figure.savefig(file, dpi=150)
-    pyplot.close(figure)
+
+
+def _figure() -> "Figure":
+    """Return a figure to write to a file; pyplot, which also shows figures, takes as long to import as a report."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(7.2, 4.6), layout="constrained")

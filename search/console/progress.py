@@ -1,23 +1,30 @@
-"""Shows the progress of a search: one line per ended trial and, on a terminal, a progress bar with an ETA."""
+"""Shows the progress of a search: a live view on a terminal, and one greppable line per trial everywhere."""
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
-from rich.progress import Progress as Bar
 
+from objectives.growing_fronts import GrowingFronts
+from objectives.hypervolume import hypervolume
+from objectives.objectives import MAXIMIZE, REFERENCE
 from objectives.sentences import sentence_note
-from search.console.eta import FinalPace, TrialPace, spent_once
+from search.analysis.eta import Pace
+from search.console.durations import clock
+from search.console.live import LiveView, View
+from search.console.progress_lines import now_line, test_line, trial_line
 from search.console.samples import examples
 from search.loop.controller import Controller
 from search.loop.job import Job, Phase
+from search.storage.timings import Timing
+from search.strategies.strategy import Observation
 from workers.reports import RungReport, TrialReport, TrialState
 
 
 class Progress:
-    """Prints trials as they end; a context manager."""
+    """Prints jobs as they end; a context manager."""
 
     def __init__(
         self,
@@ -37,53 +44,101 @@ class Progress:
         self._ended = ended
         self._controller, self._budget = controller, budget
         self._console = console or Console(highlight=False, soft_wrap=True)
-        self._trials = TrialPace(controller.keep_fraction)
-        self._first = controller.history.num_ended
-        self._started: dict[tuple[int, Phase, int], float] = {}
-        self._loads: dict[tuple[int, Phase, int], float] = {}
-        """Job -> seconds that it spent on loading the model and measuring the floor."""
-        self._tests: dict[bool, FinalPace] = {}
-        """Speed of the tests that tune (True) and of those that read a stored mapping module (False)."""
-        self._bar: Bar | None = None
+        self._first, self._begin = controller.history.num_ended, time.monotonic()
+        self._tests_ended = 0
+        self._found = GrowingFronts()
+        """(FLOPs ratio, accuracy) of the finished trials within the limits."""
+        self._finished: list[tuple[float, float]] = []
+        self._volume: float | None = None
+        self._live = LiveView(self._console, View(budget)) if self._console.is_terminal else None
+        self._pace = self._known_pace()
+
+    def _known_pace(self) -> Pace:
+        """Return the speed as the stored rungs of a resumed search show it; usual values for a new one."""
+        controller = self._controller
+        pace = Pace(controller.num_rungs, controller.keep_fraction, controller.final.questions, controller.workers)
+        for timing in controller.history.timings:
+            pace.rung(timing)
+        for seen in controller.history.observations():
+            if seen.state != "running":
+                self._add(seen, pace)
+        return pace
+
+    def _add(self, seen: Observation, pace: Pace) -> None:
+        pace.trial(seen.flops_ratio, len(seen.accuracies), seen.origin.startswith("baseline"))
+        if seen.full and seen.point is not None and self._controller.history.limits.keeps(seen.point):
+            point = seen.point[1], seen.point[0]
+            self._found.add(point)
+            self._finished.append(point)
+            reference = (self._controller.history.limits.floor or REFERENCE[0], REFERENCE[1])
+            front = [(accuracy, ratio) for ratio, accuracy in self._found.front(0)]
+            self._volume = hypervolume(front, reference, MAXIMIZE)
 
     def __enter__(self) -> "Progress":
-        if self._console.is_terminal:
-            columns = (
-                TextColumn("{task.description}"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TimeElapsedColumn(),
-            )
-            self._bar = Bar(*columns, TextColumn("{task.fields[eta]}"), console=self._console)
-            self._task = self._bar.add_task("trials", total=self._budget, completed=self._first, eta="")
-            self._bar.start()
+        if self._live:
+            self._show()
+            self._live.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._bar:
-            self._bar.stop()
+        if self._live:
+            self._live.view = replace(self._live.view, now="", end=None)
+            self._live.__exit__(kind, error, trace)
+
+    def note(self, line: str) -> None:
+        """Say what happens before the first job, such as that the model is loaded."""
+        if self._live:
+            self._live.view = replace(self._live.view, now=line)
+        else:
+            self._print(line)
 
     def started(self, job: Job) -> None:
         """Display that a worker has started a job."""
-        self._started[job.key] = time.monotonic()
-        if job.phase is Phase.TEST:
-            self._tests.setdefault(_tunes(job), FinalPace())
-        if self._bar:
-            number = job.number
-            what = f"trial {number}" if job.phase is Phase.SEARCH else f"test of {number} seed {job.request.seed}"
-            self._bar.update(self._task, description=what)
+        self._pace.started(job.key)
+        self._show(now_line(job))
 
     def rung(self, job: Job, report: RungReport) -> None:
         """Display that a rung of a job has ended."""
+        ratio = self._controller.history.record(job.number).flops_ratio
+        self._pace.rung(Timing(report.split, report.rung, ratio, report.questions, report.tuning_steps, report.seconds))
         if job.phase is Phase.SEARCH and report.rung == 0:
-            self._loads[job.key] = spent_once(report.seconds)
-            self._trials.first_rung(self._seconds(job) - self._loads[job.key])
             self._warn_of_sentences(job, report)
-        if self._bar and job.phase is Phase.SEARCH:
-            text = f"trial {job.number} rung {report.rung} accuracy {report.accuracy:.3f}"
-            self._bar.update(self._task, description=text)
+        self._show(now_line(job, report.rung, report.accuracy))
+
+    def ended(self, job: Job, report: TrialReport) -> None:
+        """Print the line of an ended job."""
+        self._ended()
+        seconds = self._pace.ended(job.key)
+        history = self._controller.history
+        if job.phase is Phase.SEARCH:
+            seen = history.observation(job.number)
+            self._add(seen, self._pace)
+            line = trial_line(seen, report.reason, self._volume)
+            if job.request.plan.is_dense and report.rungs:
+                self._warn_of_blindness(report)
+            if report.state is TrialState.FAILED and self._live:
+                self._live.view = replace(self._live.view, failure=f"trial {job.number}: {report.reason}")
+        else:
+            self._tests_ended += 1
+            line = test_line(job, report)
+        left = self._left()
+        self._print(f"{line} {seconds:.1f}s {self._counted(left)}".rstrip())
+        self._show(left=left)
+
+    def lost(self, job: Job, reason: str) -> None:
+        """Print the line of a job that runs again because its worker died."""
+        self._pace.ended(job.key)
+        self._print(f"trial={job.number} lost ({reason}), it runs again")
+
+    def failed(self, job: Job, reason: str) -> None:
+        """Print the line of a job that has failed without a report from its worker."""
+        plan, state = job.request.plan, TrialState.FAILED
+        report = TrialReport(
+            number=job.number, plan=str(plan), digest=plan.digest, state=state, reason=reason, rungs=(), origin={}
+        )
+        self.ended(job, report)
 
     def _warn_of_sentences(self, job: Job, report: RungReport) -> None:
         """Print a warning if the dense model wraps its answers in sentences."""
@@ -98,39 +153,6 @@ class Progress:
             for line in (f"{reason}. It answered:", *examples(report.rungs[-1])):
                 self._console.print(line, style="red", markup=False, soft_wrap=True)
 
-    def ended(self, job: Job, report: TrialReport) -> None:
-        """Print the line of an ended job."""
-        self._ended()
-        seconds = self._seconds(job)
-        self._started.pop(job.key, None)
-        load = self._loads.pop(job.key, 0.0)
-        if job.phase is Phase.SEARCH:
-            trial = self._controller.history.observation(job.number)
-            self._trials.ended(seconds - load, load, trial.full, trial.origin.startswith("baseline"))
-            line, eta = self._trial(job, report), self._eta()
-        else:
-            line, eta = self._test(job, report), self._tests_left(job)
-        if job.phase is Phase.SEARCH and job.request.plan.is_dense and report.rungs:
-            self._warn_of_blindness(report)
-        self._print(f"{line} {seconds:.1f}s {eta}".rstrip())
-        if self._bar:
-            self._bar.update(self._task, completed=self._num_ended(), eta=eta)
-
-    def lost(self, job: Job, reason: str) -> None:
-        """Print the line of a job that runs again because its worker died."""
-        self._print(f"trial={job.number} lost ({reason}), it runs again")
-
-    def failed(self, job: Job, reason: str) -> None:
-        """Print the line of a job that has failed without a report from its worker."""
-        plan = job.request.plan
-        state = TrialState.FAILED
-        self.ended(
-            job,
-            TrialReport(
-                number=job.number, plan=str(plan), digest=plan.digest, state=state, reason=reason, rungs=(), origin={}
-            ),
-        )
-
     def _print(self, line: str) -> None:
         """Print a line; without a terminal not through rich, which takes longer than storing the trial."""
         if self._console.is_terminal or self._console.quiet:
@@ -138,53 +160,51 @@ class Progress:
         else:
             print(line, file=self._console.file, flush=True)
 
-    def _seconds(self, job: Job) -> float:
-        """Return the seconds since the start of a job."""
-        return time.monotonic() - self._started.get(job.key, time.monotonic())
+    @property
+    def _total(self) -> int:
+        """Return the number of trials that the search will have."""
+        return len(self._controller.history) if self._controller.exhausted else self._budget
 
-    def _trial(self, job: Job, report: TrialReport) -> str:
-        seen = self._controller.history.observation(job.number)
-        accuracies = ">".join(f"{accuracy:.3f}" for accuracy in seen.accuracies) or "-"
-        reason = f" ({report.reason})" if report.reason else ""
-        return (
-            f"trial={job.number} {seen.state}{reason} plan={seen.plan} accuracy={accuracies} "
-            f"flops={seen.flops_ratio:.3f} by='{seen.origin}'"
+    def _left(self) -> float | None:
+        """Return the predicted seconds until the end, final tests included; None where they are not known."""
+        if not self._pace.is_known:
+            return None
+        ended = self._controller.history.num_ended
+        if ended >= self._total:
+            return self._pace.tests_left(*self._controller.final.ratios_left)
+        baselines = min(self._controller.baselines_left, self._total - ended)
+        trials = self._pace.trials_left(baselines, self._total - ended - baselines)
+        size, seeds = len(self._found.front(0)), self._controller.final.num_seeds
+        return trials + self._pace.tests_left(*self._pace.expected_tests(self._total, ended, size, seeds))
+
+    def _counted(self, left: float | None) -> str:
+        """Return the number of ended jobs of the phase with the ETA; empty after the last test."""
+        eta = "" if left is None else f" eta {clock(left)}"
+        ended = self._controller.history.num_ended
+        if ended < self._total:
+            return f"[{ended}/{self._total}{eta}]"
+        total = self._tests_ended + self._controller.final.left
+        return f"[tests {self._tests_ended}/{total}{eta}]" if self._tests_ended < total else ""
+
+    def _show(self, now: str | None = None, left: float | None = None) -> None:
+        """Replace what the live view shows."""
+        if not self._live:
+            return
+        history, view = self._controller.history, self._live.view
+        testing = history.num_ended >= self._total
+        tests = (self._tests_ended, self._tests_ended + self._controller.final.left) if testing else (0, 0)
+        seconds = view.seconds if testing and view.seconds else time.monotonic() - self._begin
+        self._live.view = replace(
+            view,
+            counts=dict(history.counts),
+            tests=tests,
+            trials=tuple(self._finished),
+            front=tuple(self._found.front(0)),
+            dense=tuple(point for point in self._finished if point[0] == 1.0)[:1],
+            floor=history.limits.floor or 0.0,
+            hypervolume=self._volume,
+            new_trials=history.num_ended - self._first,
+            seconds=seconds,
+            end=view.end if left is None else time.monotonic() + left,
+            now=view.now if now is None else now,
         )
-
-    def _test(self, job: Job, report: TrialReport) -> str:
-        accuracy = f"{report.rungs[-1].accuracy:.3f}" if report.rungs else f"- ({report.reason})"
-        return f"test trial={job.number} seed={job.request.seed} plan={report.plan} test_accuracy={accuracy}"
-
-    def _num_ended(self) -> int:
-        return self._controller.history.num_ended
-
-    def _eta(self) -> str:
-        """Return progress and predicted time for the remaining budget, without the final test, as text."""
-        ended = self._num_ended()
-        if ended <= self._first or ended >= self._budget:
-            return ""
-        baselines = min(self._controller.baselines_left, self._budget - ended)
-        left = self._trials.seconds_for(baselines, self._budget - ended - baselines)
-        return f"[{ended}/{self._budget} eta {_clock(left)}]"
-
-    def _tests_left(self, job: Job) -> str:
-        """Return progress and predicted time of the final test as text.
-
-        The time is left out until a test with tuning has ended, since these take longest and come last.
-        """
-        final, pace = self._controller.final, self._tests.setdefault(_tunes(job), FinalPace())
-        pace.jobs, pace.flops = pace.jobs + 1, pace.flops + self._controller.history.record(job.number).flops_ratio
-        if not final.left:
-            return ""
-        ended = sum(kind.jobs for kind in self._tests.values())
-        known = _tunes(job) or not final.tunes
-        eta = f" eta {_clock(pace.seconds_for(final.flops_left))}" if known else ""
-        return f"[tests {ended}/{ended + final.left}{eta}]"
-
-
-def _tunes(job: Job) -> bool:
-    return job.request.rungs[-1].tuning_steps > 0
-
-
-def _clock(seconds: float) -> str:
-    return f"{int(seconds) // 60}m{int(seconds) % 60:02d}s"

@@ -128,11 +128,14 @@ class WholeSearch:
             if self._run_jobs is not None:
                 self._run_jobs(controller, progress)
                 return
+            model = self._settings.model.name
             if self._settings.on_ray:
+                progress.note(f"starting {self._settings.workers} workers, each loads model {model} ...")
                 from search.dispatch.ray_tune import run_on_ray
 
                 run_on_ray(self._settings, controller, progress)
                 return
+            progress.note(f"loading model {model} ...")
             from search.dispatch.in_process import opened, run_here  # imports torch
 
             if self._worker is None and not controller.finished:

@@ -116,6 +116,21 @@ class Controller:
         return self._settings.keep_fraction
 
     @property
+    def exhausted(self) -> bool:
+        """Return True if all plans within the limits are tried, so that no further trial starts."""
+        return self._exhausted
+
+    @property
+    def num_rungs(self) -> int:
+        """Return the number of rungs of a trial."""
+        return len(self._settings.rungs)
+
+    @property
+    def workers(self) -> int:
+        """Return the number of workers."""
+        return self._settings.workers
+
+    @property
     def baselines_left(self) -> int:
         """Return the number of hand-made baselines that have not been tried."""
         return self._proposer.baselines_left(self.history)

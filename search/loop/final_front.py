@@ -33,15 +33,23 @@ class FinalTest:
         return len(self._running) + len(self._missing())
 
     @property
-    def flops_left(self) -> float:
-        """Return the sum of the FLOPs ratios of the plans whose tests have not ended."""
-        running = sum(self._history.record(number).flops_ratio for number, _ in self._running)
-        return running + sum(observation.flops_ratio for observation, _ in self._missing())
+    def ratios_left(self) -> tuple[list[float], list[float]]:
+        """Return the FLOPs ratios of the tests that have not ended: with stored weights, and with tuning."""
+        left = [*self._running, *((observation.number, seed) for observation, seed in self._missing())]
+        stored = [self._history.record(number).flops_ratio for number, seed in left if seed == self._own]
+        tuned = [self._history.record(number).flops_ratio for number, seed in left if seed != self._own]
+        return stored, tuned
 
     @property
-    def tunes(self) -> bool:
-        """Return True if plans are also tuned and tested with seeds other than that of the search."""
-        return len(self._seeds) > 1
+    def questions(self) -> int | None:
+        """Return the number of questions of the test split; None where it is not known."""
+        rows: int | None = self._problem.data.get("rows", {}).get("test")
+        return rows
+
+    @property
+    def num_seeds(self) -> int:
+        """Return the number of seeds of tuning that are tested, that of the search included."""
+        return len(self._seeds)
 
     def next(self) -> Job | None:
         """Return the job of the next test, or None if all have started."""

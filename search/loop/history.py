@@ -9,6 +9,7 @@ from objectives.front import FrontLimits, Point, front
 from search.loop.problem import Problem
 from search.storage.results import Results, TrialRecord
 from search.storage.study import Row, SearchStudy
+from search.storage.timings import Timing, timing_of
 from search.strategies.promotion import Peers
 from search.strategies.strategy import Observation, Proposal
 from spaces.plan import Plan
@@ -65,6 +66,8 @@ class History:
         self._peers: dict[int, Peers] = {}
         """Rung -> results of the trials there, built at first use."""
         self._floor: Floor | None = None
+        self.timings: list[Timing] = []
+        """Of the rungs and tests that were stored when the search was opened."""
         self.version = 0
         """Incremented whenever a trial ends."""
         stored = {record.trial.number: record for record in results.records()}
@@ -83,6 +86,7 @@ class History:
         )
         self._take_over(record)
         if stored:
+            self.timings += map(timing_of, stored.rungs)
             record.accuracies |= {rung.rung: rung.accuracy for rung in stored.on("search")}
             measured = (rung.metrics.get("margins") for rung in stored.on("search"))
             record.margins = next((tuple(values) for values in measured if values is not None), record.margins)

@@ -3,13 +3,15 @@
 import json
 import zlib
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Engine, delete, insert, select
 from sqlalchemy.orm import Session
 
 from search.storage.tables import Answers
-from workers.reports import QuestionRecord, RungReport
+
+if TYPE_CHECKING:  # slow to import
+    from workers.reports import QuestionRecord, RungReport
 
 
 @dataclass(frozen=True)
@@ -17,11 +19,11 @@ class StoredAnswers:
     """The stored answers of one rung, in the order of the split."""
 
     answers: tuple[str, ...]
-    asked: tuple[QuestionRecord, ...]
+    asked: "tuple[QuestionRecord, ...]"
     """The questions; stored for the dense plan only, empty for all others."""
 
 
-def keep_answers(connection: Connection, trial_id: int, report: RungReport, seed: int) -> None:
+def keep_answers(connection: Connection, trial_id: int, report: "RungReport", seed: int) -> None:
     """Store the answers of a rung; on the search split they replace those of earlier rungs of the trial.
 
     Args:
@@ -47,6 +49,8 @@ def read_answers(engine: Engine, trial_id: int) -> dict[tuple[str, int], StoredA
 
 
 def _kept(row: Answers) -> StoredAnswers:
+    from workers.reports import QuestionRecord
+
     asked = json.loads(zlib.decompress(row.asked)) if row.asked else []
     return StoredAnswers(
         answers=tuple(json.loads(zlib.decompress(row.answers))),

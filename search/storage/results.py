@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Engine, bindparam, delete, func, insert, inspect, select, update
 from sqlalchemy.exc import SQLAlchemyError
@@ -17,8 +17,10 @@ from search.storage.schema import bring_up_to_date
 from search.storage.tables import Artifact, Event, Run, RungResult, Trial, now, table_of, transaction
 from search.storage.transactions import Transactions, inserted_id
 from spaces.plan import Plan
-from workers.reports import Floor, RungReport
-from workers.requests import TrialRequest
+
+if TYPE_CHECKING:  # slow to import
+    from workers.reports import Floor, RungReport
+    from workers.requests import TrialRequest
 
 MAPPING_MODULE = "mapping_module"
 """Value of `Artifact.kind` for the tuned mapping module of a trial."""
@@ -48,10 +50,14 @@ class TrialRecord:
         return self.trial.state == "complete" and bool(self.on("search"))
 
     @property
-    def floor(self) -> Floor | None:
+    def floor(self) -> "Floor | None":
         """Return the accuracy reached without looking at the images, or None if this trial did not measure it."""
         found = (rung.metrics.get("floor") for rung in self.on("search"))
-        return next((Floor.model_validate(floor) for floor in found if floor is not None), None)
+        if (floor := next((each for each in found if each is not None), None)) is None:
+            return None
+        from workers.reports import Floor
+
+        return Floor.model_validate(floor)
 
     @property
     def seed(self) -> int:
@@ -150,7 +156,7 @@ class Results:
             connection.execute(update(Run).where(Run.id == self.run.id).values(settings=settings, finished=None))
         self.run.settings, self.run.finished = settings, None
 
-    def start_trial(self, number: int, request: TrialRequest, origin: str, attempt: int) -> None:
+    def start_trial(self, number: int, request: "TrialRequest", origin: str, attempt: int) -> None:
         """Store that a trial runs; if it is run again, its row exists and only request, state and attempt change.
 
         Args:
@@ -168,7 +174,7 @@ class Results:
             row = {"run_id": self.run.id, "number": number, "plan": str(plan), "digest": plan.digest, "origin": origin}
             self._ids[number] = inserted_id(connection, _INSERT_TRIAL, row | values)
 
-    def add_rung(self, number: int, report: RungReport, flops_ratio: float, seed: int | None = None) -> None:
+    def add_rung(self, number: int, report: "RungReport", flops_ratio: float, seed: int | None = None) -> None:
         """Store the report of a rung; a rung measured again after a crash replaces its old result.
 
         Args:
@@ -293,7 +299,7 @@ _END_TRIAL = (
 _END_ON_WORKER = _END_TRIAL.values(worker=bindparam("_worker"))
 
 
-def _rung_columns(report: RungReport) -> dict[str, Any]:
+def _rung_columns(report: "RungReport") -> dict[str, Any]:
     kept = {"accuracy_by_kind", "tuned", "tune_accuracy", "margins", "importance", "floor", "latency", "seconds"}
     return {
         "accuracy": report.accuracy,

@@ -13,8 +13,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from search.analysis.run_status import run_status
 from search.run import app as run
-from search.status import describe
 from search.storage.find_run import open_results
 from tests.command import call
 from tests.docker.services import ROOT
@@ -125,6 +125,6 @@ def test_a_preempted_job_is_requeued_and_goes_on(tmp_path: Path) -> None:
 def test_a_search_on_two_nodes(tmp_path: Path, no_ray_left: None) -> None:
     process = job("several-nodes.sbatch", tmp_path, 1, *SMALL)
     assert process.wait(500) == 0, (tmp_path / "output").read_text()
-    state = describe(open_results(tmp_path / "run", None))
+    state = run_status(open_results(tmp_path / "run", None), is_running=False)
     assert (state["phase"], state["ended"]) == ("finished", 4)
     assert not (tmp_path / "requeued").exists()

@@ -6,9 +6,10 @@ import pytest
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from search import command_line, strategies
+from search import setting_options, strategies
 from search.__main__ import app
-from search.command_line import SYNONYMS, settings_of
+from search.command_line import SYNONYMS
+from search.setting_options import settings_of
 from search.settings import PANELS, Settings
 from spaces import spaces
 
@@ -32,8 +33,8 @@ def test_every_setting_is_an_option_of_its_panel_with_a_help_of_its_own() -> Non
 
 def test_values_reach_the_setting_that_the_option_is_of() -> None:
     given: dict[str, object] = {}
-    command_line.with_settings(lambda given: None)
-    wrapped = command_line.with_settings(lambda **values: given.update(values["given"]))
+    setting_options.with_settings(lambda given: None)
+    wrapped = setting_options.with_settings(lambda **values: given.update(values["given"]))
     parameters = wrapped.__signature__.parameters  # type: ignore[attr-defined]
     wrapped(**{name: f"value of {name}" for name in parameters})
     assert given == {setting.path: f"value of {setting.parameter.name}" for setting in settings_of()}

@@ -1,0 +1,202 @@
+"""Predicts how long the rest of a search takes: the trials that are left, and the tests of the final front.
+
+Seconds are kept per unit of work, where the dense model is one unit, so that the dense trial alone predicts cheaper
+plans. The constants below are fitted to real searches (docs/experiments.md).
+"""
+
+import math
+import time
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from search.storage.timings import Timing
+
+USUAL_WEIGHT = 5
+"""Weight of what is usual against what is seen, as a number of observed trials."""
+USUAL_RATIO = 0.42
+"""Usual mean FLOPs ratio of the trials of a search."""
+FIXED = 0.2
+"""Part of the dense model's seconds that no plan saves."""
+FRONT_GROWTH = 2.0
+"""The usual front of n trials has `FRONT_GROWTH * sqrt(n)` members."""
+ONCE = ("load", "floor", "importance")
+"""Steps of a trial that a worker or a search takes once, in the first trial."""
+
+
+def spent_once(seconds: Mapping[str, float]) -> float:
+    """Return the seconds of a rung that later trials do not spend again.
+
+    Args:
+        seconds: step -> seconds, as in a report of a rung.
+    """
+    return sum(seconds.get(step, 0.0) for step in ONCE)
+
+
+def work(flops_ratio: float) -> float:
+    """Return the expected seconds of a plan over those of the dense model."""
+    return FIXED + (1 - FIXED) * flops_ratio
+
+
+@dataclass
+class Mean:
+    """A mean that starts from a usual value."""
+
+    usual: float = 0.0
+    weight: float = 0.0
+    """Weight of the usual value, as a number of observations."""
+    count: int = 0
+    total: float = 0.0
+
+    def add(self, value: float) -> None:
+        """Add an observation."""
+        self.count, self.total = self.count + 1, self.total + value
+
+    @property
+    def value(self) -> float:
+        """Return the mean; the usual value where nothing was observed."""
+        weights = self.weight + self.count
+        return (self.weight * self.usual + self.total) / weights if weights else self.usual
+
+
+@dataclass
+class RungPace:
+    """What is known of one rung: its seconds per unit of work, and how many trials reach it."""
+
+    usual_share: float
+    """Fraction of the trials that usually reach it."""
+    tune: Mean = field(default_factory=Mean)
+    evaluate: Mean = field(default_factory=Mean)
+    """Seconds of everything but tuning."""
+    questions: int = 1
+    """Number of questions it evaluates."""
+
+    def __post_init__(self) -> None:
+        self.reached = {True: Mean(1.0, USUAL_WEIGHT), False: Mean(self.usual_share, USUAL_WEIGHT)}
+        """Fraction of the baselines (True) and of the other trials (False) that reach it."""
+
+    @property
+    def seconds(self) -> float:
+        """Return the seconds of the rung for the dense model."""
+        return self.tune.value + self.evaluate.value
+
+
+@dataclass
+class Pace:
+    """Speed of a search, for any number of parallel workers."""
+
+    num_rungs: int
+    keep_fraction: float
+    """Fraction of the trials at a rung that continue; members of the first front always do."""
+    test_questions: int | None
+    """Number of questions of the test split; None where it is as large as the last rung."""
+    workers: float = 1
+    """Number of jobs that usually run at a time."""
+    begin: float | None = None
+    """Time of the first job in seconds of the monotonic clock; None before it."""
+    _started: dict[Hashable, float] = field(default_factory=dict)
+    """Running job -> time of its start."""
+    _spent: float = 0.0
+    """Seconds of all jobs that have ended, added up over the workers."""
+    _tests: dict[bool, Mean] = field(default_factory=lambda: {True: Mean(), False: Mean()})
+    """Seconds per unit of work of the tests that tune (True) and of those that read stored weights (False)."""
+
+    def __post_init__(self) -> None:
+        usual = self.keep_fraction + (1 - self.keep_fraction) / 3
+        self._rungs = [RungPace(1.0 if number == 0 else usual) for number in range(self.num_rungs)]
+        self._ratio = Mean(USUAL_RATIO, USUAL_WEIGHT)
+
+    def started(self, job: Hashable) -> None:
+        """Note that a job has started; the first one starts the clock."""
+        self._started[job] = time.monotonic()
+        self.begin = self._started[job] if self.begin is None else self.begin
+
+    def ended(self, job: Hashable) -> float:
+        """Note that a job has ended; return its seconds."""
+        seconds = self.seconds(job)
+        self._started.pop(job, None)
+        self._spent += seconds
+        return seconds
+
+    def seconds(self, job: Hashable) -> float:
+        """Return the seconds since the start of a running job; 0 for one that was not started."""
+        now = time.monotonic()
+        return now - self._started.get(job, now)
+
+    def rung(self, timing: Timing) -> None:
+        """Add a finished rung of a trial, or a finished test."""
+        unit, tune = work(timing.flops_ratio), timing.seconds.get("tune", 0.0)
+        rest = max(0.0, sum(timing.seconds.values()) - spent_once(timing.seconds) - tune)
+        if timing.split == "test":
+            self._tests[timing.tuning_steps > 0].add((tune + rest) / unit)
+            return
+        pace = self._rungs[timing.rung]
+        pace.tune.add(tune / unit)
+        pace.evaluate.add(rest / unit)
+        pace.questions = timing.questions
+
+    def trial(self, flops_ratio: float, num_rungs: int, is_baseline: bool) -> None:
+        """Add an ended trial.
+
+        Args:
+            flops_ratio: of its plan.
+            num_rungs: number of rungs it finished.
+            is_baseline: True if it is a hand-made baseline, nearly all of which reach the last rung.
+        """
+        if flops_ratio < 1:
+            self._ratio.add(flops_ratio)
+        for number, pace in enumerate(self._rungs):
+            pace.reached[is_baseline].add(number < num_rungs)
+
+    @property
+    def is_known(self) -> bool:
+        """Return True if every rung was measured once, or a test has ended."""
+        return all(pace.evaluate.count for pace in self._rungs) or any(mean.count for mean in self._tests.values())
+
+    def trials_left(self, baselines: int, others: int) -> float:
+        """Return the seconds that this many baselines and other trials take."""
+        units = sum(
+            pace.seconds * (baselines * pace.reached[True].value + others * pace.reached[False].value)
+            for pace in self._rungs
+        )
+        return units * work(self._ratio.value) * self._per_second
+
+    def tests_left(self, stored: Sequence[float], tuned: Sequence[float]) -> float:
+        """Return the seconds that tests take.
+
+        Args:
+            stored: FLOPs ratios of the plans that are tested with stored weights.
+            tuned: FLOPs ratios of the plans that are tuned anew before the test.
+        """
+        units = self._test(False) * sum(map(work, stored)) + self._test(True) * sum(map(work, tuned))
+        return units * self._per_second
+
+    def expected_tests(self, budget: int, ended: int, size: int, seeds: int) -> tuple[list[float], list[float]]:
+        """Return the FLOPs ratios of the tests at the end, as `tests_left` takes them.
+
+        Args:
+            budget: total number of trials.
+            ended: number of trials that have ended.
+            size: number of members of the front now.
+            seeds: number of seeds of tuning that are tested.
+        """
+        now = size / math.sqrt(max(1, ended))
+        growth = (FRONT_GROWTH * 2 * USUAL_WEIGHT + now * ended) / (2 * USUAL_WEIGHT + ended)
+        members = max(size, min(growth * math.sqrt(budget), budget * self._rungs[-1].reached[False].value))
+        ratios = [self._ratio.value] * round(members)
+        return [1.0, *ratios], ratios * (seeds - 1)
+
+    def _test(self, tunes: bool) -> float:
+        """Return the seconds per unit of work of a test: those measured, or what the last rung lets expect."""
+        if self._tests[tunes].count:
+            return self._tests[tunes].value
+        last = self._rungs[-1]
+        evaluate = last.evaluate.value * (self.test_questions or last.questions) / last.questions
+        return evaluate + (sum(pace.tune.value for pace in self._rungs) if tunes else 0.0)
+
+    @property
+    def _per_second(self) -> float:
+        """Return the seconds on the clock per second of a job: less than 1 with several workers."""
+        spent = self._spent + sum(map(self.seconds, self._started))
+        if not spent or self.begin is None:
+            return 1 / self.workers
+        return (time.monotonic() - self.begin) / spent
