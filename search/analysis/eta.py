@@ -138,7 +138,7 @@ class Pace:
         """Add an ended trial.
 
         Args:
-            flops_ratio: of its plan.
+            flops_ratio: FLOPs ratio of its plan.
             num_rungs: number of rungs it finished.
             is_baseline: True if it is a hand-made baseline, nearly all of which reach the last rung.
         """

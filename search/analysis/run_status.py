@@ -29,7 +29,7 @@ def run_status(results: Results, is_running: bool) -> dict[str, Any]:
     """Return the state of a run as JSON values.
 
     Args:
-        results: of the run.
+        results: results of the run.
         is_running: True if a controller holds the lease on the run.
     """
     trials, rungs = trial_rows(results), rung_rows(results)

@@ -71,8 +71,8 @@ def draw(view: View, width: int, height: int, elapsed: float) -> RenderableType:
     """Return a view as lines for a terminal; none is longer than the terminal is wide.
 
     Args:
-        view: to draw.
-        width, height: of the terminal in characters.
+        view: the view to draw.
+        width, height: size of the terminal in characters.
         elapsed: seconds since the start.
     """
     parts: list[RenderableType] = [_bars(view)]

@@ -11,7 +11,7 @@ def trial_line(seen: Observation, reason: str | None, hypervolume: float | None)
     Args:
         seen: the trial.
         reason: why it was stopped or failed.
-        hypervolume: of the front so far; None before the first finished trial.
+        hypervolume: hypervolume of the front so far; None before the first finished trial.
     """
     accuracies = ">".join(f"{accuracy:.3f}" for accuracy in seen.accuracies) or "-"
     why = f" ({reason})" if reason else ""
