@@ -49,7 +49,9 @@ def test_runs_of_other_data_are_refused(runs: list[Results]) -> None:
     first, second = runs
     known = second.run.origin
     second.run.origin = {**known, "fingerprints": {**known["fingerprints"], "data set": "another"}}
-    with pytest.raises(ComparisonError, match="the same data set to be compared, got 'd' in one and 'another' in other"):
+    with pytest.raises(
+        ComparisonError, match="the same data set to be compared, got 'd' in one and 'another' in other"
+    ):
         compare(first, second)
     second.run.origin = known
 
