@@ -1,4 +1,4 @@
-"""The command `python -m search.report`: shows the front of a run as table, picture, files or JSON, and answers."""
+"""The command `python -m search.report`: shows the front of a run as table, picture, page or files, and answers."""
 
 import json
 from pathlib import Path
@@ -23,6 +23,7 @@ def report(
     sort: Annotated[str | None, typer.Option(help=f"Order of the rows: {', '.join(SORTS)}.")] = None,
     csv: Annotated[Path | None, typer.Option(help="Write all trials to this file, one per row.")] = None,
     parquet: Annotated[Path | None, typer.Option(help="Write all trials to this file, one per row.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write one page that needs nothing else (docs/page.md).")] = None,
     picture: Annotated[
         Path | None, typer.Option(help="File of the picture. Default: front.png in the folder of the run.")
     ] = None,
@@ -49,6 +50,8 @@ def report(
             _show_samples(results, samples, samples_to, trial)
         elif csv is not None or parquet is not None:
             _write_tables(results, [file for file in (csv, parquet) if file is not None])
+        elif html is not None:
+            _write_page(results, html, out, storage)
         elif as_json:
             print(json.dumps(summarize(results), indent=1))
         else:
@@ -82,6 +85,17 @@ def _write_tables(results: "Results", files: list[Path]) -> None:
     for file in files:
         write_frame(frame, file)
         print(f"{len(frame)} trials: {file}")
+
+
+def _write_page(results: "Results", file: Path, out: Path, storage: str | None) -> None:
+    from search.page.render import render
+    from search.page.run_facts import RunFacts, options_of
+
+    try:
+        size = file.write_text(render(RunFacts(results, options_of(out, storage))).page(), encoding="utf-8")
+    except OSError as error:
+        raise ValueError(f"--html must be a writable file, got {file} ({error.strerror}): name another") from None
+    print(f"{size / 1e6:.1f} MB: {file}")
 
 
 def _show_front(results: "Results", picture: Path, sort: str | None) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 from rich.console import Console
 
 from objectives.front import FrontLimits
+from search.analysis.choices import choices
 from search.analysis.rank_flips import rank_flips
-from search.analysis.select_trials import SelectionError, select
 from search.analysis.signals import signals_line
 from search.analysis.summary import dense_of, describe_trial, limits_of, summarize
 from search.console.front_table import front_table
@@ -17,9 +17,6 @@ from search.settings import Settings
 from search.storage.database_url import shown
 from search.storage.find_run import open_results
 from search.storage.results import TrialRecord
-
-CHOICES = (("min_retention", 0.97), ("min_retention", 0.95), ("min_retention", 0.9), ("knee", None))
-"""Rules of `search.export` that are suggested, those that lose least accuracy first."""
 
 
 def hypervolumes(summary: dict[str, Any]) -> str:
@@ -32,25 +29,16 @@ def hypervolumes(summary: dict[str, Any]) -> str:
     )
 
 
-def choices(records: Sequence[TrialRecord], limits: FrontLimits) -> Iterator[str]:
-    """Yield one line per rule of `CHOICES`: the trial that it selects, its FLOPs, and its loss on the test split.
+def choice_lines(records: Sequence[TrialRecord], limits: FrontLimits) -> Iterator[str]:
+    """Yield one line per suggested rule: the trial that it selects, its FLOPs, and its loss on the test split.
 
     Args:
         records: all trials of a run.
         limits: the limits that a trial on the front must keep.
     """
     dense = dense_of(records)
-    seen: set[int] = set()
-    for rule, value in CHOICES:
-        try:
-            (chosen,) = select(records, 0, rule, value, limits)
-        except SelectionError:
-            continue
-        if chosen.record is None or chosen.record.trial.number in seen:
-            continue
-        seen.add(chosen.record.trial.number)
-        option = f"--{rule.replace('_', '-')}" + ("" if value is None else f" {value:g}")
-        yield f"{option:<21} trial {_loss(describe_trial(chosen.record, dense))}"
+    for choice in choices(records, limits):
+        yield f"{choice.option:<21} trial {_loss(describe_trial(choice.record, dense))}"
 
 
 def _loss(trial: dict[str, Any]) -> str:
@@ -83,7 +71,7 @@ def print_front(settings: Settings, is_finished: bool) -> None:
     if not is_finished:
         out.print("Not finished: run the same command again to continue.")
     where = f"--out {folder}" + (f" --storage {shown(settings.storage)}" if settings.storage else "")
-    _print_commands(out, where, list(choices(records, limits_of(run, records))))
+    _print_commands(out, where, list(choice_lines(records, limits_of(run, records))))
 
 
 def _why_empty(summary: dict[str, Any]) -> str:
