@@ -53,5 +53,5 @@ def note(figure: go.Figure, level: float, text: str, color: str, dash: str) -> N
 
 
 def pattern_of(shape: str) -> dict[str, Any]:
-    """Return the pattern of a coloured bar, by which bars are told apart without their colours; "" for none."""
+    """Return the pattern of a coloured bar, which distinguishes bars without their colours; "" for none."""
     return {"shape": shape, "size": 6, "solidity": 0.28, "fillmode": "overlay", "fgcolor": STRIPES}

@@ -48,7 +48,7 @@ class Chart:
 
     figure: "Figure"
     label: str
-    """What the chart shows, for readers who do not see it."""
+    """What the chart shows, as its alternative text."""
     choice: str = ""
     """Name on the button that shows this chart, where several charts of a section share one place."""
     half: bool = False

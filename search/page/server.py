@@ -68,7 +68,7 @@ def server(out: Path, storage: str | None, port: int) -> ThreadingHTTPServer:
     Args:
         out: folder of the run.
         storage: database URL, where it is not in the folder.
-        port: to listen on; 0 for any free one.
+        port: number of the port; 0 for any free one.
 
     Raises:
         ValueError: the port can't be used.

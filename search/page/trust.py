@@ -47,8 +47,11 @@ def _tests(run: RunFacts) -> Iterator[Check]:
     alike = [trial["number"] for trial in compared if trial["test"]["difference_interval"][1] >= 0]
     if compared:
         which = f" (trials {', '.join(map(str, alike))})" if alike else ""
-        yield Check("good", f"{len(alike)} of {len(compared)} tested plans can't be told apart from the dense model by "
-                    f"these questions{which}; all others lose.")  # fmt: skip
+        yield Check(
+            "good",
+            f"{len(alike)} of {len(compared)} tested plans are not shown to be worse than the dense model by these "
+            f"questions{which}; all others lose.",
+        )
 
 
 def _floor(run: RunFacts) -> Iterator[Check]:
