@@ -7,7 +7,8 @@
 3. Children of the archive, and children of the best children, are ranked by expected hypervolume improvement
    (`improvement`), where accuracy and reaching the last rung are uncertain and FLOPs are exact. The best child is
    proposed, unless continuing a trial that was stopped at a cheap rung is expected to add more.
-4. If the surrogate's proposals no longer improve the front, a growing share of the proposals are children of the
+4. While the surrogate's proposals do not improve the front, they are limited to plans near it (`trust_region`). If
+   that does not help, a growing share of the proposals are children of the
    archive chosen without the surrogate, or plans with pairs of changes rarely tried together (`turns`, `coverage`), and
    the surrogate's standard deviations are widened (`calibration`).
 
@@ -23,6 +24,7 @@ from search.strategies.guided.children import children
 from search.strategies.guided.coverage import rarity
 from search.strategies.guided.learning import Learned, Learner
 from search.strategies.guided.measured import Reader
+from search.strategies.guided.trust_region import radius, within
 from search.strategies.guided.turns import Turn, draw_turn, standing
 from search.strategies.plan_bits import CODE, Codes, Coding, keys
 from search.strategies.scan import change, independent_singles, scan
@@ -94,7 +96,7 @@ class Guided:
         learned = self._learner.learn(history, caution=now.idle)
         if learned is None:
             return Proposal(self._task.space.sample(rng), "random")
-        child, gain = self._best_child(learned, tried, rng)
+        child, gain = self._best_child(learned, tried, radius(now.gainless), rng)
         return self._resumed(learned, at_least=max(gain, self._worth)) or child
 
     def _without_surrogate(
@@ -145,18 +147,22 @@ class Guided:
         """Return True if a plan has fewer FLOPs than the dense plan; running blocks in parallel saves none."""
         return bool(self.costs(self._coding.encode([plan]))[0] < self._dense_cost)
 
-    def _best_child(self, learned: Learned, tried: set[bytes], rng: np.random.Generator) -> tuple[Proposal, float]:
-        """Return the untried child with the highest expected gain, and that gain in hypervolume."""
+    def _best_child(
+        self, learned: Learned, tried: set[bytes], blocks: int | None, rng: np.random.Generator
+    ) -> tuple[Proposal, float]:
+        """Return the untried child with the highest expected gain within `trust_region.radius`, and that gain."""
         parents, looked_at = learned.archive, set(tried)
         found: list[tuple[Codes, np.ndarray]] = []
         for _ in range(_generations(len(tried))):
             pool = children(self._task.space, self._coding, parents, self._pool, rng)
-            pool = _fresh(self._undo_idle(pool), looked_at)
+            pool = _fresh(within(self._undo_idle(pool), learned.best, blocks), looked_at)
             if not len(pool):
                 break
             gains = learned.gains(self._coding.bits(pool), self.costs(pool))
             found.append((pool, gains))
             parents = np.concatenate([pool[np.argsort(-gains)[:PARENTS]], learned.archive])
+        if not found and blocks is not None:  # the whole region was tried
+            return self._best_child(learned, tried, None, rng)
         if not found:
             return Proposal(self._task.space.sample(rng), "random"), 0.0
         codes, gains = (np.concatenate(parts) for parts in zip(*found, strict=True))

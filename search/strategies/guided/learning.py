@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from objectives.dominance import sort_fronts
+from objectives.dominance import non_dominated, sort_fronts
 from objectives.objectives import MAXIMIZE
 from search.strategies.guided.answers import MarginModel, MarginTrend
 from search.strategies.guided.calibration import check
@@ -25,7 +25,7 @@ from search.strategies.guided.prior import Floats, prior_of, prior_tolls, weight
 from search.strategies.guided.surrogate import Kernel, Surrogate, fit
 from search.strategies.plan_bits import Codes, Coding
 from search.strategies.promotion import bar
-from search.strategies.strategy import Observation, Task, focus_above_floor
+from search.strategies.strategy import Focus, Observation, Task, focus_above_floor
 from workers.reports import Importance
 
 MAX_LEARNED = (250, 120)
@@ -84,6 +84,8 @@ class Learned:
 
     archive: Codes
     """(A, L) codes of the parents, nearest to the front first; plans that keep the limits come before all others."""
+    best: Codes
+    """(K, L) codes of the full trials on the front."""
     front: Staircase
     """The current front, which a new plan must improve on; running trials have their predicted accuracy."""
     bars: Sequence[Staircase | None]
@@ -153,7 +155,7 @@ class Learner:
         fidelities = Fidelities(
             [self._level(measured, order, rung, unseen, view, caution) for rung in range(measured.num_scores)]
         )
-        front = _front(measured)
+        front, focus = _front(measured), focus_above_floor(self._task.focus, history)
         if running:
             so_far = self._reader.scores(running, measured.num_signals, measured.num_scores)
             expected = fidelities.of(bits).if_continued(so_far).mean
@@ -163,7 +165,8 @@ class Learner:
         stopped = order[measured.stopped[order] & measured.feasible[order]][:MAX_STOPPED]
         return Learned(
             archive=self._parents(measured, order),
-            front=Staircase(front, focus_above_floor(self._task.focus, history)),
+            best=_best(measured, focus),
+            front=Staircase(front, focus),
             bars=[*[None] * measured.num_signals, *passed],
             fidelities=fidelities,
             stopped=measured.take(stopped),
@@ -275,6 +278,13 @@ def _left(trend: Trend | MarginTrend, measured: Measured, place: int, rows: np.n
     left = measured.scores[rows, place] - trend.base(bits)
     remaining: Floats = left - trend.slope * measured.scores[rows, place - 1] if place else left
     return remaining
+
+
+def _best(measured: Measured, focus: Focus) -> Codes:
+    """Return the (K, L) codes of the full trials on the front, within the limits and above the minimum accuracy."""
+    rows = np.flatnonzero(measured.full & measured.feasible & (measured.last[:, 0] > focus.min_accuracy))
+    codes: Codes = measured.codes[rows[non_dominated(measured.last[rows], MAXIMIZE)]]
+    return codes
 
 
 def _front(measured: Measured) -> Floats:

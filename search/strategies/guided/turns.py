@@ -53,6 +53,8 @@ class Standing:
     """0 while the surrogate's proposals gain; tends to 1 with the number of its latest proposals without a gain."""
     others: float
     """Probability that the next turn is not the surrogate's, from 0 to `MAX_OTHERS`."""
+    gainless: int = 0
+    """Number of the surrogate's latest proposals without a gain."""
 
 
 def draw_turn(others: float, rng: np.random.Generator) -> Turn:
@@ -80,7 +82,7 @@ def standing(history: Sequence[Observation], focus: Focus) -> Standing:
     theirs = [gain for turn, gain in latest if turn is Turn.EVOLUTION]
     rate = (sum(ours) + 1) / (len(ours) + 2)
     others = (sum(theirs) + PRIOR_TRIALS * rate) / (len(theirs) + PRIOR_TRIALS)
-    return Standing(waiting, min(MAX_OTHERS, waiting * others / (others + rate)))
+    return Standing(waiting, min(MAX_OTHERS, waiting * others / (others + rate)), idle)
 
 
 def gains(trials: Sequence[Observation], focus: Focus) -> list[bool]:

@@ -38,7 +38,7 @@ def test_a_gain_is_growth_of_the_hypervolume() -> None:
 
 
 def test_the_surrogate_has_every_turn_while_it_finds_something() -> None:
-    assert standing(idle(PATIENCE), EVERYWHERE) == Standing(0.0, 0.0)
+    assert standing(idle(PATIENCE), EVERYWHERE) == Standing(0.0, 0.0, PATIENCE)
     shares = [standing(idle(count), EVERYWHERE).others for count in (12, 20, 60, 400)]
     assert 0 < shares[0] < shares[1] < shares[2] <= shares[3] <= MAX_OTHERS
     assert shares[3] > 0.4, "it is never locked in"
