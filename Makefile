@@ -4,7 +4,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 
 # Two processes, one thread each: numpy's threads would fight over the cores.
-PARALLEL = OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile
+PARALLEL = OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 # Few draws of the tests that hypothesis draws for; `make test` runs those once more, with all of them.
 FAST = SKIPSEARCH_TESTS=fast $(PARALLEL) -m 'not slow'
 

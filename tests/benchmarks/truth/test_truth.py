@@ -65,7 +65,7 @@ def test_tables_hold_what_workers_measure(name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["blocks14", "rungs7"])
+@pytest.mark.parametrize("name", ["rungs7"])
 def test_tables_hold_the_importance_that_workers_measure(name: str) -> None:
     truth = Truth.load(name)
     landscape = truth.landscape
