@@ -13,7 +13,7 @@ settings.register_profile("fast", settings.get_profile("shared"), max_examples=d
 settings.load_profile("fast")
 
 LONGEST_FIRST = ("search/test_", "search/dispatch", "search/storage", "test_", "workers/export", "benchmarks", "search")
-"""Beginnings of paths whose files take minutes; they are run first, so that two processes end at about the same time."""
+"""Beginnings of paths whose files take minutes; they come first, so that two processes end at about the same time."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
