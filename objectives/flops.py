@@ -14,7 +14,7 @@ without a closed form have FLOPs per row and per score that were counted on the 
 """
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import repeat
 
@@ -22,7 +22,7 @@ from objectives.memory import kv_bytes_per_token, parameter_bytes
 from objectives.rows import PROMPT, Rows, decode_rows, prefill_rows
 from objectives.sparsity import zero_flops
 from objectives.workload import Workload, WorkloadError
-from spaces.kinds import BlockKind
+from spaces.kinds import PLAIN, BlockKind
 from spaces.plan import Block, Group, Op, Plan, PlanError
 from spaces.shape import ModelShape, VisionShape
 
@@ -141,6 +141,35 @@ def costs(shape: ModelShape, plan: Plan, workload: Workload) -> Costs:
         depth=depth(plan),
         parameter_bytes=parameter_bytes(shape, plan),
         kv_bytes_per_token=kv_bytes_per_token(shape, plan),
+    )
+
+
+def with_zero_ffns(spent: Costs, layers: int, channels: int, shape: ModelShape, workload: Workload) -> Costs:
+    """Return costs with those of FFNs that only add zeros, as some exports need them in layers without one.
+
+    Args:
+        spent: costs of the plan.
+        layers: number of layers that get such an FFN, and a norm before it.
+        channels: FFN channels per layer.
+        shape: the shape of the dense model.
+        workload: that of `spent`.
+    """
+    if not layers:
+        return spent
+    narrow = replace(shape, ffn_size=channels)
+    prefill, decode = (
+        workload.batch * layers * _ffn(narrow, rows(Block(), PLAIN, workload).ffn)
+        for rows in (prefill_rows, decode_rows)
+    )
+    ledger = replace(spent.ledger, prefill=spent.ledger.prefill + prefill, decode=spent.ledger.decode + decode)
+    weights = (3 if shape.gated_ffn else 2) * shape.hidden_size * channels + shape.hidden_size
+    return replace(
+        spent,
+        ledger=ledger,
+        flops=ledger.total,
+        flops_ratio=ledger.total / dense_flops(shape, workload),
+        depth=spent.depth + layers,
+        parameter_bytes=spent.parameter_bytes + layers * weights * shape.bytes_per_parameter,
     )
 
 

@@ -14,11 +14,12 @@ from search.report import report
 from search.run import EPILOG, run
 from search.serve import serve
 from search.status import status
+from search.tune import tune
 from workers.__main__ import main as trial
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode="markdown")
 app.command(cls=Command, epilog=EPILOG)(run)
-for command in (report, explain, compare, status, serve, export, dashboard):
+for command in (report, explain, compare, status, serve, tune, export, dashboard):
     app.command(cls=Command)(command)
 app.command("trial")(trial)
 

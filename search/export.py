@@ -38,6 +38,9 @@ def export(
     questions: Annotated[
         int | None, typer.Option(min=1, help="Number of test questions that check the export. Default: all.")
     ] = None,
+    mapping: Annotated[
+        str, typer.Option(help="Mapping module: auto (that of search.tune if there is one), search or tuned.")
+    ] = "auto",
     engines: Annotated[
         str, typer.Option(help="Engines to run the folder in: auto (all installed), none, or names with commas.")
     ] = "auto",
@@ -54,7 +57,7 @@ def export(
     with _stopping_cleanly(to):
         export_plan(
             out, to, storage=storage, form=form, dtype=dtype, questions=questions, engines=engines, force=force,
-            push_to_hub=push_to_hub, private=private, **given,
+            mapping=mapping, push_to_hub=push_to_hub, private=private, **given,
         )  # fmt: skip
 
 
@@ -76,15 +79,15 @@ def _stopping_cleanly(to: Path) -> Iterator[None]:
 
 def export_plan(
     out: Path | str, to: Path | str, *, storage: str | None = None, form: str = "auto", dtype: str = "auto",
-    questions: int | None = None, engines: str = "auto", force: bool = False, push_to_hub: str | None = None,
-    private: bool = False, say: Any = print, **rule: Any,
+    questions: int | None = None, engines: str = "auto", mapping: str = "auto", force: bool = False,
+    push_to_hub: str | None = None, private: bool = False, say: Any = print, **rule: Any,
 ) -> list[int | None]:  # fmt: skip
     """Export the trials of a run that one rule selects.
 
     Args:
         out: folder of the run.
         to: folder to write.
-        storage, form, dtype, questions, engines, force, push_to_hub, private: the options of the command.
+        storage, form, dtype, questions, engines, mapping, force, push_to_hub, private: the options of the command.
         say: called with lines for the user.
         **rule: one of `trial=ID`, `plan=TEXT`, `knee=True`, `max_flops=R`, `min_accuracy=A`, `min_retention=S`,
             `front=True`.
@@ -100,7 +103,7 @@ def export_plan(
 
     name, value = _only(rule)
     _check_push(name, push_to_hub, private)
-    options = {"form": form, "dtype": dtype, "questions": questions, "engines": _names(engines)}
+    options = {"form": form, "dtype": dtype, "questions": questions, "engines": _names(engines), "mapping": mapping}
     chosen, requests = _requests(Path(out), storage, name, value, options)
     to = Path(to)
     check_target(to.absolute(), force)
@@ -108,6 +111,9 @@ def export_plan(
         check_repository(push_to_hub, force)
     for each in chosen:
         say(f"{_title(each)}: {each.why}")
+    for request in requests.values():
+        if tuning := request.record.get("tuning"):
+            say(f"Mapping module: that of search.tune, {tuning['steps']} steps; --mapping search takes the search's")
 
     from workers.export.write import export  # imports torch
 

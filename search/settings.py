@@ -7,13 +7,12 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from objectives.metrics import METRICS
 from search.strategies import STRATEGIES
+from search.trackers import CALLBACKS
 from spaces.spaces import SPACES
-from workers.requests import Rung, TuningRecipe
+from workers.requests import Deploy, Rung, TuningRecipe
 from workers.sources import DataSource, ModelSource
 from workers.value import known
 
-CALLBACKS = ("tensorboard", "wandb", "mlflow")
-"""Names of the Ray Tune callbacks."""
 FREE_TO_CHANGE = frozenset(
     {
         "allow_blind",
@@ -33,8 +32,8 @@ FREE_TO_CHANGE = frozenset(
 )
 """Settings that may differ between two starts of the same run; results depend on all others."""
 PANELS = {
-    "Search": ("budget", "space", "strategy", "rungs", "keep_fraction", "minimize", "prunings", "warm_start", "seed",
-               "final_seeds", "metric"),
+    "Search": ("budget", "space", "strategy", "rungs", "keep_fraction", "minimize", "deploy", "prunings", "warm_start",
+               "seed", "final_seeds", "metric"),
     "Model": ("model",),
     "Data": ("dataset",),
     "Limits": ("max_flops", "min_accuracy", "focus", "allow_blind", "time_limit"),
@@ -118,6 +117,9 @@ class Settings(BaseModel):
     """Fraction of the trials at a rung that continue with the next one; members of the first front always do."""
     minimize: Literal["flops", "sparse_flops"] = "flops"
     """Cost to minimize. Sparse FLOPs do not count weights that are zero, which needs sparse kernels."""
+    deploy: Deploy = "any"
+    """Where plans will run, any, transformers, remote-code or nemotron-nas: costs and limits are those of that export.
+    any takes the export that saves all that a plan skips."""
     prunings: Annotated[tuple[str, ...] | None, Listed] = None
     """Prunings that the space full may apply to blocks, such as ffn50,h50,w50/ffn."""
     warm_start: tuple[str, ...] = ()
@@ -160,7 +162,7 @@ class Settings(BaseModel):
     patience: float = Field(600.0, ge=0, allow_inf_nan=False)
     """Maximum seconds to wait for an unavailable database, disk or device before the search stops."""
     callbacks: Annotated[tuple[Annotated[str, known("callback", CALLBACKS)], ...], Listed] = ()
-    """Ray Tune callbacks, separated by commas: tensorboard, wandb, mlflow."""
+    """Experiment trackers that the search reports to, separated by commas: tensorboard, wandb, mlflow."""
 
     @model_validator(mode="after")
     def _rungs_grow(self) -> "Settings":

@@ -233,7 +233,7 @@ ROUTE: Edits = {
             "        layers = pack_sublayers(plan)\n"
             '        if form == "language-model":\n'
             "            if not all(layer.is_whole for layer in layers):\n"
-            '                raise _NotStock("some layers have one sub-layer only")\n'
+            '                raise NotStock("some layers have one sub-layer only")\n'
             "            return Route(plan, Badge.TEXT, layers, ())\n",
         ),
     ],

@@ -6,7 +6,7 @@ results as the trial in the search. `workers.reports` defines the report that an
 
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, PlainSerializer, PlainValidator, model_validator
 
@@ -15,6 +15,9 @@ from objectives.workload import Workload, WorkloadError
 from spaces.plan import Plan, PlanError
 from workers.sources import DataSource, ModelSource, Split
 from workers.value import Value, known
+
+Deploy = Literal["any", "transformers", "remote-code", "nemotron-nas"]
+"""Route by which a plan will be deployed; `any` is an export that saves all that the plan skips."""
 
 
 def _read_plan(value: object) -> Plan:
@@ -100,6 +103,8 @@ class TrialRequest(Value):
     first_rung: int = Field(0, ge=0)
     """Index of the first rung to evaluate. Earlier rungs were measured by another trial of the plan; their tuning steps
     are repeated, so that the result is the same as without the interruption."""
+    deploy: Deploy = "any"
+    """Route by which the plan will be deployed; its costs are reported."""
     seed: int = 0
     """Seed of tuning and of all other random choices."""
     threads: int | None = Field(None, ge=1)

@@ -6,17 +6,19 @@ import logging
 from collections.abc import Iterator
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import torch
 from safetensors.torch import save
 
-from objectives.flops import costs
 from workers.apply_plan import apply_plan
 from workers.evaluation.evaluate import evaluate
 from workers.evaluation.floor import measure_floor
 from workers.evaluation.importance import gate_importance
 from workers.evaluation.latency import time_latency
 from workers.evaluation.margins import answer_margins
+from workers.export.route_costs import Deployment, route_ratios
+from workers.export.stock_layers import facts_of
 from workers.inference.finite import NonFinite
 from workers.models.stored_module import labels
 from workers.models.trainable import State, copy_state, put_state
@@ -66,7 +68,7 @@ class RunningTrial:
     def __init__(self, session: Session, request: TrialRequest) -> None:
         self.session, self.request = session, request
         self.metric = session.metric(request)
-        self.costs = costs(session.shape, request.plan, session.workload(request)).as_dict()
+        self.costs = _costs(session, request)
         self.tuned: State | None = None
         self.accuracy_at: dict[int, float] = {}
         """Number of tuning steps -> accuracy on the tune split."""
@@ -183,6 +185,14 @@ class RunningTrial:
         partial.write_bytes(save(state, metadata=labels(self.request)))
         partial.replace(file)
         return file.name
+
+
+def _costs(session: Session, request: TrialRequest) -> dict[str, Any]:
+    """Return the costs of the plan where it will be deployed, and its FLOPs ratios by the other routes."""
+    facts, shape, plan = facts_of(session.loaded.model), session.shape, request.plan
+    workload = session.workload(request)
+    spent = Deployment(request.deploy, facts).costs(shape, plan, workload)
+    return {**spent.as_dict(), "routes": route_ratios(shape, plan, workload, facts)}
 
 
 class _Clock:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,8 +35,9 @@ class TuningSchedule:
     recipe: TuningRecipe
     seed: int
     _order: list[int] = field(default_factory=list)
-    _batches: list[AnswerBatch] = field(default_factory=list)
-    _dense: list[Tensor] = field(default_factory=list)
+    _batches: list[AnswerBatch | None] = field(default_factory=list)
+    """None: forgotten, or skipped."""
+    _dense: list[Tensor | None] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._rng = np.random.default_rng(self.seed)
@@ -54,8 +56,23 @@ class TuningSchedule:
     def batch(self, step: int) -> AnswerBatch:
         """Return the batch of a step, counted from 0."""
         while len(self._batches) <= step:
-            self._batches.append(self._draw())
-        return self._batches[step]
+            chosen = self._choose()
+            self._batches.append(self.prepared.answer_batch(self.loaded, chosen, self.recipe.questions_per_image))
+        batch = self._batches[step]
+        assert batch is not None, "a forgotten step is not run again"
+        return batch
+
+    def skip(self, steps: int) -> None:
+        """Draw the questions of the first steps without making their batches, to continue after these steps."""
+        while len(self._batches) < steps:
+            self._choose()
+            self._batches.append(None)
+            self._dense.append(None)
+
+    def forget(self, steps: int) -> None:
+        """Free the batches and the dense logits of the first steps, which are over."""
+        for kept in (self._batches, self._dense):
+            kept[:steps] = [None] * min(steps, len(kept))  # type: ignore[call-overload]
 
     def learn_dense(self, steps: int) -> None:
         """Store the logits of the dense model for the first `steps` batches. No plan may be applied to the model."""
@@ -65,16 +82,17 @@ class TuningSchedule:
 
     def dense_logits(self, step: int) -> Tensor:
         """Return the (labeled positions, vocabulary) float32 logits stored by `learn_dense` for a step."""
-        return self._dense[step]
+        logits = self._dense[step]
+        assert logits is not None, "a forgotten step is not run again"
+        return logits
 
     def logits(self, step: int) -> Tensor:
         """Return the (labeled positions, vocabulary) float32 logits of the answer tokens of a step."""
         return self.prepared.answer_logits(self.loaded, self.batch(step))
 
-    def _draw(self) -> AnswerBatch:
-        chosen = [index for _ in range(self.recipe.images_per_step) for index in self._questions(self._next_image())]
-        batch: AnswerBatch = self.prepared.answer_batch(self.loaded, chosen, self.recipe.questions_per_image)
-        return batch
+    def _choose(self) -> list[int]:
+        """Return the questions of the next step."""
+        return [index for _ in range(self.recipe.images_per_step) for index in self._questions(self._next_image())]
 
     def _next_image(self) -> int:
         """Return the index of the next image; all images are used in random order, then again in another order."""
@@ -100,6 +118,8 @@ class Tuning:
         self._exact = [parameter.detach().float().clone() for parameter in self._parameters]
         recipe = schedule.recipe
         self._optimizer = torch.optim.AdamW(self._exact, lr=schedule.learning_rate, weight_decay=recipe.weight_decay)
+        self.last_loss = math.nan
+        """Loss of the last step; NaN before the first."""
 
     def until(self, steps: int) -> None:
         """Tune until `steps` steps have been done in total.
@@ -111,9 +131,24 @@ class Tuning:
             loss = self.loss(self.step)
             if not torch.isfinite(loss):
                 raise NonFinite(f"the tuning loss must be finite, got {loss.item()} at step {self.step}")
+            self.last_loss = loss.item()
             gradients = self._gradients(loss)
             self._take_step(gradients, self.schedule.learning_rate * cosine(self.step, self.total_steps))
             self.step += 1
+
+    def state(self) -> dict[str, Any]:
+        """Return the state of the tuning, for `torch.save`: steps, weights in float32, and the optimizer's."""
+        return {"step": self.step, "exact": self._exact, "optimizer": self._optimizer.state_dict()}
+
+    @torch.no_grad()
+    def restore(self, state: dict[str, Any]) -> None:
+        """Continue from a state, as if the tuning had not been interrupted."""
+        self.step = state["step"]
+        self._optimizer.load_state_dict(state["optimizer"])
+        for parameter, exact, stored in zip(self._parameters, self._exact, state["exact"], strict=True):
+            exact.copy_(stored)
+            parameter.copy_(exact)
+        self.schedule.skip(self.step)
 
     def _gradients(self, loss: Tensor) -> Sequence[Tensor]:
         """Return the gradients; zeros for weights that have no effect under the plan."""

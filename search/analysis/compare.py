@@ -80,7 +80,10 @@ def check_comparable(first: Results, second: Results) -> None:
 def _conditions(first: Results, second: Results) -> list[tuple[str, Any, Any]]:
     mine, other = first.run.origin["fingerprints"], second.run.origin["fingerprints"]
     prints = [(name, mine.get(name), other.get(name)) for name in sorted({*mine, *other})]
-    costs = [(name, first.run.settings.get(name), second.run.settings.get(name)) for name in ("metric", "minimize")]
+    names = {"metric": None, "minimize": None, "deploy": "any"}
+    costs = [
+        (name, first.run.settings.get(name, old), second.run.settings.get(name, old)) for name, old in names.items()
+    ]
     return [*prints, *costs]
 
 

@@ -9,9 +9,14 @@ from objectives.intervals import bootstrap_interval
 from search.analysis.select_trials import Selected
 from search.analysis.summary import dense_of, describe_trial
 from search.storage.results import Results, TrialRecord
+from spaces.names import unknown
 from spaces.plan_picture import LEGEND, plan_picture
 from workers.export.request import ExportRequest
+from workers.long_tuning_request import MODULE, stored_tuning, tuned_folder
 from workers.requests import Rung, TrialRequest
+
+MAPPINGS = ("auto", "search", "tuned")
+"""Mapping modules of an export: that of `search.tune` if there is one, the search's, or that of `search.tune`."""
 
 
 def request_of(results: Results, chosen: Selected, out: Path, **options: Any) -> ExportRequest:
@@ -21,17 +26,20 @@ def request_of(results: Results, chosen: Selected, out: Path, **options: Any) ->
         results: results of the run.
         chosen: the plan to export.
         out: folder of the run.
-        **options: further fields of `ExportRequest`.
+        **options: further fields of `ExportRequest`, and `mapping`, one of `MAPPINGS`.
+            A `form` of `auto` becomes the route that the search counted.
 
     Raises:
         ValueError: an option has an invalid value, or the mapping module of the trial is missing; one line.
     """
-    trial = trial_request(results, chosen, out)
+    trial, tuning = _with_tuning(trial_request(results, chosen, out), out, options.pop("mapping", "auto"))
+    if options.get("form", "auto") == "auto" and trial.deploy != "any":
+        options["form"] = trial.deploy
     try:
         return ExportRequest(
             trial=trial,
             fingerprints=results.run.origin["fingerprints"],
-            record=_record(results, chosen, trial.mapping_module is not None),
+            record=_record(results, chosen, trial.mapping_module is not None) | _of_tuning(tuning, results),
             drawing=(plan_picture(chosen.plan), LEGEND.replace("`", "")),
             timings=str(out.absolute() / "exports"),
             **options,
@@ -39,6 +47,40 @@ def request_of(results: Results, chosen: Selected, out: Path, **options: Any) ->
     except ValidationError as error:
         detail = error.errors()[0]
         raise ValueError(f"--{detail['loc'][0]}: {detail['msg'].lower()}, got {detail['input']!r}") from None
+
+
+def _with_tuning(trial: TrialRequest, out: Path, mapping: str) -> tuple[TrialRequest, dict[str, Any] | None]:
+    """Return the request with the mapping module of the trial's long tuning, and its record; None without one.
+
+    Raises:
+        ValueError: `mapping` is unknown, or is `tuned` and the trial has no long tuning.
+    """
+    if mapping not in MAPPINGS:
+        raise unknown("mapping module of an export", mapping, MAPPINGS)
+    folder = None if trial.number is None else tuned_folder(out.absolute(), trial.number)
+    record = None if folder is None or mapping == "search" else stored_tuning(folder)
+    if record is None or folder is None:
+        if mapping == "tuned":
+            raise ValueError(f"--mapping tuned needs a finished search.tune, got none of trial {trial.number}: run it")
+        return trial, None
+    model = trial.model.model_copy(update={"trainable": record["request"]["trial"]["model"]["trainable"]})
+    return trial.model_copy(update={"mapping_module": str(folder / MODULE), "model": model}), record
+
+
+def _of_tuning(record: dict[str, Any] | None, results: Results) -> dict[str, Any]:
+    """Return the facts of a long tuning for plan.json, whose numbers take the place of the search's."""
+    if record is None:
+        return {}
+    request, dense = record["request"], dense_of(results.records())
+    test = {name: value for name, value in record["test"].items() if name != "scores"}
+    return {
+        "tuning": {
+            "steps": record["best"]["step"],
+            "from_scratch": request["from_scratch"],
+            "trainable": request["trial"]["model"]["trainable"],
+        },
+        "metrics": {"search": None, "test": test, "dense": _metrics(dense, dense) if dense else None},
+    }
 
 
 def trial_request(results: Results, chosen: Selected, out: Path) -> TrialRequest:

@@ -53,6 +53,7 @@ def _row(record: TrialRecord, dense: TrialRecord | None) -> dict[str, Any]:
             for name in ("accuracy", "questions", "tuning_steps", "flops", "flops_ratio")
         },
         **{name: costs.get(name) for name in ("sparse_flops", "depth", "parameter_bytes", "kv_bytes_per_token")},
+        **{f"flops_ratio_{name}": ratio for name, ratio in (costs.get("routes") or {}).items()},
         **_tested(record, dense),
     }
 

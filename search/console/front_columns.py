@@ -88,6 +88,25 @@ COLUMNS = (
 """Columns after number and plan, from left to right."""
 
 
+def route_columns(trials: Sequence[Trial]) -> list[FrontColumn]:
+    """Return a column for every route by which one of the trials costs other than the front says.
+
+    Args:
+        trials: the rows of the table.
+    """
+    names = dict.fromkeys(name for trial in trials for name in trial.get("routes") or {})
+    return [
+        FrontColumn(Column(f"as {name}"), lambda trial, name=name: _on_route(trial, name))  # type: ignore[misc]
+        for name in names
+        if any(_on_route(trial, name) not in ("", f"{trial['flops_ratio']:.1%}") for trial in trials)
+    ]
+
+
+def _on_route(trial: Trial, name: str) -> str:
+    ratio = (trial.get("routes") or {}).get(name)
+    return "" if ratio is None else f"{ratio:.1%}"
+
+
 def _prefill(trial: Trial) -> float:
     latency = (trial["test"] or {}).get("latency")
     return latency["prefill_median"] if latency else float("inf")

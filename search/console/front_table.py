@@ -6,7 +6,7 @@ from typing import Any
 from rich.text import Text
 
 from search.console.aligned import Column, aligned
-from search.console.front_columns import ACCURACY, COLUMNS, SORTS, FrontColumn, Trial
+from search.console.front_columns import ACCURACY, COLUMNS, SORTS, FrontColumn, Trial, route_columns
 from spaces.agreement import agreement
 from spaces.names import unknown
 from spaces.plan import Plan
@@ -19,6 +19,7 @@ LEGEND = (
      "not tested, accuracy on the search split"),
     ("of dense", "share of the dense model's accuracy that is kept"),
     ("FLOPs", "share of the dense model's"),
+    ("as ...", "the same in a folder of that format, where it differs"),
     ("prefill", "median time to the first token of one question"),
     ("weights", "remaining parameters of the language model"),
     ("floor", "accuracy that is reached without looking at the pictures"),
@@ -75,8 +76,13 @@ def _lines(
 def _fitting(
     rows: Sequence[Trial], plans: Sequence[str], dense: Trial | None, floor: dict[str, Any] | None, width: int
 ) -> list[str]:
-    """Return the lines of the table; optional columns are left out, the last one first, until they fit the width."""
+    """Return the lines of the table; optional columns are left out, the last one first, until they fit the width.
+
+    The columns of routes go last.
+    """
     columns = list(COLUMNS)
+    place = next(index for index, each in enumerate(columns) if each.column.heading == "FLOPs")
+    columns[place + 1 : place + 1] = routes = route_columns(rows)
     while True:
         cells = [
             [_name(trial, dense), plan, *(each.cell(trial) for each in columns)]
@@ -85,7 +91,7 @@ def _fitting(
         if floor is not None:
             cells.append(["floor", "", *(_of_floor(each, floor) for each in columns)])
         lines = aligned([Column("trial"), Column("plan", "left"), *(each.column for each in columns)], cells)
-        optional = [each for each in columns if each.wide_only]
+        optional = [each for each in columns if each.wide_only] or [each for each in columns if each in routes]
         if max(map(len, lines)) <= width or not optional:
             return lines
         columns.remove(optional[-1])

@@ -1,9 +1,10 @@
 """Shows the progress of a search: a live view on a terminal, and one greppable line per trial everywhere."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from types import TracebackType
+from typing import Protocol
 
 from rich.console import Console
 
@@ -23,6 +24,14 @@ from search.strategies.strategy import Observation
 from workers.reports import RungReport, TrialReport, TrialState
 
 
+class Listener(Protocol):
+    """Receives what a search reports as it runs."""
+
+    def rung(self, job: Job, report: RungReport) -> None: ...
+
+    def ended(self, job: Job, report: TrialReport) -> None: ...
+
+
 class Progress:
     """Prints jobs as they end; a context manager."""
 
@@ -32,6 +41,7 @@ class Progress:
         budget: int,
         console: Console | None = None,
         ended: Callable[[], None] = lambda: None,
+        listeners: Sequence[Listener] = (),
     ) -> None:
         """Prepare the display.
 
@@ -40,8 +50,9 @@ class Progress:
             budget: total number of trials.
             console: console to print to; by default the standard output.
             ended: called after each job.
+            listeners: receive every rung and the end of every job.
         """
-        self._ended = ended
+        self._ended, self._listeners = ended, listeners
         self._controller, self._budget = controller, budget
         self._console = console or Console(highlight=False, soft_wrap=True)
         self._first, self._begin = controller.history.num_ended, time.monotonic()
@@ -101,6 +112,8 @@ class Progress:
 
     def rung(self, job: Job, report: RungReport) -> None:
         """Display that a rung of a job has ended."""
+        for listener in self._listeners:
+            listener.rung(job, report)
         ratio = self._controller.history.record(job.number).flops_ratio
         self._pace.rung(Timing(report.split, report.rung, ratio, report.questions, report.tuning_steps, report.seconds))
         if job.phase is Phase.SEARCH and report.rung == 0:
@@ -110,6 +123,8 @@ class Progress:
     def ended(self, job: Job, report: TrialReport) -> None:
         """Print the line of an ended job."""
         self._ended()
+        for listener in self._listeners:
+            listener.ended(job, report)
         seconds = self._pace.ended(job.key)
         history = self._controller.history
         if job.phase is Phase.SEARCH:

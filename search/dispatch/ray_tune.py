@@ -1,6 +1,6 @@
 """Runs the jobs of a search on Ray Tune.
 
-Tune provides processes, machines, GPUs and callbacks; the state of the search is in the study. Tune's own recovery
+Tune provides processes, machines and GPUs; the state of the search is in the study. Tune's own recovery
 (`Tuner.restore`, `max_failures`) is not used, because it lost and duplicated trials when the driver was killed. A Tune
 trial is one attempt at one job; each `step` runs one rung.
 """
@@ -28,16 +28,10 @@ from search.console.progress import Progress
 from search.dispatch.dispatcher import Dispatcher
 from search.dispatch.ray_actor import TrialActor
 from search.loop.controller import Controller
-from search.settings import Settings, SettingsError
+from search.settings import Settings
 
 # Tune would log the traceback of each lost worker; this module stores it as an event of the run instead.
 logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
-
-_CALLBACKS = {
-    "tensorboard": "ray.tune.logger.tensorboardx:TBXLoggerCallback",
-    "wandb": "ray.air.integrations.wandb:WandbLoggerCallback",
-    "mlflow": "ray.air.integrations.mlflow:MLflowLoggerCallback",
-}
 
 
 class StudySearcher(Searcher):
@@ -188,7 +182,7 @@ def _tuner(settings: Settings, dispatcher: Dispatcher, actor: type[TrialActor]) 
             name=f"{datetime.now():%Y%m%d-%H%M%S}-{os.getpid()}",
             storage_path=str(settings.run_folder / "ray"),
             verbose=0,
-            callbacks=[*(_callback(name) for name in settings.callbacks), TrialEvents(dispatcher)],
+            callbacks=[TrialEvents(dispatcher)],
             failure_config=tune.FailureConfig(max_failures=0),
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
         ),
@@ -199,14 +193,3 @@ def _tuner(settings: Settings, dispatcher: Dispatcher, actor: type[TrialActor]) 
 def _name(trial: TuneTrial) -> str:
     """Return the name shown by TensorBoard: the job's, which has the trial's number, and Tune's id of the attempt."""
     return f"{trial.config['name']}-{trial.trial_id}"
-
-
-def _callback(name: str) -> Any:
-    """Return the Tune callback of a name in `_CALLBACKS`. Raises SettingsError if its package is missing."""
-    from importlib import import_module
-
-    module, attribute = _CALLBACKS[name].split(":")
-    try:
-        return getattr(import_module(module), attribute)()
-    except ImportError as error:
-        raise SettingsError(f"the callback {name!r} needs a package that is missing ({error}): install it") from None

@@ -12,6 +12,7 @@ from search.console.closing import print_front
 from search.console.progress import Progress
 from search.console.terminal import console
 from search.dispatch.exit_codes import GIVEN_UP, INTERRUPTED, TERMINATED, TRY_AGAIN
+from search.dispatch.tracking import Tracking
 from search.loop.controller import Controller
 from search.loop.open_run import open_run
 from search.loop.problem import Problem
@@ -124,7 +125,11 @@ class WholeSearch:
             return 0 if controller.summary()["complete"] else GIVEN_UP
 
     def _dispatch(self, controller: Controller) -> None:
-        with Progress(controller, self._settings.budget, ended=self._patience.progressed) as progress:
+        ended = self._patience.progressed
+        with (
+            Tracking(self._settings, controller, self._say) as tracking,
+            Progress(controller, self._settings.budget, ended=ended, listeners=[tracking]) as progress,
+        ):
             if self._run_jobs is not None:
                 self._run_jobs(controller, progress)
                 return

@@ -111,6 +111,11 @@ class Controller:
             raise BlindModelError(f"{reason}: check prompt, metric and data, or continue with --allow-blind")
 
     @property
+    def run_id(self) -> tuple[str, str]:
+        """Return the id and the name of the run."""
+        return self._results.run.uid, self._results.run.name
+
+    @property
     def keep_fraction(self) -> float:
         """Return the fraction of the trials at a rung that continue with the next rung."""
         return self._settings.keep_fraction

@@ -1,19 +1,20 @@
 """The search problem: model shape, workload, space, limits, and the costs of any plan. Imports no torch."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, get_args
 
-from objectives.flops import Costs, costs, dense_flops, flops
+from objectives.flops import Costs, dense_flops, flops
 from objectives.front import FrontLimits
 from objectives.metrics import METRICS
-from objectives.sparsity import kept_weights, zero_flops
+from objectives.sparsity import kept_weights
 from objectives.workload import Workload
 from search.loop.warm_start import warm_start
 from search.settings import Settings
 from search.strategies.strategy import Focus, Task
+from search.trackers import check_packages
 from spaces.constraints import Limit, check_reachable, is_feasible
 from spaces.plan import Plan
 from spaces.shape import ModelShape
@@ -22,6 +23,8 @@ from workers.data.load_split import load_split
 from workers.data.pick_metric import pick_metric
 from workers.data.sample import SplitData
 from workers.describe import describe_model, describe_workload
+from workers.export.facts_without_weights import read_facts
+from workers.export.route_costs import AS_SEARCHED, Deployment
 from workers.fingerprints import fingerprint_model, fingerprint_samples
 from workers.models.device import check_device
 from workers.requests import TrialRequest
@@ -38,6 +41,8 @@ class Problem:
     workload: Workload
     space: Space
     fingerprints: dict[str, str]
+    deployment: Deployment = AS_SEARCHED
+    """The route by which plans are deployed, whose costs count."""
     limits: tuple[Limit, ...] = field(default=())
     data: Mapping[str, Any] = field(default_factory=dict)
     """Facts about the data set: task, metric, columns, rows and skipped rows by split."""
@@ -55,6 +60,7 @@ class Problem:
         Raises:
             ValueError: model, data, metric or limits cannot be used; one line for the user. No file has been created.
         """
+        check_packages(settings.callbacks)
         if not settings.on_ray:
             check_device(settings.model.device)
         shape = describe_model(settings.model)
@@ -78,20 +84,26 @@ class Problem:
         if settings.dataset.name != "embedded":  # its answers have the same scores by every rule
             marks |= {f"rule of {settings.metric}": METRICS[str(settings.metric)].rule}
         data = _describe_data(splits, settings.metric)
-        problem = cls(settings, shape, workload, space, marks, data=data)
-        if settings.max_flops is not None:
-            limit = Limit("--max-flops", settings.max_flops, problem.ratio)
-            check_reachable(space, [limit])
-            problem = replace(problem, limits=(limit,))
+        deployment = Deployment(settings.deploy, read_facts(settings.model))
+        problem = cls(settings, shape, workload, space, marks, deployment, data=data)
+        problem = replace(problem, limits=tuple(problem._limits()))
+        check_reachable(space, problem.limits)
         return replace(problem, first=warm_start(settings.warm_start, problem.task()))
 
+    def _limits(self) -> Iterator[Limit]:
+        """Yield the limits that the settings put on plans."""
+        if self.settings.max_flops is not None:
+            yield Limit("--max-flops", self.settings.max_flops, self.ratio)
+        if not self.deployment.is_additive:
+            yield Limit(f"--deploy {self.settings.deploy}", 0, self.deployment.misfits)
+
     def costs(self, plan: Plan) -> Costs:
-        """Return the costs of a plan for the workload of this problem."""
-        return _costs(self.shape, plan, self.workload)
+        """Return the costs of a plan, as it will be deployed, for the workload of this problem."""
+        return _costs(self.deployment, self.shape, plan, self.workload)
 
     def ratio(self, plan: Plan) -> float:
         """Return the cost to minimize: FLOPs or sparse FLOPs of a plan, divided by the FLOPs of the dense plan."""
-        return _ratio(self.shape, plan, self.workload, self.settings.minimize)
+        return _ratio(self.deployment, self.shape, plan, self.workload, self.settings.minimize)
 
     def violations(self, plan: Plan) -> dict[str, float]:
         """Return limit name -> amount by which a plan exceeds the limit; 0 or less if it is kept."""
@@ -107,6 +119,8 @@ class Problem:
             space=self.space,
             budget=self.settings.budget,
             flops_ratio=self.ratio,
+            is_additive=self.deployment.is_additive,
+            runs_as=self.deployment.runs_as,
             limits=self.limits,
             keep_fraction=self.settings.keep_fraction,
             seed=self.settings.seed,
@@ -143,6 +157,7 @@ class Problem:
             seed=settings.seed,
             threads=settings.threads or max(1, (os.cpu_count() or 1) // settings.workers),
             time_limit=settings.time_limit,
+            deploy=settings.deploy,
             artifacts=str(settings.run_folder / "artifacts"),
         )
 
@@ -165,11 +180,11 @@ def _options(settings: Settings) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=65536)
-def _ratio(shape: ModelShape, plan: Plan, workload: Workload, minimize: str) -> float:
-    spent = flops(shape, plan, workload).total
-    if minimize == "sparse_flops":
-        spent -= zero_flops(shape, plan, workload)
-    return spent / dense_flops(shape, workload)
+def _ratio(deployment: Deployment, shape: ModelShape, plan: Plan, workload: Workload, minimize: str) -> float:
+    if minimize == "flops" and deployment.is_additive:
+        return flops(shape, plan, workload).total / dense_flops(shape, workload)  # without the other costs: faster
+    spent = deployment.costs(shape, plan, workload)
+    return (spent.sparse_flops if minimize == "sparse_flops" else spent.flops) / dense_flops(shape, workload)
 
 
 def _describe_data(splits: Mapping[Split, SplitData], metric: str | None) -> dict[str, Any]:
@@ -184,5 +199,5 @@ def _describe_data(splits: Mapping[Split, SplitData], metric: str | None) -> dic
 
 
 @lru_cache(maxsize=65536)
-def _costs(shape: ModelShape, plan: Plan, workload: Workload) -> Costs:
-    return costs(shape, plan, workload)
+def _costs(deployment: Deployment, shape: ModelShape, plan: Plan, workload: Workload) -> Costs:
+    return deployment.costs(shape, plan, workload)

@@ -52,6 +52,10 @@ class Task:
     """Total number of trials, baselines included."""
     flops_ratio: Callable[[Plan], float]
     """Returns the FLOPs of a plan as a ratio to the dense model's."""
+    is_additive: bool = True
+    """True if the FLOPs that the changes of blocks save add up."""
+    runs_as: Callable[[Plan], Plan] = lambda plan: plan
+    """Returns a plan without the changes that its export can't hold or does not save, as `--deploy` says."""
     limits: tuple[Limit, ...] = ()
     """Hard constraints that every plan on the front must keep."""
     seed: int = 0

@@ -65,13 +65,13 @@ def test_suggestions_are_options_that_some_command_has() -> None:
     assert not [ours for ours in set(SYNONYMS.values()) if not re.search(rf"{ours}\b", known)]
 
 
-@pytest.mark.parametrize("name", ["run", "report", "status", "serve", "export", "dashboard", "trial"])
+@pytest.mark.parametrize("name", ["run", "report", "status", "serve", "tune", "export", "dashboard", "trial"])
 def test_the_front_door_lists_and_runs_every_command(name: str) -> None:
     assert f" {name} " in told("--help")
     assert f"{name} [OPTIONS]" in told(name, "--help")
 
 
-@pytest.mark.parametrize("name", ["run", "report", "status", "serve", "export", "dashboard", "trial"])
+@pytest.mark.parametrize("name", ["run", "report", "status", "serve", "tune", "export", "dashboard", "trial"])
 def test_no_help_text_is_eaten_as_markup(name: str) -> None:
     command = get_command(app).commands[name]  # type: ignore[attr-defined]
     shown = told(name, "--help")

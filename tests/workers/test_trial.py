@@ -102,7 +102,8 @@ class TestRungs:
         workload = {"visual_tokens": 4, "text_tokens": 7, "generated_tokens": 3}
         (rung, *_) = run_trial(worker, make(workload=workload), always).rungs
         shape = describe_model(tiny_source)
-        assert rung.costs == costs(shape, Plan.parse("a..p"), Workload.from_dict(workload)).as_dict()
+        wanted = costs(shape, Plan.parse("a..p"), Workload.from_dict(workload)).as_dict()
+        assert {name: rung.costs[name] for name in wanted} == wanted
 
     def test_closing_between_rungs_restores_the_model(self, worker, make):
         rungs = worker.rungs(make("afpb"))

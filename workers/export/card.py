@@ -151,11 +151,13 @@ def _table(record: dict[str, Any]) -> str:
     # A search that scores likelihoods has no number of the dense model for generated answers.
     same = checked["metric"] == record.get("metric", checked["metric"])
     measure = "accuracy" if same else checked["metric"].replace("_", " ")
+    tuned = "after long tuning" if "tuning" in record else "in the search"
     rows = [
         (f"{measure}, {checked['questions']} test questions", _accuracy(checked), _test(dense) if same else ""),
-        ("accuracy in the search, test", _test(metrics), _test(dense)),
+        (f"accuracy {tuned}, test", _test(metrics), _test(dense)),
         ("accuracy in the search, search split", _search(metrics), _search(dense)),
         ("FLOPs of the workload, share of dense", f"{record['costs']['flops_ratio']:.4f}", "1"),
+        *_searched(record),
         ("sequential sub-layers", str(record["costs"]["depth"]), str(2 * len(record["plan_json"]["blocks"]))),
         _pair(f"parameters ({measured['dtype']})", measured["parameters"], "{:,}"),
         _pair("bytes of weights", measured["weight_bytes"], "{:,}"),
@@ -163,6 +165,14 @@ def _table(record: dict[str, Any]) -> str:
         *(_pair(f"seconds, {case}", seconds, "{:.4f}") for case, seconds in measured["seconds"].items()),
     ]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _searched(record: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """Return a row with the FLOPs that the search counted, where the folder has others."""
+    searched = record["costs_in_search"]
+    if searched["flops"] == record["costs"]["flops"]:
+        return []
+    return [(f"the same, as searched (--deploy {searched['deploy']})", f"{searched['flops_ratio']:.4f}", "1")]
 
 
 def _pair(name: str, values: dict[str, Any], form: str) -> tuple[str, str, str]:

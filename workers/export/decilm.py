@@ -12,10 +12,7 @@ from workers.blocks.anatomy import anatomy_of
 from workers.export import modeling_decilm
 from workers.export.part_paths import path_of
 from workers.export.remote_code import auto_map
-from workers.export.route import Route
-
-ZERO_CHANNELS = 256
-"""Number of FFN channels, with zero weights, of a layer with attention only, which llama.cpp would otherwise drop."""
+from workers.export.route import ZERO_CHANNELS, Route
 
 
 def decilm(model: Any, text: Any, weights: dict[str, Tensor], route: Route) -> tuple[Any, type, dict[str, Tensor]]:

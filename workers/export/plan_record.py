@@ -8,15 +8,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from objectives.flops import costs
 from objectives.intervals import bootstrap_interval, paired_interval
 from objectives.workload import Workload
 from workers.data.sample import Sample
-from workers.describe import BYTES, describe_model
+from workers.describe import BYTES
 from workers.export.check import Checked, Reference
 from workers.export.engines.engines import EngineRun
 from workers.export.request import ExportRequest
 from workers.export.route import Route
+from workers.export.route_costs import ExportCosts
 from workers.software import commit, versions
 
 SCHEMA = 1
@@ -24,8 +24,8 @@ SCHEMA = 1
 
 
 def record_of(
-    folder: Path, request: ExportRequest, route: Route, workload: Workload, reference: Reference, checked: Checked,
-    ran: Sequence[EngineRun] = (), sample: Sample | None = None,
+    folder: Path, request: ExportRequest, route: Route, spent: ExportCosts, workload: Workload, reference: Reference,
+    checked: Checked, ran: Sequence[EngineRun] = (), sample: Sample | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Return the record of one export.
 
@@ -35,6 +35,7 @@ def record_of(
         folder: the exported folder, whose files are listed with their SHA-256.
         request: the request of the export.
         route: the form of the export.
+        spent: costs of the folder, and those that the search counted.
         workload: numbers of tokens for the costs.
         reference: outputs of the in-search model.
         checked: outputs and measurements of the exported folder.
@@ -42,7 +43,6 @@ def record_of(
         sample: the first question of the check, as an example.
     """
     plan = request.trial.plan
-    shape = describe_model(request.trial.model)
     return {
         "schema": SCHEMA,
         "plan": str(plan),
@@ -55,7 +55,8 @@ def record_of(
         "kept_blocks": list(route.kept_blocks),
         "layers": [{"attention_of_block": layer.attention, "ffn_of_block": layer.ffn} for layer in route.layers],
         **request.record,
-        "costs": costs(shape, plan, workload).as_dict(),
+        "costs": spent.paid.as_dict(),
+        "costs_in_search": {"deploy": request.trial.deploy, **spent.searched.as_dict()},
         "workload": workload.to_dict(),
         "checked": _checked(reference, checked),
         "engines": [run.to_dict() for run in ran],

@@ -1,21 +1,20 @@
 """Decides the form in which a plan is exported, from the plan and the properties of the model. Imports no torch.
 
-A plan is a sequence of sub-layers: every remaining attention (S) and FFN (F), in order. An S directly before an F makes
-one ordinary layer, even if they come from different blocks: if FFN i and attention i+1 are skipped, S i and F i+1 are
-adjacent. Any other sub-layer needs its own layer. A plan that stock transformers cannot express runs by remote code, in
-which every block stays in place without the parts that the plan never runs.
+Stock layers hold the sub-layers that `pack_layers` puts together. A layer with one sub-layer only has zeros in the
+place of the other, which costs as much as a whole one. A plan that stock transformers cannot express, or not without
+such layers, runs by remote code, in which every block stays in place without the parts that its plan never runs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from spaces.names import unknown
-from spaces.plan import Block, Group, Op, Plan, Scope
+from spaces.plan import Group, Op, Plan, Scope
 from spaces.pruning import FULL, Pruning
 from workers.export.layer_facts import Facts
+from workers.export.pack_layers import Layer, NotStock, pack_sublayers, sublayer_blocks, width_of
 
 
 class ExportError(ValueError):
@@ -45,37 +44,11 @@ class Badge(StrEnum):
 
 
 FORMATS = ("auto", "transformers", "remote-code", "nemotron-nas", "gguf")
-"""Forms of an export; `auto` selects stock transformers if they can express the plan, else remote code."""
-
-
+"""Forms of an export; `auto` selects stock transformers if they save all that the plan skips, else remote code."""
 LANGUAGE_ONLY = ("nemotron-nas", "gguf")
-"""Forms that contain the language model only."""
-
-
-@dataclass(frozen=True)
-class Layer:
-    """One layer of the exported decoder, by the blocks of the dense model that its sub-layers come from."""
-
-    attention: int | None
-    """Block of its attention; None if it has none."""
-    ffn: int | None
-    """Block of its FFN; None if it has none."""
-
-    @property
-    def is_whole(self) -> bool:
-        """Return True if the layer has both attention and FFN."""
-        return self.attention is not None and self.ffn is not None
-
-    @property
-    def source(self) -> int:
-        """Return the block that the attention comes from, or the FFN in a layer without attention."""
-        block = self.attention if self.attention is not None else self.ffn
-        assert block is not None
-        return block
-
-
-SUBLAYERS = {Op.KEEP: "SF", Op.SKIP_ATTN: "F", Op.SKIP_FFN: "S", Op.SKIP_BLOCK: ""}
-"""Op that stock layers can express -> sub-layers that remain: attention (S), FFN (F)."""
+"""Formats of the language model alone."""
+ZERO_CHANNELS = 256
+"""Zero FFN channels of a nemotron-nas layer that has attention only. llama.cpp drops such a layer without an FFN."""
 
 
 @dataclass(frozen=True)
@@ -115,34 +88,24 @@ class Route:
         )
 
     @property
+    def deployed(self) -> Plan:
+        """Return the plan with the sub-layers that are filled with zeros, which cost as much as those of the model."""
+        blocks = list(self.plan.blocks)
+        for number, layer in enumerate(self.layers):
+            if not layer.is_whole and self.fills(number):
+                blocks[layer.source] = replace(blocks[layer.source], op=Op.KEEP)
+        return Plan(tuple(blocks))
+
+    @property
+    def num_zero_ffns(self) -> int:
+        """Return the number of layers that have an FFN of `ZERO_CHANNELS` zero channels."""
+        return sum(layer.ffn is None for layer in self.layers) if self.badge is Badge.NEMOTRON else 0
+
+    @property
     def kept_blocks(self) -> tuple[int, ...]:
         """Return the blocks of the dense model of which at least one sub-layer remains."""
         parts = {part for layer in self.layers for part in (layer.attention, layer.ffn)}
         return tuple(sorted(part for part in parts if part is not None))
-
-
-def sublayer_blocks(layers: tuple[Layer, ...]) -> dict[str, list[int | None]]:
-    """Return the block of each attention and of each FFN of the layers, by the name of their width."""
-    return {
-        "head_width": [layer.attention for layer in layers],
-        "ffn_width": [layer.ffn for layer in layers],
-    }
-
-
-def width_of(plan: Plan, block: int | None, name: str) -> int:
-    """Return the percentage of attention heads or FFN channels that remain in a block.
-
-    Args:
-        plan: the plan.
-        block: index of a block; None, for a sub-layer that a layer lacks, gives 100.
-        name: `head_width` or `ffn_width`.
-    """
-    pruning = None if block is None else plan.blocks[block].pruning
-    return FULL if pruning is None else int(getattr(pruning, name))
-
-
-class _NotStock(Exception):
-    """Stock layers cannot express a plan. The message is the reason."""
 
 
 def export_route(plan: Plan, facts: Facts, form: str = "auto") -> Route:
@@ -163,8 +126,11 @@ def export_route(plan: Plan, facts: Facts, form: str = "auto") -> Route:
         return _remote(plan, "requested")
     try:
         layers = pack_sublayers(plan)
-        return _nemotron(plan, facts, layers, form) if form in LANGUAGE_ONLY else _stock(plan, facts, layers)
-    except _NotStock as reason:
+        route = _nemotron(plan, facts, layers, form) if form in LANGUAGE_ONLY else _stock(plan, facts, layers)
+        if form == "auto" and route.badge is Badge.ZEROED:
+            raise NotStock(f"{_lone(layers)}, which stock layers do not save")
+        return route
+    except NotStock as reason:
         if form == "auto":
             return _remote(plan, str(reason))
         raise ExportError(
@@ -172,80 +138,76 @@ def export_route(plan: Plan, facts: Facts, form: str = "auto") -> Route:
         ) from None
 
 
-def pack_sublayers(plan: Plan) -> tuple[Layer, ...]:
-    """Return the layers of a stock decoder for a plan: adjacent attention and FFN share a layer.
-
-    Raises:
-        _NotStock: a block has an op, scope or variant that stock layers do not have.
-    """
-    layers: list[Layer] = []
-    sublayers = list(_sublayers(plan))
-    while sublayers:
-        kind, block = sublayers.pop(0)
-        if kind == "S" and sublayers and sublayers[0][0] == "F":
-            layers.append(Layer(block, sublayers.pop(0)[1]))
-        else:
-            layers.append(Layer(block, None) if kind == "S" else Layer(None, block))
-    return tuple(layers)
-
-
-def _sublayers(plan: Plan) -> Iterator[tuple[str, int]]:
-    for index, block in enumerate(plan.blocks):
-        if block.op not in SUBLAYERS or block != Block(block.op, pruning=block.pruning):
-            raise _NotStock(f"{block.name} at block {index} is no stock layer")
-        yield from ((sublayer, index) for sublayer in SUBLAYERS[block.op])
-
-
 def _check_widths(plan: Plan, facts: Facts, layers: tuple[Layer, ...]) -> None:
-    """Raise _NotStock unless all layers have the same number of heads and channels, as stock layers do."""
+    """Raise NotStock unless all layers have the same number of heads and channels, as stock layers do."""
     for name, blocks in sublayer_blocks(layers).items():
         widths = {width_of(plan, index, name) for index in blocks}
         if len(widths) > 1:
-            raise _NotStock("its blocks are of different widths")
+            raise NotStock("its blocks are of different widths")
         missing = [
             key for key in ("num_key_value_heads", "head_dim", "intermediate_size") if not hasattr(facts.text, key)
         ]
         if widths - {FULL} and missing:
-            raise _NotStock(f"the config has no {missing[0]} to say how wide layers are")
+            raise NotStock(f"the config has no {missing[0]} to say how wide layers are")
 
 
 def _stock(plan: Plan, facts: Facts, layers: tuple[Layer, ...]) -> Route:
     for number in range(facts.fixed):
         if number >= len(layers) or layers[number] != Layer(number, number):
-            raise _NotStock(f"block {number} must stay in its place: {facts.why_fixed}")
+            raise NotStock(f"block {number} must stay in its place: {facts.why_fixed}")
     if any(layer.is_whole and layer.attention != layer.ffn for layer in layers) and not facts.mixable:
-        raise _NotStock("blocks have weights that are neither of their attention nor of their FFN")
+        raise NotStock("blocks have weights that are neither of their attention nor of their FFN")
     _check_widths(plan, facts, layers)
     lone = [layer for layer in layers if not layer.is_whole]
     if not lone:
         return Route(plan, Badge.STOCK, layers, ())
     if not facts.can_silence:
-        raise _NotStock("no single linear layer silences a sub-layer of a block")
-    sublayers = ", ".join(f"{'FFN' if layer.attention is None else 'attention'} {layer.source}" for layer in lone)
+        raise NotStock("no single linear layer silences a sub-layer of a block")
     note = (
-        f"{len(lone)} of {len(layers)} layers have one sub-layer only ({sublayers}); the other one is zeros, so its "
-        "parameters and FLOPs are not saved: --format remote-code saves them"
+        f"{_lone(layers)}; the other one is zeros, so its parameters and FLOPs are not saved: --format remote-code "
+        "saves them"
     )
     return Route(plan, Badge.ZEROED, layers, (note,))
 
 
-def _nemotron(plan: Plan, facts: Facts, layers: tuple[Layer, ...], form: str) -> Route:
+def _lone(layers: tuple[Layer, ...]) -> str:
+    """Return which layers have one sub-layer only, for users."""
+    lone = [layer for layer in layers if not layer.is_whole]
+    named = ", ".join(f"{'FFN' if layer.attention is None else 'attention'} {layer.source}" for layer in lone)
+    return f"{len(lone)} of {len(layers)} layers have one sub-layer only ({named})"
+
+
+def check_language_model(facts: Facts, form: str, got: str) -> None:
+    """Raise ExportError if a model can't be exported in a format of the language model alone.
+
+    Args:
+        facts: properties of the model.
+        form: one of `LANGUAGE_ONLY`.
+        got: the plan or the model, for the message.
+    """
     text = facts.text
     rules = {
         "a Llama decoder": text.model_type == "llama",
         "a model whose FFN channels are a multiple of 256": text.intermediate_size % 256 == 0,
         "a model whose heads together are as wide as it": text.hidden_size == text.num_attention_heads * text.head_dim,
-        "a plan with a layer": bool(layers),
     }
     for rule, holds in rules.items():
         if not holds:
-            raise ExportError(f"--format {form} must be {rule}, got another for '{plan}': use --format auto")
+            raise ExportError(f"--format {form} must be {rule}, got another for '{got}': use --format auto")
+
+
+def _nemotron(plan: Plan, facts: Facts, layers: tuple[Layer, ...], form: str) -> Route:
+    check_language_model(facts, form, str(plan))
+    if not layers:
+        raise ExportError(f"--format {form} must be a plan with a layer, got another for '{plan}': use --format auto")
     _check_widths(plan, facts, layers)
     notes = ["the language model alone: the vision tower is that of the base model, the projector is in mapping_module"]
     if layers[0].attention is None:
         notes.append("the first layer has an attention of zeros, as engines expect one there")
     if alone := sum(layer.ffn is None for layer in layers):
-        notes.append(f"{alone} layers without FFN have one of 256 zero channels, without which llama.cpp drops them")
+        notes.append(
+            f"{alone} layers without FFN have one of {ZERO_CHANNELS} zero channels, without which llama.cpp drops them"
+        )
     return Route(plan, Badge.NEMOTRON, layers, tuple(notes), gguf=form == "gguf")
 
 

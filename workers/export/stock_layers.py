@@ -14,9 +14,10 @@ from spaces.pruning import Pruning
 from workers.blocks.anatomy import anatomy_of, find_blocks
 from workers.export.decilm import decilm
 from workers.export.layer_facts import Facts, config_facts, is_output, owner, with_places
+from workers.export.pack_layers import Layer
 from workers.export.part_paths import places_of
 from workers.export.remote_code import States, merged_state, under_plan
-from workers.export.route import Badge, ExportError, Layer, Route
+from workers.export.route import Badge, ExportError, Route
 from workers.pruning.apply import pruned_state
 from workers.pruning.inputs import PruningInputs
 

@@ -29,6 +29,7 @@ from workers.export.plan_record import record_of
 from workers.export.remote_code import merged_state
 from workers.export.request import ExportRequest
 from workers.export.route import Badge, ExportError, Route, export_route
+from workers.export.route_costs import costs_of
 from workers.export.stock_layers import build, facts_of
 from workers.export.timings import keep_timings, read_timings
 from workers.fingerprints import fingerprint_model, fingerprint_samples
@@ -185,9 +186,12 @@ class Exporter:
     def _write(self, request: ExportRequest, place: Path) -> None:
         loaded, prepared = self.session.loaded, self.session.split("test")
         plan = request.trial.plan
-        route = export_route(plan, facts_of(loaded.model), request.form)
+        facts = facts_of(loaded.model)
+        route = export_route(plan, facts, request.form)
         engines = engines_for(request.engines, route)
-        self.say(f"{plan}: {len(route.layers)} layers, {route.badge}")
+        workload = self.session.workload(request.trial)
+        spent = costs_of(route, request.trial.deploy, facts, self.session.shape, workload)
+        self.say(f"{plan}: {len(route.layers)} layers, {route.badge}, {spent}")
         for note in route.notes:
             self.say(f"  {note}")
         reference = ask_reference(
@@ -201,10 +205,9 @@ class Exporter:
             keep_timings(request.timings, what, checked.result["seconds"])
         else:
             checked.result["seconds"] = seconds
-        workload = self.session.workload(request.trial)
         ran = [run_engine(name, place, route, loaded, self.inputs, prepared.samples) for name in engines]
         self._check_gguf(ran)
-        record = record_of(place, request, route, workload, reference, checked, ran, prepared.samples[0])
+        record = record_of(place, request, route, spent, workload, reference, checked, ran, prepared.samples[0])
         (place / "plan.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
         write_card(place, record, request.drawing)
         self._print_result(record, checked)

@@ -32,6 +32,35 @@ def parallel_blocks(model: nn.Module) -> list[bool]:
         PlanError: a block is not pre-norm; the message names the first such block.
     """
     path, blocks = find_blocks(model)
+    calls = _run(model, blocks)
+    return [_is_parallel(f"{path}.{index}", block, calls) for index, block in enumerate(blocks)]
+
+
+def sublayer_places(model: nn.Module) -> list[dict[str, Any]]:
+    """Return, per decoder block, the paths of attention, FFN and their norms, as `part_paths` has them with weights.
+
+    Args:
+        model: without weights, of blocks that `parallel_blocks` accepts.
+    """
+    _, blocks = find_blocks(model)
+    calls = _run(model, blocks)
+    return [_places(block, calls) for block in blocks]
+
+
+def _places(block: nn.Module, calls: Calls) -> dict[str, Any]:
+    names = {child: name for name, child in block.named_children()}
+    norms, attention = _norms(block, calls), attention_of(block)
+    ffn = [module for module in calls if module in names and module not in (attention, *norms)]
+    places: dict[str, Any] = {"attention": names[attention], "ffn": [names[module] for module in ffn]}
+    for what, module in (("attention_norm", attention), ("ffn_norm", ffn[0])):
+        norm = _norm_before(module, norms, calls)
+        assert norm is not None, "parallel_blocks refuses such a block"
+        places[what] = names[norm]
+    return places
+
+
+def _run(model: nn.Module, blocks: nn.ModuleList) -> Calls:
+    """Run the decoder and return the calls of its blocks and their children."""
     calls: Calls = {}
 
     def note(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
@@ -41,7 +70,7 @@ def parallel_blocks(model: nn.Module) -> list[bool]:
         for module in (module for block in blocks for module in (block, *block.children())):
             stack.callback(module.register_forward_hook(note, with_kwargs=True).remove)
         run_decoder(model, NUM_ROWS)
-    return [_is_parallel(f"{path}.{index}", block, calls) for index, block in enumerate(blocks)]
+    return calls
 
 
 def _is_parallel(path: str, block: nn.Module, calls: Calls) -> bool:
@@ -50,8 +79,7 @@ def _is_parallel(path: str, block: nn.Module, calls: Calls) -> bool:
             f"every decoder block must return its hidden states alone, got a {type(calls[block][1]).__name__} "
             f"from {path}; take another model"
         )
-    attention, children = attention_of(block), set(block.children())
-    norms = [child for child in children & calls.keys() if all(weight.ndim <= 1 for weight in child.parameters())]
+    attention, children, norms = attention_of(block), set(block.children()), _norms(block, calls)
     ffn = next((module for module in calls if module in children and module not in (attention, *norms)), None)
     for name, module in (("attention", attention), ("FFN", ffn)):
         if module in calls and _norm_before(module, norms, calls) is None:
@@ -61,6 +89,12 @@ def _is_parallel(path: str, block: nn.Module, calls: Calls) -> bool:
             )
     norm = _norm_before(ffn, norms, calls)
     return norm is not None and calls[norm][0] is calls[block][0]
+
+
+def _norms(block: nn.Module, calls: Calls) -> list[nn.Module]:
+    """Return the children of a block that ran and have no matrices."""
+    ran = set(block.children()) & calls.keys()
+    return [child for child in ran if all(weight.ndim <= 1 for weight in child.parameters())]
 
 
 def _norm_before(module: nn.Module | None, norms: list[nn.Module], calls: Calls) -> nn.Module | None:

@@ -41,6 +41,21 @@ def children(space: Space, coding: Coding, parents: Codes, count: int, rng: np.r
     return coding.encode(born)
 
 
+def two_changed(space: Space, coding: Coding, parents: Codes, count: int, rng: np.random.Generator) -> Codes:
+    """Return (N, L) codes of parents with two neighboring blocks changed, for changes that only save together.
+
+    Stock layers save a skipped FFN only beside a skipped attention. The arguments are those of `children`; spaces whose
+    blocks depend on each other have none.
+    """
+    if not isinstance(space, ProductSpace) or parents.shape[1] < 2:
+        return parents[:0]
+    born = parents[rng.integers(len(parents), size=count)]
+    first = rng.integers(parents.shape[1] - 1, size=count)
+    for block in (first, first + 1):
+        born[np.arange(count), block] = rng.integers(coding.counts[block])
+    return born
+
+
 def _table(coding: Coding, parents: Codes, count: int, rng: np.random.Generator) -> Codes:
     num_blocks = parents.shape[1]
     born = parents[rng.integers(len(parents), size=count)]

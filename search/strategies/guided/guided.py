@@ -20,7 +20,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from search.strategies.evolution import child_of_archive
-from search.strategies.guided.children import children
+from search.strategies.guided.children import children, two_changed
 from search.strategies.guided.coverage import rarity
 from search.strategies.guided.learning import Learned, Learner
 from search.strategies.guided.measured import Reader
@@ -109,8 +109,7 @@ class Guided:
         if turn is Turn.EVOLUTION:
             child = child_of_archive(space, self._task.focus, history, rng)
             return Proposal(child.plan, f"{turn}: {child.origin}")
-        pool = children(space, self._coding, self._learner.archive(history), self._pool, rng)
-        pool = _fresh(self._undo_idle(pool), set(tried))
+        pool = _fresh(self._children(self._learner.archive(history), rng), set(tried))
         if not len(pool):
             return None
         rare = rarity(self._coding.bits(pool), self._reader.bits(history))
@@ -154,8 +153,7 @@ class Guided:
         parents, looked_at = learned.archive, set(tried)
         found: list[tuple[Codes, np.ndarray]] = []
         for _ in range(_generations(len(tried))):
-            pool = children(self._task.space, self._coding, parents, self._pool, rng)
-            pool = _fresh(within(self._undo_idle(pool), learned.best, blocks), looked_at)
+            pool = _fresh(within(self._children(parents, rng), learned.best, blocks), looked_at)
             if not len(pool):
                 break
             gains = learned.gains(self._coding.bits(pool), self.costs(pool))
@@ -173,15 +171,28 @@ class Guided:
         plan = next(feasible, None) or self._coding.decode(codes[order[0]])
         return Proposal(plan, f"expected to add {gain:.5f}"), gain
 
+    def _children(self, parents: Codes, rng: np.random.Generator) -> Codes:
+        """Return the codes of children whose changes all save FLOPs, duplicates included."""
+        pool = children(self._task.space, self._coding, parents, self._pool, rng)
+        if not self._task.is_additive:
+            pool = np.concatenate([pool, two_changed(self._task.space, self._coding, parents, self._pool, rng)])
+        return self._undo_idle(pool)
+
     def _undo_idle(self, codes: Codes) -> Codes:
         """Return codes without the changes that save no FLOPs, which could improve a plan by chance only."""
+        if not self._task.is_additive:
+            plans = map(self._coding.decode, codes)
+            saving = ((plan, self._task.runs_as(plan)) for plan in plans)
+            return self._coding.encode([other if other in self._task.space else plan for plan, other in saving])
         return np.where(self._prices[np.arange(codes.shape[1]), codes] > 0, codes, 0).astype(codes.dtype)
 
     def costs(self, codes: Codes) -> np.ndarray:
         """Return the (N,) FLOPs ratios of plans given as (N, L) codes.
 
-        Savings of single blocks are added up, which is faster than `Task.flops_ratio` per plan.
+        Where savings of single blocks add up, they are, which is faster than `Task.flops_ratio` per plan.
         """
+        if not self._task.is_additive:
+            return np.array([self._task.flops_ratio(self._coding.decode(code)) for code in codes])
         costs: np.ndarray = self._dense_cost - self._prices[np.arange(codes.shape[1]), codes].sum(1)
         return costs
 

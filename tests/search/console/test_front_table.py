@@ -76,3 +76,16 @@ def test_the_legend_names_what_occurs_alone() -> None:
     assert "f FFN skipped" in table and "b block skipped" in table
     assert "attention skipped" not in table and "pruned" not in table
     assert "All 2 plans run blocks 0-1" in table
+
+
+def test_routes_that_cost_otherwise_have_a_column_and_the_others_none() -> None:
+    def routes(remote: float, stock: float | None) -> dict[str, float | None]:
+        return {"remote-code": remote, "transformers": stock, "nemotron-nas": None}
+
+    rows = [trial(7, "..fb", 0.5, 0.81, routes=routes(0.5, 0.68)), trial(8, "..bb", 0.4, 0.7, routes=routes(0.4, 0.4))]
+    heading, *lines = (line for line in shown(rows, 200).splitlines()[2:5])
+    end = heading.index("as transformers") + len("as transformers")
+    assert [line[:end].split()[-1] for line in lines] == ["40.0%", "68.0%"]
+    assert "remote-code" not in heading and "nemotron" not in heading
+    assert "as transformers" not in shown([rows[1]], 200).splitlines()[2]
+    assert max(map(len, shown(rows, 80).splitlines())) <= 80

@@ -76,7 +76,7 @@ def search(settings: Settings, actor: type[TrialActor], lines: StringIO | None =
 
 
 def test_a_search_on_two_workers(tmp_path: Path) -> None:
-    settings = settings_in(tmp_path / "run", workers=2, budget=40, callbacks=["tensorboard"])
+    settings = settings_in(tmp_path / "run", workers=2, budget=40)
     records = search(settings, PretendActor)
     assert [record.trial.number for record in records] == list(range(40))
     assert len({record.trial.digest for record in records}) == 40
@@ -88,7 +88,6 @@ def test_a_search_on_two_workers(tmp_path: Path) -> None:
     assert any(record.tests for record in records), "the final front is tested on the workers too"
     assert all(set(record.tests) in (set(), {0, 1, 2}) for record in records[1:]), "with all seeds"
     written = [file for file in (tmp_path / "run" / "ray").rglob("*") if file.is_file()]
-    assert any("search-000007" in file.parent.name and "tfevents" in file.name for file in written)
     assert not [file for file in written if b"sqlite:" in file.read_bytes()], "Ray never sees the database"
 
 

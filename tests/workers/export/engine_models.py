@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from spaces.plan import Plan
+from tests.workers.export.routes import stock_or_remote
 from tests.workers.hub import hub_samples
 from tests.workers.hub_names import save_as_on_hub
 from workers.export.engines.engines import EngineFailed, EngineRun, Start, run_engine
-from workers.export.route import Badge, export_route
+from workers.export.route import Badge
 from workers.export.stock_layers import facts_of
 from workers.export.write import save_model
 from workers.models.load_model import load_model
@@ -81,7 +82,7 @@ def run_plan(
     engine: str, text: str, source: ModelSource, loaded: LoadedModel, folder: Path, start: Start
 ) -> EngineRun | None:
     """Export a plan in stock layers and run it in an engine; None if stock layers cannot hold the plan."""
-    route = export_route(Plan.parse(text), facts_of(loaded.model))
+    route = stock_or_remote(Plan.parse(text), facts_of(loaded.model))
     if route.badge is Badge.REMOTE:
         return None
     save_model(loaded.model, route, folder, source)

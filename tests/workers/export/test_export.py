@@ -67,7 +67,7 @@ def exports(tiny_source, tuned, tmp_path_factory):
     (folder / "run").mkdir()
     requests = {
         "packed": request(tiny_source, "fa.b", mapping_module=str(tuned), timings=timings),
-        "zeroed": request(tiny_source, ".a..", timings=timings),
+        "zeroed": request(tiny_source, ".a..", form="transformers", timings=timings),
         "remote": request(tiny_source, "pavbb", timings=timings),
         "sparse": request(tiny_source, "{w50}..b.", mapping_module=str(tuned), timings=timings),
     }

@@ -9,6 +9,7 @@ from transformers import AutoModelForImageTextToText
 
 from spaces.plan import Plan
 from tests.fast import but_slow
+from tests.workers.export.routes import stock_or_remote
 from tests.workers.hub import save_hub
 from tests.workers.models.test_families import read, read_in_steps, rows
 from tests.workers.whole import case_of, generated
@@ -18,7 +19,7 @@ from workers.data.load_split import SOURCES
 from workers.export import modeling_skipsearch
 from workers.export.layer_facts import config_facts
 from workers.export.request import ExportRequest
-from workers.export.route import Badge, export_route
+from workers.export.route import Badge
 from workers.export.stock_layers import build, facts_of
 from workers.export.write import export
 from workers.requests import Rung, TrialRequest
@@ -43,7 +44,7 @@ def model_of(family: str) -> torch.nn.Module:
 @pytest.mark.parametrize(("family", "text"), but_slow(product(FAMILIES, PLANS), QUICK))
 def test_the_saved_model_computes_what_the_search_did(family, text, tmp_path):
     model, plan = model_of(family), Plan.parse(text)
-    route = export_route(plan, facts_of(model))
+    route = stock_or_remote(plan, facts_of(model))
     scoped = "(" in text or "v" in text
     assert (route.badge is Badge.REMOTE) == (scoped or text in BY_REMOTE_CODE.get(family, ())), route.notes
     build(model, route).save_pretrained(tmp_path)
@@ -83,7 +84,7 @@ IMAGES = {
 def test_generations_about_images(family, text, tmp_path):
     """Up to rounding: where weights lie in memory decides about kernels, and these models were not read from files."""
     case, plan = case_of(family), Plan.parse(text)
-    route = export_route(plan, facts_of(case.model))
+    route = stock_or_remote(plan, facts_of(case.model))
     build(case.model, route).save_pretrained(tmp_path)
     kind = AutoModelForImageTextToText
     if route.badge is Badge.REMOTE:

@@ -11,9 +11,11 @@ from transformers import OPTConfig
 
 from spaces.plan import Plan
 from spaces.pruning import Pruning
+from tests.workers.export.routes import stock_or_remote
 from tests.workers.tiny import tiny_config
 from workers.export.layer_facts import config_facts
-from workers.export.route import Badge, ExportError, Layer, export_route, pack_sublayers
+from workers.export.pack_layers import Layer, pack_sublayers
+from workers.export.route import Badge, ExportError, export_route
 
 FACTS = config_facts(tiny_config())
 ANY = st.lists(st.sampled_from(list("..afb")), min_size=1, max_size=12).map("".join).map(Plan.parse)
@@ -56,9 +58,11 @@ def test_every_half_that_runs_is_in_one_layer_and_in_order(plan: Plan) -> None:
     [
         ("....", "auto", Badge.STOCK),
         (".b.b", "transformers", Badge.STOCK),
-        ("f.ba", "auto", Badge.ZEROED),
+        ("f.ba", "auto", Badge.REMOTE),
+        ("f.ba", "transformers", Badge.ZEROED),
         ("fa..", "auto", Badge.STOCK),
-        (".a..", "auto", Badge.ZEROED),
+        (".a..", "auto", Badge.REMOTE),
+        (".a..", "transformers", Badge.ZEROED),
         (".a..", "remote-code", Badge.REMOTE),
         ("...p", "auto", Badge.REMOTE),
         ("b...", "remote-code", Badge.REMOTE),
@@ -71,7 +75,7 @@ def test_badges(plan: str, form: str, badge: Badge) -> None:
 
 
 def test_zeroed_halves_are_named() -> None:
-    (note,) = export_route(Plan.parse(".a.f"), FACTS).notes
+    (note,) = export_route(Plan.parse(".a.f"), FACTS, "transformers").notes
     assert "2 of 4 layers" in note
     assert "FFN 1, attention 3" in note
 
@@ -110,7 +114,7 @@ def test_models_whose_layers_cannot_move(facts: dict[str, Any], plan: str, why: 
     route = export_route(Plan.parse(plan), replace(FACTS, **facts))
     assert route.badge is Badge.REMOTE
     assert why in route.notes[0]
-    assert export_route(Plan.parse(plan), FACTS).badge is not Badge.REMOTE
+    assert stock_or_remote(Plan.parse(plan), FACTS).badge is not Badge.REMOTE
 
 
 def test_layers_behind_the_fixed_ones_can_move() -> None:

@@ -19,6 +19,7 @@ from objectives.workload import Workload
 from spaces.plan import Plan
 from tests.fast import draws
 from tests.spaces.drawn import plans
+from tests.workers.export.routes import stock_or_remote
 from tests.workers.tiny import IMAGE_TOKEN, NUM_BLOCKS, NUM_VISUAL, inputs
 from workers.apply_plan import apply_plan
 from workers.blocks import attention_of_rows
@@ -37,7 +38,8 @@ CASES = [(plan, "auto") for plan in PLANS] + [(plan, "remote-code") for plan in 
 
 
 def save(loaded, plan: Plan, form: str, folder: Path):
-    route = export_route(plan, facts_of(loaded.model), form)
+    facts = facts_of(loaded.model)
+    route = stock_or_remote(plan, facts) if form == "auto" else export_route(plan, facts, form)
     build(loaded.model, route).save_pretrained(folder)
     return route
 
@@ -131,7 +133,7 @@ def test_lists_with_one_entry_a_layer_are_shortened(loaded, tmp_path):
     text.mlp_layer_types = ["m1", "m2", "m3", "m4"]
     text.other = [1, 2, 3]
     try:
-        built = build(loaded.model, export_route(Plan.parse("fab."), facts_of(loaded.model))).config.text_config
+        built = build(loaded.model, stock_or_remote(Plan.parse("fab."), facts_of(loaded.model))).config.text_config
     finally:
         del text.layer_types, text.sliding_window, text.mlp_layer_types, text.other
     assert built.layer_types == ["full_attention", "sliding_attention"]  # of attentions 0 and 3
@@ -197,7 +199,7 @@ def test_pruned_plans(loaded, prepared, tiny_source, tmp_path, text):
     """Zeros are written in, cut matrices are narrower; by stock layers where all are as narrow."""
     plan = Plan.parse(text)
     inputs_of = PruningInputs(norms=calibrate(loaded, prepared, 8))
-    route = export_route(plan, facts_of(loaded.model))
+    route = stock_or_remote(plan, facts_of(loaded.model))
     build(loaded.model, route, inputs_of).save_pretrained(tmp_path)
     model = load(tmp_path, route.badge)
     with apply_plan(loaded.model, plan, inputs_of):

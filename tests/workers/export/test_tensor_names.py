@@ -11,13 +11,14 @@ from transformers import AutoModelForImageTextToText
 
 from spaces.plan import Plan
 from tests.fast import but_slow
+from tests.workers.export.routes import stock_or_remote
 from tests.workers.hub import ALL_KINDS, FEW
 from tests.workers.hub_names import save_as_on_hub
 from tests.workers.models.test_families import read, rows
 from workers.apply_plan import apply_plan
 from workers.blocks.anatomy import find_blocks
 from workers.export import modeling_skipsearch
-from workers.export.route import Badge, export_route
+from workers.export.route import Badge
 from workers.export.stock_layers import build, facts_of
 
 PLANS = {"removed": "..b.", "remote": "av.b."}
@@ -51,7 +52,7 @@ def test_names_are_those_of_the_base_less_what_was_removed(family, name, tmp_pat
     base = tmp_path / "base"
     save_as_on_hub(base, family)
     model, plan = load(family, base), Plan.parse(PLANS[name])
-    route = export_route(plan, facts_of(model))
+    route = stock_or_remote(plan, facts_of(model))
     build(model, route).save_pretrained(tmp_path / "made")
     removed = names(base) - names(tmp_path / "made")
     if route.badge is Badge.STOCK:  # block 3 took the place of block 2

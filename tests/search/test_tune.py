@@ -1,0 +1,57 @@
+"""`python -m search.tune` as a user runs it: killed, continued, and exported."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from search.export import export_plan
+from search.tune import app
+from tests.command import call
+from tests.search.test_export import run as finished_run
+from workers.long_tuning_request import MODULE, RECORD, tuned_folder
+
+run = finished_run
+OPTIONS = ("--trial", "1", "--steps", "12", "--every", "3", "--stop-after", "9")
+
+
+@pytest.mark.slow
+def test_a_killed_tuning_continues_ends_the_same_and_is_exported(run: Path, tmp_path: Path) -> None:
+    folder = tuned_folder(run, 1)
+    command = [sys.executable, "-m", "search.tune", "--out", str(run), *OPTIONS]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as started:
+        while not any(line.startswith("step 6 ") for line in started.stdout or ()):
+            time.sleep(0.01)
+        started.send_signal(signal.SIGKILL)
+    assert not (folder / RECORD).exists()
+    told = call(app, "--out", run, *OPTIONS).stdout
+    assert "continues at step 6 of 12" in told or "continues at step 9 of 12" in told
+    parts = load_file(folder / MODULE)
+    curve = [(point["step"], point["tune_accuracy"]) for point in json.loads((folder / RECORD).read_text())["curve"]]
+    whole = call(app, "--out", run, *OPTIONS, "--restart").stdout
+    assert "continues" not in whole
+    assert all(torch.equal(tensor, parts[name]) for name, tensor in load_file(folder / MODULE).items())
+    again = json.loads((folder / RECORD).read_text())
+    assert [(point["step"], point["tune_accuracy"]) for point in again["curve"]] == curve
+
+    said: list[str] = []
+    export_plan(run, tmp_path / "model", trial=1, questions=16, engines="none", say=said.append)
+    assert any("Mapping module: that of search.tune" in line for line in said)
+    made = json.loads((tmp_path / "model" / "plan.json").read_text())
+    assert made["metrics"]["test"]["accuracy"] == again["test"]["accuracy"]
+    assert made["tuning"]["trainable"] == "mapping"
+    exported = load_file(tmp_path / "model" / "model.safetensors")
+    named = {name.rpartition("multi_modal_projector")[2]: tensor for name, tensor in exported.items()}
+    assert all(torch.equal(named[name.rpartition("multi_modal_projector")[2]], each) for name, each in parts.items())
+
+
+def test_what_cannot_be_tuned_is_refused_in_a_line(run: Path) -> None:
+    done = call(app, "--out", run, "--trial", "3")
+    assert done.returncode == 2
+    assert "--trial must be a complete trial, got 3, which is failed" in done.stderr
