@@ -1,6 +1,6 @@
 """Experiment trackers of other packages behind one interface: TensorBoard, Weights & Biases and MLflow."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -123,7 +123,7 @@ class MLflow:
         self._client.set_terminated(self._id)
 
 
-SINKS = {"tensorboard": TensorBoard, "wandb": WeightsAndBiases, "mlflow": MLflow}
+SINKS: dict[str, Callable[[Tracked], Sink]] = {"tensorboard": TensorBoard, "wandb": WeightsAndBiases, "mlflow": MLflow}
 
 
 def _listed(settings: Mapping[str, Any]) -> str:

@@ -72,7 +72,7 @@ class TuningSchedule:
     def forget(self, steps: int) -> None:
         """Free the batches and the dense logits of the first steps, which are over."""
         for kept in (self._batches, self._dense):
-            kept[:steps] = [None] * min(steps, len(kept))  # type: ignore[call-overload]
+            kept[:steps] = [None] * min(steps, len(kept))
 
     def learn_dense(self, steps: int) -> None:
         """Store the logits of the dense model for the first `steps` batches. No plan may be applied to the model."""
