@@ -152,7 +152,7 @@ def with_zero_ffns(spent: Costs, layers: int, channels: int, shape: ModelShape, 
         layers: number of layers that get such an FFN, and a norm before it.
         channels: FFN channels per layer.
         shape: the shape of the dense model.
-        workload: that of `spent`.
+        workload: tokens of the question that `spent` counted.
     """
     if not layers:
         return spent

@@ -35,7 +35,7 @@ def tuned_folder(out: Path, number: int) -> Path:
 
     Args:
         out: folder of the run.
-        number: of the trial.
+        number: number of the trial.
     """
     return out / "tuned" / f"trial-{number:06d}"
 

@@ -24,8 +24,8 @@ class Tracking:
         """Open the trackers that the settings name.
 
         Args:
-            settings: of the search.
-            controller: of the search.
+            settings: settings of the search.
+            controller: controller of the search.
             say: receives a line for each tracker that fails.
         """
         self._controller, self._say = controller, say

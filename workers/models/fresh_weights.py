@@ -18,7 +18,7 @@ def draw_weights(loaded: LoadedModel, seed: int) -> None:
 
     Args:
         loaded: the model.
-        seed: of the random numbers.
+        seed: seed of the random numbers.
 
     Raises:
         ValueError: low-rank adapters are trained, which are random already.
