@@ -94,7 +94,11 @@ def _counted(model: Any, inputs: dict[str, Any], pad: int) -> int:
 
 
 def search_and_count(deploy: Deploy, budget: int, folder: Path, seed: int = 0) -> list[Row]:
-    """Run a search for a route on the embedded model and return the rows of its front."""
+    """Run a search for a route on the embedded model and return the rows of its front.
+
+    Raises:
+        RuntimeError: the search did not finish.
+    """
     options = {"final_seeds": 1, "threads": 1, "rungs": QUICK, "seed": seed, "dataset": DataSource(max_eval=64)}
     problem = Problem.resolve(Settings(deploy=deploy, budget=budget, out=folder, **options))
     if code := WholeSearch(problem.settings, problem).run():
