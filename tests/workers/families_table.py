@@ -1,16 +1,21 @@
-"""What every family can do, by running it: `python -m tests.workers.families_table` writes docs/families.md.
+"""What every family can do, by running it: `python -m tests.workers.families_table > found.jsonl`, minutes per family.
+
+`python -m tests.workers.families_table --write found.jsonl ...` makes docs/families.md of such rows.
 
 Per family, op and scope a small random-weight model with images runs a plan that has the op at its middle blocks. Then
 three invariants must hold: leaving restores every bit, `generate` with a KV cache equals the independent reference
-without one, and closed-form FLOPs equal torch's counter.
+without one, and closed-form FLOPs equal torch's counter. Then a search of three trials and an export are run.
 """
 
+import json
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
+from typing import Any
 
 import torch
 import transformers
@@ -20,10 +25,12 @@ from objectives.workload import Workload
 from spaces.block import SINGLE_OPS
 from spaces.plan import Block, Op, Plan, PlanError, Scope, Variant
 from spaces.shape import ModelShape
-from tests.workers.hub import ALL_KINDS, save_hub
+from tests.workers.families_runs import runs
+from tests.workers.hub import TABLE_KINDS, save_hub
 from tests.workers.whole import NEW_TOKENS, case_of, check_outputs, check_restored, counted_flops, first_sample
 from tests.workers.zoo import NUM_BLOCKS
 from workers.describe import describe_model, describe_workload
+from workers.software import commit
 from workers.sources import ModelSource
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "families.md"
@@ -89,17 +96,33 @@ def cell(text: str, reasons: list[str]) -> str:
     return ", ".join(parts)
 
 
-def document(families: dict[str, dict[str, str]]) -> str:
-    """The whole document from the verdicts by family and op."""
+def found(family: str) -> dict[str, Any]:
+    """Return the row of a family: verdict per op, search and export, with the commit and the day."""
+    searched, exported = runs(family)
+    return {
+        "family": family,
+        "ops": dict(rows(family)),
+        "search": searched,
+        "export": exported,
+        "commit": commit(),
+        "day": datetime.now(UTC).date().isoformat(),
+    }
+
+
+def document(families: list[dict[str, Any]]) -> str:
+    """Return the whole document from the rows of the families."""
     reasons: list[str] = []
     ops = [*map(str, SINGLES), "pair"]
-    table = [
-        "| family | " + " | ".join(ops) + " |",
-        "|---" * (len(ops) + 1) + "|",
-        *(f"| {family} | {' | '.join(cell(found[op], reasons) for op in ops)} |" for family, found in families.items()),
-    ]
+    columns = ["family", *ops, "search", "export"]
+    table = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
+    for row in families:
+        cells = [cell(row["ops"][op], reasons) for op in ops]
+        table.append(f"| {' | '.join([row['family'], *cells, row['search'], row['export']])} |")
     notes = [f"{number}. {reason.removeprefix('refused: ')}" for number, reason in enumerate(reasons, 1)]
-    return "\n".join([HEAD, *table, "", "Refused, because", "", *notes, "", UNTESTED, ""])
+    made = sorted({f"{row['day']} on commit {row['commit'][:7]}" for row in families})
+    return "\n".join(
+        [HEAD, *table, "", f"Run {', '.join(made)}.", "", "Refused, because", "", *notes, "", UNTESTED, ""]
+    )
 
 
 HEAD = f"""\
@@ -145,13 +168,13 @@ experts in one block, hybrids and post-norm blocks."""
 
 
 def main() -> None:
-    chosen = sys.argv[1:] or list(ALL_KINDS)
-    found = {}
-    for family in chosen:
-        found[family] = dict(rows(family))
-        print(family, found[family], flush=True)
-    if chosen == list(ALL_KINDS):
-        DOCUMENT.write_text(document(found), encoding="utf-8")
+    if sys.argv[1:2] == ["--write"]:
+        lines = [line for path in sys.argv[2:] for line in Path(path).read_text().splitlines() if line.startswith("{")]
+        by_family = {row["family"]: row for row in map(json.loads, lines)}
+        DOCUMENT.write_text(document([by_family[family] for family in TABLE_KINDS]), encoding="utf-8")
+        return
+    for family in sys.argv[1:] or TABLE_KINDS:
+        print(json.dumps(found(family)), flush=True)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,52 +13,24 @@ from PIL import Image
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import AutoConfig, AutoModelForImageTextToText
 
+from tests.workers.hub_kind import QWEN, SIZE, TILES, Kind, clip, video_free
+from tests.workers.hub_more import MORE
 from tests.workers.zoo import FAMILIES, TEXT, VISION, fill
 from workers.data.sample import Sample
-from workers.models.processor import NO_VIDEO, images_only
+from workers.models.attention_choice import with_attention
+from workers.models.processor import images_only
 
 WORDS = ["<pad>", "<s>", "</s>", "<unk>", "user:", "assistant:", "what", "is", "the", "color", "digit", "?", "red"]
 WORDS += ["blue", "one", "two", "answer", "en", "Question:", "Answer:", "Short", "answer:", "many", "things", "here"]
 VOCABULARY = 160
-TILES = [f"<row_{row}_col_{col}>" for row in range(1, 7) for col in range(1, 7)]
-SIZE = {"height": 16, "width": 16}
 TEMPLATE = """\
 {{ bos_token }}{% for message in messages %}{{ message['role'] }}: {% for part in message['content'] %}\
 {% if part['type'] == 'image' %}IMAGE {% else %}{{ part['text'] }} {% endif %}{% endfor %}{% endfor %}\
 {% if add_generation_prompt %}assistant:{% endif %}"""
 
 
-@dataclass(frozen=True)
-class Kind:
-    """How a family's processor is made."""
-
-    processor: Callable[[Any, str], Any]
-    """From a tokenizer and a chat template."""
-    image: str = "<image>"
-    """What stands for one visual token."""
-    specials: tuple[str, ...] = ()
-    placeholder: str | None = None
-    """What its chat template writes for an image; None for the visual token."""
-    named: dict[str, str] = field(default_factory=dict)
-    """Names the tokenizer knows some of its special tokens by."""
-    template: bool = True
-    config: dict[str, Any] = field(default_factory=dict)
-    """What differs from the zoo's config."""
-
-
-def _clip(**options: Any) -> Any:
-    return hf.CLIPImageProcessorPil(size={"shortest_edge": 16}, crop_size=SIZE, **options)
-
-
-def _video_free(kind: str, *parts: Any, **options: Any) -> Any:
-    with images_only():
-        processor = getattr(hf, kind)(*parts, **options)
-    processor.video_processor = NO_VIDEO
-    return processor
-
-
 def _llava(tokenizer: Any, template: str) -> Any:
-    return hf.LlavaProcessor(_clip(), tokenizer, 8, "default", template, num_additional_image_tokens=1)
+    return hf.LlavaProcessor(clip(), tokenizer, 8, "default", template, num_additional_image_tokens=1)
 
 
 def _llava_next(tokenizer: Any, template: str) -> Any:
@@ -71,13 +42,13 @@ def _llava_next(tokenizer: Any, template: str) -> Any:
 
 def _llava_onevision(tokenizer: Any, template: str) -> Any:
     images = hf.LlavaOnevisionImageProcessorPil(size=SIZE, image_grid_pinpoints=[[16, 32], [32, 16], [32, 32]])
-    return _video_free("LlavaOnevisionProcessor", images, tokenizer, None, 4, "full", chat_template=template)
+    return video_free("LlavaOnevisionProcessor", images, tokenizer, None, 4, "full", chat_template=template)
 
 
 def _qwen(kind: str, merge: int = 2) -> Callable[[Any, str], Any]:
     def make(tokenizer: Any, template: str) -> Any:
         images = hf.Qwen2VLImageProcessorPil(patch_size=4, min_pixels=256, max_pixels=1024)
-        return _video_free(kind, images, tokenizer, None, chat_template=template)
+        return video_free(kind, images, tokenizer, None, chat_template=template)
 
     return make
 
@@ -89,7 +60,7 @@ def _idefics(tokenizer: Any, template: str) -> Any:
 
 def _smolvlm(tokenizer: Any, template: str) -> Any:
     images = hf.SmolVLMImageProcessorPil(size={"longest_edge": 32}, max_image_size={"longest_edge": 16})
-    return _video_free("SmolVLMProcessor", images, tokenizer, None, image_seq_len=1, chat_template=template)
+    return video_free("SmolVLMProcessor", images, tokenizer, None, image_seq_len=1, chat_template=template)
 
 
 def _paligemma(tokenizer: Any, template: str) -> Any:
@@ -104,7 +75,7 @@ def _gemma3(tokenizer: Any, template: str) -> Any:
 
 def _internvl(tokenizer: Any, template: str) -> Any:
     images = hf.GotOcr2ImageProcessorPil(size=SIZE, crop_to_patches=True, min_patches=1, max_patches=4)
-    return _video_free("InternVLProcessor", images, tokenizer, None, 1, chat_template=template)
+    return video_free("InternVLProcessor", images, tokenizer, None, 1, chat_template=template)
 
 
 def _blip(tokenizer: Any, template: str) -> Any:
@@ -119,11 +90,6 @@ def _mllama(tokenizer: Any, template: str) -> Any:
     return hf.MllamaProcessor(hf.MllamaImageProcessorPil(size=SIZE, max_image_tiles=4), tokenizer, template)
 
 
-QWEN = {
-    "image": "<|image_pad|>",
-    "specials": ("<|video_pad|>", "<|vision_start|>", "<|vision_end|>"),
-    "placeholder": "<|vision_start|><|image_pad|><|vision_end|>",
-}
 LLAVA_TILES = {"image_grid_pinpoints": [[16, 32], [32, 16], [32, 32]]}
 IDEFICS = ("<fake_token_around_image>", "<global-img>", "<end_of_utterance>", *TILES)
 KINDS = {
@@ -210,6 +176,9 @@ MORE_KINDS = {
 }
 """Families whose blocks are not all plain: cross-attention to image features, mixtures of experts."""
 ALL_KINDS = {**KINDS, **MORE_KINDS}
+"""Families that the tests of every part run on."""
+TABLE_KINDS = {**ALL_KINDS, **MORE}
+"""Families of docs/families.md."""
 FEW = ("llava", "qwen3_vl", "gemma3", "mllama")
 """Families of the fast run: a plain one, features added after a block, norms around sub-layers, cross-attention."""
 
@@ -231,7 +200,7 @@ def word_tokenizer(specials: tuple[str, ...] = (), named: dict[str, str] | None 
 
 
 def hub_processor(family: str) -> Any:
-    kind = ALL_KINDS[family]
+    kind = TABLE_KINDS[family]
     specials = (kind.image, *kind.specials)
     tokenizer = word_tokenizer(specials, kind.named, bos="blip" in family)
     return kind.processor(tokenizer, TEMPLATE.replace("IMAGE", kind.placeholder or kind.image))
@@ -240,7 +209,7 @@ def hub_processor(family: str) -> Any:
 def hub_model(family: str, attn: str = "sdpa", seed: int = 0, **text: Any) -> torch.nn.Module:
     """Random weights, large enough that every sub-layer matters; the ids of special tokens are the tokenizer's."""
     torch.manual_seed(seed)
-    kind = ALL_KINDS[family]
+    kind = TABLE_KINDS[family]
     ids = {token: len(WORDS) + number for number, token in enumerate((kind.image, *kind.specials))}
     base = {
         "vision_config": VISION,
@@ -259,14 +228,21 @@ def hub_model(family: str, attn: str = "sdpa", seed: int = 0, **text: Any) -> to
         "video_token_id": "<|video_pad|>",
         "vision_start_token_id": "<|vision_start|>",
         "vision_end_token_id": "<|vision_end|>",
+        "image_start_token_id": "<|begin_of_image|>",
+        "image_end_token_id": "<|end_of_image|>",
         "video_token_index": "<video>",
         "boi_token_index": "<start_of_image>",
         "eoi_token_index": "<end_of_image>",
     }.items():
         if token in ids:
             options[key] = ids[token]
-    config = AutoConfig.for_model(family, **options)
-    model = AutoModelForImageTextToText.from_config(config, attn_implementation=attn, dtype=torch.float32)
+    model, _ = with_attention(
+        AutoConfig.for_model(family, **options),
+        attn,
+        lambda kind: AutoModelForImageTextToText.from_config(
+            AutoConfig.for_model(family, **options), attn_implementation=kind, dtype=torch.float32
+        ),
+    )
     fill(model)
     model.generation_config.update(eos_token_id=2, pad_token_id=0, bos_token_id=1)
     return model.eval().requires_grad_(False)

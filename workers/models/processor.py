@@ -130,18 +130,31 @@ def images_only() -> Iterator[None]:
     """
     from transformers import ProcessorMixin
 
-    own = {name: vars(ProcessorMixin)[name] for name in ("get_attributes", "from_args_and_dict")}
-    attributes, make = (method.__func__ for method in own.values())
+    own = {name: vars(ProcessorMixin)[name] for name in ("__init__", "get_attributes", "from_args_and_dict")}
+    attributes, make = own["get_attributes"].__func__, own["from_args_and_dict"].__func__
+
+    def place_of(cls: Any) -> int | None:
+        return attributes(cls).index(VIDEO) if VIDEO in attributes(cls) else None
 
     def without_video(cls: Any, /) -> list[str]:
         return [name for name in attributes(cls) if name != VIDEO]
 
     def with_none(cls: Any, /, args: list[Any], processor_dict: dict[str, Any], **kwargs: Any) -> Any:
-        place = attributes(cls).index(VIDEO) if VIDEO in attributes(cls) else len(args)
+        place = place_of(cls)
         given = {name: value for name, value in processor_dict.items() if name != VIDEO}
-        return make(cls, [*args[:place], None, *args[place:]] if VIDEO in attributes(cls) else args, given, **kwargs)
+        return make(cls, args if place is None else [*args[:place], None, *args[place:]], given, **kwargs)
 
-    changed = {"get_attributes": classmethod(without_video), "from_args_and_dict": classmethod(with_none)}
+    def without_none(self: Any, /, *args: Any, **kwargs: Any) -> None:
+        place = place_of(type(self))
+        if place is not None and args[place : place + 1] == (None,):
+            args = (*args[:place], *args[place + 1 :])  # the remaining ones are matched to the other attributes
+        own["__init__"](self, *args, **kwargs)
+
+    changed: dict[str, Any] = {
+        "__init__": without_none,
+        "get_attributes": classmethod(without_video),
+        "from_args_and_dict": classmethod(with_none),
+    }
     for name, method in changed.items():
         setattr(ProcessorMixin, name, method)
     try:

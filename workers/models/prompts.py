@@ -32,20 +32,28 @@ class PromptForm:
     """Text into which the processor converts it, with one placeholder per image."""
     lead: str
     """Text between that and the answer."""
+    end: str = ""
+    """Text after the answer, up to and including the end-of-turn token; empty if the end token follows directly."""
 
     @property
     def turn(self) -> AssistantTurn:
         """Return the text around an answer."""
-        return AssistantTurn(self.read.format(question=PROBE_QUESTION), self.lead, "")
+        return AssistantTurn(self.read.format(question=PROBE_QUESTION), self.lead, self.end)
 
 
+_GOT_OCR2 = (
+    "<|im_start|>system\nYou should follow the instructions carefully and explain your answers in detail.<|im_end|>"
+    "<|im_start|>user\n<img><imgpad></img>\n{question}<|im_end|><|im_start|>assistant\n"
+)
 PROMPT_FORMS = {
     "paligemma": PromptForm("<image>answer en {question}", "<image><bos>answer en {question}\n", ""),
     "blip-2": PromptForm("Question: {question} Answer:", "<image>Question: {question} Answer:", " "),
     "instructblip": PromptForm("Question: {question} Short answer:", "<image>Question: {question} Short answer:", " "),
+    "got_ocr2": PromptForm(_GOT_OCR2, _GOT_OCR2, "", "<|im_end|>"),
 }
 """`model_type` -> its form for visual questions: Beyer et al. 2024 (arXiv 2407.07726, section 3.2.5), Li et al. 2023
-(arXiv 2301.12597, section 4.2), Dai et al. 2023 (arXiv 2305.06500, appendix)."""
+(arXiv 2301.12597, section 4.2), Dai et al. 2023 (arXiv 2305.06500, appendix), and the prompt that transformers'
+`GotOcr2Processor` writes."""
 
 
 def prompt_form(model_type: str, name: str) -> PromptForm:

@@ -10,7 +10,8 @@ from transformers import LlavaProcessor, PreTrainedTokenizerFast
 from spaces.plan import Plan
 from tests.fast import but_slow
 from tests.workers.export.engine_models import OneProcess
-from tests.workers.hub import _clip, hub_samples
+from tests.workers.hub import hub_samples
+from tests.workers.hub_kind import clip
 from tests.workers.tiny import random_llava, tiny_config
 from workers.export.engines.engines import run_engine
 from workers.export.gguf import find_converter, write_gguf
@@ -61,9 +62,7 @@ def base(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models") / "tiny"
     model.save_pretrained(folder)
     patch = config.vision_config.patch_size
-    LlavaProcessor(_clip(), tokenizer, patch, "default", TEMPLATE, num_additional_image_tokens=1).save_pretrained(
-        folder
-    )
+    LlavaProcessor(clip(), tokenizer, patch, "default", TEMPLATE, num_additional_image_tokens=1).save_pretrained(folder)
     source = ModelSource(name=str(folder), device="cpu")
     return source, load_model(source)
 
