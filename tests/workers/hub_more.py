@@ -26,13 +26,8 @@ def _vipllava(tokenizer: Any, template: str) -> Any:
     return hf.LlavaProcessor(clip(), tokenizer, 8, "default", template, num_additional_image_tokens=1)
 
 
-def _pixtral(tokenizer: Any, template: str) -> Any:
-    images = hf.PixtralImageProcessorPil(size={"longest_edge": 32}, patch_size={"height": 8, "width": 8})
-    return hf.PixtralProcessor(images, tokenizer, 8, 2, template)
-
-
 def _got_ocr2(tokenizer: Any, template: str) -> Any:
-    processor = hf.GotOcr2Processor(hf.GotOcr2ImageProcessorPil(size={"height": 32, "width": 32}), tokenizer, template)
+    processor = hf.GotOcr2Processor(hf.GotOcr2ImageProcessorPil(size={"height": 32, "width": 32}), tokenizer)
     processor.num_image_tokens = 1
     return processor
 
@@ -122,14 +117,6 @@ def _deepseek_vl_hybrid(tokenizer: Any, template: str) -> Any:
     return hf.DeepseekVLHybridProcessor(images, tokenizer, template, 4)
 
 
-def _chameleon(tokenizer: Any, template: str) -> Any:
-    processor = hf.ChameleonProcessor(
-        hf.ChameleonImageProcessorPil(size={"shortest_edge": 16}, crop_size=SIZE), tokenizer, 4
-    )
-    processor.chat_template = template
-    return processor
-
-
 def _paired(family: str, **text: Any) -> dict[str, Any]:
     """The text config of a GLM, whose heads rotate half of their channels."""
     rope = {"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.5, "mrope_section": [1, 1, 0]}
@@ -139,12 +126,6 @@ def _paired(family: str, **text: Any) -> dict[str, Any]:
 
 MORE: dict[str, Kind] = {
     "vipllava": Kind(_vipllava, config={"vision_feature_layers": [-1, -1]}),
-    "mistral3": Kind(
-        _pixtral,
-        image="[IMG]",
-        specials=("[IMG_BREAK]", "[IMG_END]"),
-        config={"text_config": {**TEXT, "model_type": "mistral"}, "vision_config": PIXTRAL},
-    ),
     "got_ocr2": Kind(
         _got_ocr2,
         image="<imgpad>",
@@ -304,11 +285,5 @@ MORE: dict[str, Kind] = {
                 "global_attn_indexes": [0],
             },
         },
-    ),
-    "chameleon": Kind(
-        _chameleon,
-        specials=("<racm3:break>", "<eoss>", "<image_start>", "<image_end>", *(f"IMGIMG{c}Z" for c in "ABCDEFGH")),
-        named={"image_token": "<image>", "boi_token": "<racm3:break>", "eoi_token": "<eoss>"},
-        config={},
     ),
 }

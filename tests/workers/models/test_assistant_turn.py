@@ -10,7 +10,7 @@ import transformers as hf
 from PIL import Image
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from tests.workers.hub import ALL_KINDS, hub_model, word_tokenizer
+from tests.workers.hub import TABLE_KINDS, hub_model, word_tokenizer
 from tests.workers.models.chat_templates import IDEFICS, REAL
 from workers.data.sample import Sample
 from workers.evaluation.likelihood import score_choices
@@ -53,13 +53,13 @@ def byte_level(specials=(), named=(), spaces="byte-level"):
 
 
 def real_processor(family):
-    kind, (template, specials, _) = ALL_KINDS[family], REAL[family]
+    kind, (template, specials, _) = TABLE_KINDS[family], REAL[family]
     tokenizer = byte_level((kind.image, *kind.specials, *specials), tuple(kind.named.items()))
     return kind.processor(tokenizer, template)
 
 
 def encoder_of(family):
-    form = None if ALL_KINDS[family].template else PROMPT_FORMS[family]
+    form = None if TABLE_KINDS[family].template else PROMPT_FORMS[family]
     return PromptEncoder(real_processor(family), form)
 
 
@@ -71,7 +71,7 @@ def image():
     return Image.fromarray(np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8))
 
 
-@pytest.mark.parametrize("family", ALL_KINDS)
+@pytest.mark.parametrize("family", TABLE_KINDS)
 class TestEveryFamily:
     def test_the_answer_follows_as_the_repositories_of_the_family_write_it(self, family):
         prompt_encoder = encoder_of(family)
@@ -90,9 +90,9 @@ class TestEveryFamily:
                 "input_ids"
             ][0]
         elif prompt_encoder.form is not None:
-            whole = processor(images=image(), text=f"{prompt_encoder.prompt(ASK)} B</s>", return_tensors="pt")[
-                "input_ids"
-            ][0]
+            turn = prompt_encoder.turn
+            written = f"{prompt_encoder.prompt(ASK)}{turn.lead}B{turn.end or '</s>'}"
+            whole = processor(images=image(), text=written, return_tensors="pt")["input_ids"][0]
         else:
             talk = [*conversation(ASK, image()), SAID]
             options = {"tokenize": True, "return_dict": True, "return_tensors": "pt"}
@@ -165,7 +165,7 @@ OTHER = {
 def test_templates_of_other_kinds(kind):
     template, expected = OTHER[kind]
     tokenizer = byte_level(("<image>", "<turn>", "<end>", "<think>", "</think>"), (("image_token", "<image>"),))
-    prompt_encoder = PromptEncoder(ALL_KINDS["llava"].processor(tokenizer, template), None)
+    prompt_encoder = PromptEncoder(TABLE_KINDS["llava"].processor(tokenizer, template), None)
     assert texts(prompt_encoder, prompt_encoder.answer_ids("B", tokenizer.eos_token_id)) == expected
 
 
@@ -176,7 +176,7 @@ def test_a_tokenizer_that_begins_every_text_with_a_space_does_not_double_it():
             "{% for m in messages %}{{ m.role }}{% if m.role == 'assistant' %}Assistant: {{ m.content[0].text }}<end>"
             "{% endif %}{% endfor %}{% if add_generation_prompt %}{{ 'assistant" + prompt + "' }}{% endif %}"
         )
-        prompt_encoder = PromptEncoder(ALL_KINDS["llava"].processor(tokenizer, template), None)
+        prompt_encoder = PromptEncoder(TABLE_KINDS["llava"].processor(tokenizer, template), None)
         assert tokenizer.convert_ids_to_tokens(prompt_encoder.answer_ids("B", 2)) == tokens
 
 
@@ -187,7 +187,7 @@ def test_space_around_an_answer_is_not_part_of_it():
 
 @pytest.fixture(scope="module", params=["idefics3", "llava"])
 def loaded(request):
-    kind = ALL_KINDS[request.param]
+    kind = TABLE_KINDS[request.param]
     tokenizer = word_tokenizer((kind.image, *kind.specials, *(() if kind.specials else ("<end_of_utterance>",))))
     processor = kind.processor(tokenizer, IDEFICS.replace("capitalize", "lower").replace("Assistant:", "assistant:"))
     return assemble(hub_model(request.param), PromptEncoder(processor, None))
