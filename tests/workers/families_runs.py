@@ -18,7 +18,8 @@ from tests.workers.hub import save_hub
 from tests.workers.saved_data import questions, save
 from tests.workers.whole import case_of, generated
 from workers.apply_plan import apply_plan
-from workers.export.route import export_route
+from workers.export import modeling_skipsearch
+from workers.export.route import Badge, export_route
 from workers.export.stock_layers import build, facts_of
 
 TRIALS = 3
@@ -66,15 +67,19 @@ def _export(family: str, run: Path, to: Path) -> str:
 def _export_without_processor(family: str, to: Path) -> str:
     """Save and load the model's part of an export, and compare what it generates with the search's model."""
     case = case_of(family)
-    build(case.model, export_route(REMOVED, facts_of(case.model))).save_pretrained(to)
-    loaded = AutoModelForImageTextToText.from_pretrained(to, attn_implementation="eager", dtype=torch.float32).eval()
+    route = export_route(REMOVED, facts_of(case.model))
+    build(case.model, route).save_pretrained(to)
+    kind = AutoModelForImageTextToText
+    if route.badge is Badge.REMOTE:
+        kind = getattr(modeling_skipsearch, f"Skipsearch{type(case.model).__name__}")
+    loaded = kind.from_pretrained(to, attn_implementation="eager", dtype=torch.float32).eval()
     if "Experts" in str(loaded):
         loaded.set_experts_implementation("eager")
     tokens, logits = generated(loaded, case.inputs)
     with apply_plan(case.model, REMOVED):
         wanted_tokens, wanted = generated(case.model, case.inputs)
     same = torch.equal(tokens, wanted_tokens) and torch.allclose(logits, wanted, rtol=0, atol=1e-5 * wanted.abs().max())
-    return "model alone" if same else "wrong: other answers than the search's"
+    return f"{route.badge}, without processor" if same else "wrong: other answers than the search's"
 
 
 def _last_line(output: str) -> str:
