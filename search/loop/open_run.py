@@ -14,6 +14,7 @@ from sqlalchemy import Engine
 from search.loop.controller import Controller
 from search.loop.places import check_storage, check_writable
 from search.loop.problem import Problem
+from search.loop.same_scores import is_scored_alike
 from search.settings import Settings, SettingsError
 from search.storage.database_url import StorageError, file_of, shown, url_text
 from search.storage.deleted import watch_files
@@ -27,7 +28,7 @@ from workers.reports import TrialState
 from workers.software import commit, versions
 
 UNMARKED = {"rule of exact_match": "1"}
-"""Fingerprints of runs that were started before these fingerprints were stored."""
+"""Fingerprints of runs that were started before these fingerprints were stored; a later rule may have scored them."""
 
 
 @contextmanager
@@ -176,6 +177,8 @@ def _check_same_search(settings: Settings, problem: Problem, results: Results) -
     for name, mark in problem.fingerprints.items():
         # A run without this fingerprint, from an older version, passes unless `UNMARKED` gives its value.
         if before.get(name, UNMARKED.get(name, mark)) != mark:
+            if name in UNMARKED and name not in before and is_scored_alike(results, name.removeprefix("rule of ")):
+                continue
             raise SettingsError(
                 f"the {name} changed since {settings.run_folder} was started ({before.get(name, 'an older one')} then, "
                 f"{mark} now), so results can't be compared: choose another --out"

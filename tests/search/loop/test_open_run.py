@@ -1,6 +1,8 @@
 """A run is found by its id, also after its folder was moved, and not confused with another run."""
 
 import shutil
+from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +14,9 @@ from search.storage.database_url import StorageError, sqlite_url, url_text
 from search.storage.deleted import FilesGoneError
 from search.storage.find_run import open_results
 from tests.search.loop.test_controller import search
-from tests.search.pretend import problem_of, settings_in
+from tests.search.pretend import PretendWorker, problem_of, settings_in
+from workers.reports import QuestionRecord, RungReport
+from workers.requests import TrialRequest
 
 
 def number_of_trials(settings: Settings) -> int:
@@ -65,6 +69,44 @@ def test_a_run_is_not_resumed_under_another_rule_of_its_metric_or_with_other_flo
         pytest.raises(SettingsError, match="the FLOPs of the dense model must be those stored"),
         open_run(settings, longer),
     ):
+        pass
+
+
+class TalkingWorker(PretendWorker):
+    """Its trials say the same three answers to the questions of a rung, with the scores of some rule."""
+
+    def __init__(self, said: tuple[str, str, str], right: tuple[float, float, float], kept: bool = True) -> None:
+        super().__init__()
+        self.said, self.right, self.kept = said, right, kept
+
+    def rungs(self, request: TrialRequest) -> Iterator[RungReport]:
+        for report in super().rungs(request):
+            asked = [
+                QuestionRecord(id=f"search-{n}", image=str(n), kind="all", question="what ?", accepted=("yes",))
+                for n in range(3)
+            ]
+            answers = {"asked": asked if request.plan.is_dense else None, "answers": self.said if self.kept else ()}
+            yield report.model_copy(update={"scores": self.right, "questions": 3, **answers})
+
+
+@pytest.mark.parametrize(
+    ("worker", "resumes"),
+    [
+        (TalkingWorker(("yes", "no", "red"), (1, 0, 0)), True),  # either rule scores these so
+        (TalkingWorker(("Yes.", "no", "red"), (1, 0, 0)), True),  # the rule of today, before its mark was stored
+        (TalkingWorker(("Yes.", "no", "red"), (0, 0, 0)), False),  # the rule of before
+        (TalkingWorker(("yes", "no", "red"), (1, 0, 0), kept=False), False),  # a version that kept no answers
+    ],
+)
+def test_a_run_without_a_mark_of_the_rule_is_resumed_if_its_answers_score_the_same(
+    tmp_path: Path, worker: TalkingWorker, resumes: bool
+) -> None:
+    settings = settings_in(tmp_path / "run", budget=3, strategy="random")
+    search(settings, worker)
+    problem = problem_of(settings)
+    ruled = replace(problem, fingerprints={**problem.fingerprints, "rule of exact_match": "2"})
+    expected = nullcontext() if resumes else pytest.raises(SettingsError, match="the rule of exact_match changed")
+    with expected, open_run(settings, ruled):
         pass
 
 
