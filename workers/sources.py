@@ -61,6 +61,8 @@ class DataSource(Value):
     """Column of images or of their paths. Columns that are not named are found by type and by usual names."""
     question_column: str | None = None
     """Column of questions; a data set without one is a captioning task."""
+    context_column: str | None = None
+    """Column of text that stands before the question, such as a hint; none leaves it out."""
     answer_column: str | None = None
     """Column of answers, captions, or the right one of the choices."""
     choices_column: str | None = None

@@ -14,11 +14,14 @@ from search.settings import Settings
 from search.storage.database_url import shown
 from search.strategies import num_patterns_of
 from spaces.kinds import left_out
+from spaces.names import shortened
 from spaces.plan import Plan
 from workers.describe import load_notes
 from workers.requests import Rung
 
 _MINIMIZED = {"flops": "FLOPs", "sparse_flops": "sparse FLOPs"}
+MAX_UNUSED = 300
+"""Number of characters of the names of columns that are not used."""
 TRAINING_FACTOR = 3
 """FLOPs of a training step relative to a forward pass; a backward pass costs about two forward passes."""
 
@@ -31,6 +34,7 @@ def describe(settings: Settings, problem: Problem) -> None:
         "model": f"{settings.model.name}: {shape.num_blocks} blocks, hidden {shape.hidden_size}, FFN {shape.ffn_size}",
         "data set": f"{settings.dataset.name}: {problem.data['task']}, metric {settings.metric}",
         "columns": ", ".join(f"{what} from {name!r}" for what, name in problem.data["columns"].items()) or "its own",
+        "unused columns": shortened(", ".join(map(repr, problem.data["unused columns"])), MAX_UNUSED) or "none",
         "rows": _rows(problem),
         "workload": _workload(problem),
         "dense FLOPs": f"{dense.flops:.4g} per question ({_ledger(problem)})",

@@ -193,6 +193,7 @@ def _describe_data(splits: Mapping[Split, SplitData], metric: str | None) -> dic
         "task": search.task,
         "metric": metric,
         "columns": dict(search.columns),
+        "unused columns": list(search.unused),
         "rows": {name: split.rows for name, split in splits.items()},
         "skipped": {name: split.skipped for name, split in splits.items()},
     }

@@ -23,6 +23,7 @@ NAMES = {
     "image": ("image", "images", "img", "picture", "image_path", "file_name", "path"),
     "question": ("question", "query", "prompt"),
     "choices": ("choices", "options"),
+    "context": ("hint", "context"),
     "kind": ("kind", "question_type", "answer_type", "type"),
     "image_id": ("image_id", "img_id"),
 }
@@ -40,9 +41,11 @@ PROMPTS = {
 }
 """Task -> default prompt, as in the evaluation of LLaVA-1.5."""
 NO_COLUMN = "none"
-"""Value of `--choices-column` for questions without choices, unless a column has this name."""
+"""Value of `--choices-column` or `--context-column` that leaves it out, unless a column has this name."""
 MISSING = "nan"
-"""Text that pandas writes for a missing value; in a column with one option it counts as blank."""
+"""Text that pandas writes for a missing value; in a column with one option or context it counts as blank."""
+CONTEXT = "Context: {context}\n{question}"
+"""Form of a question with context, as in the evaluation of LLaVA-1.5 and lmms-eval on ScienceQA."""
 LABELS = ("label", "labels", "answer", "answers", "gt_answer", "target")
 """Columns that contradict captioning: a table with one of them and a text column may hold statements to judge."""
 JOINED = ", "
@@ -55,8 +58,8 @@ class Columns:
 
     task: DataTask
     names: Mapping[str, str]
-    """Role (image, question, answers, choices, kind, image_id) -> column, or columns joined by `JOINED`; roles without
-    a column are absent."""
+    """Role (image, question, answers, choices, context, kind, image_id) -> column, or columns joined by `JOINED`;
+    roles without a column are absent."""
     classes: tuple[str, ...]
     """Class names, if answers are stored as class numbers; else empty."""
     prompt: str
@@ -94,6 +97,8 @@ class Columns:
         """
         listed = "\n".join(f"{letter}. {text}" for letter, text in zip(ascii_uppercase, choices, strict=False))
         question = self._question(row) if "question" in self.names else ""
+        if context := self._context(row):
+            question = CONTEXT.format(context=context, question=question)
         # The question is inserted last, so that braces in it are not replaced.
         return self.prompt.replace("{choices}", listed).replace("{question}", question)
 
@@ -111,6 +116,20 @@ class Columns:
             return text_of(value)
         except ValueError as error:
             raise ValueError(f"the question in column {column!r} can't be used ({error})") from None
+
+    def _context(self, row: Mapping[str, Any]) -> str:
+        """Return what stands before the question; empty if there is none."""
+        value = cell(row, self.names["context"]) if "context" in self.names else None
+        if is_blank(value) or value == MISSING:
+            return ""
+        try:
+            return text_of(value).strip()
+        except ValueError as error:
+            column = self.names["context"]
+            raise ValueError(
+                f"the context in column {column!r} can't be used ({error}): name a column of texts with "
+                "--context-column, or none"
+            ) from None
 
     def choices(self, row: Mapping[str, Any]) -> tuple[str, ...]:
         """Return the texts of the options; empty unless the task is multiple choice.
@@ -130,7 +149,7 @@ class Columns:
         if len(columns) == 1:
             return options_of(cell(row, columns[0]))
         cells = [cell(row, name) for name in columns]
-        return options_of([None if each == MISSING else each for each in cells])
+        return options_of([None if each == MISSING else each for each in cells], columns[0])
 
     def right(self, row: Mapping[str, Any]) -> Any:
         """Return the right option as stored: its index, letter or text.
@@ -207,9 +226,11 @@ def find_columns(source: DataSource, features: Mapping[str, Any]) -> Columns:
         ValueError: a column is missing; one line with the columns of the data set.
     """
     names = {"image": _image_columns(source, features)}
-    for meaning in ("question", "choices", "kind", "image_id"):
+    for meaning in ("question", "choices", "context", "kind", "image_id"):
         given = getattr(source, f"{meaning}_column", None)
-        if meaning == "choices" and given == NO_COLUMN and NO_COLUMN not in features:
+        if meaning in ("choices", "context") and given == NO_COLUMN and NO_COLUMN not in features:
+            continue
+        if meaning == "context" and "question" not in names:
             continue
         column = _named(source, meaning, given, NAMES[meaning], features)
         if column is None and meaning == "choices" and "question" in names:

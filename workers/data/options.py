@@ -24,8 +24,21 @@ Reading = Literal["index", "index1", "letter", "text"]
 READINGS: tuple[Reading, ...] = get_args(Reading)
 OWN_COLUMN = re.compile(r"(?:(?:options?|choices?|opt)[ _-]?([a-z]|\d+))|([a-z])", re.IGNORECASE)
 """Names of columns that hold one option each, such as `A` or `option_1`; one group matches its letter or number."""
+NUMBERED = re.compile(r".*?([01])")
+"""Name of the first of several columns with one option each, when these are numbered."""
+LABELS = ("label", "key", "letter", "id")
+"""Keys of the letter or number of an option that is a record."""
 LONGEST_TEXT = 100_000
 """Maximum number of characters of a list of options given as text."""
+
+
+class Options(list[Any]):
+    """The options of a row as stored."""
+
+    def __init__(self, options: Iterable[Any], first_number: int | None = None) -> None:
+        super().__init__(options)
+        self.first_number = first_number
+        """Number of the first option, 0 or 1; None if the row does not number its options."""
 
 
 def option_columns(names: Iterable[str]) -> tuple[str, ...]:
@@ -57,29 +70,52 @@ def _without_gap(marks: Mapping[str, str]) -> tuple[str, ...]:
     return ()
 
 
-def options_of(value: Any) -> list[Any]:
+def options_of(value: Any, column: str = "") -> Options:
     """Return the options of a cell as stored, without blank ones at the end.
 
     Args:
-        value: a list, a record by letter or number, or one of these as JSON or Python text.
+        value: a list, a record by letter or number, texts with their labels, or one of these as JSON or Python text.
+        column: name of the first column, if every option has a column of its own.
 
     Raises:
-        ValueError: there are not 2 to 26 options, or one before the last is blank.
+        ValueError: there are not 2 to 26 single values, or one before the last is blank.
     """
-    given = _parsed(value) if isinstance(value, str) else value
-    if isinstance(given, Mapping) and isinstance(given.get("text"), list):
-        given = given["text"]  # {text: [...], label: [...]}, the format of ARC
+    given = _by_label(_parsed(value) if isinstance(value, str) else value)
+    number = NUMBERED.fullmatch(column)
+    first_number = int(number[1]) if number else None
     if isinstance(given, Mapping):
+        first_number = next((number for number in (0, 1) if str(number) == min(map(str, given), default="")), None)
         given = _by_letter(given)
     listed = list(given) if isinstance(given, list | tuple) else []
     while listed and is_blank(listed[-1]):
         listed.pop()
-    if not 2 <= len(listed) <= len(ascii_uppercase) or any(map(is_blank, listed)):
+    is_wrong = any(is_blank(each) or isinstance(each, Mapping | list | tuple | bytes) for each in listed)
+    if is_wrong or not 2 <= len(listed) <= len(ascii_uppercase):
         raise ValueError(
             f"choices must be a list of 2 to {len(ascii_uppercase)} texts, blank only at the end, got {shown(value)}: "
             "leave them out, or --choices-column none"
         )
-    return listed
+    return Options(listed, first_number)
+
+
+def _by_label(value: Any) -> Any:
+    """Return label -> text for options that are stored as texts with labels, else the value itself.
+
+    The formats are that of ARC, {text: [...], label: [...]}, and a list of records such as {label: A, text: ...}.
+    """
+    if isinstance(value, Mapping) and isinstance(value.get("text"), list):
+        texts, labels = value["text"], value.get("label")
+    elif isinstance(value, list | tuple) and all(isinstance(each, Mapping) and "text" in each for each in value):
+        texts = [each["text"] for each in value]
+        label = next((key for key in LABELS if all(key in each for each in value)), None)
+        labels = None if label is None else [each[label] for each in value]
+    else:
+        return value
+    if not isinstance(labels, list):
+        return texts
+    pairs = [pair for pair in zip(labels, texts, strict=False) if not (is_blank(pair[0]) and is_blank(pair[1]))]
+    by_label = {str(label): text for label, text in pairs}
+    return by_label if len(by_label) == len(pairs) and len(labels) == len(texts) else None
 
 
 def _parsed(text: str) -> Any:
@@ -148,6 +184,9 @@ def _places(value: Any, options: Sequence[Any]) -> dict[Reading, int]:
     places = {reading: place_of(value, texts, reading) for reading in READINGS}
     if not isinstance(value, str) and all(isinstance(each, str) for each in options):
         places["text"] = None  # a number can't be the text of an option if all options are texts
+    first_number = getattr(options, "first_number", None)
+    if first_number is not None:
+        places["index" if first_number else "index1"] = None  # options are numbered from the other one
     return {reading: place for reading, place in places.items() if place is not None}
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -55,7 +56,7 @@ def read_split(source: DataSource, split: Split) -> SplitData:
     carved = {} if split != "train" and split in places else {o: s for o, s in CARVED.items() if o not in places}
     reader = _Reader(source, split, columns)
     reader.read(rows, carved)
-    return reader.result()
+    return replace(reader.result(), unused=rows.unused)
 
 
 class _Rows:
@@ -71,6 +72,11 @@ class _Rows:
         self.columns = find_columns(source, features)
         self.table = table
         self.kept = sorted({*self.columns.used, *([self.conversation] if self.conversation else [])} & {*_names(table)})
+
+    @property
+    def unused(self) -> tuple[str, ...]:
+        """Return the columns of the table that nothing is read from."""
+        return tuple(name for name in _names(self.table) if name not in self.kept)
 
     def only(self, names: Iterable[str]) -> Iterable[Mapping[str, Any]]:
         """Return the rows with only these of the needed columns, and that of the conversation."""

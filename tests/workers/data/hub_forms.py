@@ -64,7 +64,7 @@ def _science(number: int, choices: list[str], answer: int) -> Row:
         "question": f"Which is it? {number}",
         "choices": choices,
         "answer": answer,
-        "hint": "",
+        "hint": "" if number == 0 else "Look at the label.",
         "task": "closed choice",
         "grade": "grade2",
         "subject": "natural science",
@@ -125,8 +125,17 @@ def _want(*answers: str, question: str = "What is it? {}", images: int = 1) -> t
 FORMS = {
     "ScienceQA": Form(
         (_science(0, ["yes", "no"], 1), _science(1, ["a", "b", "c"], 0)),
-        _want("no", "a", question="Which is it? {}"),
+        (("Which is it? 0", "no", 1), ("Context: Look at the label.\nWhich is it? 1", "a", 1)),
         {"choices_as": "text"},
+    ),
+    "ScienceQA, without its hints": Form(
+        (_science(0, ["yes", "no"], 1), _science(1, ["a", "b", "c"], 0)),
+        _want("no", "a", question="Which is it? {}"),
+        {"choices_as": "text", "context_column": "none"},
+    ),
+    "a context that is no text": Form(
+        tuple(_asked(n, "red", context={"table": ["a"]}) for n in range(2)),
+        "the context in column 'context' can't be used",
     ),
     "ScienceQA, rows without a picture": Form(
         ({**_science(0, ["yes", "no"], 1), "image": None}, _science(1, ["a", "b", "c"], 0)),

@@ -196,6 +196,48 @@ class TestFromFiles:
         assert (sample.choices, sample.answers) == (("cat", "dog"), ("dog",))
 
 
+LABELLED = [
+    ({"text": ["cat", "dog"], "label": ["A", "B"]}, "B", "dog"),
+    ({"text": ["cat", "dog"], "label": ["B", "A"]}, "B", "cat"),
+    ({"text": ["cat", "dog", ""], "label": ["1", "2", ""]}, "1", "cat"),
+    ({"text": ["cat", "dog"], "label": ["0", "1"]}, 1, "dog"),
+    ({"1": "cat", "2": "dog"}, 1, "cat"),
+    ({"0": "cat", "1": "dog"}, 1, "dog"),
+    ({"B": "cat", "A": "dog"}, "B", "cat"),
+    ([{"label": "A", "text": "cat"}, {"label": "B", "text": "dog"}], "B", "dog"),
+    ([{"key": "2", "text": "cat"}, {"key": "1", "text": "dog"}], "2", "cat"),
+    ([{"text": "cat"}, {"text": "dog"}], "B", "dog"),
+]
+
+
+@pytest.mark.parametrize(("stored", "answer", "text"), LABELLED)
+def test_the_labels_of_a_row_say_which_option_is_meant(tmp_path, stored, answer, text):
+    rows = [{"question": "what?", "options": stored, "answer": answer}] * 2
+    assert {each.answers for each in search_samples(tmp_path, rows, choices_as="text")} == {(text,)}
+
+
+@pytest.mark.parametrize(
+    ("stored", "answer"),
+    [
+        ({"text": ["cat", "dog"], "label": ["x", "y"]}, "x"),
+        ({"text": ["cat", "dog"], "label": ["A", "A"]}, "A"),
+        ({"1": "cat", "2": "dog"}, 0),
+        ([{"label": "A", "words": "cat"}, {"label": "B", "words": "dog"}], "B"),
+        ([["cat"], ["dog"]], "B"),
+    ],
+)
+def test_labels_that_say_nothing_are_refused(tmp_path, stored, answer):
+    rows = [{"question": "what?", "options": stored, "answer": answer}]
+    with pytest.raises(ValueError, match=r"choices must be a list|must be one of the choices") as refusal:
+        search_samples(tmp_path, rows, choices_as="text")
+    assert "\n" not in str(refusal.value) and "row 0" in str(refusal.value)
+
+
+def test_columns_numbered_from_one_are_answered_from_one(tmp_path):
+    rows = [{"question": "what?", "option_1": "cat", "option_2": "dog", "answer": 1}] * 2
+    assert search_samples(tmp_path, rows, choices_as="text")[0].answers == ("cat",)
+
+
 def test_answer_as_is_one_of_the_readings():
     with pytest.raises(ValueError):
         DataSource(answer_as="number")
