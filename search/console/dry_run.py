@@ -34,7 +34,7 @@ def describe(settings: Settings, problem: Problem) -> None:
         "model": f"{settings.model.name}: {shape.num_blocks} blocks, hidden {shape.hidden_size}, FFN {shape.ffn_size}",
         "data set": f"{settings.dataset.name}: {problem.data['task']}, metric {settings.metric}",
         "columns": ", ".join(f"{what} from {name!r}" for what, name in problem.data["columns"].items()) or "its own",
-        "unused columns": shortened(", ".join(map(repr, problem.data["unused columns"])), MAX_UNUSED) or "none",
+        "not read": shortened(", ".join(map(repr, problem.data["unused columns"])), MAX_UNUSED) or "none",
         "rows": _rows(problem),
         "workload": _workload(problem),
         "dense FLOPs": f"{dense.flops:.4g} per question ({_ledger(problem)})",

@@ -25,7 +25,7 @@ from objectives.workload import Workload
 from spaces.block import SINGLE_OPS
 from spaces.plan import Block, Op, Plan, PlanError, Scope, Variant
 from spaces.shape import ModelShape
-from tests.workers.families_runs import runs
+from tests.workers.families_runs import REMOVED, TRIALS, runs
 from tests.workers.hub import TABLE_KINDS, save_hub
 from tests.workers.whole import NEW_TOKENS, case_of, check_outputs, check_restored, counted_flops, first_sample
 from tests.workers.zoo import NUM_BLOCKS
@@ -138,6 +138,11 @@ masks and positions and a batch padded on the left:
 - FLOPs in closed form, with vision tower and mapping module counted on a model without weights, equal what torch's
   counter sees, to the last one. So what is skipped is not executed.
 
+`search` is a search of {TRIALS} trials by `search.run` on a folder that holds the model and its processor; `export` is
+`search.export` of `{REMOVED}` from that run, loaded in a process of its own, with the answers of the search model. Its
+cell is what runs the folder. *without processor*: the processor has a video part, which needs torchvision; without it
+`search.export` refuses in one line, and the model alone was saved, loaded and compared.
+
 `pair` is both the sum and the mean. Where a cell has both, Mllama's self-attention and cross-attention blocks differ,
 or a pair lies among self-attention blocks or not. The tests draw mixed plans besides
 (`tests/workers/inference/test_whole_models.py`, `tests/workers/models/test_count_on_meta.py`).
@@ -154,6 +159,12 @@ UNTESTED = """\
 - **Mixtures of experts** (Qwen3-VL-MoE; Mixtral's and Qwen2-MoE's blocks are read the same way): FLOPs count the
   experts that are active for a row, the router and shared experts. torch's counter doesn't see grouped matrix
   products, transformers' default, so FLOPs are compared with `experts_implementation="eager"`. They are not pruned.
+- **Mapping modules** are found by what they do, whatever their name: `aligner` (DeepSeek-VL, Janus),
+  `visual_embeddings_table` (Ovis2), merger and downsampling (GLM-4V), the path of the connector that runs
+  (Granite-Docling). Their FLOPs are those that torch counts.
+- **GOT-OCR2** has no chat template; its processor's own prompt is used. Its processor writes 256 tokens per image.
+- **Processors that need torchvision** (Mistral 3's, Llama 4's, Cohere 2 Vision's, LFM2-VL's and others): without it
+  the model is refused in one line.
 - **BLIP-2 and InstructBLIP** lose the image in transformers' own `generate` without a cache; there the reference is
   one pass over prompt and answer.
 

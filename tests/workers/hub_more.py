@@ -126,13 +126,6 @@ def _paired(family: str, **text: Any) -> dict[str, Any]:
 
 MORE: dict[str, Kind] = {
     "vipllava": Kind(_vipllava, config={"vision_feature_layers": [-1, -1]}),
-    "got_ocr2": Kind(
-        _got_ocr2,
-        image="<imgpad>",
-        specials=("<img>", "</img>", "<|im_start|>", "<|im_end|>"),
-        template=False,
-        config={"text_config": QWEN2, "vision_config": GOT_VISION},
-    ),
     "aya_vision": Kind(
         _aya_vision,
         image="<|IMG_PATCH|>",
@@ -287,3 +280,12 @@ MORE: dict[str, Kind] = {
         },
     ),
 }
+"""Families of docs/families.md beside those of `tests.workers.hub`."""
+GOT_OCR2 = Kind(
+    _got_ocr2,
+    image="<imgpad>",
+    specials=("<img>", "</img>", "<|im_start|>", "<|im_end|>"),
+    template=False,
+    config={"text_config": QWEN2, "vision_config": GOT_VISION},
+)
+"""A family without a chat template, of which only prompts are tested: its processor writes 256 tokens per image."""

@@ -11,6 +11,7 @@ from PIL import Image
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from tests.workers.hub import TABLE_KINDS, hub_model, word_tokenizer
+from tests.workers.hub_more import GOT_OCR2
 from tests.workers.models.chat_templates import IDEFICS, REAL
 from workers.data.sample import Sample
 from workers.evaluation.likelihood import score_choices
@@ -21,6 +22,7 @@ from workers.models.processor import PromptEncoder, images_only
 from workers.models.prompts import PROMPT_FORMS, conversation, read_prompter
 from workers.sources import ModelSource
 
+KINDS = {**TABLE_KINDS, "got_ocr2": GOT_OCR2}
 ASK = "what color ?"
 SAID = {"role": "assistant", "content": [{"type": "text", "text": "B"}]}
 
@@ -53,13 +55,13 @@ def byte_level(specials=(), named=(), spaces="byte-level"):
 
 
 def real_processor(family):
-    kind, (template, specials, _) = TABLE_KINDS[family], REAL[family]
+    kind, (template, specials, _) = KINDS[family], REAL[family]
     tokenizer = byte_level((kind.image, *kind.specials, *specials), tuple(kind.named.items()))
     return kind.processor(tokenizer, template)
 
 
 def encoder_of(family):
-    form = None if TABLE_KINDS[family].template else PROMPT_FORMS[family]
+    form = None if KINDS[family].template else PROMPT_FORMS[family]
     return PromptEncoder(real_processor(family), form)
 
 
@@ -71,7 +73,7 @@ def image():
     return Image.fromarray(np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8))
 
 
-@pytest.mark.parametrize("family", TABLE_KINDS)
+@pytest.mark.parametrize("family", KINDS)
 class TestEveryFamily:
     def test_the_answer_follows_as_the_repositories_of_the_family_write_it(self, family):
         prompt_encoder = encoder_of(family)
