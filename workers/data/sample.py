@@ -54,10 +54,10 @@ class SplitData:
     task: DataTask = DataTask.QUESTIONS
     columns: Mapping[str, str] = field(default_factory=dict)
     """Role -> column that it was read from; empty if the data set has no columns."""
-    unused: tuple[str, ...] = ()
-    """Columns that nothing is read from."""
     skipped: int = 0
     """Number of rows left out because their image is unreadable or the model can't process them."""
+    unused: tuple[str, ...] = ()
+    """Columns that nothing is read from."""
 
     @property
     def rows(self) -> int:
