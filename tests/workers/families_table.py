@@ -119,7 +119,7 @@ def document(families: list[dict[str, Any]]) -> str:
         cells = [cell(row["ops"][op], reasons) for op in ops]
         table.append(f"| {' | '.join([row['family'], *cells, row['search'], row['export']])} |")
     notes = [f"{number}. {reason.removeprefix('refused: ')}" for number, reason in enumerate(reasons, 1)]
-    made = sorted({f"{row['day']} on commit {row['commit'][:7]}" for row in families})
+    made = sorted({f"{row['day']} on commit {row['commit']}" for row in families})
     return "\n".join(
         [HEAD, *table, "", f"Run {', '.join(made)}.", "", "Refused, because", "", *notes, "", UNTESTED, ""]
     )
