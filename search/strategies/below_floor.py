@@ -22,7 +22,8 @@ class BelowFloor:
 
     def __init__(self, history: Sequence[Observation], focus: Focus) -> None:
         least = focus_above_floor(focus, history).min_accuracy
-        below = [o for o in history if o.full and o.accuracy is not None and o.accuracy < least]
+        tried = history if least > 0 else ()  # no accuracy is below 0
+        below = [o for o in tried if o.full and o.accuracy is not None and o.accuracy < least]
         self._plans = [o.plan for o in below if not o.plan.is_dense]
 
     def holds(self, plan: Plan) -> bool:

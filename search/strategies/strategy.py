@@ -37,10 +37,10 @@ class Focus:
 
 def focus_above_floor(focus: Focus, history: "Sequence[Observation]") -> Focus:
     """Return the part of a focus that lies above the floor; the focus itself while no trial has measured the floor."""
-    floor = next((trial.floor for trial in history if trial.floor is not None), None)
-    if floor is None:
+    dense = next((trial for trial in history if trial.plan.is_dense), None)  # the first trial, as a rule
+    if dense is None or dense.floor is None:
         return focus
-    return replace(focus, min_accuracy=max(focus.min_accuracy, math.nextafter(floor, math.inf)))
+    return replace(focus, min_accuracy=max(focus.min_accuracy, math.nextafter(dense.floor, math.inf)))
 
 
 @dataclass(frozen=True)
