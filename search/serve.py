@@ -17,10 +17,13 @@ def serve(
     port: Annotated[int, typer.Option(help="Port to listen on; 0 for any free one.", min=0, max=65535)] = 8081,
 ) -> None:
     """Serve the page of a run on this machine; stop it with Ctrl-C. The search may run at the same time."""
+    import signal
+
     from search.console.terminal import one_line_errors
     from search.page.server import server
     from search.storage.find_run import open_results
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts background commands without it
     with one_line_errors():
         results = open_results(out, storage)
         name = results.run.name

@@ -104,6 +104,10 @@ def _first_sentence(text: str) -> str:
     return re.split(r"(?<=\.)\s", " ".join(text.replace("`", "").split()), maxsplit=1)[0]
 
 
+LONGEST_CHOICES = 30
+"""Number of characters of the choices of an option that its help shows beside it."""
+
+
 def _metavar(annotation: Any) -> str:
     """Return the placeholder for the value of an option: its choices or its type."""
     if get_origin(annotation) in (Union, UnionType):
@@ -111,7 +115,8 @@ def _metavar(annotation: Any) -> str:
     if get_origin(annotation) is Annotated:
         annotation = get_args(annotation)[0]
     if get_origin(annotation) is Literal:
-        return "|".join(get_args(annotation))
+        choices = "|".join(get_args(annotation))
+        return choices if len(choices) <= LONGEST_CHOICES else "TEXT"  # the help names them
     if get_origin(annotation) is tuple:
         return "LIST"
     return {int: "INTEGER", float: "NUMBER", Path: "PATH"}.get(annotation, "TEXT")

@@ -52,10 +52,6 @@ class Task:
     """Total number of trials, baselines included."""
     flops_ratio: Callable[[Plan], float]
     """Returns the FLOPs of a plan as a ratio to the dense model's."""
-    is_additive: bool = True
-    """True if the FLOPs that the changes of blocks save add up."""
-    runs_as: Callable[[Plan], Plan] = lambda plan: plan
-    """Returns a plan without the changes that its export can't hold or does not save, as `--deploy` says."""
     limits: tuple[Limit, ...] = ()
     """Hard constraints that every plan on the front must keep."""
     seed: int = 0
@@ -66,6 +62,10 @@ class Task:
     """(origin, plan) of the warm starts: the plans tried right after the dense plan."""
     focus: Focus = Focus()
     """The preferred part of the front; a soft constraint, unlike `limits`."""
+    is_additive: bool = True
+    """True if the FLOPs that the changes of blocks save add up."""
+    runs_as: Callable[[Plan], Plan] = lambda plan: plan
+    """Returns a plan without the changes that its export can't hold or does not save, as `--deploy` says."""
 
     def feasible(self, plan: Plan) -> bool:
         """Return True if a plan keeps all limits."""

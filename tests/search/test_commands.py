@@ -169,7 +169,7 @@ def test_bad_input_is_one_line_and_creates_nothing(
 
 def test_a_mistake_in_a_command_of_its_own_process_is_one_line(tmp_path: Path) -> None:
     done = run("search.run", "--space", "layer", cwd=tmp_path)
-    assert (done.returncode, done.stdout) == (2, "")
+    assert done.returncode == 2 and len(done.stdout.splitlines()) <= 1, "at most the first words"
     (line,) = done.stderr.splitlines()
     assert line.startswith("error: ") and "did you mean 'layers'" in line
     assert not list(tmp_path.iterdir())

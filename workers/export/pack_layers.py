@@ -67,7 +67,8 @@ def _sublayers(plan: Plan) -> Iterator[tuple[str, int]]:
 
 def is_stock(block: Block) -> bool:
     """Return True if stock layers have the op, scope and variant of a block."""
-    return block.op in SUBLAYERS and block == Block(block.op, pruning=block.pruning)
+    usual = Block()
+    return block.op in SUBLAYERS and (block.scope, block.variant) == (usual.scope, usual.variant)
 
 
 def sublayer_blocks(layers: tuple[Layer, ...]) -> dict[str, list[int | None]]:

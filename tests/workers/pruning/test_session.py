@@ -37,7 +37,8 @@ def test_a_pruned_trial_is_tuned_and_leaves_nothing(make, text):
     assert report.rungs[-1].tune_accuracy is not None
     untouched(worker)
     load = Workload.from_dict(worker.session.workload(make(text)).to_dict())
-    assert report.rungs[0].costs == costs(worker.session.shape, Plan.parse(text), load).as_dict()
+    counted = {name: value for name, value in report.rungs[0].costs.items() if name != "routes"}
+    assert counted == costs(worker.session.shape, Plan.parse(text), load).as_dict()
 
 
 def test_numbers_do_not_depend_on_what_ran_before(make):
