@@ -15,24 +15,25 @@ def dashboard(
     out: Annotated[Path, typer.Option(help="Folder of the run.")],
     storage: Annotated[str | None, typer.Option(help="Database URL. Default: search.db in the folder.")] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8080,
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 for any free one.", min=0, max=65535)] = 8080,
 ) -> None:
     """Serve Optuna Dashboard; stop it with Ctrl-C. The search may run at the same time."""
     from search.console.terminal import one_line_errors
-    from search.storage.database_url import url_text
     from search.storage.find_run import open_results
 
     with one_line_errors():
         results = open_results(out, storage)
-        url = url_text(results.engine.url)
-        print(f"{results.run.name}: http://{host}:{port}/", flush=True)
+        name = results.run.name
         results.close()
-    from optuna.storages import RDBStorage
-    from optuna_dashboard import run_server
+        from search.dashboard_view.server import server  # slow to import
 
-    from search.storage.database_url import engine_options
-
-    run_server(RDBStorage(url, engine_kwargs=engine_options(url)), host=host, port=port)
+        serving = server(out, storage, host, port)
+    with serving:
+        print(f"{name}: http://{host}:{serving.server_port}/ (stop with Ctrl-C)", flush=True)
+        try:
+            serving.serve_forever()
+        except KeyboardInterrupt:
+            print("\nStopped serving; a search goes on by itself.")
 
 
 if __name__ == "__main__":

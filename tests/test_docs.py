@@ -44,6 +44,7 @@ PACKAGES = {
     "search/analysis": "what a run found; reads storage only",
     "search/loop": "the controller and what it remembers",
     "search/page": "a run as one HTML page, written to a file or served live",
+    "search/dashboard_view": "a run as Optuna Dashboard shows it",
     "search/console": "what a person sees on the terminal",
     "search/dispatch": "runs jobs in this process or on Ray",
     "benchmarks": "how fast and how good, as tables",

@@ -1,0 +1,111 @@
+"""What Optuna Dashboard shows of a run beside what the study stores; computed from the results tables when read."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from plotly import graph_objects as go
+
+from search.dashboard_view.texts import study_attributes, study_note, trial_note, trial_numbers
+from search.page.importance import importance_figure, importance_of
+from search.page.learning import history, hypervolume_figure
+from search.page.run_facts import RunFacts, options_of
+from search.page.server import version_of
+from search.storage.find_run import open_results
+from spaces.plan import Plan
+
+
+@dataclass(frozen=True)
+class ShownRun:
+    """One state of a run."""
+
+    study: str
+    """Name of the Optuna study."""
+    revision: int
+    """Number that grows with every state, from 1."""
+    attributes: Mapping[str, Any]
+    note: str
+    plots: Mapping[str, str]
+    """Id of a figure -> its JSON."""
+    rungs: Mapping[int, Mapping[int, float]]
+    """Number of a trial -> rung -> accuracy on the search split."""
+    digests: Mapping[int, str]
+    """Number of a trial -> digest of its plan."""
+    plans: Mapping[str, str]
+    """Digest -> text of the plan."""
+    trial_notes: Mapping[int, str]
+    """Number of a trial on the front or of the dense one -> what is added to its note."""
+    trial_numbers: Mapping[int, Mapping[str, Any]]
+    """Number of such a trial -> further attributes."""
+
+
+@dataclass
+class FollowedRun:
+    """Reads a run, and reads it again when it has changed. Several threads may use it."""
+
+    out: Path
+    storage: str | None
+    _version: str = ""
+    _shown: ShownRun | None = None
+    _lock: Lock = field(default_factory=Lock)
+
+    def now(self) -> ShownRun:
+        """Return the present state.
+
+        Raises:
+            StorageError: the run can't be read.
+        """
+        with self._lock:
+            results = open_results(self.out, self.storage)
+            try:
+                version = version_of(results)
+                if self._shown is None or version != self._version:
+                    revision = self._shown.revision + 1 if self._shown else 1
+                    self._shown = _shown(RunFacts(results, options_of(self.out, self.storage)), revision)
+                    self._version = version
+            finally:
+                results.close()
+            return self._shown
+
+    def plan(self, digest: str) -> Plan | None:
+        """Return the plan with a digest, or None."""
+        text = self.now().plans.get(digest)
+        return None if text is None else Plan.parse(text)
+
+
+def _shown(run: RunFacts, revision: int) -> ShownRun:
+    dense = run.summary["dense"]
+    described = {trial["number"]: trial for trial in [*run.summary["front"], *([dense] if dense else [])]}
+    return ShownRun(
+        study=run.results.run.study,
+        revision=revision,
+        attributes=study_attributes(run),
+        note=study_note(run),
+        plots={name: figure.to_json() for name, figure in _figures(run)},
+        rungs={each.trial.number: {rung.rung: rung.accuracy for rung in each.on("search")} for each in run.records},
+        digests={each.trial.number: each.trial.digest for each in run.records},
+        plans={each.trial.digest: each.trial.plan for each in run.records},
+        trial_notes={number: trial_note(run, trial) for number, trial in described.items()},
+        trial_numbers={number: trial_numbers(trial) for number, trial in described.items()},
+    )
+
+
+def _figures(run: RunFacts) -> Iterator[tuple[str, go.Figure]]:
+    """Yield id and figure of the plots; those whose numbers were not measured are left out."""
+    steps = history(run.records, run.limits)
+    if any(step.hypervolume for step in steps):
+        yield "hypervolume-over-trials", _titled(hypervolume_figure(steps), "Hypervolume over trials")
+        over_compute = hypervolume_figure(steps, over_compute=True)
+        yield "hypervolume-over-compute", _titled(over_compute, "Hypervolume over the minutes of all workers")
+    if (found := importance_of(run.records)) is not None:
+        yield "importance-per-block", _titled(importance_figure(found), "Importance per block")
+
+
+def _titled(figure: go.Figure, title: str) -> go.Figure:
+    """Return a figure with a title, on white also where the dashboard is dark."""
+    figure.update_layout(
+        title={"text": title, "x": 0.02}, margin={"t": 64}, paper_bgcolor="white", plot_bgcolor="white"
+    )
+    return figure
