@@ -16,6 +16,9 @@ from search.page.server import version_of
 from search.storage.find_run import open_results
 from spaces.plan import Plan
 
+HEIGHT = 450
+"""Height in pixels that the dashboard gives a figure."""
+
 
 @dataclass(frozen=True)
 class ShownRun:
@@ -105,7 +108,6 @@ def _figures(run: RunFacts) -> Iterator[tuple[str, go.Figure]]:
 
 def _titled(figure: go.Figure, title: str) -> go.Figure:
     """Return a figure with a title, on white also where the dashboard is dark."""
-    figure.update_layout(
-        title={"text": title, "x": 0.02}, margin={"t": 64}, paper_bgcolor="white", plot_bgcolor="white"
-    )
+    look = {"paper_bgcolor": "white", "plot_bgcolor": "white", "height": HEIGHT}
+    figure.update_layout(title={"text": title, "x": 0.02, "yref": "container", "y": 0.96}, margin={"t": 84}, **look)
     return figure

@@ -43,7 +43,10 @@ def study_note(run: RunFacts) -> str:
 
 def _choice(run: RunFacts, words: str, number: int) -> str:
     trial = run.described(number)
-    return f"- **{words}**: trial {number}, {', '.join(_numbers(trial))}. `{run.export_command(number)}`"
+    return (
+        f"- **{words}**: trial {number}, {', '.join(_numbers(trial))}. Runs as {_routes(trial)}. "
+        f"`{run.export_command(number)}`"
+    )
 
 
 def _numbers(trial: Trial) -> list[str]:
@@ -75,7 +78,7 @@ def trial_note(run: RunFacts, trial: Trial) -> str:
 def _routes(trial: Trial) -> str:
     """Return the routes of deployment that can hold the plan, with its FLOPs there."""
     if trial["routes"] is None:
-        return "not recorded; the export says it"
+        return "not recorded: `search.export` names it"
     return ", ".join(f"{name} ({ratio:.1%} of dense)" for name, ratio in trial["routes"].items() if ratio is not None)
 
 
