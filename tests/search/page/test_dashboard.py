@@ -157,7 +157,7 @@ def test_a_taken_port_is_one_line(url: str, run: Settings) -> None:
 @pytest.mark.slow
 def test_chromium_shows_it(browser: Browser, url: str, study: Answer) -> None:
     with browser.new_page(viewport={"width": 1440, "height": 1400}) as page:
-        page.set_default_timeout(120_000)
+        page.set_default_timeout(60_000)
         said: list[str] = []
         page.on("console", lambda message: said.append(message.text))
         page.on("pageerror", lambda error: said.append(str(error)))
@@ -167,7 +167,7 @@ def test_chromium_shows_it(browser: Browser, url: str, study: Answer) -> None:
         label = front.locator(".hovertext").text_content() or ""
         assert any(f'"plan": "{each["params"][0]["param_external_value"]}"' in label for each in study["best_trials"])
         for name in ("hypervolume-over-trials", "importance-per-block"):
-            page.locator(f"[id='user-defined-plot:{name}'] .plot").first.wait_for()
+            page.locator(f"[id='user-defined-plot:{name}'] .xtitle").wait_for()
         page.goto(f"{url}/dashboard/studies/1/note")
         page.get_by_text("cheapest with 97% of the dense accuracy").wait_for()
         page.goto(f"{url}/dashboard/studies/1/trials")
