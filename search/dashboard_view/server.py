@@ -21,7 +21,7 @@ from search.storage.find_run import open_results
 
 
 class PlanPictures:
-    """An artifact store of Optuna that draws a plan when its digest is opened."""
+    """An artifact store of Optuna that renders the plan whose digest is opened."""
 
     def __init__(self, run: FollowedRun) -> None:
         self._run = run
