@@ -157,7 +157,7 @@ def test_a_taken_port_is_one_line(url: str, run: Settings) -> None:
 @pytest.mark.slow
 def test_chromium_shows_it(browser: Browser, url: str, study: Answer) -> None:
     with browser.new_page(viewport={"width": 1440, "height": 1400}) as page:
-        page.set_default_timeout(60_000)
+        page.set_default_timeout(240_000)
         said: list[str] = []
         page.on("console", lambda message: said.append(message.text))
         page.on("pageerror", lambda error: said.append(str(error)))

@@ -92,7 +92,7 @@ def test_ctrl_c_ends_it_with_one_line(run: Settings) -> None:
     url = process.stdout.readline().split()[1]
     assert "<title>first" in fetched(url)[1]
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=180)
     assert (process.returncode, out.strip(), err) == (0, "Stopped serving; a search goes on by itself.", "")
 
 
