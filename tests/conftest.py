@@ -12,7 +12,16 @@ settings.register_profile("shared", deadline=None, derandomize=True)
 settings.register_profile("fast", settings.get_profile("shared"), max_examples=draws(100))
 settings.load_profile("fast")
 
-LONGEST_FIRST = ("search/test_", "search/dispatch", "search/storage", "test_", "workers/export", "benchmarks", "search")
+LONGEST_FIRST = (
+    "workers/pretrained",
+    "search/test_",
+    "search/dispatch",
+    "search/storage",
+    "test_",
+    "workers/export",
+    "benchmarks",
+    "search",
+)
 """Beginnings of paths whose files take minutes; they come first, so that two processes end at about the same time."""
 
 
