@@ -23,7 +23,7 @@ from workers.export.route import Badge, export_route
 from workers.export.stock_layers import build, facts_of
 
 TRIALS = 3
-VIDEO_REFUSED = "is made by torchvision, which is not installed"
+VIDEO_REFUSED = "without its video part, which needs"
 """Part of the line by which an export refuses a processor whose video part could not be loaded."""
 SPLITS = {"train": questions(12), "validation": questions(3, 100), "test": questions(2, 200)}
 OPTIONS = ("--budget", str(TRIALS), "--rungs", "0:4,1:all", "--metric", "loss", "--allow-blind")

@@ -7,6 +7,7 @@ such layers, runs by remote code, in which every block stays in place without th
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -186,13 +187,15 @@ def check_language_model(facts: Facts, form: str, got: str) -> None:
         got: the plan or the model, for the message.
     """
     text = facts.text
-    rules = {
-        "a Llama decoder": text.model_type == "llama",
-        "a model whose FFN channels are a multiple of 256": text.intermediate_size % 256 == 0,
-        "a model whose heads together are as wide as it": text.hidden_size == text.num_attention_heads * text.head_dim,
+    rules: dict[str, Callable[[], bool]] = {  # in this order: other decoders need not have the fields of a Llama
+        "a Llama decoder": lambda: text.model_type == "llama",
+        "a model whose FFN channels are a multiple of 256": lambda: text.intermediate_size % 256 == 0,
+        "a model whose heads together are as wide as it": lambda: (
+            text.hidden_size == text.num_attention_heads * text.head_dim
+        ),
     }
     for rule, holds in rules.items():
-        if not holds:
+        if not holds():
             raise ExportError(f"--format {form} must be {rule}, got another for '{got}': use --format auto")
 
 
