@@ -1,4 +1,4 @@
-"""How far the predicted time of a search is from the truth: `python -m benchmarks.eta_of_runs RUN ...`.
+"""Compares the predicted time of a search with the true one: `python -m benchmarks.eta_of_runs RUN ...`.
 
 The search is replayed from the seconds that a run has stored. Every rung and test takes its stored seconds, the rest of
 a trial's time on the clock is the controller's.

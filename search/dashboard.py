@@ -18,6 +18,7 @@ def dashboard(
     port: Annotated[int, typer.Option(help="Port to listen on; 0 for any free one.", min=0, max=65535)] = 8080,
 ) -> None:
     """Serve Optuna Dashboard; stop it with Ctrl-C. The search may run at the same time."""
+    from search.console.serving import serve_until_interrupted
     from search.console.terminal import one_line_errors
     from search.storage.find_run import open_results
 
@@ -28,12 +29,7 @@ def dashboard(
         from search.dashboard_view.server import server  # slow to import
 
         serving = server(out, storage, host, port)
-    with serving:
-        print(f"{name}: http://{host}:{serving.server_port}/ (stop with Ctrl-C)", flush=True)
-        try:
-            serving.serve_forever()
-        except KeyboardInterrupt:
-            print("\nStopped serving; a search goes on by itself.")
+    serve_until_interrupted(name, host, serving)
 
 
 if __name__ == "__main__":

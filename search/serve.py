@@ -17,24 +17,17 @@ def serve(
     port: Annotated[int, typer.Option(help="Port to listen on; 0 for any free one.", min=0, max=65535)] = 8081,
 ) -> None:
     """Serve the page of a run on this machine; stop it with Ctrl-C. The search may run at the same time."""
-    import signal
-
+    from search.console.serving import serve_until_interrupted
     from search.console.terminal import one_line_errors
-    from search.page.server import server
+    from search.page.server import HOST, server
     from search.storage.find_run import open_results
 
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts background commands without it
     with one_line_errors():
         results = open_results(out, storage)
         name = results.run.name
         results.close()
         serving = server(out, storage, port)
-    with serving:
-        print(f"{name}: http://127.0.0.1:{serving.server_port}/ (stop with Ctrl-C)", flush=True)
-        try:
-            serving.serve_forever()
-        except KeyboardInterrupt:
-            print("\nStopped serving; a search goes on by itself.")
+    serve_until_interrupted(name, HOST, serving)
 
 
 if __name__ == "__main__":

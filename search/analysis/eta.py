@@ -60,7 +60,7 @@ class Mean:
 
 @dataclass
 class RungPace:
-    """What is known of one rung: its seconds per unit of work, and how many trials reach it."""
+    """Seconds per unit of work of one rung, and the share of the trials that reach it."""
 
     usual_share: float
     """Fraction of the trials that usually reach it."""

@@ -20,7 +20,7 @@ STATES = ("complete", "stopped", "failed", "running")
 
 @dataclass(frozen=True)
 class View:
-    """What is shown; replaced as a whole, since another thread draws it."""
+    """One state of the display. Updates replace it as a whole, because another thread draws it."""
 
     budget: int
     counts: dict[str, int] = field(default_factory=dict)
@@ -43,7 +43,7 @@ class View:
     failure: str | None = None
     """The last trial that failed, with its reason."""
     now: str = ""
-    """What is running."""
+    """Line about the present work, such as loading the model or a running trial."""
 
 
 class LiveView:

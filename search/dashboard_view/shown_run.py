@@ -1,19 +1,18 @@
-"""What Optuna Dashboard shows of a run beside what the study stores; computed from the results tables when read."""
+"""Computes the notes, figures and attributes that Optuna Dashboard shows beside those stored in the study."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 from plotly import graph_objects as go
 
 from search.dashboard_view.texts import study_attributes, study_note, trial_note, trial_numbers
+from search.page.follow import Followed
 from search.page.importance import importance_figure, importance_of
 from search.page.learning import history, hypervolume_figure
-from search.page.run_facts import RunFacts, options_of
-from search.page.server import version_of
-from search.storage.find_run import open_results
+from search.page.run_facts import RunFacts
 from spaces.plan import Plan
 
 HEIGHT = 450
@@ -44,15 +43,12 @@ class ShownRun:
     """Number of such a trial -> further attributes."""
 
 
-@dataclass
 class FollowedRun:
-    """Reads a run, and reads it again when it has changed. Several threads may use it."""
+    """The present state of a run, computed again when the run has changed. Several threads may use it."""
 
-    out: Path
-    storage: str | None
-    _version: str = ""
-    _shown: ShownRun | None = None
-    _lock: Lock = field(default_factory=Lock)
+    def __init__(self, out: Path, storage: str | None) -> None:
+        revisions = count(1)
+        self._followed = Followed(out, storage, lambda run: _shown(run, next(revisions)))
 
     def now(self) -> ShownRun:
         """Return the present state.
@@ -60,17 +56,7 @@ class FollowedRun:
         Raises:
             StorageError: the run can't be read.
         """
-        with self._lock:
-            results = open_results(self.out, self.storage)
-            try:
-                version = version_of(results)
-                if self._shown is None or version != self._version:
-                    revision = self._shown.revision + 1 if self._shown else 1
-                    self._shown = _shown(RunFacts(results, options_of(self.out, self.storage)), revision)
-                    self._version = version
-            finally:
-                results.close()
-            return self._shown
+        return self._followed.now()[1]
 
     def plan(self, digest: str) -> Plan | None:
         """Return the plan with a digest, or None."""

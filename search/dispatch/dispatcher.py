@@ -34,7 +34,7 @@ class Dispatcher:
         if self.failure is None:
             try:
                 return act()
-            except Exception as error:
+            except Exception as error:  # kept and raised after Tune has ended; Tune would swallow it
                 self.failure = error
         return otherwise
 

@@ -88,7 +88,7 @@ class Tracking:
         """Leave a tracker out after an error, whatever its package raises."""
         try:
             yield
-        except Exception as error:
+        except Exception as error:  # trackers are foreign packages with network connections; none may end a search
             self._sinks.pop(name, None)
             reason = " ".join(str(error).split())[:200]
             self._say(f"warning: --callbacks {name} is left out from here on ({type(error).__name__}: {reason})")

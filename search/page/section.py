@@ -26,7 +26,7 @@ class Command:
 
     line: str
     what: str = ""
-    """What it does, shown in front of it."""
+    """Purpose of the command, shown before it."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Chart:
 
     figure: "Figure"
     label: str
-    """What the chart shows, as its alternative text."""
+    """Alternative text of the chart, for screen readers."""
     choice: str = ""
     """Name on the button that shows this chart, where several charts of a section share one place."""
     half: bool = False

@@ -1,65 +1,23 @@
 """Serves the page of a run on the loopback interface, with the parts that changed since a version on request."""
 
 import json
-from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Lock
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
+from search.page.follow import Followed
 from search.page.render import Rendered, render
-from search.page.run_facts import RunFacts, options_of
 from search.storage.database_url import StorageError
-from search.storage.find_run import open_results
-from search.storage.results import Results
-from search.storage.tables import RungResult, Trial
 
 HOST = "127.0.0.1"
 
 
-@dataclass
-class LivePage:
-    """The page of a run, rendered anew when the run has changed."""
-
-    out: Path
-    storage: str | None
-
-    def __post_init__(self) -> None:
-        self._lock = Lock()
-        self._version = ""
-        self._rendered: Rendered | None = None
-
-    def now(self) -> tuple[str, Rendered]:
-        """Return a version of the page and the page; the version changes with the run.
-
-        Raises:
-            StorageError: the run can't be read.
-        """
-        with self._lock:
-            results = open_results(self.out, self.storage)
-            try:
-                version = version_of(results)
-                if self._rendered is None or version != self._version:
-                    self._rendered = render(RunFacts(results, options_of(self.out, self.storage)))
-                    self._version = version
-            finally:
-                results.close()
-            return self._version, self._rendered
-
-
-def version_of(results: Results) -> str:
-    """Return a text that changes whenever a rung is measured or a trial begins or ends."""
-    counts = "-".join(f"{state}{count}" for state, count in sorted(results.counts().items()))
-    latest = select(func.max(RungResult.id), func.count(RungResult.id)).join(Trial, Trial.id == RungResult.trial_id)
-    with results.engine.connect() as connection:
-        newest, rungs = connection.execute(latest.where(Trial.run_id == results.run.id)).one()
-    return f"{counts}.{newest}.{rungs}.{results.run.finished is not None:d}"
+LivePage = Followed[Rendered]
 
 
 def server(out: Path, storage: str | None, port: int) -> ThreadingHTTPServer:
@@ -74,7 +32,7 @@ def server(out: Path, storage: str | None, port: int) -> ThreadingHTTPServer:
         ValueError: the port can't be used.
     """
     try:
-        serving = ThreadingHTTPServer((HOST, port), partial(_Handler, LivePage(out, storage)))
+        serving = ThreadingHTTPServer((HOST, port), partial(_Handler, LivePage(out, storage, render)))
     except OSError as error:
         raise ValueError(f"--port must be free to listen on, got {port} ({error.strerror}): take another") from None
     serving.daemon_threads = True

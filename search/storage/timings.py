@@ -1,4 +1,4 @@
-"""How long a stored rung or test took."""
+"""Durations of stored rungs and tests."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Timing:
-    """How long a rung or a test took."""
+    """Duration of a rung or a test."""
 
     split: str
     rung: int

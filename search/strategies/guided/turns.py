@@ -33,7 +33,7 @@ PRIOR_TRIALS = 4
 
 
 class Turn(StrEnum):
-    """How a plan was found. The value is the beginning of the origin of its trial."""
+    """Method that proposed a plan. The value is the beginning of the origin of its trial."""
 
     SURROGATE = "expected to add"
     EVOLUTION = "evolution"
