@@ -131,6 +131,7 @@ def test_margins_are_measured_for_strategies_that_read_them(tmp_path: Path) -> N
     assert Grown.load(NAME, tmp_path, nobody()).margins_of(0) == first.margins_of(0)
 
 
+@pytest.mark.slow
 def test_a_strategy_that_does_not_read_margins_has_none_measured(folder: Path) -> None:
     table = Grown.load(NAME, folder, nobody())
     table.margins[:] = grown.UNKNOWN
@@ -139,6 +140,7 @@ def test_a_strategy_that_does_not_read_margins_has_none_measured(folder: Path) -
         replay(table, "guided", 15, 0)
 
 
+@pytest.mark.slow
 def test_a_table_of_another_model_is_not_added_to(folder: Path) -> None:
     table = Grown.load(NAME, folder)
     table.origin = {"fingerprints": {"model": "another"}}
@@ -146,6 +148,7 @@ def test_a_table_of_another_model_is_not_added_to(folder: Path) -> None:
         table.row(Plan.parse("p" * 12))
 
 
+@pytest.mark.slow
 def test_shares_are_of_all_that_was_asked_for(folder: Path) -> None:
     best = Grown.load(NAME, folder).right["search"].max(0)
     table = Grown.load(NAME, folder, FixedExaminer(best.tolist(), np.zeros(256, np.int8)))

@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page
 
+pytestmark = pytest.mark.slow  # five seconds each; the fast run keeps one page in a browser, `test_serve.py`
+
 SIZES = ((1440, 900), (390, 844))
 TOO_WIDE = """() => [...document.querySelectorAll("main *, header *, footer *")].filter((each) =>
     each.getBoundingClientRect().right > innerWidth + 1 && !each.closest(".scroll") && !each.closest("svg")
