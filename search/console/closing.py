@@ -101,7 +101,7 @@ def _print_picture(out: Console, records: list[TrialRecord], summary: dict[str, 
 def _print_commands(out: Console, where: str, lines: list[str]) -> None:
     """Print the commands that show a run, then that of an export with the suggested rules and their losses."""
     out.print("Look at it:")
-    for what in ("report", "dashboard", "status"):
+    for what in ("report", "serve", "dashboard", "status"):
         out.print(f"  python -m search.{what} {where}", soft_wrap=True, markup=False)
     if lines:
         out.print("Ship a plan, chosen by one of the rules below (a model folder, checked in a fresh process):")
