@@ -24,7 +24,7 @@ def compare(
     from search.analysis.compare import compare as compared
     from search.analysis.summary import summarize
     from search.console.comparison import comparison_text
-    from search.console.front_plot import draw_two_fronts
+    from search.console.front_picture import draw_two_fronts
     from search.console.terminal import console, one_line_errors
     from search.storage.find_run import open_results
 

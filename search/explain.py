@@ -58,7 +58,7 @@ def _print_contributions(results: "Results", trial: int, out: Path, questions: i
     from search.analysis.select_trials import Selected
     from search.console.explanation import contributions_text
     from search.console.terminal import console
-    from search.dispatch.contributions import contributions
+    from search.dispatch.op_contributions import contributions
 
     record = finished_trial(results.records(), trial)
     request = trial_request(results, Selected(record.plan, record, "named"), out)

@@ -132,7 +132,7 @@ class LoadedRun:
         Args:
             axes: axes to draw on; by default new ones.
         """
-        from search.console.front_plot import plot_front
+        from search.console.front_picture import plot_front
 
         drawn: Axes = plot_front(self._results.records(), self.summary, axes)
         return drawn

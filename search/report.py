@@ -103,7 +103,7 @@ def _show_front(results: "Results", picture: Path, sort: str | None) -> None:
     from search.analysis.signals import signals_line
     from search.analysis.summary import summarize
     from search.console.closing import hypervolumes
-    from search.console.front_plot import draw_front
+    from search.console.front_picture import draw_front
     from search.console.front_table import front_table
     from search.console.samples import dense_note, metric_line
     from search.console.terminal import console

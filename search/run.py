@@ -51,7 +51,7 @@ def run(
         problem = Problem.resolve(load_settings(config, given))
         if dry_run:
             from search.console.dry_run import describe
-            from search.loop.places import check_places
+            from search.loop.check_writable import check_places
 
             check_places(problem.settings)
             describe(problem.settings, problem)

@@ -9,9 +9,9 @@ from objectives.metrics import METRICS
 from search.strategies import STRATEGIES
 from search.trackers import CALLBACKS
 from spaces.spaces import SPACES
+from workers.message import known
 from workers.requests import Deploy, Rung, TuningRecipe
 from workers.sources import DataSource, ModelSource
-from workers.value import known
 
 FREE_TO_CHANGE = frozenset(
     {

@@ -12,7 +12,7 @@ import numpy as np
 
 from spaces.block import SINGLE_BLOCKS, Block, Op, PlanError
 from spaces.kinds import BlockKind
-from spaces.moves import check_definition, check_depth
+from spaces.levels import check_definition, check_depth
 from spaces.plan import Plan
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from spaces.block import SINGLE_BLOCKS, Block, Op, PlanError
 from spaces.kinds import PLAIN, BlockKind
-from spaces.moves import check_definition, check_depth, pick_levels
+from spaces.levels import check_definition, check_depth, pick_levels
 from spaces.plan import Plan
 
 _MAX_MOVES = 3

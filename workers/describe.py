@@ -19,9 +19,10 @@ from objectives.workload import Workload
 from spaces.plan import PlanError
 from spaces.shape import ModelShape
 from workers.fingerprints import fingerprint
+from workers.models.chat_template import read_prompter
 from workers.models.llava_config import LlavaConfig, is_llava
 from workers.models.model_files import read_config, weight_files
-from workers.models.prompts import read_prompter, target
+from workers.models.prompt_forms import target
 from workers.pruning.files import read_weights
 from workers.requests import TrialRequest
 from workers.sources import ModelSource

@@ -8,14 +8,14 @@ from typing import Any
 
 from pydantic import Field
 
+from workers.message import Message
 from workers.requests import TrialRequest
-from workers.value import Value
 
 MODULE, RECORD = "mapping_module.safetensors", "tuned.json"
 """Files of a finished tuning: the best weights, and what was measured."""
 
 
-class LongTuning(Value):
+class LongTuning(Message):
     """The request of a long tuning."""
 
     trial: TrialRequest

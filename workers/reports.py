@@ -4,15 +4,15 @@ from enum import StrEnum
 from typing import Any
 
 from spaces.names import shown
+from workers.message import Message
 from workers.sources import Split
-from workers.value import Value
 
 Importance = tuple[tuple[float, float], ...]
 """Per block, the importance of its attention and of its FFN: nats of the answers' log-likelihood, see
 `workers.evaluation.importance`."""
 
 
-class QuestionRecord(Value):
+class QuestionRecord(Message):
     """A question of a split with its accepted answers."""
 
     id: str
@@ -24,7 +24,7 @@ class QuestionRecord(Value):
     accepted: tuple[str, ...]
 
 
-class Floor(Value):
+class Floor(Message):
     """Accuracies reached without looking at the images; at least one of the two is known."""
 
     answer: str | None = None
@@ -47,7 +47,7 @@ class Floor(Value):
         return "the dense model shown other images"
 
 
-class RungReport(Value):
+class RungReport(Message):
     """The result of one rung."""
 
     rung: int
@@ -94,7 +94,7 @@ class TrialState(StrEnum):
     """It ended with an error."""
 
 
-class TrialReport(Value):
+class TrialReport(Message):
     """The result of a trial: its rungs and how it ended. Failures are results as well."""
 
     number: int | None

@@ -13,8 +13,8 @@ from pydantic import Field, PlainSerializer, PlainValidator, model_validator
 from objectives.metrics import METRICS
 from objectives.workload import Workload, WorkloadError
 from spaces.plan import Plan, PlanError
+from workers.message import Message, known
 from workers.sources import DataSource, ModelSource, Split
-from workers.value import Value, known
 
 Deploy = Literal["any", "transformers", "remote-code", "nemotron-nas"]
 """Route by which a plan will be deployed; `any` is an export that saves all that the plan skips."""
@@ -51,7 +51,7 @@ WorkloadValue = Annotated[Workload, PlainValidator(_read_workload), PlainSeriali
 """A workload, serialized as a JSON object of its token counts."""
 
 
-class TuningRecipe(Value):
+class TuningRecipe(Message):
     """Hyperparameters of tuning; all weights but the trainable ones are frozen."""
 
     learning_rate: float | None = Field(None, gt=0)
@@ -66,7 +66,7 @@ class TuningRecipe(Value):
     """Weight of KL(dense || plan) on the answer tokens, added to the cross-entropy."""
 
 
-class Rung(Value):
+class Rung(Message):
     """One rung of a trial: tune up to `tuning_steps`, then evaluate `questions` questions of `split`."""
 
     tuning_steps: int = Field(0, ge=0)
@@ -84,7 +84,7 @@ class Rung(Value):
     """If True, also measure the latency of prefill and decode (`workers.evaluation.latency`)."""
 
 
-class TrialRequest(Value):
+class TrialRequest(Message):
     """Everything a worker needs to run one trial; the result depends on nothing else."""
 
     run: str | None = None

@@ -19,8 +19,8 @@ from workers.evaluation.latency import time_latency
 from workers.evaluation.margins import answer_margins
 from workers.export.route_costs import Deployment, route_ratios
 from workers.export.stock_layers import facts_of
-from workers.inference.finite import NonFinite
-from workers.models.stored_module import labels
+from workers.inference.check_finite import NonFinite
+from workers.models.mapping_module_labels import labels
 from workers.models.trainable import State, copy_state, put_state
 from workers.reports import Importance, QuestionRecord, RungReport
 from workers.requests import Rung, TrialRequest

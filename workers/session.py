@@ -16,7 +16,7 @@ from workers.describe import describe_model, describe_workload
 from workers.fingerprints import fingerprint
 from workers.inference.prepare import Prepared, prepare
 from workers.models.load_model import load_model
-from workers.models.stored_module import check_labels
+from workers.models.mapping_module_labels import check_labels
 from workers.models.trainable import copy_state, put_state
 from workers.pruning.calibrate import calibrate
 from workers.pruning.files import read_masks

@@ -6,7 +6,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from spaces.names import shown
 from workers.lora_options import parse_lora
-from workers.value import Value
+from workers.message import Message
 
 Split = Literal["train", "tune", "search", "test"]
 """Splits of the search: `train` for tuning, `tune` to accept it, `search` for trials, `test` for the final front."""
@@ -26,7 +26,7 @@ def _is_name(name: str) -> str:
 Name = Annotated[str, AfterValidator(_is_name)]
 
 
-class ModelSource(Value):
+class ModelSource(Message):
     """The model of a trial and how it is loaded."""
 
     name: Name = "embedded"
@@ -48,7 +48,7 @@ class ModelSource(Value):
     """Mask file from `python -m workers.pruning`, for blocks that a plan prunes by {saved}."""
 
 
-class DataSource(Value):
+class DataSource(Message):
     """The data set of a trial, its columns and splits, and the number of rows used of each split."""
 
     name: Name = "embedded"

@@ -11,12 +11,12 @@ from time import perf_counter
 import torch
 
 from workers.describe import check_fit
+from workers.machine_failures import machine_failure
 from workers.origin import origin
 from workers.reports import RungReport, TrialReport, TrialState
 from workers.requests import TrialRequest
 from workers.rungs import climb
 from workers.session import Session
-from workers.surroundings import surroundings
 
 log = logging.getLogger(__name__)
 
@@ -99,7 +99,7 @@ class TrialRun:
             self._reports.append(next(self._rungs))
         except Exception as error:
             log.debug("trial %s failed", self.request.number, exc_info=True)
-            machine = surroundings(error)
+            machine = machine_failure(error)
             self._put_back, self._failure = machine is not None, machine or reason_of(error)
             _free_memory()
             return None

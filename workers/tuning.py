@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from workers.inference.finite import NonFinite
+from workers.inference.check_finite import NonFinite
 from workers.inference.prepare import AnswerBatch, Prepared
 from workers.models.loaded_model import LoadedModel
 from workers.requests import TuningRecipe

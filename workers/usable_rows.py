@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 from workers.data.load_split import load_split
 from workers.data.sample import SplitData
 from workers.describe import describe_model
+from workers.models.chat_template import read_prompter
 from workers.models.llava_config import LlavaConfig, is_llava
 from workers.models.model_files import read_config
-from workers.models.prompts import read_prompter
 from workers.sources import DataSource, ModelSource, Split
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.paper.subjects import METRIC, MIXED, Subject, open_subject, save
+from benchmarks.paper.models import METRIC, MIXED, Subject, open_subject, save
 from workers.data.load_split import load_split
 from workers.evaluation.evaluate import evaluate
 

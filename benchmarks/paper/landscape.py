@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.paper.subjects import METRIC, STORE, Subject, open_subject
+from benchmarks.paper.models import METRIC, STORE, Subject, open_subject
 from search.storage.find_run import open_results
 from search.storage.results import TrialRecord
 from spaces.plan import Plan

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.paper.subjects import METRIC, MIXED, STORE, Subject, open_subject, save, texts
+from benchmarks.paper.models import METRIC, MIXED, STORE, Subject, open_subject, save, texts
 from spaces.patterns import pattern
 from spaces.plan import Op, Plan
 from workers.apply_plan import apply_plan

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.paper import words
+from benchmarks.paper import page_text
+from benchmarks.paper.models import STORE, load
 from benchmarks.paper.pictures import draw_trained, draw_untrained
-from benchmarks.paper.subjects import STORE, load
 from benchmarks.paper.trained import stored
 from workers.embedded.training.card_values import Interval
 
@@ -21,7 +21,7 @@ TITLES = {"embedded": "The embedded model", "smollm2": "SmolLM2-135M"}
 
 def main() -> None:
     """Write the page and the pictures."""
-    parts = [words.INTRODUCTION, *_untrained(), *_trained(), words.CLOSING, _origins()]
+    parts = [page_text.INTRODUCTION, *_untrained(), *_trained(), page_text.CLOSING, _origins()]
     (DOCS / "paper.md").write_text("\n\n".join(part.strip() for part in parts) + "\n", encoding="utf-8")
 
 
@@ -43,7 +43,7 @@ def interval(scores: np.ndarray, images: np.ndarray) -> str:
 
 
 def _untrained() -> Iterator[str]:
-    yield words.UNTRAINED
+    yield page_text.UNTRAINED
     for subject, title in TITLES.items():
         yield f"### {title}"
         if not (STORE / f"untrained-{subject}.npz").exists():
@@ -83,10 +83,10 @@ def _is_open(subject: str, questions: int) -> np.ndarray:
 def _run(subject: str) -> str:
     """Return the sentence on the command that measured the numbers."""
     if subject == "embedded":
-        return words.RUN[subject]
+        return page_text.RUN[subject]
     dense = load("dense-smollm2.npz")
     _, blind = unpacked(dense, "scores")
-    return words.RUN[subject].format(by_text=by_text(dense).mean(), blind=blind.mean())
+    return page_text.RUN[subject].format(by_text=by_text(dense).mean(), blind=blind.mean())
 
 
 def by_text(dense: dict[str, Any]) -> np.ndarray:
@@ -126,7 +126,7 @@ def _paired(found: dict[str, Any], scores: np.ndarray) -> Iterator[str]:
 
 
 def _trained() -> Iterator[str]:
-    yield words.TRAINED
+    yield page_text.TRAINED
     for subject, title in TITLES.items():
         yield f"### {title}"
         runs = stored(subject)

@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 from time import process_time
 
-from benchmarks.paper.subjects import MIXED, STORE, Subject, open_subject
+from benchmarks.paper.models import MIXED, STORE, Subject, open_subject
 from spaces.patterns import pattern
 from workers.apply_plan import apply_plan
 from workers.requests import TuningRecipe

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.paper.models import STORE, load
 from benchmarks.paper.page import DOCS, by_text, commonest, interval, origin_line, table, unpacked
-from benchmarks.paper.subjects import STORE, load
 from spaces.plan import Op, Plan
 
 OPS = (Op.SKIP_BLOCK, Op.SKIP_ATTN, Op.SKIP_FFN)

@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from benchmarks.paper.subjects import STORE, Subject, open_subject
+from benchmarks.paper.models import STORE, Subject, open_subject
 from spaces.plan import Plan
 from workers.apply_plan import apply_plan
 from workers.requests import TuningRecipe

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.paper.subjects import Subject, open_subject, save, texts
+from benchmarks.paper.models import Subject, open_subject, save, texts
 from spaces.patterns import pattern
 
 OPS = ("skip_block", "skip_attn", "skip_ffn", "parallel")

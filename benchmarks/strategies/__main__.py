@@ -6,8 +6,8 @@ tables with several rungs, trials are promoted as in a search; a second run with
 rungs save. Results are stored in `benchmarks/data/strategies.json`, from which `benchmarks.strategies.report` writes
 `docs/strategies.md` and its pictures. With strategies, landscapes or budgets given, only these run again.
 
-With `--table FILE.npz`, a table from outside the repository is searched instead (`benchmarks.truth.given` describes the
-file), and nothing is stored:
+With `--table FILE.npz`, a table from outside the repository is searched instead (`benchmarks.truth.outside_table`
+describes the file), and nothing is stored:
 
     python -m benchmarks.strategies --table FILE.npz --strategies guided --budgets 25,50,100,200 --json
 """
@@ -38,8 +38,8 @@ from benchmarks.strategies.cells import (
 from benchmarks.strategies.comparison import settle
 from benchmarks.strategies.report import write_report
 from benchmarks.truth.enumerated import DATA
-from benchmarks.truth.given import Given
 from benchmarks.truth.grown import Grown
+from benchmarks.truth.outside_table import Given
 from spaces.names import unknown
 from workers.software import commit, versions
 

@@ -12,12 +12,12 @@ from typing import Any
 
 from benchmarks.strategies.comparison import gather, search
 from benchmarks.strategies.replay import Replays
+from benchmarks.truth.artificial import MADE, open_made
 from benchmarks.truth.enumerated import Truth
-from benchmarks.truth.given import Given
 from benchmarks.truth.grown import Grown
 from benchmarks.truth.landscapes import LANDSCAPES as TABLES
 from benchmarks.truth.landscapes import Landscape
-from benchmarks.truth.made import MADE, open_made
+from benchmarks.truth.outside_table import Given
 from benchmarks.truth.table import Table
 
 LANDSCAPES = (

@@ -33,7 +33,7 @@ class Landscape:
     """True if the space is too large to enumerate, so that its table grows (`benchmarks.truth.grown`)."""
 
     listed: Space | None = None
-    """The space itself, where it has no name (`benchmarks.truth.given`)."""
+    """The space itself, where it has no name (`benchmarks.truth.outside_table`)."""
     min_accuracy: float = 0.0
     """Accuracy above which a plan counts, as `--min-accuracy` of a search."""
 

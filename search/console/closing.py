@@ -92,7 +92,7 @@ def _print_counts(out: Console, summary: dict[str, Any], records: list[TrialReco
 
 
 def _print_picture(out: Console, records: list[TrialRecord], summary: dict[str, Any], file: Path) -> None:
-    from search.console.front_plot import draw_front
+    from search.console.front_picture import draw_front
 
     draw_front(records, summary, file)
     out.print(f"Picture: {file}", soft_wrap=True, markup=False)

@@ -37,7 +37,7 @@ from ray._private import ray_constants  # noqa: E402
 
 from search.dispatch.exit_codes import TRY_AGAIN  # noqa: E402
 from search.settings import Settings, SettingsError  # noqa: E402
-from workers.surroundings import SurroundingsError  # noqa: E402
+from workers.machine_failures import MachineFailure  # noqa: E402
 
 OBJECT_STORE_BYTES = 80 * 2**20
 """Shared memory of a local Ray in bytes. Only JSON is exchanged, so it is close to Ray's minimum of 75 MiB."""
@@ -118,7 +118,7 @@ def ray_cluster(settings: Settings) -> Iterator[None]:
 
     Raises:
         SettingsError: the cluster can't be reached, or no machine of it is large enough for a trial.
-        SurroundingsError: Ray can't be started on this machine.
+        MachineFailure: Ray can't be started on this machine.
     """
     log = settings.run_folder / "ray" / "ray.log"
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -180,7 +180,7 @@ def _connect(settings: Settings, temporary: Path | None) -> None:
         reason = str(error).splitlines()[0]
         if settings.ray_address is None:
             ray.shutdown()
-            raise SurroundingsError(f"Ray can't be started on this machine ({reason})") from None
+            raise MachineFailure(f"Ray can't be started on this machine ({reason})") from None
         raise SettingsError(f"--ray-address must be a running cluster, got {address} ({reason})") from None
 
 

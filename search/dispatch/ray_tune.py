@@ -144,7 +144,7 @@ def run_on_ray(
 
     Raises:
         SettingsError: the cluster can't be reached, or no machine of it is large enough for a trial.
-        SurroundingsError: Ray can't be started on this machine.
+        MachineFailure: Ray can't be started on this machine.
         RuntimeError: Tune ended early, for an unknown reason.
         Exception: any error of the controller, such as an unavailable database.
     """

@@ -17,9 +17,9 @@ from search.loop.controller import Controller
 from search.loop.open_run import open_run
 from search.loop.problem import Problem
 from search.settings import Settings, SettingsError
-from search.storage.away import reason_away
+from search.storage.database_unavailable import reason_away
 from search.storage.database_url import StorageError
-from search.storage.deleted import FilesGoneError
+from search.storage.deleted_files import FilesGoneError
 from spaces.plan import Plan
 
 if TYPE_CHECKING:

@@ -19,9 +19,9 @@ from search.settings import Settings
 from search.storage.results import Results
 from search.storage.study import SearchStudy
 from search.strategies.strategy import Proposal, Signal, Strategy
+from workers.machine_failures import MachineFailure
 from workers.reports import RungReport, TrialReport, TrialState
 from workers.requests import TrialRequest
-from workers.surroundings import SurroundingsError
 
 MAX_LOSSES = 3
 """Number of worker deaths after which a trial is failed: the trial is probably the cause."""
@@ -218,10 +218,10 @@ class Controller:
         """Store how a job ended.
 
         Raises:
-            SurroundingsError: the machine failed, not the trial. The trial remains running and is run again later.
+            MachineFailure: the machine failed, not the trial. The trial remains running and is run again later.
         """
         if report.put_back:
-            raise SurroundingsError(report.reason)
+            raise MachineFailure(report.reason)
         if job.phase is Phase.TEST:
             self.final.ended(job, report.reason)
             return

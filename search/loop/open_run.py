@@ -11,13 +11,13 @@ from typing import Any
 
 from sqlalchemy import Engine
 
+from search.loop.check_writable import check_storage, check_writable
 from search.loop.controller import Controller
-from search.loop.places import check_storage, check_writable
 from search.loop.problem import Problem
 from search.loop.same_scores import is_scored_alike
 from search.settings import Settings, SettingsError
 from search.storage.database_url import StorageError, file_of, shown, url_text
-from search.storage.deleted import watch_files
+from search.storage.deleted_files import watch_files
 from search.storage.lease import database_scope, fence, held
 from search.storage.results import Results, connect, list_runs
 from search.storage.run_id import new_run_id, read_run_id, write_run_id

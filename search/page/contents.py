@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from search.page.costs import costs
 from search.page.examples import examples
-from search.page.front import front_section
+from search.page.front_section import front_section
 from search.page.importance import importance
 from search.page.kinds import kinds
 from search.page.learning import learning

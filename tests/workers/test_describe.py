@@ -21,12 +21,13 @@ from workers.embedded.words import build_processor
 from workers.fingerprints import fingerprint_model, fingerprint_samples
 from workers.inference.packed_forward import projector
 from workers.inference.prepare import prepare
+from workers.models.chat_template import read_prompter
 from workers.models.count_on_meta import shape_without_weights
 from workers.models.decoder_sizes import DecoderSizes
 from workers.models.llava_config import DEFAULTS, is_llava
 from workers.models.llava_config import LlavaConfig as LlavaParts
 from workers.models.load_model import load_model
-from workers.models.prompts import conversation, read_prompter
+from workers.models.prompt_forms import conversation
 from workers.sources import DataSource, ModelSource
 
 # What the config.json of llava-hf/llava-1.5-7b-hf holds of its text_config: almost everything is left to defaults.

@@ -15,7 +15,7 @@ from spaces.plan import Plan, PlanError
 from workers import rungs as climbing
 from workers.describe import describe_model
 from workers.evaluation.evaluate import Evaluation
-from workers.inference.finite import NonFinite
+from workers.inference.check_finite import NonFinite
 from workers.models.trainable import put_state
 from workers.reports import TrialReport, TrialState
 from workers.requests import Rung, TrialRequest, TuningRecipe

@@ -6,7 +6,7 @@ import torch
 from spaces.plan import Plan
 from workers.apply_plan import apply_plan
 from workers.data.load_split import load_samples
-from workers.inference.finite import NonFinite
+from workers.inference.check_finite import NonFinite
 from workers.inference.packed_forward import embed
 from workers.inference.prepare import prepare
 from workers.models.load_model import load_model

@@ -22,8 +22,8 @@ from workers.apply_plan import apply_plan
 from workers.blocks.anatomy import anatomy_of
 from workers.blocks.token_groups import CODES, prompt_groups
 from workers.data.sample import Sample
-from workers.models.processor import PromptEncoder
-from workers.models.prompts import PROMPT_FORMS
+from workers.models.chat_template import PromptEncoder
+from workers.models.prompt_forms import PROMPT_FORMS
 
 NEW_TOKENS = 3
 END_OF_SEQUENCE = 2

@@ -12,7 +12,7 @@ import torch
 from objectives.metrics import METRICS, scores
 from workers.data.sample import Sample
 from workers.evaluation.evaluate import evaluate
-from workers.inference.finite import NonFinite
+from workers.inference.check_finite import NonFinite
 from workers.inference.prepare import Prepared, prepare
 from workers.models.loaded_model import LoadedModel
 from workers.reports import Floor

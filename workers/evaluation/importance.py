@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from workers.blocks.anatomy import Parts, anatomy_of
-from workers.inference.finite import NonFinite, check_logits
+from workers.inference.check_finite import NonFinite, check_logits
 from workers.inference.prepare import AnswerBatch, Prepared
 from workers.models.loaded_model import LoadedModel
 from workers.reports import Importance

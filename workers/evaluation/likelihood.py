@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from objectives.metrics import METRICS, likeliest, likelihood
-from workers.inference.finite import check_logits
+from workers.inference.check_finite import check_logits
 from workers.inference.prepare import Prepared
 from workers.models.loaded_model import LoadedModel
-from workers.models.prompts import target
+from workers.models.prompt_forms import target
 
 PER_IMAGE = 16
 """Maximum number of answers per pack."""

@@ -13,7 +13,7 @@ from objectives.metrics import METRICS
 from workers.evaluation.likelihood import token_scores
 from workers.inference.prepare import Prepared
 from workers.models.loaded_model import LoadedModel
-from workers.models.prompts import target
+from workers.models.prompt_forms import target
 
 MOST = 512
 """Maximum number of questions whose margins are computed."""

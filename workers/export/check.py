@@ -28,9 +28,9 @@ from workers.export.part_paths import path_of
 from workers.export.request import ExportRequest
 from workers.export.route import ExportError, Route
 from workers.inference.prepare import Prepared
+from workers.models.chat_template import PromptEncoder
 from workers.models.loaded_model import LoadedModel
 from workers.models.model_files import checkpoint
-from workers.models.processor import PromptEncoder
 from workers.pruning.inputs import PruningInputs
 
 COMPARED = 16

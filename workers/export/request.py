@@ -6,11 +6,11 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from workers.message import Message
 from workers.requests import TrialRequest
-from workers.value import Value
 
 
-class ExportRequest(Value):
+class ExportRequest(Message):
     """One plan to export, with the further content of its folder."""
 
     trial: TrialRequest

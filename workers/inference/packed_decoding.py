@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
-from workers.inference.finite import check_logits
+from workers.inference.check_finite import check_logits
 from workers.inference.packed_batch import PackedBatch
 from workers.inference.packed_forward import decode, read
 from workers.models.loaded_model import LoadedModel

@@ -21,7 +21,7 @@ from workers.inference.packed_decoding import answer_batch
 from workers.inference.packed_forward import decode, encode, read
 from workers.models.loaded_model import LoadedModel, longest_answer
 from workers.models.processor import on_device
-from workers.models.prompts import conversation, target
+from workers.models.prompt_forms import target
 
 IMAGES_AT_ONCE = 64
 """Number of images per batch of the vision tower."""
@@ -209,7 +209,7 @@ def _tokenize(loaded: LoadedModel, sample: Sample, row: int, spans: Sequence[tup
 def _text_ids(loaded: LoadedModel, sample: Sample) -> tuple[list[int], int]:
     """Return the token ids of a question from the template, and the index of the image placeholder."""
     tokenizer = loaded.processor.tokenizer
-    text = loaded.processor.apply_chat_template(conversation(sample.question), add_generation_prompt=True)
+    text = loaded.prompt_encoder.text(sample.question)
     has_bos = tokenizer.bos_token is not None and text.startswith(tokenizer.bos_token)
     ids = tokenizer(text, add_special_tokens=not has_bos).input_ids
     if ids.count(loaded.image_token) != 1:

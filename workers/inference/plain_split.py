@@ -17,11 +17,11 @@ from torch import Tensor
 from spaces.scope import Group
 from workers.blocks.token_groups import CODES, IGNORED, prompt_groups
 from workers.data.sample import Sample
-from workers.inference.finite import check_logits
+from workers.inference.check_finite import check_logits
 from workers.inference.stepwise import Talk
 from workers.models.loaded_model import LoadedModel, longest_answer
 from workers.models.processor import on_device
-from workers.models.prompts import target
+from workers.models.prompt_forms import target
 from workers.models.vision_replay import Recording, join, sketch
 
 TOKENS_AT_ONCE = 8192

@@ -24,6 +24,7 @@ from spaces.shape import ModelShape
 from workers.blocks.anatomy import CROSS_ARGUMENT, attention_of, decoder_of, find_blocks, image_tokens_of, is_cross
 from workers.data.sample import Sample
 from workers.models.block_inputs import parallel_blocks
+from workers.models.chat_template import PromptEncoder
 from workers.models.check_flops import check_flops
 from workers.models.count_blocks import active_experts, has_fused_projections
 from workers.models.count_head import runs_on_whole_prompt
@@ -32,8 +33,8 @@ from workers.models.load_model import check_takes_images, load_or_value_error
 from workers.models.mapping_module import NoMapping, find_mapping
 from workers.models.meta_model import Weightless, read_auto_config, weightless_model
 from workers.models.model_files import read_config
-from workers.models.processor import PromptEncoder, load_processor
-from workers.models.prompts import prompt_form, target
+from workers.models.processor import load_processor
+from workers.models.prompt_forms import prompt_form, target
 from workers.sources import ModelSource
 
 MAX_SAMPLES = 128

@@ -14,13 +14,14 @@ from spaces.names import unknown
 from workers.blocks.anatomy import anatomy_of
 from workers.lora_options import parse_lora
 from workers.models.attention_choice import with_attention
+from workers.models.chat_template import PromptEncoder
 from workers.models.loaded_model import LoadedModel
 from workers.models.mapping_module import NoMapping, find_mapping, reached_weights
 from workers.models.meta_model import read_auto_config
 from workers.models.model_files import checkpoint, read_config
 from workers.models.probe_inputs import probe_inputs
-from workers.models.processor import PromptEncoder, load_processor, on_device
-from workers.models.prompts import prompt_form
+from workers.models.processor import load_processor, on_device
+from workers.models.prompt_forms import prompt_form
 from workers.models.trainable import MAPPING, choose_trainable
 from workers.models.vision_replay import plan_replay
 from workers.sources import ModelSource

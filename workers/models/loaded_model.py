@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from workers.blocks.anatomy import anatomy_of
-from workers.models.processor import PromptEncoder
+from workers.models.chat_template import PromptEncoder
 from workers.models.trainable import Weights
 from workers.models.vision_replay import Replay
 

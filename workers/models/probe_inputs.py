@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from workers.models.processor import PromptEncoder
+from workers.models.chat_template import PromptEncoder
 
 QUESTIONS = ("What is this?", "Is it a red one, or are there two of them?")
 ANSWERS = ("red", "yes, it is")

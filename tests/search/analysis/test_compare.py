@@ -9,7 +9,7 @@ from search.analysis.compare import ComparisonError, compare
 from search.analysis.frames import rungs_frame, trials_frame, write_frame
 from search.analysis.summary import limits_of, summarize
 from search.console.comparison import comparison_text
-from search.console.front_plot import draw_two_fronts
+from search.console.front_picture import draw_two_fronts
 from search.storage.find_run import open_results
 from search.storage.results import Results
 from tests.search.loop.test_controller import search

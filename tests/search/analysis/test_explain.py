@@ -11,7 +11,7 @@ from objectives.flops import flops
 from search.analysis.explain import explain, kind_losses
 from search.analysis.samples import AnsweredQuestion
 from search.console.explanation import contributions_text, explanation_text
-from search.dispatch.contributions import contributions, left_out
+from search.dispatch.op_contributions import contributions, left_out
 from search.storage.find_run import open_results
 from spaces.plan import Op, Plan
 from tests.search.analysis.test_samples import SMALL, Talking

@@ -11,7 +11,7 @@ import pytest
 from search.loop.open_run import open_run
 from search.settings import Settings, SettingsError
 from search.storage.database_url import StorageError, sqlite_url, url_text
-from search.storage.deleted import FilesGoneError
+from search.storage.deleted_files import FilesGoneError
 from search.storage.find_run import open_results
 from tests.search.loop.test_controller import search
 from tests.search.pretend import PretendWorker, problem_of, settings_in

@@ -12,7 +12,7 @@ from tests.workers.saved_data import as_table, from_the_hub, questions, save
 from tests.workers.tiny import picture
 from workers.data.images import decoded
 from workers.data.load_split import load_samples, load_split
-from workers.models.prompts import target
+from workers.models.prompt_forms import target
 from workers.reports import TrialState
 from workers.requests import Rung, TrialRequest
 from workers.sources import DataSource

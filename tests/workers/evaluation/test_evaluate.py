@@ -10,11 +10,11 @@ from workers.data.load_split import load_samples
 from workers.evaluation import evaluate as evaluating
 from workers.evaluation.evaluate import answer, evaluate
 from workers.inference import packed_split as packed_split
-from workers.inference.finite import NonFinite
+from workers.inference.check_finite import NonFinite
 from workers.inference.packed_batch import pack
 from workers.inference.prepare import prepare
 from workers.models.load_model import load_model
-from workers.models.prompts import conversation
+from workers.models.prompt_forms import conversation
 from workers.sources import DataSource, ModelSource
 
 PLANS = ["....", "a...", "b..f", "pppp", ".aab", "bbbb", "bvavfvpv", "btag.f", "agbg()v", "[]tptb", "bgfgbgpg"]

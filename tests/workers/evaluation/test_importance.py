@@ -23,12 +23,13 @@ from workers.apply_plan import apply_plan
 from workers.blocks.anatomy import anatomy_of
 from workers.evaluation import importance as measuring
 from workers.evaluation.importance import DRAWS, gate_importance, gate_slopes, random_gates
-from workers.inference.finite import NonFinite
+from workers.inference.check_finite import NonFinite
 from workers.inference.packed_split import PackedSplit
 from workers.inference.prepare import prepare
+from workers.models.chat_template import PromptEncoder
 from workers.models.load_model import assemble
-from workers.models.processor import PromptEncoder, on_device
-from workers.models.prompts import PROMPT_FORMS
+from workers.models.processor import on_device
+from workers.models.prompt_forms import PROMPT_FORMS
 from workers.reports import TrialReport, TrialState
 from workers.requests import Rung, TrialRequest
 from workers.sources import DataSource

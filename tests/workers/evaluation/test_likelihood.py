@@ -10,9 +10,9 @@ from tests.workers.tiny import tiny_samples
 from workers.apply_plan import apply_plan
 from workers.evaluation.evaluate import evaluate
 from workers.evaluation.likelihood import answer_log_probs
-from workers.inference.finite import NonFinite
+from workers.inference.check_finite import NonFinite
 from workers.inference.prepare import prepare
-from workers.models.prompts import conversation
+from workers.models.prompt_forms import conversation
 
 CHOICES = ("red", "blue", "one two", "blue red one")
 

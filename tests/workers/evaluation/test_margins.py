@@ -8,7 +8,7 @@ from spaces.plan import Plan
 from workers.apply_plan import apply_plan
 from workers.evaluation.evaluate import evaluate
 from workers.evaluation.margins import FARTHEST, answer_margins, coarse, nats, token_margins
-from workers.models.prompts import conversation, target
+from workers.models.prompt_forms import conversation, target
 from workers.session import Session
 from workers.sources import DataSource, ModelSource
 

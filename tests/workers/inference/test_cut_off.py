@@ -10,8 +10,8 @@ from workers.data.sample import Sample
 from workers.evaluation.evaluate import evaluate
 from workers.inference.packed_split import pack_split
 from workers.inference.plain_split import PlainSplit
+from workers.models.chat_template import PromptEncoder
 from workers.models.load_model import assemble
-from workers.models.processor import PromptEncoder
 
 QUESTION = "what is the color ?"
 

@@ -9,9 +9,10 @@ from tests.workers.hub import hub_model, hub_processor, hub_samples
 from workers.fingerprints import fingerprint_samples
 from workers.inference.plain_split import PlainSplit
 from workers.inference.prepare import prepare
+from workers.models.chat_template import PromptEncoder
 from workers.models.load_model import assemble
-from workers.models.processor import PromptEncoder, on_device
-from workers.models.prompts import PROMPT_FORMS
+from workers.models.processor import on_device
+from workers.models.prompt_forms import PROMPT_FORMS
 
 
 def samples():

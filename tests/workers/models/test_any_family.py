@@ -15,14 +15,15 @@ from workers.apply_plan import apply_plan
 from workers.blocks.anatomy import anatomy_of
 from workers.blocks.token_groups import CODES
 from workers.evaluation.likelihood import answer_log_probs
-from workers.inference.finite import NonFinite
+from workers.inference.check_finite import NonFinite
 from workers.inference.packed_split import PackedSplit, pack_split
 from workers.inference.packing_check import packing_is_exact
 from workers.inference.plain_split import PlainSplit
 from workers.inference.prepare import prepare
+from workers.models.chat_template import PromptEncoder
 from workers.models.load_model import assemble
-from workers.models.processor import PromptEncoder, on_device
-from workers.models.prompts import PROMPT_FORMS
+from workers.models.processor import on_device
+from workers.models.prompt_forms import PROMPT_FORMS
 from workers.models.trainable import copy_state, put_state
 from workers.requests import TuningRecipe
 from workers.tuning import Tuning, TuningSchedule

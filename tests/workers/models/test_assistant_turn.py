@@ -17,9 +17,10 @@ from workers.data.sample import Sample
 from workers.evaluation.likelihood import score_choices
 from workers.inference.packed_split import pack_split
 from workers.inference.plain_split import PlainSplit
+from workers.models.chat_template import PromptEncoder, read_prompter
 from workers.models.load_model import assemble
-from workers.models.processor import PromptEncoder, images_only
-from workers.models.prompts import PROMPT_FORMS, conversation, read_prompter
+from workers.models.processor import images_only
+from workers.models.prompt_forms import PROMPT_FORMS, conversation
 from workers.sources import ModelSource
 
 KINDS = {**TABLE_KINDS, "got_ocr2": GOT_OCR2}

@@ -20,11 +20,11 @@ from tests.workers.whole import NEW_TOKENS, Case, case_of, counted_flops, first_
 from tests.workers.zoo import NUM_BLOCKS, TEXT
 from workers.blocks.anatomy import anatomy_of, find_blocks
 from workers.describe import describe_model, describe_workload
+from workers.models.chat_template import PromptEncoder
 from workers.models.count_on_meta import MAX_SAMPLES, mapping_modules
 from workers.models.load_model import load_model
 from workers.models.mapping_module import find_mapping
 from workers.models.meta_model import weightless_model
-from workers.models.processor import PromptEncoder
 from workers.sources import ModelSource
 
 EACH = pytest.mark.parametrize("family", but_slow(ALL_KINDS, FEW))

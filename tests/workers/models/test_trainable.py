@@ -14,9 +14,9 @@ from workers.apply_plan import apply_plan
 from workers.data.load_split import load_samples
 from workers.inference.prepare import PackedSplit, prepare
 from workers.lora_options import parse_lora
+from workers.models.chat_template import PromptEncoder
 from workers.models.load_model import assemble, load_model
 from workers.models.mapping_module import find_mapping
-from workers.models.processor import PromptEncoder
 from workers.models.trainable import copy_state, put_state
 from workers.requests import TuningRecipe
 from workers.sources import DataSource, ModelSource

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from benchmarks.truth.artificial import CHOSEN_ON, HELD_OUT, MADE, open_made
 from benchmarks.truth.formula import FATAL, KINDS, Formula
-from benchmarks.truth.made import CHOSEN_ON, HELD_OUT, MADE, open_made
 from spaces.plan import Op, Plan
 
 

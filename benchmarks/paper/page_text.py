@@ -3,7 +3,7 @@
 INTRODUCTION = """\
 # The source paper's findings, measured again
 
-<!-- Written by `python -m benchmarks.paper.page`: change the words in benchmarks/paper/words.py. -->
+<!-- Written by `python -m benchmarks.paper.page`: change the words in benchmarks/paper/page_text.py. -->
 
 "Skipping Computations in Multimodal LLMs" (arXiv 2410.09454) studies frozen language models of 7B with a small trained
 mapping module. It reports that many computations can be skipped without training; that a mapping module trained with

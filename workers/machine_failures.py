@@ -20,11 +20,11 @@ _DEVICE = ("CUDA error", "CUDA driver error", "cuDNN error: CUDNN_STATUS_INTERNA
 """Beginnings of torch's error messages for a lost device; out of memory, a failure of the trial, has another one."""
 
 
-class SurroundingsError(Exception):
+class MachineFailure(Exception):
     """The machine failed, not the trial, which is run again later. The message is one line."""
 
 
-def surroundings(error: BaseException) -> str | None:
+def machine_failure(error: BaseException) -> str | None:
     """Return the failure of the machine that caused an error, in one line; None if the trial failed.
 
     Args:
@@ -32,7 +32,7 @@ def surroundings(error: BaseException) -> str | None:
     """
     seen: BaseException | None = error
     while seen is not None:
-        if isinstance(seen, SurroundingsError):
+        if isinstance(seen, MachineFailure):
             return str(seen)
         if isinstance(seen, OSError) and seen.errno in _LINES:
             where = f" ({seen.filename})" if seen.filename else ""

@@ -2,7 +2,7 @@
 
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
-from workers.surroundings import surroundings
+from workers.machine_failures import machine_failure
 
 
 def reason_away(error: BaseException) -> str | None:
@@ -14,4 +14,4 @@ def reason_away(error: BaseException) -> str | None:
         ):
             return f"the database can't be used ({' '.join(str(seen.orig).split())[:160]})"
         seen = seen.__cause__
-    return surroundings(error)
+    return machine_failure(error)

@@ -3,7 +3,7 @@
 import pytest
 
 from benchmarks.strategies.replay import Recorded
-from search.loop.batch import ask
+from search.loop.propose_batch import ask
 from search.loop.proposer import Proposer
 from search.strategies import load_strategy
 from search.strategies.strategy import Observation

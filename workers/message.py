@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict
 from spaces.names import unknown
 
 
-class Value(BaseModel):
+class Message(BaseModel):
     """Base class of all messages: frozen; unknown keys are an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants", use_attribute_docstrings=True)

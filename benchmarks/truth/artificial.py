@@ -1,7 +1,7 @@
 """Tables of artificial landscapes: plans of 24 to 80 blocks with results by a formula, computed on first use.
 
-`python -m benchmarks.truth.made` estimates the front of every artificial landscape by a long evolution on the formula
-itself, and stores its hypervolume in `benchmarks/data/made.json`.
+`python -m benchmarks.truth.artificial` estimates the front of every artificial landscape by a long evolution on the
+formula itself, and stores its hypervolume in `benchmarks/data/made.json`.
 """
 
 import json

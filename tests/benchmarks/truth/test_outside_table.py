@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from benchmarks.strategies.__main__ import main
 from benchmarks.strategies.replay import replay, share
 from benchmarks.truth.enumerated import Truth
-from benchmarks.truth.given import Given
+from benchmarks.truth.outside_table import Given
 from spaces.plan import Plan
 
 

@@ -1,101 +1,97 @@
-"""Renders and tokenizes prompts without torch, from the chat template and `tokenizer.json` of the model.
+"""Applies the chat template of a model: with its processor, to model inputs; or to token ids without torch.
 
-The worker tokenizes with the processor of the model; this module gives the same tokens before torch is imported.
+The worker uses `PromptEncoder`. `Prompter` gives the same tokens before torch is imported, from `tokenizer.json`.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from workers.models.assistant_turn import AssistantTurn, Conversation, find_turn
 from workers.models.model_files import locate, read_config, read_json
+from workers.models.prompt_forms import PROBE_QUESTION, PromptForm, check_one_image, conversation, prompt_form
 from workers.sources import ModelSource
-
-if TYPE_CHECKING:
-    from workers.data.sample import Sample
-
-PROBE_QUESTION = "What is this?"
-"""Question with which a template is rendered to find the text around answers."""
 
 
 @dataclass(frozen=True)
-class PromptForm:
-    """The prompt of a family without a chat template."""
+class PromptEncoder:
+    """A processor and its prompt form."""
 
-    given: str
-    """Text passed to the processor."""
-    read: str
-    """Text into which the processor converts it, with one placeholder per image."""
-    lead: str
-    """Text between that and the answer."""
-    end: str = ""
-    """Text after the answer, up to and including the end-of-turn token; empty if the end token follows directly."""
+    processor: Any
+    form: PromptForm | None
+    """Prompt of a family without a chat template; None to apply the chat template of the processor."""
 
-    @property
+    def prompt(self, question: str, images: int = 1) -> Conversation | str:
+        """Return the prompt for the processor: a conversation for its chat template, or a text."""
+        if self.form is None:
+            return conversation(question, *[None] * images)
+        check_one_image(images)
+        return self.form.given.format(question=question)
+
+    @cached_property
     def turn(self) -> AssistantTurn:
         """Return the text around an answer."""
-        return AssistantTurn(self.read.format(question=PROBE_QUESTION), self.lead, self.end)
+        if self.form is not None:
+            return self.form.turn
+        tokenizer = self.processor.tokenizer
+        added = {str(token) for token in tokenizer.added_tokens_decoder.values() if token.special}
+        return find_turn(self._render, conversation(PROBE_QUESTION), {*added, *tokenizer.all_special_tokens})
 
+    def _render(self, messages: Conversation, generation_prompt: bool) -> str:
+        return self.processor.apply_chat_template(messages, add_generation_prompt=generation_prompt)  # type: ignore[no-any-return]
 
-_GOT_OCR2 = (
-    "<|im_start|>system\nYou should follow the instructions carefully and explain your answers in detail.<|im_end|>"
-    "<|im_start|>user\n<img><imgpad></img>\n{question}<|im_end|><|im_start|>assistant\n"
-)
-PROMPT_FORMS = {
-    "paligemma": PromptForm("<image>answer en {question}", "<image><bos>answer en {question}\n", ""),
-    "blip-2": PromptForm("Question: {question} Answer:", "<image>Question: {question} Answer:", " "),
-    "instructblip": PromptForm("Question: {question} Short answer:", "<image>Question: {question} Short answer:", " "),
-    "got_ocr2": PromptForm(_GOT_OCR2, _GOT_OCR2, "", "<|im_end|>"),
-}
-"""`model_type` -> its form for visual questions: Beyer et al. 2024 (arXiv 2407.07726, section 3.2.5), Li et al. 2023
-(arXiv 2301.12597, section 4.2), Dai et al. 2023 (arXiv 2305.06500, appendix), and the prompt that transformers'
-`GotOcr2Processor` writes."""
+    def text(self, question: str, images: int = 1) -> str:
+        """Return a prompt as text, with one placeholder per image."""
+        if self.form is not None:
+            return self.form.read.format(question=question)
+        return self._render(conversation(question, *[None] * images), True)
 
+    def encode(self, text: str) -> list[int]:
+        """Return the token ids of a text, without special tokens added."""
+        return self.processor.tokenizer(text, add_special_tokens=False).input_ids  # type: ignore[no-any-return]
 
-def prompt_form(model_type: str, name: str) -> PromptForm:
-    """Return the prompt form of a model without a chat template.
+    def answer_ids(self, answer: str, end_token: int) -> tuple[int, ...]:
+        """Return the token ids of an answer that follows the prompt, including the end of turn.
 
-    Args:
-        model_type: `model_type` of its config.
-        name: name of the model, for the message.
+        Args:
+            answer: the answer text.
+            end_token: id that ends the turn if the chat template writes no end-of-turn token.
+        """
+        return self.turn.ids(self.encode, answer, end_token)
 
-    Raises:
-        ValueError: the family has no prompt form.
-    """
-    if model_type not in PROMPT_FORMS:
-        raise ValueError(
-            f"a model must have a chat template, got {name!r} without one: put chat_template.jinja into its folder"
-        )
-    return PROMPT_FORMS[model_type]
+    def inputs(self, questions: Sequence[str], images: Sequence[Any]) -> dict[str, Any]:
+        """Return the model inputs of a batch of questions, padded on the left.
 
+        Args:
+            questions: B questions.
+            images: per question one image, or a tuple of several.
 
-def conversation(question: str, *images: Any) -> Conversation:
-    """Return a conversation of one user turn: the images, then the question.
+        Returns:
+            Keyword arguments of the model: `input_ids` and `attention_mask` (B, T), pixels and others.
 
-    Args:
-        question: the question.
-        *images: per image, the picture, or None for a placeholder; by default one placeholder.
-    """
-    parts = [{"type": "image"} if image is None else {"type": "image", "image": image} for image in images or (None,)]
-    return [{"role": "user", "content": [*parts, {"type": "text", "text": question}]}]
-
-
-def check_one_image(images: int) -> None:
-    """Raise ValueError for a prompt about several images, which needs a chat template."""
-    if images > 1:
-        raise ValueError(
-            f"a model without a chat template takes one image per question, got {images}: take a model with a "
-            "template, or name one column of images with --image-column"
-        )
-
-
-def target(sample: Sample) -> str:
-    """Return the answer of a sample that is used for training and for counting generated tokens."""
-    return sample.answers[0]
+        Raises:
+            ValueError: a question is about several images and the model has no chat template.
+        """
+        shown = [each if isinstance(each, tuple) else (each,) for each in images]
+        padding = {"padding": True, "padding_side": "left"}
+        if self.form is not None:
+            texts = [self.prompt(question, len(each)) for question, each in zip(questions, shown, strict=True)]
+            made = self.processor(images=[image for (image,) in shown], text=texts, return_tensors="pt", **padding)
+        else:
+            made = self.processor.apply_chat_template(
+                [conversation(question, *each) for question, each in zip(questions, shown, strict=True)],
+                add_generation_prompt=True,
+                tokenize=True,
+                return_dict=True,
+                return_tensors="pt",
+                processor_kwargs=padding,
+            )
+        return {name: value for name, value in made.items() if name != "labels"}  # PaliGemma's makes some
 
 
 @dataclass(frozen=True)
