@@ -1,6 +1,9 @@
 """Draws the front as a picture, and two fronts in one picture."""
 
+import hashlib
+import json
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +14,8 @@ if TYPE_CHECKING:
 
 FRONT = "#d55e00"
 """Colour of the front; from Okabe and Ito's palette, which colour-blind people can distinguish."""
+DIGEST = "skipsearch:digest"
+"""Key of the PNG text that identifies what is drawn."""
 STATES = (("stopped", "#999999", "x", "stopped early"), ("complete", "#56b4e9", "o", "finished"))
 """State of a trial, colour, marker and label."""
 
@@ -21,11 +26,14 @@ def draw_front(records: Sequence[TrialRecord], summary: dict[str, Any], file: Pa
     Args:
         records: all trials of the run.
         summary: the result of `search.analysis.summary.summarize`.
-        file: file to write; its suffix determines the format.
+        file: file to write; its suffix determines the format. A PNG that shows the same points already is kept.
     """
+    digest = _digest(records, summary)
+    if _drawn(file) == digest:
+        return
     figure = _figure()
     plot_front(records, summary, figure.subplots())
-    figure.savefig(file, dpi=150)
+    figure.savefig(file, dpi=150, metadata={DIGEST: digest} if file.suffix.lower() == ".png" else None)
 
 
 def plot_front(records: Sequence[TrialRecord], summary: dict[str, Any], axes: Any = None) -> Any:
@@ -44,10 +52,10 @@ def plot_front(records: Sequence[TrialRecord], summary: dict[str, Any], axes: An
 
         axes = pyplot.subplots(figsize=(7.2, 4.6), layout="constrained")[1]
     for state, color, marker, label in STATES:
-        rungs = [r.on("search")[-1] for r in records if r.trial.state == state and r.on("search")]
-        if rungs:
-            x, y = [rung.flops_ratio for rung in rungs], [rung.accuracy for rung in rungs]
-            axes.scatter(x, y, s=16, color=color, marker=marker, label=f"{label} ({len(rungs)})", linewidths=0.8)
+        points = _points(records, state)
+        if points:
+            x, y = zip(*points, strict=True)
+            axes.scatter(x, y, s=16, color=color, marker=marker, label=f"{label} ({len(points)})", linewidths=0.8)
     _plot_members(axes, summary["front"])
     for name, style, color in (("dense", ":", "#444444"), ("floor", "--", FRONT)):
         if summary[name]:
@@ -59,6 +67,31 @@ def plot_front(records: Sequence[TrialRecord], summary: dict[str, Any], axes: An
     axes.grid(alpha=0.25)
     axes.legend(frameon=False, fontsize=8, loc="best")
     return axes
+
+
+def _points(records: Sequence[TrialRecord], state: str) -> list[tuple[float, float]]:
+    """Return FLOPs ratio and accuracy at the highest rung of the trials in one state."""
+    rungs = [r.on("search")[-1] for r in records if r.trial.state == state and r.on("search")]
+    return [(rung.flops_ratio, rung.accuracy) for rung in rungs]
+
+
+def _digest(records: Sequence[TrialRecord], summary: dict[str, Any]) -> str:
+    """Return a digest of everything that `plot_front` draws, and of the version that draws it."""
+    points = [_points(records, state) for state, *_ in STATES]
+    names = ("run", "hypervolume_above_floor", "front", "dense", "floor")
+    drawn = json.dumps([version("skipsearch"), points, *(summary[name] for name in names)], default=str)
+    return hashlib.sha256(drawn.encode()).hexdigest()
+
+
+def _drawn(file: Path) -> str | None:
+    """Return the digest in a picture; None if there is no such picture. Matplotlib is slower to import than to ask."""
+    from PIL import Image
+
+    try:
+        with Image.open(file) as picture:
+            return picture.info.get(DIGEST)
+    except OSError:
+        return None
 
 
 def _plot_members(axes: Any, front: Sequence[dict[str, Any]]) -> None:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from sqlalchemy import JSON, literal, select
 
 from search.storage.database_url import StorageError, file_of, open_engine, parse_url, shown, sqlite_url, url_text
 
@@ -47,3 +48,12 @@ def test_errors_show_none_either(url: str) -> None:
     with pytest.raises(StorageError, match="--storage must be a database URL") as raised:
         open_engine(url)
     assert "me:secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize("value", [0.1 + 0.2, 5e-324, 1.7976931348623157e308, -0.0, 2**70, "\ud800", "é", None, [1e22]])
+def test_json_columns_keep_every_value(value: object) -> None:
+    engine = open_engine("sqlite://")
+    with engine.connect() as connection:
+        stored = connection.scalar(select(literal(value, JSON)))
+    assert repr(stored) == repr(value)
+    engine.dispose()
