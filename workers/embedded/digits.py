@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +31,8 @@ COLORS = {
     "purple": (190, 60, 215),
     "white": (235, 235, 235),
 }
+DIGITS = "datasets/data/digits.csv.gz"
+"""File of scikit-learn: per digit 64 gray values from 0 to 16, and the label."""
 SPLIT_SIZES: dict[Split, int] = {"train": 1117, "tune": 120, "search": 260, "test": 300}
 """Number of digit images per split."""
 GLYPH_SCALE = 1.75
@@ -48,10 +52,11 @@ class Scene:
 @cache
 def handwriting() -> tuple[np.ndarray, np.ndarray]:
     """Return the ink, (1797, 8, 8) float32 in [0, 1], and the labels, (1797,) int64."""
-    from sklearn.datasets import load_digits  # takes seconds to import, and a dry run does not need it
-
-    bunch = load_digits()
-    return (bunch.images / 16).astype(np.float32), bunch.target
+    # Only the file that `load_digits` reads, since scikit-learn takes one to two seconds to import.
+    package = find_spec("sklearn")
+    assert package is not None and package.submodule_search_locations is not None  # a dependency of this package
+    table = np.loadtxt(Path(package.submodule_search_locations[0]) / DIGITS, delimiter=",", dtype=np.int64)
+    return (table[:, :-1].reshape(-1, 8, 8) / 16).astype(np.float32), table[:, -1]
 
 
 @cache

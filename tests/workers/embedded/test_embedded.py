@@ -166,3 +166,12 @@ def test_the_checkpoint_sees():
     for kind, accuracy in blind.accuracy_by_kind.items():
         answers = Counter(sample.answers[0] for sample in samples if sample.kind == kind)
         assert accuracy <= answers.most_common(1)[0][1] / answers.total() + 0.15, kind
+
+
+def test_digits_are_those_of_scikit_learn():
+    from sklearn.datasets import load_digits
+
+    ink, labels = handwriting()
+    bunch = load_digits()
+    assert ink.dtype == np.float32 and np.array_equal(ink * 16, bunch.images)
+    assert labels.dtype == bunch.target.dtype and np.array_equal(labels, bunch.target)
