@@ -22,9 +22,9 @@ from typing import Annotated, Any
 
 import psutil
 import typer
-from objectives.pareto import non_dominated
 
 from benchmarks.origin import heading
+from objectives.dominance import non_dominated
 from objectives.objectives import MAXIMIZE
 from search.analysis.summary import summarize
 from search.settings import Settings
