@@ -31,9 +31,19 @@ def bootstrap_interval(scores: Sequence[float], level: float = 0.95, seed: int =
         raise ValueError("an interval needs at least one score, got none: evaluate some questions first")
     if not 0 < level < 1:
         raise ValueError(f"the level of an interval must lie in (0, 1), got {level}: use 0.95, for example")
-    sums = np.concatenate([counts.astype(np.float64) @ values for counts in _resamples(len(values), seed)])
-    low, high = np.quantile(sums / len(values), [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(resampled_means(values, seed), [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
+
+
+def resampled_means(values: NDArray[np.float64], seed: int = 0) -> NDArray[np.float64]:
+    """Return the means over each bootstrap resample of the questions, (resamples, ...).
+
+    Args:
+        values: (questions, ...) values per question.
+        seed: seed of the resampling; the same number of questions and seed give the same resamples.
+    """
+    sums = [counts.astype(np.float64) @ values for counts in _resamples(len(values), seed)]
+    return np.concatenate(sums) / len(values)
 
 
 @lru_cache(maxsize=2)

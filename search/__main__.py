@@ -11,6 +11,7 @@ from search.dashboard import dashboard
 from search.explain import explain
 from search.export import export
 from search.report import report
+from search.route import route
 from search.run import EPILOG, run
 from search.serve import serve
 from search.status import status
@@ -19,7 +20,7 @@ from workers.__main__ import main as trial
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode="markdown")
 app.command(cls=Command, epilog=EPILOG)(run)
-for command in (report, explain, compare, status, serve, tune, export, dashboard):
+for command in (report, explain, compare, status, serve, tune, route, export, dashboard):
     app.command(cls=Command)(command)
 app.command("trial")(trial)
 

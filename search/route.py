@@ -1,0 +1,57 @@
+"""The command `python -m search.route`: learns which plan of the front answers which question."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from search.command_line import Command
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command(cls=Command)
+def route(
+    out: Annotated[Path, typer.Option(help="Folder of the run.")],
+    storage: Annotated[str | None, typer.Option(help="Database URL. Default: search.db in the folder.")] = None,
+    plans: Annotated[int, typer.Option(min=2, max=8, help="Largest number of plans to choose among.")] = 8,
+    seed: Annotated[int | None, typer.Option(help="Seed of the router. Default: that of the search.")] = None,
+    per_kind: Annotated[
+        bool, typer.Option("--per-kind", help="Train no router: show the best plan per kind of question.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Choose a plan per question: learn a router between the plans of the front, and measure it on the test split.
+
+    The router reads a question before the language model runs. Router and result are kept in RUN/routed.
+    """
+    import json
+    import sys
+
+    from search.console.routing import routing_text
+    from search.console.terminal import console, one_line_errors
+    from search.routing.result import describe
+    from search.routing.route import route as routed_run
+    from search.routing.store import store
+    from search.storage.find_run import open_results
+
+    with one_line_errors():
+        results = open_results(out, storage)
+        try:
+            routed = routed_run(
+                results, out, plans=plans, seed=seed, per_kind=per_kind, say=lambda line: print(line, file=sys.stderr)
+            )
+            result = describe(routed, results.run.name, routed.candidates.dense.request.threads)
+        finally:
+            results.close()
+        file = None if per_kind else store(out, result, routed)
+    if as_json:
+        print(json.dumps(result, indent=1))
+        return
+    console().print(routing_text(result), soft_wrap=True)
+    if file is not None:
+        print(f"Stored: {file}")
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,1 @@
+"""Decides which plan answers a question, before the language model runs."""
