@@ -21,7 +21,7 @@ from workers.inference.prepare import PackedSplit, Prepared
 from workers.models.decoder_inputs import decoder_inputs
 from workers.models.loaded_model import LoadedModel
 from workers.models.processor import on_device
-from workers.models.prompts import target
+from workers.models.prompt_forms import target
 
 FloatTable = NDArray[np.float32]
 
