@@ -13,6 +13,10 @@ from spaces.names import shown
 
 TEXT_KEYS = ("answer", "caption", "raw", "text")
 """Keys of the text in answers that are records, in order of preference."""
+COUNT_KEYS = ("count", "counts", "votes", "frequency")
+"""Keys of the number of people who gave an answer that is a record, in order of preference."""
+MOST_PEOPLE = 1000
+"""Maximum number of people per answer."""
 PEOPLE = 10
 """Number of answers per question from which each is taken as the answer of one annotator, as in VQA; fewer answers are
 taken as alternatives."""
@@ -86,7 +90,25 @@ def _values(value: Any, depth: int = 0) -> list[Any]:
         key = next((key for key in TEXT_KEYS if key in value), None)
         if key is None and value:
             raise ValueError(f"an answer that is a record must have {', '.join(TEXT_KEYS)}, got {shown(value)}")
-        return _values(value[key], depth + 1) if key else []
+        return _counted(_values(value[key], depth + 1), value) if key else []
     if isinstance(value, list | tuple):
         return [text for each in value for text in _values(each, depth + 1)]
     return [value]
+
+
+def _counted(texts: list[Any], record: Mapping[str, Any]) -> list[Any]:
+    """Return the answers of a record, each as often as the record counts it; once if it counts none.
+
+    Raises:
+        ValueError: the counts are not one whole number per answer.
+    """
+    counts = next((record[key] for key in COUNT_KEYS if record.get(key) is not None), None)
+    if counts is None:
+        return texts
+    numbers = list(counts) if isinstance(counts, list | tuple) else [counts]
+    whole = [each for each in numbers if isinstance(each, int) and 0 <= each <= MOST_PEOPLE]
+    if not len(whole) == len(numbers) == len(texts):
+        raise ValueError(
+            f"answers with counts must have one whole number from 0 to {MOST_PEOPLE} each, got {shown(dict(record))}"
+        )
+    return [text for text, times in zip(texts, whole, strict=True) for _ in range(times)]

@@ -60,8 +60,6 @@ class Columns:
     names: Mapping[str, str]
     """Role (image, question, answers, choices, context, kind, image_id) -> column, or columns joined by `JOINED`;
     roles without a column are absent."""
-    classes: tuple[str, ...]
-    """Class names, if answers are stored as class numbers; else empty."""
     prompt: str
     """Prompt with the placeholders {question} and {choices}."""
     choices_as: str
@@ -71,8 +69,8 @@ class Columns:
 
     @property
     def used(self) -> tuple[str, ...]:
-        """Return the columns of the table that are read."""
-        return tuple({part.partition(".")[0] if "." in part else part: None for part in self._parts})
+        """Return the columns of the table that are read: those with these names, or with records that have them."""
+        return tuple({name: None for part in self._parts for name in (part, part.partition(".")[0])})
 
     @property
     def _parts(self) -> list[str]:
@@ -182,10 +180,7 @@ class Columns:
                     f"the answer must be one of {len(choices)} choices (read as {self.reading}), got {shown(value)}"
                 )
             return (self.candidates(choices)[place],)
-        value = cell(row, self.names["answers"])
-        if self.classes and isinstance(value, int):
-            value = self.classes[value] if 0 <= value < len(self.classes) else None
-        return accepted(value)
+        return accepted(cell(row, self.names["answers"]))
 
     def kind(self, row: Mapping[str, Any]) -> str:
         """Return the kind of question of a row; several kinds are joined by commas; `all` without such a column."""
@@ -247,8 +242,7 @@ def find_columns(source: DataSource, features: Mapping[str, Any]) -> Columns:
     if ("{question}" in prompt) != ("question" in names):
         rule = "must have {question}" if "question" in names else "can't have {question}, there is no such column"
         raise ValueError(f"the prompt {rule}, got {shown(prompt)}: change --prompt or leave it out")
-    classes = tuple(getattr(features.get(answers), "names", None) or ())
-    return Columns(task, names, classes, prompt, source.choices_as)
+    return Columns(task, names, prompt, source.choices_as)
 
 
 def _task(source: DataSource, names: Mapping[str, str], features: Mapping[str, Any]) -> DataTask:

@@ -14,6 +14,7 @@ from typing import Any
 from spaces.names import shown
 from workers.data.columns import holds_images
 from workers.data.image_files import ImageFiles
+from workers.data.image_folders import METADATA, split_in, tables_of_builder, tables_of_folder, tables_of_zip
 from workers.data.text_tables import SUFFIXES, TextTable
 from workers.data.zipped import tables_in
 from workers.sources import DataSource
@@ -86,10 +87,25 @@ def _found(name: str, config: str | None, revision: str | None, streaming: bool)
         return _one_file(place, streaming)
     if (place / "dataset_dict.json").is_file() or (place / "state.json").is_file():
         return datasets.load_from_disk(str(place))
-    described = _descriptions(place)
-    if described:
+    if _has_file_list(place):
+        return _built(datasets.load_dataset_builder(str(place), config), streaming)
+    tables = [path for path in sorted(place.iterdir()) if path.suffix in TABLES and not _is_about_others(path)]
+    if not tables and (described := tables_of_folder(place)):
         return described
-    return _built(datasets.load_dataset_builder(str(place), config, data_files=_tables_beside(place)), streaming)
+    files = _beside(place, tables or _named_as_splits(place))
+    return _built(datasets.load_dataset_builder(str(place), config, data_files=files), streaming)
+
+
+def _has_file_list(folder: Path) -> bool:
+    """Return True if the card of a data set assigns files to its splits."""
+    card = folder / "README.md"
+    return card.is_file() and "data_files" in card.read_text("utf-8", "replace")
+
+
+def _named_as_splits(folder: Path) -> list[Path]:
+    """Return the tables in folders below, if each of them has the usual name of a split in its path; else none."""
+    files = [path for path in sorted(folder.rglob("*")) if path.suffix in TABLES and not _is_about_others(path)]
+    return files if all(split_in(path.relative_to(folder)) for path in files) else []
 
 
 def _built(builder: Any, streaming: bool) -> Any:
@@ -104,9 +120,14 @@ def _built(builder: Any, streaming: bool) -> Any:
 
 
 def _texts(builder: Any) -> dict[str, TextTable] | None:
-    """Return the tables of a data set of JSON or CSV files; None for others, and if its card has reading options."""
+    """Return the tables of a data set of JSON or CSV files, or of an image folder described by them; else None.
+
+    None also if the card of the data set has reading options.
+    """
     files = builder.config.data_files
     kind = type(builder).__module__.rpartition(".")[2]
+    if kind == "imagefolder" and files:
+        return tables_of_builder({str(split): [*map(str, paths)] for split, paths in files.items()}, builder.base_path)
     if kind not in READ_HERE or not files or getattr(builder.config, "field", None) is not None:
         return None
     return {str(split): TextTable(tuple(map(str, paths))) for split, paths in files.items()}
@@ -118,6 +139,8 @@ def _one_file(place: Path, streaming: bool) -> dict[str, Any]:
     if place.suffix not in (*TABLES, ".zip"):
         raise ValueError(f"a file must be one of {', '.join(TABLES)}, .zip; unpack another archive into a folder")
     files = tables_in(place, TABLES) if place.suffix == ".zip" else {"train": [str(place)]}
+    if place.suffix == ".zip" and (described := tables_of_zip([each for paths in files.values() for each in paths])):
+        return dict(described)
     modules = {_library(path) for paths in files.values() for path in paths}
     if len(modules) > 1:
         raise ValueError("the tables of a zip must be all parquet or all text")
@@ -133,40 +156,35 @@ def _library(path: str) -> str | None:
     return next((module for suffix, module in LIBRARY.items() if suffix in name), None)
 
 
-def _descriptions(folder: Path) -> dict[str, TextTable] | None:
-    """Return the tables, by split, of an image folder with `metadata.jsonl` or `metadata.csv`; None for other folders.
-
-    The file stands in the folder itself, or there is one in the subfolder of each split.
-    """
-    files = [path for path in sorted(folder.rglob("metadata.*")) if path.suffix in (".jsonl", ".csv")]
-    tables = [path for path in folder.iterdir() if path.suffix in TABLES and not _is_about_others(path)]
-    if not files or tables or any(folder.glob("*.md")):  # a card may assign the files to splits
-        return None
-    splits: dict[str, list[str]] = {}
-    for path in files:
-        split = path.parent.name if path.parent != folder else "train"
-        splits.setdefault(split, []).append(str(path))
-    return {split: TextTable(tuple(paths), metadata=True, base=str(folder)) for split, paths in splits.items()}
-
-
-def _tables_beside(folder: Path) -> dict[str, list[str]] | None:
+def _beside(folder: Path, files: list[Path]) -> dict[str, list[str]] | None:
     """Return the names of the tables, by split, of a folder with tables and images; None for all other folders.
 
     The `datasets` library would read such a folder as images without questions.
+
+    Args:
+        folder: the folder.
+        files: the tables.
+
+    Raises:
+        ValueError: the files of a split have several suffixes.
     """
-    files = [path for path in sorted(folder.iterdir()) if path.suffix in TABLES and not _is_about_others(path)]
     if not files or not any(path.suffix.lower() in (*IMAGES, ".zip") for path in folder.rglob("*")):
         return None
     splits: dict[str, list[str]] = {}
     for path in files:
-        split = re.sub(r"-\d+-of-\d+$", "", path.stem) if len(files) > 1 else "train"
-        splits.setdefault(split, []).append(path.name)
+        inside = path.relative_to(folder)
+        split = split_in(inside) or re.sub(r"-\d+-of-\d+$", "", path.stem) if len(files) > 1 else "train"
+        splits.setdefault(split, []).append(inside.as_posix())
+    for split, names in splits.items():
+        suffixes = {Path(name).suffix for name in names}
+        if len(suffixes) > 1:
+            raise ValueError(f"the files of a split must have one suffix, got {', '.join(names)} for {split!r}")
     return splits
 
 
 def _is_about_others(path: Path) -> bool:
     """Return True if a file describes images or the data set instead of containing its rows."""
-    return path.stem == "metadata" or path.stem.startswith("dataset_info")
+    return path.stem == METADATA or path.stem.startswith("dataset_info")
 
 
 def undecoded(table: Any) -> Any:

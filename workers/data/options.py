@@ -28,6 +28,8 @@ NUMBERED = re.compile(r".*?([01])")
 """Name of the first of several columns with one option each, when these are numbered."""
 LABELS = ("label", "key", "letter", "id")
 """Keys of the letter or number of an option that is a record."""
+WRITTEN_LABEL = re.compile(r"\(?([A-Za-z])[.):][ \t]+(?=\S)|\(([A-Za-z])\)(?=\S)")
+"""A letter at the beginning of the text of an option: `A. `, `A) `, `A: ` or `(A)`. Numbers may be dates or ranks."""
 LONGEST_TEXT = 100_000
 """Maximum number of characters of a list of options given as text."""
 
@@ -89,6 +91,7 @@ def options_of(value: Any, column: str = "") -> Options:
     listed = list(given) if isinstance(given, list | tuple) else []
     while listed and is_blank(listed[-1]):
         listed.pop()
+    listed = _without_letters(listed)
     is_wrong = any(is_blank(each) or isinstance(each, Mapping | list | tuple | bytes) for each in listed)
     if is_wrong or not 2 <= len(listed) <= len(ascii_uppercase):
         raise ValueError(
@@ -96,6 +99,25 @@ def options_of(value: Any, column: str = "") -> Options:
             "leave them out, or --choices-column none"
         )
     return Options(listed, first_number)
+
+
+def _without_letters(options: list[Any]) -> list[Any]:
+    """Return the options without the letters `A.`, `B.`, ... that their texts begin with; unchanged if one has none.
+
+    Raises:
+        ValueError: the letters are in another order than the options, so that a right letter can mean two of them.
+    """
+    texts = [each.strip() if isinstance(each, str) else "" for each in options]
+    found = [match for each in texts if (match := WRITTEN_LABEL.match(each))]
+    letters = "".join(match[1] or match[2] for match in found).upper()
+    if len(letters) < max(2, len(options)) or sorted(letters) != list(ascii_uppercase[: len(letters)]):
+        return options
+    if list(letters) != sorted(letters):
+        raise ValueError(
+            f"options that begin with letters must be in the order of these, got {shown(options)}: sort them, or "
+            "remove the letters"
+        )
+    return [text[match.end() :] for text, match in zip(texts, found, strict=True)]
 
 
 def _by_label(value: Any) -> Any:

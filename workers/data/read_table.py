@@ -23,8 +23,8 @@ from workers.data.images import decoded
 from workers.data.open_tables import image_files, open_tables, undecoded
 from workers.data.options import Reading, find_reading
 from workers.data.sample import DataTask, Sample, SplitData
-from workers.data.short_floats import with_short_floats
 from workers.data.splits import CARVED, part_of, places_of
+from workers.data.typed_values import with_typed_values
 from workers.sources import DataSource, Split
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class _Rows:
 
     def _rows(self, names: list[str]) -> Iterator[Mapping[str, Any]]:
         table = undecoded(self.table.select_columns(names))
-        for number, row in enumerate(with_short_floats(table, table.features)):
+        for number, row in enumerate(with_typed_values(table, table.features)):
             if self.conversation is None:
                 yield row
                 continue

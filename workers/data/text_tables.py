@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import csv
 import json
+import posixpath
+import re
 import stat
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import TextIOWrapper
 from itertools import islice
 from pathlib import Path
@@ -23,6 +25,8 @@ from workers.data.answers import Written
 
 SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv")
 """Suffixes of the files that are read."""
+FILE_NAME = re.compile(r"(?:(.+)_)?file_name(s?)")
+"""Columns of `metadata` files that name images."""
 LOOKED_AT = 1000
 """Number of rows whose keys determine the columns."""
 BOMS = {b"\xff\xfe\x00\x00": "utf-32", b"\x00\x00\xfe\xff": "utf-32", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
@@ -39,7 +43,9 @@ class TextTable:
     metadata: bool = False
     """True for `metadata` files beside the images that they name in `file_name`, as in image folders of `datasets`."""
     base: str = ""
-    """Folder of the data set, which the resulting image paths are relative to; for `metadata` files."""
+    """Folder or address of the data set, which the resulting image paths are relative to; for `metadata` files."""
+    within: str = ""
+    """Folder below `base` that the images must be in; rows with other images are left out. Empty for all rows."""
     columns: tuple[str, ...] | None = None
     """Columns of the rows; None for all."""
 
@@ -50,22 +56,39 @@ class TextTable:
 
     def select_columns(self, names: Sequence[str]) -> TextTable:
         """Return the table with these columns only."""
-        return TextTable(self.files, self.metadata, self.base, tuple(names))
+        return replace(self, columns=tuple(names))
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         for file in self.files:
             for row in read_rows(file):
                 full = self._placed(row, file) if self.metadata else row
+                if self.within and top_folder(full) != self.within:
+                    continue
                 yield full if self.columns is None else {name: full.get(name) for name in self.columns}
 
     def _placed(self, row: Mapping[str, Any], file: str) -> dict[str, Any]:
-        """Return a row of a `metadata` file with `file_name` renamed to `image` and its path relative to `base`."""
-        folder = Path(file).parent.relative_to(self.base)
-        named = {"image" if name == "file_name" else name.removesuffix("_file_name"): name for name in row}
-        return {
-            new: str(folder / row[old]) if new != old and isinstance(row[old], str) else row[old]
-            for new, old in named.items()
-        }
+        """Return a row of a `metadata` file with `file_name` renamed to `image` and its path relative to `base`.
+
+        Likewise `file_names` is renamed to `images`, and `x_file_name` and `x_file_names` to `x`.
+        """
+        folder = posixpath.relpath(posixpath.dirname(file.partition("::")[0]), self.base)
+        found = {name: match for name in row if (match := FILE_NAME.fullmatch(name))}
+        plain = {name: value for name, value in row.items() if name not in found}
+        return plain | {match[1] or f"image{match[2]}": _below(folder, row[name]) for name, match in found.items()}
+
+
+def _below(folder: str, value: Any) -> Any:
+    """Return a path, or each of a list of paths, relative to the parent of the folder; other values unchanged."""
+    if isinstance(value, list):
+        return [_below(folder, each) for each in value]
+    return posixpath.join(folder, value) if isinstance(value, str) and value.strip() and folder != "." else value
+
+
+def top_folder(row: Mapping[str, Any]) -> str:
+    """Return the first folder in the path of the (first) image of a row; empty if there is none."""
+    image = row.get("image") or row.get("images")
+    first = image[0] if isinstance(image, list) and image else image
+    return posixpath.normpath(first).rpartition("/")[0].partition("/")[0] if isinstance(first, str) else ""
 
 
 def read_rows(file: str) -> Iterator[dict[str, Any]]:

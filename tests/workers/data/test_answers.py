@@ -86,6 +86,10 @@ def test_parquet_with_types(tmp_path, values, texts):
         (float("nan"), ()),
         ("  ", ()),
         (["yes"] + [""] * 9, ("yes",)),  # padding
+        ([{"answer": "mesh", "count": 1}, {"answer": "net", "count": 2}], ("net", "net", "mesh")),
+        ({"answer": ["mesh", "net"], "count": [1, 2]}, ("net", "net", "mesh")),
+        ([{"answer": "mesh", "votes": 0}, {"answer": "net", "votes": 1}], ("net",)),
+        ([{"answer": "mesh", "count": None}, {"answer": "net", "count": None}], ("mesh", "net")),
     ],
 )
 def test_accepted_answers(value, answers):
@@ -102,6 +106,12 @@ def test_a_blank_of_one_person_makes_no_empty_answer_right(metric, score):
     """One of ten people is worth 0.3 by VQA accuracy: (1 * 0 + 9 * 1/3) / 10."""
     people = accepted(["yes"] * 2 + ["no"] * 7 + [""])
     assert scores(metric, [""], [people]) == pytest.approx([score])
+
+
+@pytest.mark.parametrize("count", [-1, 0.5, "many", 10**9, [1, 2], {}])
+def test_counts_that_are_no_numbers_of_people_are_refused(count):
+    with pytest.raises(ValueError, match="one whole number from 0 to 1000"):
+        accepted([{"answer": "net", "count": count}])
 
 
 @pytest.mark.parametrize("value", [b"red", {"de": "rot"}, [[[[[[[[[["deep"]]]]]]]]]], "\ud800", [{"x": 1}]])

@@ -120,9 +120,3 @@ def test_what_is_no_choice(value):
 )
 def test_captions_of_every_form(value, answers):
     assert find({"image": IMAGE, "captions": TEXT}).answers({"captions": value}, ()) == answers
-
-
-def test_a_class_label_answers_with_its_name():
-    found = find({"image": IMAGE, "question": TEXT, "label": datasets.ClassLabel(names=["cat", "dog"])})
-    assert found.answers({"label": 1}, ()) == ("dog",)
-    assert found.answers({"label": -1}, ()) == ()

@@ -89,6 +89,34 @@ class TestPixels:
         data = stored(picture(1).convert(mode), "JPEG")
         assert decoded(data).tobytes() == Image.open(BytesIO(data)).convert("RGB").tobytes()
 
+    @pytest.mark.parametrize("form", ["GIF", "TIFF", "WEBP", "PNG"])
+    def test_of_several_frames_the_first_is_read(self, form):
+        """As `processor(Image.open(file))` does."""
+        frames = [Image.new("RGB", (8, 8), color) for color in ("red", "lime", "blue")]
+        got = decoded(stored(frames[0], form, save_all=True, append_images=frames[1:], lossless=True))
+        assert got.tobytes() == frames[0].tobytes()
+
+    @pytest.mark.parametrize("orientation", range(1, 9))
+    def test_pictures_are_upright(self, orientation):
+        """Row and column of the first pixel by the EXIF standard (JEITA CP-3451, tag 0x0112)."""
+        first, alongside = {1: "TL", 2: "TR", 3: "BR", 4: "BL", 5: "LT", 6: "RT", 7: "RB", 8: "LB"}[orientation]
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        stripe = np.zeros((16, 32, 3), np.uint8)
+        stripe[:8, :16] = 255  # the corner at the first row and column of the file
+        got = np.asarray(decoded(stored(Image.fromarray(stripe), "PNG", exif=exif)))
+        assert got.shape == ((16, 32, 3) if orientation < 5 else (32, 16, 3))
+        sides = {"T": got[: len(got) // 2], "B": got[len(got) // 2 :]}
+        across = sides["T" if "T" in first + alongside else "B"]
+        corner = across[:, : across.shape[1] // 2] if "L" in first + alongside else across[:, across.shape[1] // 2 :]
+        assert corner.min() == 255 and got.sum() == corner.sum()
+
+    @pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "GIF", "TIFF"])
+    def test_a_file_that_ends_early_is_unreadable(self, form):
+        data = stored(Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)), form)
+        with pytest.raises(Unreadable):
+            decoded(data[: len(data) * 2 // 3])
+
     def test_more_than_a_hundred_megapixels_are_refused_at_once(self):
         """Before a pixel is unpacked: the file is small."""
         began = time.perf_counter()

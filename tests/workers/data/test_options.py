@@ -136,6 +136,29 @@ def test_an_index_without_a_zero_is_said(caplog):
     assert not caplog.records
 
 
+@pytest.mark.parametrize(
+    ("options", "texts"),
+    [
+        (["A. cat", "B. dog"], ["cat", "dog"]),
+        (["(A) cat", "(B) dog", None], ["cat", "dog"]),
+        (["(a)cat", "(b)dog"], ["cat", "dog"]),
+        (["A: 3", " B: 4 "], ["3", "4"]),
+        ("['A) cat', 'B) dog']", ["cat", "dog"]),
+        (["1. Mai", "2. Mai"], ["1. Mai", "2. Mai"]),  # dates
+        (["A. Lincoln", "T. Roosevelt"], ["A. Lincoln", "T. Roosevelt"]),
+        (["A. cat", "dog"], ["A. cat", "dog"]),
+        (["A.", "B."], ["A.", "B."]),
+    ],
+)
+def test_letters_that_options_begin_with_are_no_part_of_them(options, texts):
+    assert options_of(options) == texts
+
+
+def test_letters_in_another_order_are_refused():
+    with pytest.raises(ValueError, match=r"in the order of these, got \['B. cat', 'A. dog'\]"):
+        options_of(["B. cat", "A. dog"])
+
+
 TEXTS = st.sampled_from([*"ABCD", *"01234", "cow", "cat", "(a)", "B.", "2.0", "yes"])
 OPTIONS = st.lists(TEXTS, min_size=2, max_size=5, unique_by=str.casefold)
 
