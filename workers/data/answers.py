@@ -14,9 +14,9 @@ from spaces.names import shown
 TEXT_KEYS = ("answer", "caption", "raw", "text")
 """Keys of the text in answers that are records, in order of preference."""
 COUNT_KEYS = ("count", "counts", "votes", "frequency")
-"""Keys of the number of people who gave an answer that is a record, in order of preference."""
-MOST_PEOPLE = 1000
-"""Maximum number of people per answer."""
+"""Keys of the number of times that an answer was given, in records, in order of preference."""
+MOST_TIMES = 1000
+"""Maximum number of times per answer."""
 PEOPLE = 10
 """Number of answers per question from which each is taken as the answer of one annotator, as in VQA; fewer answers are
 taken as alternatives."""
@@ -106,9 +106,9 @@ def _counted(texts: list[Any], record: Mapping[str, Any]) -> list[Any]:
     if counts is None:
         return texts
     numbers = list(counts) if isinstance(counts, list | tuple) else [counts]
-    whole = [each for each in numbers if isinstance(each, int) and 0 <= each <= MOST_PEOPLE]
+    whole = [each for each in numbers if isinstance(each, int) and 0 <= each <= MOST_TIMES]
     if not len(whole) == len(numbers) == len(texts):
         raise ValueError(
-            f"answers with counts must have one whole number from 0 to {MOST_PEOPLE} each, got {shown(dict(record))}"
+            f"answers with counts must have one whole number from 0 to {MOST_TIMES} each, got {shown(dict(record))}"
         )
     return [text for text, times in zip(texts, whole, strict=True) for _ in range(times)]
