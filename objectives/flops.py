@@ -18,7 +18,8 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import repeat
 
-from objectives.memory import kv_bytes_per_token, parameter_bytes
+from objectives.latency import Latency
+from objectives.memory import kv_bytes_per_token, memory_bytes, parameter_bytes
 from objectives.rows import PROMPT, Rows, decode_rows, prefill_rows
 from objectives.sparsity import zero_flops
 from objectives.workload import Workload, WorkloadError
@@ -99,7 +100,7 @@ def dense_flops(shape: ModelShape, workload: Workload) -> float:
 
 @dataclass(frozen=True)
 class Costs:
-    """The costs of running a plan, all in closed form."""
+    """The costs of running a plan: in closed form, but for the latency, which is predicted from measured times."""
 
     ledger: Ledger
     flops: float
@@ -114,12 +115,17 @@ class Costs:
     """Bytes of the remaining parameters."""
     kv_bytes_per_token: int
     """Bytes of cached keys and values per token and sequence."""
+    memory_bytes: float
+    """Bytes of parameters and KV cache at the end of the workload."""
+    latency: Latency | None = None
+    """Predicted latency; None if no times were measured."""
 
     def as_dict(self) -> dict[str, float]:
-        """Return the costs as a flat dictionary for JSON, with the parts of the ledger as `flops_vision` and so on."""
+        """Return the costs as a flat dictionary for JSON, with parts as `flops_vision`, `latency_prefill` and so on."""
         places = {f"flops_{name}": value for name, value in self.ledger.as_dict().items() if name != "total"}
         names = ("flops", "flops_ratio", "sparse_flops", "depth", "parameter_bytes", "kv_bytes_per_token")
-        return {name: getattr(self, name) for name in names} | places
+        times = {} if self.latency is None else self.latency.as_dict()
+        return {name: getattr(self, name) for name in (*names, "memory_bytes")} | places | times
 
 
 def costs(shape: ModelShape, plan: Plan, workload: Workload) -> Costs:
@@ -133,14 +139,16 @@ def costs(shape: ModelShape, plan: Plan, workload: Workload) -> Costs:
         WorkloadError: the vision tower has no closed form, and the workload has no counted FLOPs of it.
     """
     ledger = flops(shape, plan, workload)
+    parameters, cached = parameter_bytes(shape, plan), kv_bytes_per_token(shape, plan)
     return Costs(
         ledger=ledger,
         flops=ledger.total,
         flops_ratio=ledger.total / dense_flops(shape, workload),
         sparse_flops=ledger.total - zero_flops(shape, plan, workload),
         depth=depth(plan),
-        parameter_bytes=parameter_bytes(shape, plan),
-        kv_bytes_per_token=kv_bytes_per_token(shape, plan),
+        parameter_bytes=parameters,
+        kv_bytes_per_token=cached,
+        memory_bytes=memory_bytes(parameters, cached, workload),
     )
 
 
@@ -163,13 +171,15 @@ def with_zero_ffns(spent: Costs, layers: int, channels: int, shape: ModelShape, 
     )
     ledger = replace(spent.ledger, prefill=spent.ledger.prefill + prefill, decode=spent.ledger.decode + decode)
     weights = (3 if shape.gated_ffn else 2) * shape.hidden_size * channels + shape.hidden_size
+    added = layers * weights * shape.bytes_per_parameter
     return replace(
         spent,
         ledger=ledger,
         flops=ledger.total,
         flops_ratio=ledger.total / dense_flops(shape, workload),
         depth=spent.depth + layers,
-        parameter_bytes=spent.parameter_bytes + layers * weights * shape.bytes_per_parameter,
+        parameter_bytes=spent.parameter_bytes + added,
+        memory_bytes=spent.memory_bytes + added,
     )
 
 

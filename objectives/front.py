@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from objectives.dominance import non_dominated
-from objectives.objectives import MAXIMIZE
+from objectives.objectives import COST_NAMES, MAXIMIZE
 
 T = TypeVar("T")
 Point = tuple[float, float]
-"""(accuracy on the search split, FLOPs divided by those of the dense model)."""
+"""(accuracy on the search split, minimized cost divided by that of the dense model)."""
 
 
 @dataclass(frozen=True)
@@ -18,16 +18,26 @@ class FrontLimits:
     """The limits that a finished trial must keep to be on the front."""
 
     max_flops: float | None = None
-    """Maximum FLOPs ratio; None for no limit."""
+    """Maximum ratio of the minimized cost; None for no limit."""
     min_accuracy: float | None = None
     """Minimum accuracy; None for no limit."""
     floor: float | None = None
     """Accuracy reached without looking at the images, which must be exceeded; None if not measured."""
+    cost: str = "FLOPs"
+    """Name of the minimized cost."""
 
     @classmethod
-    def of(cls, settings: Mapping[str, Any], floor: float | None = None) -> "FrontLimits":
-        """Return the limits of a run, from its stored settings and its measured floor."""
-        return cls(settings.get("max_flops"), settings.get("min_accuracy"), floor)
+    def of(cls, settings: Mapping[str, Any], origin: Mapping[str, Any], floor: float | None = None) -> "FrontLimits":
+        """Return the limits of a run.
+
+        Args:
+            settings: stored settings of the run.
+            origin: stored facts about the run; `max_cost` is the limit on the ratio of the minimized cost, which older
+                runs lack.
+            floor: measured floor.
+        """
+        most = origin.get("max_cost", settings.get("max_flops"))
+        return cls(most, settings.get("min_accuracy"), floor, COST_NAMES[settings.get("minimize", "flops")])
 
     @property
     def least_accuracy(self) -> float:
@@ -37,7 +47,7 @@ class FrontLimits:
 
     def __str__(self) -> str:
         parts = {
-            "at most {:g} of the dense FLOPs": self.max_flops,
+            f"at most {{:g}} of the dense {self.cost}": self.max_flops,
             "an accuracy of at least {:g}": self.min_accuracy,
             "an accuracy above the floor, {:.4g}": self.floor,
         }

@@ -1,6 +1,7 @@
 """Computes the memory of a plan in closed form: remaining parameters and KV cache."""
 
 from objectives.sparsity import whole_weights
+from objectives.workload import Workload
 from spaces.kinds import BlockKind
 from spaces.plan import Block, Plan
 from spaces.shape import ModelShape, VisionShape
@@ -28,6 +29,17 @@ def kv_bytes_per_token(shape: ModelShape, plan: Plan) -> int:
     pairs = zip(plan.blocks, shape.block_kinds, strict=True)
     values = sum(_cached(shape, block, kind) for block, kind in pairs if block.caches and not kind.is_cross)
     return values * shape.bytes_per_parameter
+
+
+def memory_bytes(parameters: int, cached: int, workload: Workload) -> float:
+    """Return the bytes of weights and full KV cache while a batch of the workload runs; activations are not counted.
+
+    Args:
+        parameters: bytes of the parameters.
+        cached: bytes of cached keys and values per token and sequence.
+        workload: tokens per request, and the number of requests.
+    """
+    return parameters + cached * workload.batch * (workload.prompt_tokens + workload.decode_steps)
 
 
 def _cached(shape: ModelShape, block: Block, kind: BlockKind) -> int:

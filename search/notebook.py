@@ -102,7 +102,7 @@ class LoadedRun:
     def front(self) -> "pd.DataFrame":
         """Return the rows of `trials` that are on the front, cheapest first."""
         trials = self.trials
-        return trials[trials["on_front"]].sort_values("flops_ratio").reset_index(drop=True)
+        return trials[trials["on_front"]].sort_values("cost_ratio").reset_index(drop=True)
 
     @property
     def rungs(self) -> "pd.DataFrame":

@@ -99,6 +99,7 @@ def _write_page(results: "Results", file: Path, out: Path, storage: str | None) 
 
 
 def _show_front(results: "Results", picture: Path, sort: str | None) -> None:
+    from search.analysis.latency_notes import latency_notes
     from search.analysis.rank_flips import rank_flips
     from search.analysis.signals import signals_line
     from search.analysis.summary import summarize
@@ -121,6 +122,8 @@ def _show_front(results: "Results", picture: Path, sort: str | None) -> None:
         printer.print(line, soft_wrap=True)
     if (note := dense_note(results, records)) is not None:
         printer.print(note, style="red", markup=False, soft_wrap=True)
+    for line in latency_notes(summary["front"], summary["dense"]):
+        printer.print(line, soft_wrap=True, markup=False)
     printer.print(f"{hypervolumes(summary)}. Picture: {picture}", soft_wrap=True, markup=False)
 
 

@@ -1,11 +1,13 @@
 """The settings of a search: their names, types, defaults and help, and the rules that they keep together."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from objectives.metrics import METRICS
+from search.quantities import parse_latency, parse_memory, parse_workload
 from search.strategies import STRATEGIES
 from search.trackers import CALLBACKS
 from spaces.spaces import SPACES
@@ -32,11 +34,11 @@ FREE_TO_CHANGE = frozenset(
 )
 """Settings that may differ between two starts of the same run; results depend on all others."""
 PANELS = {
-    "Search": ("budget", "space", "strategy", "rungs", "keep_fraction", "minimize", "deploy", "prunings", "warm_start",
-               "seed", "final_seeds", "metric"),
+    "Search": ("budget", "space", "strategy", "rungs", "keep_fraction", "minimize", "deploy", "workload", "prunings",
+               "warm_start", "seed", "final_seeds", "metric"),
     "Model": ("model",),
     "Data": ("dataset",),
-    "Limits": ("max_flops", "min_accuracy", "focus", "allow_blind", "time_limit"),
+    "Limits": ("max_flops", "max_latency", "max_memory", "min_accuracy", "focus", "allow_blind", "time_limit"),
     "Tuning": ("tuning",),
     "Running": ("out", "storage", "workers", "threads", "ray_address", "gpus_per_trial", "trials_per_gpu",
                 "cpus_per_trial", "patience", "callbacks"),
@@ -90,6 +92,17 @@ def parse_focus(text: Any) -> Any:
 Listed = BeforeValidator(_listed)
 
 
+def _checked(parse: Callable[[str], Any]) -> Callable[[str | None], str | None]:
+    """Return a validator that lets a text pass unchanged if it can be parsed."""
+
+    def check(text: str | None) -> str | None:
+        if text is not None:
+            parse(text)
+        return text
+
+    return check
+
+
 class Settings(BaseModel):
     """All settings of a search. They are stored with the run; each field is an option of `search.run`.
 
@@ -115,11 +128,15 @@ class Settings(BaseModel):
     """Rungs of a trial as steps:questions, cheapest first. Only trials that finish the last rung enter the front."""
     keep_fraction: float = Field(1 / 3, gt=0, le=1, json_schema_extra={"shown": "1/3"})
     """Fraction of the trials at a rung that continue with the next one; members of the first front always do."""
-    minimize: Literal["flops", "sparse_flops"] = "flops"
-    """Cost to minimize. Sparse FLOPs do not count weights that are zero, which needs sparse kernels."""
+    minimize: Literal["flops", "sparse_flops", "latency"] = "flops"
+    """Cost to minimize: flops, sparse_flops or latency. Sparse FLOPs do not count weights that are zero, which needs
+    sparse kernels. Latency is predicted from times that are measured on the worker's device when the search starts."""
     deploy: Deploy = "any"
     """Where plans will run, any, transformers, remote-code or nemotron-nas: costs and limits are those of that export.
     any takes the export that saves all that a plan skips."""
+    workload: Annotated[str | None, AfterValidator(_checked(parse_workload))] = None
+    """Workload that costs are counted for, such as text=512,generated=64,batch=8; by default the means of the data.
+    Images and their tokens are those of the data."""
     prunings: Annotated[tuple[str, ...] | None, Listed] = None
     """Prunings that the space full may apply to blocks, such as ffn50,h50,w50/ffn."""
     warm_start: tuple[str, ...] = ()
@@ -132,6 +149,10 @@ class Settings(BaseModel):
     """Metric: exact_match, strict_match, vqa, anls, cider, choice or loss; by default the usual one for the data."""
     max_flops: float | None = Field(None, gt=0, le=1)
     """Maximum FLOPs as a ratio to the dense model, for example 0.6."""
+    max_latency: Annotated[str | None, AfterValidator(_checked(parse_latency))] = None
+    """Maximum predicted latency of the workload, from the images to the last token, for example 80ms."""
+    max_memory: Annotated[str | None, AfterValidator(_checked(parse_memory))] = None
+    """Maximum bytes of weights and KV cache for the workload, for example 20GB; activations are not counted."""
     min_accuracy: float | None = Field(None, ge=0, le=1)
     """Minimum accuracy on the search split of a plan on the front, for example 0.9."""
     focus: Annotated[tuple[float, float] | None, BeforeValidator(parse_focus)] = None
@@ -203,6 +224,28 @@ class Settings(BaseModel):
         if self.focus is not None and not 0 <= self.focus[0] < self.focus[1] <= 1:
             raise ValueError(f"focus must be a range LOW:HIGH of FLOPs ratios within 0:1, got {self.focus}")
         return self
+
+    @model_validator(mode="after")
+    def _latency_can_be_measured(self) -> "Settings":
+        if not self.needs_times:
+            return self
+        what = "--minimize latency" if self.minimize == "latency" else "--max-latency"
+        if self.on_ray:
+            raise ValueError(
+                f"{what} needs all trials on one device with nothing beside them, got workers on Ray: leave out "
+                "--workers and --ray-address"
+            )
+        if self.deploy == "nemotron-nas":
+            raise ValueError(
+                f"{what} is measured in transformers, got --deploy nemotron-nas, whose engines have times of their "
+                "own: choose --deploy any, transformers or remote-code"
+            )
+        return self
+
+    @property
+    def needs_times(self) -> bool:
+        """Return True if latency is minimized or limited."""
+        return self.minimize == "latency" or self.max_latency is not None
 
     @property
     def run_folder(self) -> Path:

@@ -11,11 +11,12 @@ from typing import Any
 import torch
 from safetensors.torch import save
 
+from objectives.latency import LatencyError
 from workers.apply_plan import apply_plan
 from workers.evaluation.evaluate import evaluate
 from workers.evaluation.floor import measure_floor
 from workers.evaluation.importance import gate_importance
-from workers.evaluation.latency import time_latency
+from workers.evaluation.latency import time_against_dense
 from workers.evaluation.margins import answer_margins
 from workers.export.route_costs import Deployment, route_ratios
 from workers.export.stock_layers import facts_of
@@ -72,6 +73,9 @@ class RunningTrial:
         self.tuned: State | None = None
         self.accuracy_at: dict[int, float] = {}
         """Number of tuning steps -> accuracy on the tune split."""
+        start = perf_counter()
+        self._latency = self._time() if any(rung.latency for rung in request.rungs[request.first_rung :]) else None
+        self._seconds_timed = perf_counter() - start
         steps = request.rungs[-1].tuning_steps
         if steps:
             schedule = session.tuning_schedule(request.tuning, request.seed)
@@ -88,6 +92,8 @@ class RunningTrial:
             seconds: seconds already spent on it, by step.
         """
         clock = _Clock(seconds)
+        if rung.latency:
+            clock.seconds["latency"] = self._seconds_timed
         tuned, tune_accuracy = self._tune(rung.tuning_steps) if rung.tuning_steps else (False, None)
         clock.lap("tune")
         loaded, prepared = self.session.loaded, self.session.split(rung.split)
@@ -99,8 +105,6 @@ class RunningTrial:
         clock.lap("importance")
         floor = measure_floor(loaded, prepared, self.metric) if rung.floor else None
         clock.lap("floor")
-        latency = time_latency(loaded, prepared) if rung.latency else None
-        clock.lap("latency")
         last = number == len(self.request.rungs) - 1
         return RungReport(
             rung=number,
@@ -119,9 +123,22 @@ class RunningTrial:
             margins=margins,
             importance=importance,
             floor=floor,
-            latency=latency,
+            latency=self._latency if rung.latency else None,
             artifact=self._store() if tuned and last else None,
         )
+
+    def _time(self) -> dict[str, float] | None:
+        """Return the latency of the plan where it will be deployed; None if it can't be measured, which fails no trial.
+
+        No plan is applied yet.
+        """
+        session, request = self.session, self.request
+        plan = Deployment(request.deploy, facts_of(session.loaded.model)).deployed(request.plan)
+        try:
+            return time_against_dense(session, plan, session.workload(request))
+        except (LatencyError, MemoryError, torch.OutOfMemoryError) as error:
+            log.warning("the latency is left unknown: %s", error)
+            return None
 
     def _questions(self, split: Split, questions: int) -> tuple[QuestionRecord, ...]:
         """Return the first questions of a split, without their images."""

@@ -59,7 +59,7 @@ class Session:
     def split(self, name: Split) -> Prepared:
         """Return a split, read and encoded at first use."""
         if name not in self._splits:
-            self._splits[name] = prepare(self.loaded, self._samples(name))
+            self._splits[name] = prepare(self.loaded, self.samples(name))
         return self._splits[name]
 
     def tuning_schedule(self, recipe: TuningRecipe, seed: int) -> TuningSchedule:
@@ -74,7 +74,7 @@ class Session:
         if request.workload is not None:
             return request.workload
         if self._workload is None:
-            self._workload = describe_workload(self.model_source, self._samples("search"))
+            self._workload = describe_workload(self.model_source, self.samples("search"))
         return self._workload
 
     def metric(self, request: TrialRequest) -> str:
@@ -109,7 +109,8 @@ class Session:
                 "run's artifacts folder"
             ) from None
 
-    def _samples(self, name: Split) -> Sequence[Sample]:
+    def samples(self, name: Split) -> Sequence[Sample]:
+        """Return the questions of a split."""
         return self._read(name).samples
 
     def _read(self, name: Split) -> SplitData:

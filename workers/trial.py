@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import gc
 import logging
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from time import perf_counter
+from typing import Any
 
 import torch
 
+from objectives.latency import TimeTable
+from spaces.plan import Block
 from workers.describe import check_fit
+from workers.evaluation.time_table import device_of, measure_times
 from workers.machine_failures import machine_failure
 from workers.origin import origin
 from workers.reports import RungReport, TrialReport, TrialState
@@ -64,6 +68,24 @@ class Worker:
             log.info("loading model %s and data %s", request.model.name, request.data.name)
             self.session, self._key = Session(request.model, request.data), key
         return self.session
+
+    def times(self, request: TrialRequest, choices: Sequence[Sequence[Block]]) -> TimeTable:
+        """Return the measured times of the model under every op of a space (`workers.evaluation.time_table`).
+
+        Args:
+            request: names the model, data, workload and threads.
+            choices: per block of the model, its possible blocks in a plan.
+
+        Raises:
+            ValueError: the model can't be used, or the workload can't be timed.
+        """
+        with _threads(request.threads):
+            return measure_times(self._session(request), request, choices)
+
+    def place(self, request: TrialRequest) -> dict[str, Any]:
+        """Return what latencies depend on besides model and workload: device, processor and threads."""
+        with _threads(request.threads):
+            return device_of(self._session(request), request)
 
     def rungs(self, request: TrialRequest) -> Generator[RungReport, None, None]:
         """Run a trial rung by rung, yielding the report of each; closing the generator early restores the model.

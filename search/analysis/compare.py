@@ -1,4 +1,4 @@
-"""Compares two runs of one model and data set: hypervolumes, and accuracies at equal FLOPs."""
+"""Compares two runs of one model and data set: hypervolumes, and accuracies at an equal cost."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 
 from objectives.intervals import paired_interval
+from objectives.latency import PLACE
 from search.analysis.summary import limits_of, members_of, point_of, summarize
 from search.storage.results import Results, TrialRecord
 
 LEVELS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
-"""FLOPs ratios at which fronts are compared."""
+"""Ratios of the minimized cost at which fronts are compared."""
 
 
 class ComparisonError(ValueError):
@@ -20,7 +21,7 @@ class ComparisonError(ValueError):
 
 @dataclass(frozen=True)
 class AtLevel:
-    """The most accurate plan of each of two runs up to a FLOPs ratio, chosen on the search split."""
+    """The most accurate plan of each of two runs up to a ratio of the minimized cost, chosen on the search split."""
 
     flops_ratio: float
     trials: tuple[int | None, int | None]
@@ -43,6 +44,8 @@ class Comparison:
     hypervolumes: tuple[float, float]
     """Hypervolumes above the floor, of the trials within each run's limits."""
     levels: tuple[AtLevel, ...]
+    cost: str = "FLOPs"
+    """Name of the minimized cost."""
 
 
 def compare(first: Results, second: Results) -> Comparison:
@@ -59,6 +62,7 @@ def compare(first: Results, second: Results) -> Comparison:
         names=_names(first, second),
         trials=(summaries[0]["counts"]["trials"], summaries[1]["counts"]["trials"]),
         hypervolumes=(summaries[0]["hypervolume_above_floor"], summaries[1]["hypervolume_above_floor"]),
+        cost=summaries[0]["cost"],
         levels=tuple(level for level in levels if any(trial is not None for trial in level.trials)),
     )
 
@@ -84,7 +88,19 @@ def _conditions(first: Results, second: Results) -> list[tuple[str, Any, Any]]:
     costs = [
         (name, first.run.settings.get(name, old), second.run.settings.get(name, old)) for name, old in names.items()
     ]
-    return [*prints, *costs]
+    places = [
+        (f"{name} of the measured times", *(_place(run, name) for run in (first, second)))
+        for name in ("workload", *PLACE)
+    ]
+    return [*prints, *costs, *places]
+
+
+def _place(run: Results, name: str) -> Any:
+    """Return a fact about the measured times of a run by latency; None for a run by another cost."""
+    if run.run.settings.get("minimize") != "latency":
+        return None
+    times = run.run.origin["times"]
+    return times["workload"] if name == "workload" else times["origin"].get(name)
 
 
 def _names(first: Results, second: Results) -> tuple[str, str]:

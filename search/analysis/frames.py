@@ -26,8 +26,9 @@ def trials_frame(records: Sequence[TrialRecord], limits: FrontLimits) -> "pd.Dat
 
     Returns:
         Columns: trial, plan, digest, origin, state, reason, attempt, started, finished, on_front; of the highest rung
-        on the search split: rungs, accuracy, questions, tuning_steps, flops, flops_ratio, sparse_flops, depth,
-        parameter_bytes, kv_bytes_per_token; of the test split, NaN if the trial was not tested: test_accuracy,
+        on the search split: rungs, accuracy, questions, tuning_steps, flops, flops_ratio, cost_ratio (of the minimized
+        cost), cost (its name), sparse_flops, depth, parameter_bytes, kv_bytes_per_token, memory_bytes, latency
+        (predicted, in seconds); of the test split, NaN if the trial was not tested: test_accuracy,
         test_interval_low, test_interval_high, test_seed_spread, test_difference_to_dense, test_difference_low,
         test_difference_high.
     """
@@ -48,11 +49,14 @@ def _row(record: TrialRecord, dense: TrialRecord | None) -> dict[str, Any]:
         **{name: getattr(trial, name) for name in ("plan", "digest", "origin", "state", "reason", "attempt")},
         **{name: getattr(trial, name) for name in ("started", "finished")},
         "rungs": len(rungs),
+        **{name: getattr(last, name, None) for name in ("accuracy", "questions", "tuning_steps", "flops")},
+        "flops_ratio": None if last is None else last.share_of_flops,
+        "cost_ratio": None if last is None else last.flops_ratio,
+        "cost": None if last is None else last.cost,
         **{
-            name: getattr(last, name, None)
-            for name in ("accuracy", "questions", "tuning_steps", "flops", "flops_ratio")
+            name: costs.get(name)
+            for name in ("sparse_flops", "depth", "parameter_bytes", "kv_bytes_per_token", "memory_bytes", "latency")
         },
-        **{name: costs.get(name) for name in ("sparse_flops", "depth", "parameter_bytes", "kv_bytes_per_token")},
         **{f"flops_ratio_{name}": ratio for name, ratio in (costs.get("routes") or {}).items()},
         **_tested(record, dense),
     }
@@ -70,21 +74,24 @@ def rungs_frame(records: Sequence[TrialRecord]) -> "pd.DataFrame":
     """Return one row per measured rung.
 
     Returns:
-        Columns: trial, plan, rung, split, seed, accuracy, questions, tuning_steps, flops, flops_ratio, tuned, seconds,
-        and accuracy_KIND per kind of question.
+        Columns: trial, plan, rung, split, seed, accuracy, questions, tuning_steps, flops, flops_ratio, cost_ratio,
+        tuned, seconds, and accuracy_KIND per kind of question.
     """
     import pandas as pd
 
-    columns = ("rung", "split", "seed", "accuracy", "questions", "tuning_steps", "flops", "flops_ratio")
+    columns = ("rung", "split", "seed", "accuracy", "questions", "tuning_steps", "flops")
     rows = [
         {"trial": record.trial.number, "plan": record.trial.plan}
         | {name: getattr(rung, name) for name in columns}
+        | {"flops_ratio": rung.share_of_flops, "cost_ratio": rung.flops_ratio}
         | {"tuned": rung.metrics["tuned"], "seconds": sum(rung.metrics["seconds"].values())}
         | {f"accuracy_{kind}": accuracy for kind, accuracy in rung.metrics["accuracy_by_kind"].items()}
         for record in records
         for rung in record.rungs
     ]
-    return pd.DataFrame(rows) if rows else pd.DataFrame(columns=["trial", "plan", *columns])
+    return (
+        pd.DataFrame(rows) if rows else pd.DataFrame(columns=["trial", "plan", *columns, "flops_ratio", "cost_ratio"])
+    )
 
 
 def samples_frame(results: Results, dense: TrialRecord, record: TrialRecord) -> "pd.DataFrame":

@@ -35,7 +35,7 @@ def run_status(results: Results, is_running: bool) -> dict[str, Any]:
     trials, rungs = trial_rows(results), rung_rows(results)
     settings, counts = results.run.settings, Counter(trial.state for trial in trials)
     ended = [trial for trial in trials if trial.state != "running"]
-    found = _found(trials, rungs, settings, _floor(results, trials))
+    found = _found(trials, rungs, FrontLimits.of(settings, results.run.origin, _floor(results, trials)))
     recent = sorted((trial for trial in ended if trial.finished), key=lambda trial: trial.finished)[-RECENT:]
     busy, clock = _spans(recent)
     tests = _tests(results, found, rungs) if len(ended) >= settings["budget"] else None
@@ -52,7 +52,7 @@ def run_status(results: Results, is_running: bool) -> dict[str, Any]:
         "eta_seconds": left,
         "workers": _workers(results, settings, trials, recent),
         "running": [_running(trial) for trial in trials if trial.state == "running"],
-        **{name: found[name] for name in ("hypervolume", "floor", "front", "best")},
+        **{name: found[name] for name in ("hypervolume", "floor", "cost", "front", "best")},
         "events": [_event(event) for event in results.events(limit=10)],
     }
 
@@ -83,13 +83,10 @@ def _floor(results: Results, trials: Sequence[Any]) -> float | None:
     return None
 
 
-def _found(
-    trials: Sequence[Any], rungs: Sequence[Any], settings: Mapping[str, Any], floor: float | None
-) -> dict[str, Any]:
+def _found(trials: Sequence[Any], rungs: Sequence[Any], limits: FrontLimits) -> dict[str, Any]:
     """Return front, hypervolume, floor, and the cheapest plan per share of the dense accuracy."""
     last = {rung.number: rung for rung in rungs if rung.split == "search"}
     complete = [(trial, last[trial.number]) for trial in trials if trial.state == "complete" and trial.number in last]
-    limits = FrontLimits.of(settings, floor)
     points = [_point(each) for each in within(complete, _point, limits)]
     dense = next((rung.accuracy for trial, rung in complete if Plan.parse(trial.plan).is_dense), None)
     members = [
@@ -100,7 +97,13 @@ def _found(
     keeping = [[each for each in members if dense and each["retention"] >= share] for share in KEPT]
     best = {each["number"]: each for each in (kept[0] for kept in keeping if kept)}
     volume = hypervolume(points, (limits.floor or REFERENCE[0], REFERENCE[1]), MAXIMIZE)
-    return {"front": members, "hypervolume": volume, "floor": floor, "best": list(best.values())}
+    return {
+        "front": members,
+        "hypervolume": volume,
+        "floor": limits.floor,
+        "cost": limits.cost,
+        "best": list(best.values()),
+    }
 
 
 def _point(found: tuple[Any, Any]) -> tuple[float, float]:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from objectives.front import FrontLimits, front, within
+from objectives.objectives import COST_NAMES
 from search.analysis.summary import dense_of, point_of
 from search.storage.results import TrialRecord
 from spaces.plan import Plan
@@ -118,9 +119,9 @@ def _knee(kept: Records, _: Any, __: Records) -> list[Selected]:
 
 
 def _max_flops(kept: Records, limit: float, _: Records) -> list[Selected]:
-    cheap = [record for record in kept if _ratio(record) <= limit]
+    cheap = [record for record in kept if _flops(record) <= limit]
     if not cheap:
-        nearest = min(kept, key=_cheapest_first)
+        nearest = min(kept, key=lambda record: (_flops(record), *_cheapest_first(record)))
         raise SelectionError(
             f"--max-flops must include at least one complete trial, got {limit:g}: the nearest is {_describe(nearest)}"
         )
@@ -144,7 +145,7 @@ def _cheapest_from(records: Records, limit: float, rule: str) -> Selected:
     if not good:
         nearest = max(records, key=_best_first)
         raise SelectionError(f"{rule} must be reached by a complete trial: the nearest is {_describe(nearest)}")
-    return _selected(min(good, key=_cheapest_first), f"the fewest FLOPs with {rule}")
+    return _selected(min(good, key=_cheapest_first), f"the {_least(records)} with {rule}")
 
 
 def _front(kept: Records, _: Any, __: Records) -> list[Selected]:
@@ -170,13 +171,22 @@ def _ratio(record: TrialRecord) -> float:
     return record.on("search")[-1].flops_ratio
 
 
+def _flops(record: TrialRecord) -> float:
+    return record.on("search")[-1].share_of_flops
+
+
+def _least(records: Records) -> str:
+    cost = records[0].on("search")[-1].cost
+    return f"lowest {cost}" if cost == COST_NAMES["latency"] else f"fewest {cost}"
+
+
 def _best_first(record: TrialRecord) -> tuple[float, float, int]:
-    """Return a key for `max`: highest accuracy, then fewest FLOPs, then lowest number."""
+    """Return a key for `max`: highest accuracy, then lowest cost, then lowest number."""
     return _accuracy(record), -_ratio(record), -record.trial.number
 
 
 def _cheapest_first(record: TrialRecord) -> tuple[float, float, int]:
-    """Return a key for `min`: fewest FLOPs, then highest accuracy, then lowest number."""
+    """Return a key for `min`: lowest cost, then highest accuracy, then lowest number."""
     return _ratio(record), -_accuracy(record), record.trial.number
 
 
@@ -185,6 +195,6 @@ def _selected(record: TrialRecord, why: str) -> Selected:
 
 
 def _describe(record: TrialRecord) -> str:
-    return (
-        f"trial {record.trial.number} with {_ratio(record):.4g} of the dense FLOPs and accuracy {_accuracy(record):.4g}"
-    )
+    cost = record.on("search")[-1].cost
+    ratio, accuracy = _ratio(record), _accuracy(record)
+    return f"trial {record.trial.number} with {ratio:.4g} of the dense {cost} and accuracy {accuracy:.4g}"

@@ -32,6 +32,7 @@ def summarize(results: Results) -> dict[str, Any]:
         "run": results.run.name,
         "counts": {"trials": len(records), **Counter(record.trial.state for record in records)},
         "budget": settings["budget"],
+        "cost": limits.cost,
         "finished": results.run.finished is not None,
         **_hypervolumes(full, limits),
         "front": [describe_trial(record, dense) for record in members_of(records, limits)],
@@ -62,7 +63,7 @@ def members_of(records: Sequence[TrialRecord], limits: FrontLimits) -> list[Tria
 def limits_of(run: Run, records: Sequence[TrialRecord]) -> FrontLimits:
     """Return the limits that a finished trial of a run must keep to be on its front."""
     floor = floor_of(records)
-    return FrontLimits.of(run.settings, None if floor is None else floor.accuracy)
+    return FrontLimits.of(run.settings, run.origin, None if floor is None else floor.accuracy)
 
 
 def floor_of(records: Sequence[TrialRecord]) -> Floor | None:
@@ -71,7 +72,7 @@ def floor_of(records: Sequence[TrialRecord]) -> Floor | None:
 
 
 def point_of(record: TrialRecord) -> Point:
-    """Return (accuracy, FLOPs ratio) of a trial at the highest rung it has finished."""
+    """Return (accuracy, ratio of the minimized cost) of a trial at the highest rung it has finished."""
     last = record.on("search")[-1]
     return last.accuracy, last.flops_ratio
 
@@ -110,15 +111,26 @@ def describe_trial(record: TrialRecord, dense: TrialRecord | None) -> dict[str, 
         "accuracy": last.accuracy,
         "retention": _retention(record, dense),
         "flops": last.flops,
-        "flops_ratio": last.flops_ratio,
+        "flops_ratio": last.share_of_flops,
+        "cost_ratio": last.flops_ratio,
+        "predicted": _predicted(last),
         "routes": last.costs.get("routes"),
         "sparse_flops": last.costs.get("sparse_flops", last.flops),
         "depth": last.costs["depth"],
         "parameter_bytes": last.costs["parameter_bytes"],
         "kv_bytes_per_token": last.costs["kv_bytes_per_token"],
+        "memory_bytes": last.costs.get("memory_bytes"),
         "rungs": [_describe_rung(rung) for rung in record.rungs],
         "test": describe_test(record, dense),
     }
+
+
+def _predicted(rung: RungResult) -> dict[str, float] | None:
+    """Return the predicted seconds of vision tower, prefill, one decode step and the workload; None without them."""
+    if "latency" not in rung.costs:
+        return None
+    parts = {name: rung.costs[f"latency_{name}"] for name in ("vision", "prefill", "decode")}
+    return {**parts, "total": rung.costs["latency"]}
 
 
 def _retention(record: TrialRecord, dense: TrialRecord | None) -> float | None:

@@ -7,7 +7,9 @@ from typing import Any
 from rich.console import Console
 
 from objectives.front import FrontLimits
+from objectives.objectives import COST_NAMES
 from search.analysis.choices import choices
+from search.analysis.latency_notes import latency_notes, speedup
 from search.analysis.rank_flips import rank_flips
 from search.analysis.signals import signals_line
 from search.analysis.summary import dense_of, describe_trial, limits_of, summarize
@@ -43,13 +45,19 @@ def choice_lines(records: Sequence[TrialRecord], limits: FrontLimits) -> Iterato
 
 def _loss(trial: dict[str, Any]) -> str:
     """Return number, FLOPs and loss of a trial as text."""
-    cost = f"{trial['number']}: {trial['flops_ratio']:.1%} of the FLOPs"
+    cost = f"{trial['number']}: {trial['flops_ratio']:.1%} of the FLOPs{_faster(trial)}"
     kept = "" if trial["retention"] is None else f" for {trial['retention']:.1%} of dense accuracy"
     test = trial["test"]
     if not test or "difference_to_dense" not in test:
         return f"{cost}{kept}, not tested"
     low, high = (100 * bound for bound in test["difference_interval"])
     return f"{cost}{kept}, {100 * test['difference_to_dense']:+.1f} points [{low:+.1f}, {high:+.1f}]"
+
+
+def _faster(trial: dict[str, Any]) -> str:
+    """Return the measured speed-up with its quartiles for a search by latency, else an empty text."""
+    found = speedup(trial) if trial["predicted"] and trial["flops_ratio"] < 1 else None
+    return "" if found is None else f", {found[0]:.2f} x faster [{found[1]:.2f}, {found[2]:.2f}]"
 
 
 def print_front(settings: Settings, is_finished: bool) -> None:
@@ -65,6 +73,8 @@ def print_front(settings: Settings, is_finished: bool) -> None:
     else:
         out.print(_why_empty(summary))
     _print_counts(out, summary, records)
+    for line in latency_notes(summary["front"], summary["dense"]) if summary["cost"] == COST_NAMES["latency"] else ():
+        out.print(line, soft_wrap=True, markup=False)
     if summary["front"]:
         _print_picture(out, records, summary, folder / "front.png")
     out.print(f"Database: {shown(settings.storage_url)}", soft_wrap=True, markup=False)

@@ -12,13 +12,13 @@ def comparison_text(found: Comparison) -> Text:
     text = Text(f"{first} against {second}\n\n", style="bold")
     for name, volume, trials in zip(found.names, found.hypervolumes, found.trials, strict=True):
         text.append(f"{name}: hypervolume {volume:.4f} above the floor, {trials} trials\n")
-    columns = (Column("FLOPs at most"), Column(f"trial of {first}"), Column("accuracy"),
+    columns = (Column(f"{found.cost} at most"), Column(f"trial of {first}"), Column("accuracy"),
                Column(f"trial of {second}"), Column("accuracy"), Column("second - first [95 %]"))  # fmt: skip
     text.append("".join(f"{line}\n" for line in ["", *aligned(columns, [_row(level) for level in found.levels])]))
     split = "test" if all(level.tested for level in found.levels) else "search where not tested, else test"
     return text.append(
-        f"The best plan of each front within a share of the dense FLOPs, chosen on the search split; accuracy on the "
-        f"{split} split. The difference is paired by question.\n",
+        f"The best plan of each front within a share of the dense {found.cost}, chosen on the search split; accuracy "
+        f"on the {split} split. The difference is paired by question.\n",
         style="dim",
     )
 

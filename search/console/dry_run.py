@@ -7,7 +7,7 @@ import numpy as np
 from rich.table import Table
 
 from search.console.terminal import console
-from search.loop.problem import Problem
+from search.loop.problem import CHEAPER, Problem
 from search.loop.proposer import pick_baselines
 from search.loop.warm_start import SHARE
 from search.settings import Settings
@@ -19,7 +19,6 @@ from spaces.plan import Plan
 from workers.describe import load_notes
 from workers.requests import Rung
 
-_MINIMIZED = {"flops": "FLOPs", "sparse_flops": "sparse FLOPs"}
 MAX_UNUSED = 300
 """Number of characters of the names of columns that are not used."""
 TRAINING_FACTOR = 3
@@ -42,6 +41,7 @@ def describe(settings: Settings, problem: Problem) -> None:
         "notes": "; ".join(load_notes(settings.model)) or "none",
         "left out": "; ".join(left_out(shape.kinds)) or "nothing",
         "limits": _limits(problem),
+        "latency": _latency(problem),
         "strategy": f"{settings.strategy}, {settings.budget} trials, seed {settings.seed}",
         "rungs": " > ".join(
             f"{rung.tuning_steps} tuning steps, {rung.questions or 'all'} questions" for rung in settings.rungs
@@ -66,8 +66,9 @@ def describe(settings: Settings, problem: Problem) -> None:
 def _workload(problem: Problem) -> str:
     work = problem.workload
     return (
-        f"{work.visual_tokens:g} visual, {work.text_tokens:.3g} text, {work.generated_tokens:.3g} generated tokens "
-        "(means of the search split)"
+        f"{work.visual_tokens:g} visual, {work.text_tokens:.3g} text, {work.generated_tokens:.3g} generated tokens, "
+        f"batch {work.batch} (means of the search split"
+        + (f", with --workload {stated})" if (stated := problem.settings.workload) else ")")
     )
 
 
@@ -79,12 +80,24 @@ def _rows(problem: Problem) -> str:
     )
 
 
+def _latency(problem: Problem) -> str:
+    """Return how latency counts, whose times no dry run measures."""
+    if not problem.settings.needs_times:
+        return "does not count"
+    what = "minimized" if problem.settings.minimize == "latency" else "limited"
+    return f"{what}; the times of all ops are measured when the search starts, FLOPs stand in for them here"
+
+
 def _limits(problem: Problem) -> str:
-    limits = [f"{limit.name} {limit.bound:g}" for limit in problem.limits]
+    shown = {"--max-memory": problem.settings.max_memory, CHEAPER: ""}
+    limits = [f"{limit.name} {shown.get(limit.name, f'{limit.bound:g}')}".strip() for limit in problem.limits]
+    if (most := problem.settings.max_latency) is not None:
+        limits.append(f"--max-latency {most} (applied once times are measured)")
     if (least := problem.settings.min_accuracy) is not None:
         limits.append(f"--min-accuracy {least:g} (applied to measured trials)")
     if problem.settings.focus:
-        limits.append("focus on {:g} to {:g} of the FLOPs".format(*problem.settings.focus))
+        low, high = problem.settings.focus
+        limits.append(f"focus on {low:g} to {high:g} of the {problem.cost}")
     return ", ".join(limits) or "none"
 
 
@@ -116,7 +129,7 @@ def _range(problem: Problem) -> str:
     from spaces.constraints import smallest
 
     cheapest = smallest(problem.space, problem.ratio)
-    return f"{_MINIMIZED[problem.settings.minimize]} {problem.ratio(cheapest):.1%} ({cheapest}) to 100 % of dense"
+    return f"{problem.cost} {problem.ratio(cheapest):.1%} ({cheapest}) to 100 % of dense"
 
 
 def _estimate(settings: Settings, problem: Problem) -> float:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from search.analysis.latency_notes import speedup
 from search.console.aligned import Column
 
 Trial = dict[str, Any]
@@ -20,6 +21,8 @@ class FrontColumn:
     cell: Callable[[Trial], str]
     wide_only: bool = False
     """True for a column that only wide terminals show."""
+    timed_only: bool = False
+    """True for a column that only searches by latency have."""
 
 
 def _accuracy(trial: Trial) -> str:
@@ -52,6 +55,24 @@ def _latency(trial: Trial, step: str) -> str:
     return "" if seconds is None else f"{seconds * 1e3:.3g} ms"
 
 
+def _speedup(trial: Trial) -> str:
+    """Return the measured speed-up over the dense model with its quartiles."""
+    found = speedup(trial)
+    return "" if found is None else f"{found[0]:.2f} [{found[1]:.2f}, {found[2]:.2f}]"
+
+
+def _predicted(trial: Trial) -> str:
+    return f"{trial['predicted']['total'] * 1e3:.3g} ms" if trial.get("predicted") else ""
+
+
+def _measured(trial: Trial) -> str:
+    """Return the measured latency of the workload with its spread; empty unless there is a prediction of it."""
+    measured = (trial["test"] or {}).get("latency") or {}
+    if not trial.get("predicted") or "total_median" not in measured:
+        return ""
+    return f"{measured['total_median'] * 1e3:.3g} ±{measured['total_iqr'] * 500:.1g} ms"
+
+
 def in_units(value: float, units: Sequence[str]) -> str:
     """Return a number as text with three digits, in the largest unit in which it is at least 1.
 
@@ -80,6 +101,9 @@ COLUMNS = (
     FrontColumn(Column("difference [95 %]"), _difference, wide_only=True),
     FrontColumn(Column("FLOPs"), lambda trial: f"{trial['flops_ratio']:.1%}"),
     FrontColumn(Column("per question"), lambda trial: in_units(trial["flops"], FLOPS_UNITS), wide_only=True),
+    FrontColumn(Column("predicted"), _predicted, timed_only=True),
+    FrontColumn(Column("measured"), _measured, timed_only=True),
+    FrontColumn(Column("speed-up"), _speedup, wide_only=True),
     FrontColumn(Column("prefill"), lambda trial: _latency(trial, "prefill")),
     FrontColumn(Column("per token"), lambda trial: _latency(trial, "decode"), wide_only=True),
     FrontColumn(Column("weights"), lambda trial: in_units(trial["parameter_bytes"], BYTE_UNITS)),

@@ -21,7 +21,7 @@ STATES = (("stopped", "#999999", "x", "stopped early"), ("complete", "#56b4e9", 
 
 
 def draw_front(records: Sequence[TrialRecord], summary: dict[str, Any], file: Path) -> None:
-    """Draw accuracy against FLOPs on the search split: each trial at the highest rung it reached, and the front.
+    """Draw accuracy on the search split against the cost: each trial at the highest rung it reached, and the front.
 
     Args:
         records: all trials of the run.
@@ -37,7 +37,7 @@ def draw_front(records: Sequence[TrialRecord], summary: dict[str, Any], file: Pa
 
 
 def plot_front(records: Sequence[TrialRecord], summary: dict[str, Any], axes: Any = None) -> Any:
-    """Draw accuracy against FLOPs on the search split: every trial at the highest rung it reached, and the front.
+    """Draw accuracy on the search split against the cost: every trial at the highest rung it reached, and the front.
 
     Args:
         records: all trials of a run.
@@ -61,7 +61,7 @@ def plot_front(records: Sequence[TrialRecord], summary: dict[str, Any], axes: An
         if summary[name]:
             level = summary[name]["accuracy"]
             axes.axhline(level, color=color, linewidth=0.8, linestyle=style, label=f"{name} ({level:.3f})")
-    axes.set_xlabel("FLOPs, share of the dense model")
+    axes.set_xlabel(f"{summary['cost']}, share of the dense model")
     axes.set_ylabel("accuracy on the search split")
     axes.set_title(f"{summary['run']}: hypervolume {summary['hypervolume_above_floor']:.3f}", loc="left", fontsize=10)
     axes.grid(alpha=0.25)
@@ -95,12 +95,12 @@ def _drawn(file: Path) -> str | None:
 
 
 def _plot_members(axes: Any, front: Sequence[dict[str, Any]]) -> None:
-    x, y = [trial["flops_ratio"] for trial in front], [trial["accuracy"] for trial in front]
+    x, y = [trial["cost_ratio"] for trial in front], [trial["accuracy"] for trial in front]
     axes.step(x, y, where="post", color=FRONT, linewidth=1.4)
     axes.scatter(x, y, s=30, color=FRONT, label=f"Pareto front ({len(front)})", zorder=3)
     tested = [trial for trial in front if trial["test"]]
     if tested:
-        x, y = [trial["flops_ratio"] for trial in tested], [trial["test"]["accuracy"] for trial in tested]
+        x, y = [trial["cost_ratio"] for trial in tested], [trial["test"]["accuracy"] for trial in tested]
         axes.scatter(x, y, s=34, marker="_", color="black", label="front on test", zorder=4)
 
 
@@ -116,12 +116,12 @@ def draw_two_fronts(summaries: Sequence[dict[str, Any]], names: Sequence[str], f
     axes = figure.subplots()
     looks = (("#0072b2", "o", "-"), ("#d55e00", "s", "--"))
     for summary, name, (color, marker, line) in zip(summaries, names, looks, strict=True):
-        x = [trial["flops_ratio"] for trial in summary["front"]]
+        x = [trial["cost_ratio"] for trial in summary["front"]]
         y = [trial["accuracy"] for trial in summary["front"]]
         label = f"{name} (hypervolume {summary['hypervolume_above_floor']:.3f})"
         axes.step(x, y, where="post", color=color, linestyle=line, linewidth=1.3)
         axes.scatter(x, y, s=26, color=color, marker=marker, label=label, zorder=3)
-    axes.set_xlabel("FLOPs, share of the dense model")
+    axes.set_xlabel(f"{summaries[0]['cost']}, share of the dense model")
     axes.set_ylabel("accuracy on the search split")
     axes.grid(alpha=0.25)
     axes.legend(frameon=False, fontsize=8, loc="lower right")

@@ -20,6 +20,9 @@ LEGEND = (
     ("of dense", "share of the dense model's accuracy that is kept"),
     ("FLOPs", "share of the dense model's"),
     ("as ...", "the same in a folder of that format, where it differs"),
+    ("speed-up", "dense time divided by the plan's, in alternating turns on the worker's device: median [quartiles]"),
+    ("predicted", "time of the workload from images to last token, from the measured times of ops"),
+    ("measured", "the same as measured: median ± half the interquartile range"),
     ("prefill", "median time to the first token of one question"),
     ("weights", "remaining parameters of the language model"),
     ("floor", "accuracy that is reached without looking at the pictures"),
@@ -44,7 +47,7 @@ def front_table(summary: dict[str, Any], width: int, sort: str | None = None) ->
     """
     if sort is not None and sort not in SORTS:
         raise unknown("--sort", sort, SORTS)
-    front = sorted(summary["front"], key=SORTS[sort or "flops"])
+    front = sorted(summary["front"], key=SORTS[sort] if sort else _cost)
     dense = summary["dense"]
     rows = [*front, *([dense] if dense and not any(_is(trial, dense) for trial in front) else [])]
     title = f"Pareto front of {summary['run']}{f', by {sort}' if sort else ''}"
@@ -80,7 +83,7 @@ def _fitting(
 
     The columns of routes go last.
     """
-    columns = list(COLUMNS)
+    columns = [each for each in COLUMNS if not each.timed_only or any(each.cell(trial) for trial in rows)]
     place = next(index for index, each in enumerate(columns) if each.column.heading == "FLOPs")
     columns[place + 1 : place + 1] = routes = route_columns(rows)
     while True:
@@ -106,6 +109,12 @@ def _name(trial: Trial, dense: Trial | None) -> str:
     return f"dense {trial['number']}" if _is(trial, dense) else str(trial["number"])
 
 
+def _cost(trial: Trial) -> float:
+    """Return the ratio of the minimized cost."""
+    ratio: float = trial["cost_ratio"] if "cost_ratio" in trial else trial["flops_ratio"]
+    return ratio
+
+
 def _is(trial: Trial, other: Trial | None) -> bool:
     return other is not None and bool(trial["number"] == other["number"])
 
@@ -118,5 +127,7 @@ def _legend(rows: Sequence[Trial], has_floor: bool) -> str:
     """Return the meaning of the headings and of the characters that occur in the plans."""
     written = "".join(_plan(trial["plan"]) for trial in rows)
     ops = [each for each in OPS if each[0] in written and (each[0] != "4" or " " in written)]
-    meanings = [f"{name}: {meaning}" for name, meaning in LEGEND if has_floor or name != "floor"]
+    timed = any(trial.get("predicted") for trial in rows)
+    left_out = {*(() if has_floor else ("floor",)), *(() if timed else ("predicted", "measured"))}
+    meanings = [f"{name}: {meaning}" for name, meaning in LEGEND if name not in left_out]
     return "\n".join([*meanings, f"plan: first block first; {', '.join(ops)}"])

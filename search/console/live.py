@@ -42,6 +42,8 @@ class View:
     """Predicted end in seconds of the monotonic clock; None where it is not known."""
     failure: str | None = None
     """The last trial that failed, with its reason."""
+    cost: str = "FLOPs"
+    """Name of the minimized cost."""
     now: str = ""
     """Line about the present work, such as loading the model or a running trial."""
 
@@ -78,7 +80,7 @@ def draw(view: View, width: int, height: int, elapsed: float) -> RenderableType:
     parts: list[RenderableType] = [_bars(view)]
     if height >= PLOT_ROWS and view.trials:
         layers = [(TRIAL, view.trials), (FRONT, view.front), (DENSE, view.dense)]
-        parts += [Text(line) for line in character_plot(layers, view.floor, min(48, width - 12))]
+        parts += [Text(line) for line in character_plot(layers, view.floor, min(48, width - 12), cost=view.cost)]
         parts.append(Text(f"{'':>8}{FRONT} front  {TRIAL} other finished trials  {DENSE} dense", style="dim"))
     if counts := ", ".join(f"{view.counts[state]} {state}" for state in STATES if view.counts.get(state)):
         parts.insert(1, Text(counts))

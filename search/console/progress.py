@@ -10,7 +10,7 @@ from rich.console import Console
 
 from objectives.growing_fronts import GrowingFronts
 from objectives.hypervolume import hypervolume
-from objectives.objectives import MAXIMIZE, REFERENCE
+from objectives.objectives import COST_NAMES, MAXIMIZE, REFERENCE
 from objectives.sentences import sentence_note
 from search.analysis.eta import Pace
 from search.console.durations import clock
@@ -61,7 +61,8 @@ class Progress:
         """(FLOPs ratio, accuracy) of the finished trials within the limits."""
         self._finished: list[tuple[float, float]] = []
         self._volume: float | None = None
-        self._live = LiveView(self._console, View(budget)) if self._console.is_terminal else None
+        view = View(budget, cost=COST_NAMES[controller.minimized])
+        self._live = LiveView(self._console, view) if self._console.is_terminal else None
         self._pace = self._known_pace()
 
     def _known_pace(self) -> Pace:
@@ -130,7 +131,7 @@ class Progress:
         if job.phase is Phase.SEARCH:
             seen = history.observation(job.number)
             self._add(seen, self._pace)
-            line = trial_line(seen, report.reason, self._volume)
+            line = trial_line(seen, report.reason, self._volume, self._controller.minimized)
             if job.request.plan.is_dense and report.rungs:
                 self._warn_of_blindness(report)
             if report.state is TrialState.FAILED and self._live:

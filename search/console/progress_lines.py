@@ -5,20 +5,21 @@ from search.strategies.strategy import Observation
 from workers.reports import TrialReport
 
 
-def trial_line(seen: Observation, reason: str | None, hypervolume: float | None) -> str:
+def trial_line(seen: Observation, reason: str | None, hypervolume: float | None, cost: str = "flops") -> str:
     """Return the line of an ended trial.
 
     Args:
         seen: the trial.
         reason: why it was stopped or failed.
         hypervolume: hypervolume of the front so far; None before the first finished trial.
+        cost: the minimized cost: `flops`, `sparse_flops` or `latency`.
     """
     accuracies = ">".join(f"{accuracy:.3f}" for accuracy in seen.accuracies) or "-"
     why = f" ({reason})" if reason else ""
     volume = "" if hypervolume is None else f" hypervolume={hypervolume:.4f}"
     return (
         f"trial={seen.number} {seen.state}{why} plan={seen.plan} accuracy={accuracies} "
-        f"flops={seen.flops_ratio:.3f}{volume} by='{seen.origin}'"
+        f"{cost}={seen.flops_ratio:.3f}{volume} by='{seen.origin}'"
     )
 
 

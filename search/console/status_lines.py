@@ -64,6 +64,12 @@ def _best(state: dict[str, Any]) -> Iterator[str]:
         for each in state["best"]
     ]  # fmt: skip
     if rows:
-        columns = [Column("trial"), Column("of dense"), Column("accuracy"), Column("FLOPs"), Column("plan", "left")]
+        columns = [
+            Column("trial"),
+            Column("of dense"),
+            Column("accuracy"),
+            Column(state["cost"]),
+            Column("plan", "left"),
+        ]
         yield "cheapest plans that keep most of the dense accuracy (search split):"
         yield from (f"  {line}" for line in aligned(columns, rows))

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from objectives.hypervolume import hypervolume
-from objectives.objectives import MAXIMIZE, REFERENCE
+from objectives.objectives import COST_NAMES, MAXIMIZE, REFERENCE
 from search.loop.controller import Controller
 from search.loop.job import Job, Phase
 from search.settings import Settings
@@ -57,7 +57,7 @@ class Tracking:
             return
         seen = self._controller.history.observation(job.number)
         counts = {f"trials/{state}": float(count) for state, count in self._controller.summary().items()}
-        self._numbers({"trial/flops_ratio": seen.flops_ratio, **counts}, job.number)
+        self._numbers({f"trial/{self._controller.minimized}_ratio": seen.flops_ratio, **counts}, job.number)
         if report.state is TrialState.FAILED:
             self._text("failures", f"trial {job.number}, {seen.plan}: {report.reason}", job.number)
         elif seen.full and seen.accuracy is not None:
@@ -71,7 +71,11 @@ class Tracking:
             {"front/plans": float(len(members)), "front/hypervolume": hypervolume(points, REFERENCE, MAXIMIZE)}, number
         )
         rows = "\n".join(f"| {t.number} | `{t.plan}` | {t.accuracy:.4f} | {t.flops_ratio:.4f} |" for t in members)
-        self._text("front", f"| trial | plan | accuracy | FLOPs |\n|---|---|---|---|\n{rows}", number)
+        self._text(
+            "front",
+            f"| trial | plan | accuracy | {COST_NAMES[self._controller.minimized]} |\n|---|---|---|---|\n{rows}",
+            number,
+        )
 
     def _numbers(self, values: Mapping[str, float], step: int) -> None:
         for name, sink in list(self._sinks.items()):

@@ -8,12 +8,14 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from objectives.latency import TimeTable
 from search.console.closing import print_front
 from search.console.progress import Progress
 from search.console.terminal import console
 from search.dispatch.exit_codes import GIVEN_UP, INTERRUPTED, TERMINATED, TRY_AGAIN
 from search.dispatch.tracking import Tracking
 from search.loop.controller import Controller
+from search.loop.measured_times import check_place, stored_times
 from search.loop.open_run import open_run
 from search.loop.problem import Problem
 from search.settings import Settings, SettingsError
@@ -21,6 +23,7 @@ from search.storage.database_unavailable import reason_away
 from search.storage.database_url import StorageError
 from search.storage.deleted_files import FilesGoneError
 from spaces.plan import Plan
+from workers.requests import TrialRequest
 
 if TYPE_CHECKING:
     from workers.trial import Worker
@@ -108,6 +111,8 @@ class WholeSearch:
 
     def _once(self, again: bool) -> int:
         """Open the run, run its jobs until it is finished or interrupted, print its front and return the exit code."""
+        if self._problem.lacks_times:
+            self._problem = self._problem.timed(self._times())
         with open_run(self._settings, self._problem, self._say, again) as controller:
             try:
                 self._dispatch(controller)
@@ -141,11 +146,33 @@ class WholeSearch:
                 run_on_ray(self._settings, controller, progress)
                 return
             progress.note(f"loading model {model} ...")
-            from search.dispatch.in_process import opened, run_here  # imports torch
+            from search.dispatch.in_process import run_here  # imports torch
 
-            if self._worker is None and not controller.finished:
-                self._worker = opened(self._problem.request(None, Plan.dense(self._problem.shape.num_blocks)))
+            if not controller.finished:
+                self._open_worker()
+                if (times := self._problem.deployment.times) is not None:
+                    check_place(times, self._open_worker().place(self._dense_request))
             run_here(controller, progress, self._worker)
+
+    def _times(self) -> TimeTable:
+        """Return the times stored with the run, or measure them."""
+        if (stored := stored_times(self._settings)) is not None:
+            return stored
+        space = self._problem.space
+        self._say(f"loading model {self._settings.model.name} and measuring the times of its blocks ...")
+        choices = [space.choices(index) for index in range(space.num_blocks)]
+        return self._open_worker().times(self._dense_request, choices)
+
+    def _open_worker(self) -> "Worker":
+        from search.dispatch.in_process import opened  # imports torch
+
+        if self._worker is None:
+            self._worker = opened(self._dense_request)
+        return self._worker
+
+    @property
+    def _dense_request(self) -> TrialRequest:
+        return self._problem.request(None, Plan.dense(self._problem.shape.num_blocks))
 
     def _say(self, line: str) -> None:
         self._out.print(line, markup=False, soft_wrap=True)

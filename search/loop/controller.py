@@ -116,6 +116,11 @@ class Controller:
         return self._results.run.uid, self._results.run.name
 
     @property
+    def minimized(self) -> str:
+        """Return the minimized cost: `flops`, `sparse_flops` or `latency`."""
+        return self._settings.minimize
+
+    @property
     def keep_fraction(self) -> float:
         """Return the fraction of the trials at a rung that continue with the next rung."""
         return self._settings.keep_fraction
@@ -192,6 +197,7 @@ class Controller:
         """
         if not math.isfinite(report.accuracy):
             return False
+        report = self._problem.priced(report, job.request.plan)
         if job.phase is Phase.TEST:
             self.final.measured(job, report)
             return True

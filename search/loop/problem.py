@@ -1,5 +1,6 @@
 """The search problem: model shape, workload, space, limits, and the costs of any plan. Imports no torch."""
 
+import math
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -8,11 +9,14 @@ from typing import Any, get_args
 
 from objectives.flops import Costs, dense_flops, flops
 from objectives.front import FrontLimits
+from objectives.latency import TimeTable
 from objectives.metrics import METRICS
+from objectives.objectives import COST_NAMES
 from objectives.sparsity import kept_weights
 from objectives.workload import Workload
 from search.loop.warm_start import warm_start
-from search.settings import Settings
+from search.quantities import parse_latency, parse_memory, with_stated
+from search.settings import Settings, SettingsError
 from search.strategies.strategy import Focus, Task
 from search.trackers import check_packages
 from spaces.constraints import Limit, check_reachable, is_feasible
@@ -27,14 +31,18 @@ from workers.export.facts_without_weights import read_facts
 from workers.export.route_costs import AS_SEARCHED, Deployment
 from workers.fingerprints import fingerprint_model, fingerprint_samples
 from workers.models.device import check_device
+from workers.reports import RungReport
 from workers.requests import TrialRequest
 from workers.sources import Split
 from workers.usable_rows import usable_split
 
+CHEAPER = "cheaper than the dense model"
+"""Name of the limit that keeps the dense model off the front if it exceeds another limit."""
+
 
 @dataclass(frozen=True)
 class Problem:
-    """One search problem; all costs are computed in closed form."""
+    """One search problem. Costs are in closed form, but for latencies, which are predicted from measured times."""
 
     settings: Settings
     shape: ModelShape
@@ -68,7 +76,7 @@ class Problem:
         splits = {split: usable_split(settings.model, settings.dataset, split) for split in get_args(Split)}
         settings = settings.model_copy(update={"metric": pick_metric(splits["search"], settings.metric)})
         samples = splits["search"].samples
-        workload = describe_workload(settings.model, samples)
+        workload = with_stated(describe_workload(settings.model, samples), settings.workload)
         space = load_space(settings.space, shape.num_blocks, shape.kinds, **_options(settings))
         for level in space.choices(0):
             kept_weights(shape, level, 0)  # raises if the file of a saved mask is missing
@@ -85,25 +93,95 @@ class Problem:
             marks |= {f"rule of {settings.metric}": METRICS[str(settings.metric)].rule}
         data = _describe_data(splits, settings.metric)
         deployment = Deployment(settings.deploy, read_facts(settings.model))
-        problem = cls(settings, shape, workload, space, marks, deployment, data=data)
-        problem = replace(problem, limits=tuple(problem._limits()))
-        check_reachable(space, problem.limits)
-        return replace(problem, first=warm_start(settings.warm_start, problem.task()))
+        return cls(settings, shape, workload, space, marks, deployment, data=data)._limited()
+
+    def timed(self, times: TimeTable) -> "Problem":
+        """Return the problem with measured times, from which latencies are predicted.
+
+        Raises:
+            SettingsError: the times are of another workload.
+            ValueError: the limits can't be reached; one line for the user.
+        """
+        if times.workload != self.workload:
+            raise SettingsError(
+                f"latencies must be of the workload that was measured, {times.workload.to_dict()}, got "
+                f"{self.workload.to_dict()}: choose another --out"
+            )
+        return replace(self, deployment=self.deployment.timed(times))._limited()
+
+    def _limited(self) -> "Problem":
+        """Return the problem with its limits and its warm starts, which keep them."""
+        problem = replace(self, limits=tuple(self._limits()))
+        check_reachable(self.space, problem.limits)
+        return replace(problem, first=warm_start(self.settings.warm_start, problem.task()))
+
+    @property
+    def lacks_times(self) -> bool:
+        """Return True if latency counts and its times have not been measured yet; ratios are those of FLOPs then."""
+        return self.settings.needs_times and self.deployment.times is None
+
+    @property
+    def cost(self) -> str:
+        """Return the name of the cost that `ratio` returns: FLOPs, sparse FLOPs or latency."""
+        return COST_NAMES[self._minimized]
+
+    @property
+    def _minimized(self) -> str:
+        waits = self.settings.minimize == "latency" and self.deployment.times is None
+        return "flops" if waits else self.settings.minimize
 
     def _limits(self) -> Iterator[Limit]:
-        """Yield the limits that the settings put on plans."""
+        """Yield the limits that the settings put on plans.
+
+        The front compares the minimized cost alone. Where the dense model exceeds a limit on another cost, plans must
+        therefore be cheaper than the dense model, which keeps it off the front.
+        """
+        others = list(self._limits_on_others())
         if self.settings.max_flops is not None:
-            yield Limit("--max-flops", self.settings.max_flops, self.ratio)
+            is_minimized = self._minimized != "latency"
+            limit = Limit("--max-flops", self.settings.max_flops, self.ratio if is_minimized else self._flops_ratio)
+            if is_minimized:
+                yield limit
+            else:
+                others.append(limit)
+        yield from others
+        if not is_feasible(self._dense, others):
+            yield Limit(CHEAPER, math.nextafter(1.0, 0.0), self.ratio)
         if not self.deployment.is_additive:
             yield Limit(f"--deploy {self.settings.deploy}", 0, self.deployment.misfits)
+
+    def _limits_on_others(self) -> Iterator[Limit]:
+        settings = self.settings
+        if settings.max_latency is not None and self.deployment.times is not None:
+            yield Limit("--max-latency", parse_latency(settings.max_latency), self._latency)
+        if settings.max_memory is not None:
+            yield Limit("--max-memory", parse_memory(settings.max_memory), lambda plan: self.costs(plan).memory_bytes)
+
+    def _latency(self, plan: Plan) -> float:
+        latency = self.costs(plan).latency
+        assert latency is not None, "limits on latency exist once times are measured"
+        return latency.total
+
+    def _flops_ratio(self, plan: Plan) -> float:
+        return self.costs(plan).flops_ratio
+
+    @property
+    def _dense(self) -> Plan:
+        return Plan.dense(self.shape.num_blocks)
+
+    @property
+    def max_cost(self) -> float | None:
+        """Return the maximum ratio of the minimized cost on the front; None for no limit."""
+        names = [CHEAPER] if self.settings.minimize == "latency" else [CHEAPER, "--max-flops"]
+        return min((limit.bound for limit in self.limits if limit.name in names), default=None)
 
     def costs(self, plan: Plan) -> Costs:
         """Return the costs of a plan, as it will be deployed, for the workload of this problem."""
         return _costs(self.deployment, self.shape, plan, self.workload)
 
     def ratio(self, plan: Plan) -> float:
-        """Return the cost to minimize: FLOPs or sparse FLOPs of a plan, divided by the FLOPs of the dense plan."""
-        return _ratio(self.deployment, self.shape, plan, self.workload, self.settings.minimize)
+        """Return the cost to minimize of a plan (FLOPs, sparse FLOPs or latency), divided by that of the dense plan."""
+        return _ratio(self.deployment, self.shape, plan, self.workload, self._minimized)
 
     def violations(self, plan: Plan) -> dict[str, float]:
         """Return limit name -> amount by which a plan exceeds the limit; 0 or less if it is kept."""
@@ -134,7 +212,15 @@ class Problem:
 
     def front_limits(self, floor: float | None = None) -> FrontLimits:
         """Return the limits that a finished trial must keep to be on the front, with the measured floor if given."""
-        return FrontLimits(self.settings.max_flops, self.settings.min_accuracy, floor)
+        return FrontLimits(self.max_cost, self.settings.min_accuracy, floor, self.cost)
+
+    def priced(self, report: RungReport, plan: Plan) -> RungReport:
+        """Return the report of a rung with the costs that its worker doesn't know: the predicted latency, and the
+        name of the cost that is minimized.
+        """
+        own = self.costs(plan).as_dict() if self.deployment.times is not None else {}
+        times = {name: value for name, value in own.items() if name.startswith("latency")}
+        return report.model_copy(update={"costs": {**report.costs, **times, "minimized": self.settings.minimize}})
 
     def request(self, number: int | None, plan: Plan) -> TrialRequest:
         """Return the request that runs a plan with the settings of the search.
@@ -171,6 +257,8 @@ class Problem:
             "dense_costs": dense.as_dict(),
             "fingerprints": self.fingerprints,
             "data": self.data,
+            "max_cost": self.max_cost,
+            **({} if self.deployment.times is None else {"times": self.deployment.times.to_dict()}),
         }
 
 
@@ -183,6 +271,10 @@ def _options(settings: Settings) -> dict[str, Any]:
 def _ratio(deployment: Deployment, shape: ModelShape, plan: Plan, workload: Workload, minimize: str) -> float:
     if minimize == "flops" and deployment.is_additive:
         return flops(shape, plan, workload).total / dense_flops(shape, workload)  # without the other costs: faster
+    if minimize == "latency":
+        times = deployment.times
+        assert times is not None, "times are measured before a search"
+        return times.predict(deployment.deployed(plan)).total / times.predict(Plan.dense(shape.num_blocks)).total
     spent = deployment.costs(shape, plan, workload)
     return (spent.sparse_flops if minimize == "sparse_flops" else spent.flops) / dense_flops(shape, workload)
 

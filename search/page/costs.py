@@ -93,7 +93,7 @@ def _ledger(run: RunFacts, shown: dict[str, TrialRecord]) -> Table:
 
 def _total(record: TrialRecord) -> str:
     rung = record.on("search")[-1]
-    return f"{in_units(rung.flops, FLOPS_UNITS)} ({rung.flops_ratio:.1%})"
+    return f"{in_units(rung.flops, FLOPS_UNITS)} ({rung.share_of_flops:.1%})"
 
 
 def _bytes(record: TrialRecord, key: str) -> str:

@@ -6,10 +6,21 @@ from typing import Any
 from markupsafe import Markup
 from plotly import graph_objects as go
 
+from search.analysis.latency_notes import latency_notes
 from search.page.charts import chart, note
 from search.page.colors import FRONT, INK, MUTED, REFERENCE, TRIAL
 from search.page.hover import front_hover, short_plan, trial_hover
-from search.page.numbers import Trial, accuracy, difference, latency, milliseconds, weights
+from search.page.numbers import (
+    Trial,
+    accuracy,
+    difference,
+    faster,
+    latency,
+    measured,
+    milliseconds,
+    predicted,
+    weights,
+)
 from search.page.plan_strip import plan_strip
 from search.page.run_facts import RunFacts
 from search.page.section import Chart, Piece, Section, Table, Text
@@ -33,9 +44,9 @@ def _pieces(run: RunFacts) -> Iterator[Piece]:
     latencies = [trial for trial in _shown(run) if latency(trial, "prefill") is not None]
     yield Chart(
         _against_flops(run, measured),
-        "Accuracy on the search split against FLOPs: all trials, the front, the dense model, the floor and hand-made "
-        "patterns.",
-        "FLOPs",
+        f"Accuracy on the search split against {run.summary['cost']}: all trials, the front, the dense model, the "
+        "floor and hand-made patterns.",
+        run.summary["cost"],
     )
     for step, name in (("prefill", "latency to the first token"), ("decode", "latency per further token")):
         if latencies:
@@ -44,6 +55,8 @@ def _pieces(run: RunFacts) -> Iterator[Piece]:
             )
     if run.front:
         yield _table(run)
+    for line in latency_notes(run.summary["front"], run.summary["dense"]):
+        yield Text(f"{line}.")
 
 
 def _shown(run: RunFacts) -> list[Trial]:
@@ -54,7 +67,7 @@ def _shown(run: RunFacts) -> list[Trial]:
 
 def _against_flops(run: RunFacts, measured: Sequence[TrialRecord]) -> go.Figure:
     figure = chart(
-        "FLOPs per question, share of the dense model's",
+        f"{run.summary['cost']} per question, share of the dense model's",
         f"accuracy on the search split ({run.metric}, 0 to 1)",
         height=520,
         xaxis_tickformat=".0%",
@@ -101,7 +114,7 @@ def _add_front(figure: go.Figure, run: RunFacts) -> None:
     tested = [trial for trial in trials if trial["test"]]
     if tested:
         figure.add_scatter(
-            x=[trial["flops_ratio"] for trial in tested],
+            x=[trial["cost_ratio"] for trial in tested],
             y=[trial["test"]["accuracy"] for trial in tested],
             error_y=_intervals(tested),
             mode="markers",
@@ -110,7 +123,7 @@ def _add_front(figure: go.Figure, run: RunFacts) -> None:
             hoverinfo="skip",
         )
     figure.add_scatter(
-        x=[trial["flops_ratio"] for trial in trials],
+        x=[trial["cost_ratio"] for trial in trials],
         y=[trial["accuracy"] for trial in trials],
         mode="lines+markers",
         line={"shape": "hv", "color": FRONT, "width": 2},
@@ -154,8 +167,8 @@ def _against_latency(run: RunFacts, trials: Sequence[Trial], step: str, name: st
 def _table(run: RunFacts) -> Table:
     places = {trial["number"]: place for place, trial in enumerate(run.summary["front"])}
     return Table(
-        ("trial", "plan", "FLOPs", "accuracy [95 %]", "against dense [95 %]", "prefill", "per token", "weights",
-         "found by"),
+        ("trial", "plan", "FLOPs", "accuracy [95 %]", "against dense [95 %]", "prefill", "per token", "predicted",
+         "measured", "speed-up [quartiles]", "weights", "found by"),
         [_row(trial) for trial in _shown(run)],
         "The front, cheapest first, then the dense model. Upper bars are attention, lower bars FFN; a line is skipped.",
         points=[places.get(trial["number"], -1) for trial in _shown(run)],
@@ -172,6 +185,9 @@ def _row(trial: Trial) -> list[str]:
         difference(trial),
         milliseconds(latency(trial, "prefill")),
         milliseconds(latency(trial, "decode")),
+        predicted(trial),
+        measured(trial),
+        faster(trial),
         weights(trial),
         trial["origin"],
     ]

@@ -45,7 +45,7 @@ def trial_hover(record: TrialRecord) -> str:
         [
             *plan_lines(record)[:1],
             f"accuracy {last.accuracy:.3f} on {last.questions} questions, {last.tuning_steps} tuning steps",
-            f"{last.flops_ratio:.1%} of the dense FLOPs",
+            f"{last.flops_ratio:.1%} of the dense {last.cost}",
             f"found by: {record.trial.origin}",
         ],
     )

@@ -78,7 +78,7 @@ def _map(records: Sequence[TrialRecord]) -> go.Figure:
 
 
 def _name(record: TrialRecord) -> str:
-    return f"{record.trial.number} ({record.on('search')[-1].flops_ratio:.0%})"
+    return f"{record.trial.number} ({record.on('search')[-1].share_of_flops:.0%})"
 
 
 def _kind(block: Block) -> int:

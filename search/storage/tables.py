@@ -13,6 +13,8 @@ from sqlalchemy import JSON, BigInteger, Engine, Float, ForeignKey, Index, Strin
 from sqlalchemy import Table as CoreTable
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
+from objectives.objectives import COST_NAMES
+
 
 def now() -> datetime:
     """Return the current time in UTC, without a time zone since SQLite stores none."""
@@ -94,6 +96,7 @@ class RungResult(Table):
     accuracy: Mapped[float]
     flops: Mapped[float]
     flops_ratio: Mapped[float]
+    """Minimized cost divided by that of the dense model; `cost` names it."""
     questions: Mapped[int]
     tuning_steps: Mapped[int]
     metrics: Mapped[dict[str, Any]]
@@ -103,6 +106,16 @@ class RungResult(Table):
     scores: Mapped[list[float]]
     """Score of each question in the order of the split, for paired comparisons."""
     created: Mapped[datetime] = mapped_column(default=now)
+
+    @property
+    def cost(self) -> str:
+        """Return the name of the minimized cost, whose ratio is `flops_ratio`; FLOPs for runs that did not store it."""
+        return COST_NAMES[self.costs.get("minimized", "flops")]
+
+    @property
+    def share_of_flops(self) -> float:
+        """Return the FLOPs ratio, or that of sparse FLOPs if they are minimized."""
+        return float(self.costs["flops_ratio"]) if self.cost == COST_NAMES["latency"] else self.flops_ratio
 
 
 class Answers(Table):

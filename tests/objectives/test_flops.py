@@ -273,6 +273,7 @@ def test_costs_as_dict_is_flat():
         "depth",
         "parameter_bytes",
         "kv_bytes_per_token",
+        "memory_bytes",
         "flops_vision",
         "flops_projector",
         "flops_prefill",

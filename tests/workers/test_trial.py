@@ -137,7 +137,7 @@ class TestRungs:
 
     def test_latency_is_measured_where_asked(self, worker, make):
         (rung,) = run_trial(worker, make(rungs=(Rung(questions=2, latency=True),)), always).rungs
-        assert set(rung.latency) == {"prefill_median", "prefill_iqr", "decode_median", "decode_iqr"}
+        assert {"prefill_median", "decode_iqr", "total_median", "speedup_low", "dense_prefill_iqr"} < set(rung.latency)
         assert min(rung.latency.values()) >= 0 < rung.latency["prefill_median"]
 
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from objectives.flops import Costs, costs, with_zero_ffns
+from objectives.latency import TimeTable
 from objectives.workload import Workload
 from spaces.plan import Block, Op, Plan
 from spaces.pruning import FULL
@@ -29,22 +30,27 @@ COSTLIER: tuple[Deploy, ...] = ("transformers", "nemotron-nas")
 class Deployment:
     """The route by which the plans of a model will be deployed, and their costs on it."""
 
-    def __init__(self, form: Deploy, facts: Facts) -> None:
+    def __init__(self, form: Deploy, facts: Facts, times: TimeTable | None = None) -> None:
         """Check that the model has the route.
 
         Args:
             form: where plans will run.
             facts: properties of the model.
+            times: measured times, from which latencies are predicted; None if latency does not count.
 
         Raises:
             ExportError: no plan of the model can be exported in this form.
         """
         if form in LANGUAGE_ONLY:
             check_language_model(facts, form, "the model")
-        self.form, self._facts = form, facts
+        self.form, self.times, self._facts = form, times, facts
         self.runs_as = lru_cache(maxsize=65536)(self._runs_as)
         """Return a plan without the changes that the route cannot hold or does not save; the plan itself if its widths
         do not fit."""
+
+    def timed(self, times: TimeTable) -> Deployment:
+        """Return the same route with measured times."""
+        return Deployment(self.form, self._facts, times)
 
     @property
     def is_additive(self) -> bool:
@@ -58,7 +64,15 @@ class Deployment:
     def costs(self, shape: ModelShape, plan: Plan, workload: Workload) -> Costs:
         """Return the costs of a plan on the route, or as searched if the route cannot express it."""
         route = None if self.form not in COSTLIER else self._route(plan)
-        return costs(shape, plan, workload) if route is None else costs_on(route, shape, workload)
+        spent = costs(shape, plan, workload) if route is None else costs_on(route, shape, workload)
+        return spent if self.times is None else replace(spent, latency=self.times.predict(self.deployed(plan)))
+
+    def deployed(self, plan: Plan) -> Plan:
+        """Return the plan that runs on the route, with the sub-layers that are filled with zeros; the plan itself if
+        the route cannot express it.
+        """
+        route = None if self.form not in COSTLIER else self._route(plan)
+        return plan if route is None else route.deployed
 
     def _route(self, plan: Plan) -> Route | None:
         try:

@@ -7,18 +7,17 @@ checked by `workers.inference.packing_check`.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache
 
 from workers.blocks.token_groups import IGNORED
 from workers.data.sample import Sample
 from workers.inference.packed_batch import PackedBatch, Tokenized, pack
 from workers.inference.packed_decoding import answer_batch
-from workers.inference.packed_forward import decode, encode, read
+from workers.inference.packed_forward import encode, read
 from workers.models.loaded_model import LoadedModel, longest_answer
 from workers.models.processor import on_device
 from workers.models.prompt_forms import target
@@ -120,26 +119,6 @@ class PackedSplit:
     def sequences_at_once(self, loaded: LoadedModel) -> int:
         """Return the number of questions per batch if each has its own sequence."""
         return max(1, TOKENS_AT_ONCE // self._pack_tokens(loaded, 1))
-
-    def steps(self, loaded: LoadedModel) -> tuple[Callable[[], None], Callable[[], None]]:
-        """Return prefill from cached image features to the first token, and one decode step."""
-        (batch,) = self.packs(loaded, questions=1, per_image=1, tokens=1)
-        caches: list[DynamicCache] = []
-        token = batch.input_ids[:, -1:]
-
-        def prefill() -> None:
-            caches[:] = [DynamicCache(config=loaded.model.config.get_text_config())]
-            hidden = read(loaded, batch, self.features, caches[0])
-            loaded.head(hidden[:, -1])
-
-        def decode_one() -> None:
-            past = caches[0].get_seq_length()
-            position = torch.full((1, 1), past, device=loaded.device)
-            embeddings = loaded.model.get_input_embeddings()(token)
-            mask = torch.zeros(1, 1, 1, past + 1, dtype=embeddings.dtype, device=embeddings.device)
-            loaded.head(decode(loaded, embeddings, mask, position, caches[0])[:, -1])
-
-        return prefill, decode_one
 
 
 def pack_split(loaded: LoadedModel, samples: Sequence[Sample]) -> PackedSplit:

@@ -6,7 +6,7 @@ once per image, or once per batch if outputs cannot be separated by image; later
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -110,19 +110,6 @@ class PlainSplit:
     def sequences_at_once(self, loaded: LoadedModel) -> int:
         """Return the number of questions per batch."""
         return self._rows
-
-    def steps(self, loaded: LoadedModel) -> tuple[Callable[[], None], Callable[[], None]]:
-        """Return prefill from the recorded vision outputs to the first token, and one decode step."""
-        batch = self._make(loaded, [0])
-        token = batch.inputs["input_ids"][:, -1:]
-        with self._replayed(loaded, batch):
-            talk = Talk(loaded, batch.inputs)
-
-        def prefill() -> None:
-            with self._replayed(loaded, batch):
-                talk.prefill()
-
-        return prefill, lambda: (talk.feed(token), None)[1]
 
     def takes_the_likeliest(self, loaded: LoadedModel) -> bool:
         """Return True if greedy decoding takes the likeliest token, which penalties may prevent."""

@@ -7,7 +7,7 @@ batches of its processor, which works for any model. Both have the same interfac
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from torch import Tensor
@@ -72,9 +72,6 @@ class Prepared(Protocol):
 
     def sequences_at_once(self, loaded: LoadedModel) -> int:
         """Return the number of questions per batch if each has its own sequence."""
-
-    def steps(self, loaded: LoadedModel) -> tuple[Callable[[], None], Callable[[], None]]:
-        """Return two functions to be timed, on the first question: prefill to the first token, and one decode step."""
 
 
 def prepare(loaded: LoadedModel, samples: Sequence[Sample]) -> Prepared:

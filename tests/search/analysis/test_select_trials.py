@@ -15,9 +15,9 @@ def record(number: int, plan: str, accuracy: float, ratio: float, state: str = "
     request = {"plan": {"schema": 1, "blocks": [{"op": str(op)} for op in parsed.ops], "pruning": None}}
     trial = Trial(number=number, plan=plan, digest=parsed.digest, state=state, request=request, origin="by hand")
     rungs = [
-        RungResult(rung=0, split="search", accuracy=0.99, flops_ratio=ratio),
-        RungResult(rung=2, split="search", accuracy=accuracy, flops_ratio=ratio),
-        RungResult(rung=3, split="test", accuracy=0.0, flops_ratio=ratio),
+        RungResult(costs={}, rung=0, split="search", accuracy=0.99, flops_ratio=ratio),
+        RungResult(costs={}, rung=2, split="search", accuracy=accuracy, flops_ratio=ratio),
+        RungResult(costs={}, rung=3, split="test", accuracy=0.0, flops_ratio=ratio),
     ]
     return TrialRecord(trial, tuple(rungs), None)
 

@@ -34,7 +34,7 @@ def state_of(plan: str) -> dict[str, Any]:
         "trials_per_minute": 12.3, "eta_seconds": 4000.0,
         "workers": {"number": 4, "busy": 4, "devices": ["NVIDIA H200"]},
         "running": [{"number": 4401, "attempt": 2, "plan": plan, "seconds": 61.0}],
-        "hypervolume": 0.7654, "floor": 0.191, "front": [best], "best": [best], "events": [],
+        "hypervolume": 0.7654, "floor": 0.191, "cost": "FLOPs", "front": [best], "best": [best], "events": [],
     }  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from functools import cache, wraps
 import pytest
 import torch
 
+from objectives.workload import Workload
 from spaces.plan import Plan
 from spaces.scope import Group
 from tests.fast import but_slow
@@ -15,6 +16,7 @@ from workers.apply_plan import apply_plan
 from workers.blocks.anatomy import anatomy_of
 from workers.blocks.token_groups import CODES
 from workers.evaluation.likelihood import answer_log_probs
+from workers.evaluation.timed_passes import TimedPasses
 from workers.inference.check_finite import NonFinite
 from workers.inference.packed_split import PackedSplit, pack_split
 from workers.inference.packing_check import packing_is_exact
@@ -235,10 +237,16 @@ def test_rows_say_what_the_decoder_is_fed(family):
 
 def test_one_question_can_be_timed(family):
     loaded, prepared = model_of(family), split_of(family)
-    prefill, decode_one = prepared.steps(loaded)
-    with torch.inference_mode():
-        for run in (prefill, decode_one, decode_one, prefill, decode_one):
-            run()
+    load = Workload(visual_tokens=0, text_tokens=prompt_tokens(loaded, prepared.samples[0]), generated_tokens=4)
+    passes = TimedPasses(loaded, prepared.samples, load)
+    for _ in range(2):
+        seconds = passes.turn()
+        assert seconds.prefill > 0 and seconds.decode > 0
+    assert passes.vision(1) >= 0
+
+
+def prompt_tokens(loaded, sample):
+    return loaded.prompt_encoder.inputs([sample.question], [sample.images])["input_ids"].shape[1]
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

@@ -1,0 +1,71 @@
+"""Compares predicted with measured latencies of the front; names plans whose FLOPs fall while their time does not."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from statistics import median
+from typing import Any
+
+TOLERANCE = 0.1
+"""Relative error of a prediction from which on it is named."""
+FEWER_FLOPS = 0.95
+"""FLOPs ratio below which a plan is expected to be faster."""
+
+
+def speedup(trial: Mapping[str, Any]) -> tuple[float, float, float] | None:
+    """Return the measured speed-up over the dense model as median and quartiles (low, high), or None.
+
+    Args:
+        trial: a trial as `search.analysis.summary.describe_trial` returns it.
+    """
+    measured = _measured(trial)
+    if "speedup_median" not in measured:
+        return None
+    return measured["speedup_median"], measured["speedup_low"], measured["speedup_high"]
+
+
+def latency_notes(trials: Sequence[Mapping[str, Any]], dense: Mapping[str, Any] | None) -> list[str]:
+    """Return lines for the user on the measured latencies of the front; empty if nothing was measured.
+
+    Args:
+        trials: the trials of the front.
+        dense: the trial of the dense model, if there is one.
+    """
+    changed = [trial for trial in trials if set(trial["plan"]) != {"."}]
+    return [*_against_predicted(changed, dense), *_slow(changed)]
+
+
+def _against_predicted(trials: Sequence[Mapping[str, Any]], dense: Mapping[str, Any] | None) -> Iterator[str]:
+    timed = [trial for trial in trials if trial.get("predicted") and "total_median" in _measured(trial)]
+    if not timed or not dense or not dense.get("predicted"):
+        return
+    errors = {trial["number"]: trial["predicted"]["total"] / _measured(trial)["total_median"] - 1 for trial in timed}
+    ratios = {
+        trial["number"]: dense["predicted"]["total"] / trial["predicted"]["total"] / _measured(trial)["speedup_median"]
+        for trial in timed
+    }
+    off = [f"trial {number} {error:+.0%}" for number, error in errors.items() if abs(error) > TOLERANCE]
+    yield (
+        f"Predicted latencies differ from measured ones by {_middle(errors.values()):.1%}, predicted speed-ups by "
+        f"{_middle(ratio - 1 for ratio in ratios.values()):.1%} (medians of {len(timed)} plans)"
+        + (f"; latencies by more than {TOLERANCE:.0%}: {', '.join(off)}" if off else "")
+    )
+    if off and _middle(ratio - 1 for ratio in ratios.values()) < _middle(errors.values()):
+        yield "The machine was busier or idler than when its times were measured: compare speed-ups, not milliseconds"
+
+
+def _middle(errors: Iterable[float]) -> float:
+    return median(abs(error) for error in errors)
+
+
+def _slow(trials: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    for trial in trials:
+        found = speedup(trial)
+        if found is not None and trial["flops_ratio"] < FEWER_FLOPS and found[1] <= 1.0:
+            middle, low, high = found
+            yield (
+                f"Trial {trial['number']} runs {trial['flops_ratio']:.1%} of the dense FLOPs, but it is not clear that "
+                f"its time falls: {middle:.2f} x [{low:.2f}, {high:.2f}]"
+            )
+
+
+def _measured(trial: Mapping[str, Any]) -> Mapping[str, float]:
+    return (trial["test"] or {}).get("latency") or {}
