@@ -15,8 +15,9 @@ from workers.evaluation.timed_passes import TimedPasses
 from workers.requests import TrialRequest
 from workers.session import Session
 
-ATTENTION, FFN = 0.008, 0.004
+ATTENTION, FFN = 0.010, 0.005
 """Seconds that the parts of a block sleep."""
+OPS = ["skip_attn", "skip_ffn", "skip_block"]
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +27,7 @@ def session(tiny_source, tiny_data):
 
 @pytest.fixture(autouse=True)
 def few_rounds(monkeypatch):
-    monkeypatch.setattr(time_table, "ROUNDS", 5)
+    monkeypatch.setattr(time_table, "ROUNDS", 4)
     monkeypatch.setattr(latency, "REPEATS", 5)
 
 
@@ -48,7 +49,7 @@ def sleeping(session):
 
 def test_the_time_of_an_op_is_that_of_what_it_leaves_out(session):
     request = TrialRequest(plan=Plan.dense(4))
-    space = load_space("scoped", 4, session.shape.kinds, ops=["skip_attn", "skip_ffn", "skip_block"])
+    space = load_space("scoped", 4, session.shape.kinds, ops=OPS, scopes=["all", "visual", "generated"])
     with sleeping(session):
         table = time_table.measure_times(session, request, [space.choices(index) for index in range(4)])
     assert set(table.changes) == {((0,), level) for level in space.choices(0) if level != Block()}
@@ -56,10 +57,9 @@ def test_the_time_of_an_op_is_that_of_what_it_leaves_out(session):
     saved = {block.name: change for (_, block), change in table.changes.items()}
     wanted = {"skip_attn": ATTENTION, "skip_ffn": FFN, "skip_block": ATTENTION + FFN}
     for name, seconds in wanted.items():
-        assert -saved[name].prefill == pytest.approx(seconds, abs=0.0025)
-        assert -saved[name].decode == pytest.approx(seconds, abs=0.0025)
-        assert abs(saved[f"{name}:visual"].decode) < 0.0025  # image tokens are in the prompt
-        assert -saved[f"{name}:generated"].decode == pytest.approx(seconds, abs=0.0025)
+        for change in (saved[name].prefill, saved[name].decode, saved[f"{name}:generated"].decode):
+            assert 0.8 * seconds < -change < 1.5 * seconds  # more than the sleep: what runs after it
+        assert abs(saved[f"{name}:visual"].decode) < 0.4 * FFN  # image tokens are in the prompt
     assert table.origin["device"] == "cpu" and table.origin["processor"] and table.origin["prompt_tokens"] > 4
 
 
@@ -69,8 +69,8 @@ def test_a_pair_is_measured_on_both_its_blocks(session):
         table = time_table.measure_times(
             session, TrialRequest(plan=Plan.dense(4)), [space.choices(i) for i in range(4)]
         )
-    assert abs(table.changes[(0, 0), Block(Op.PAIR)].prefill) < 0.0025  # both blocks still run
-    assert abs(table.predict(Plan.parse("()()")).prefill - table.dense.prefill) < 0.005
+    assert abs(table.changes[(0, 0), Block(Op.PAIR)].prefill) < 0.4 * FFN  # both blocks still run
+    assert abs(table.predict(Plan.parse("()()")).prefill - table.dense.prefill) < 2 * FFN
 
 
 def test_speed_ups_are_those_of_the_parts_left(session):
