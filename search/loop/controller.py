@@ -215,7 +215,7 @@ class Controller:
         last = report.rung + 1 >= len(job.request.rungs)
         spared = last or job.request.plan.is_dense or record.resumes is not None
         mine = (report.accuracy, record.flops_ratio)
-        keep, least = self._settings.keep_fraction, self.history.limits.least_accuracy
+        keep, least = self._settings.keep_fraction, self.history.least_at(report.rung)
         goes_on = spared or self.history.peers_at(report.rung, but=job.number).goes_on(mine, keep, least)
         self.history.measured(job.number, report)
         return goes_on

@@ -10,7 +10,7 @@ from search.loop.problem import Problem
 from search.storage.results import Results, TrialRecord
 from search.storage.study import Row, SearchStudy
 from search.storage.timings import Timing, timing_of
-from search.strategies.promotion import Peers
+from search.strategies.promotion import Peers, least_before_tuning
 from search.strategies.strategy import Observation, Proposal
 from spaces.plan import Plan
 from workers.reports import Floor, Importance, RungReport, TrialState
@@ -208,6 +208,14 @@ class History:
         if rung not in self._peers:
             self._peers[rung] = Peers(self._points_at(rung, but))
         return self._peers[rung]
+
+    def least_at(self, rung: int) -> float:
+        """Return the minimum accuracy of a trial at a rung, lowered by what tuning at later rungs can add."""
+        least, rungs = self.limits.least_accuracy, self._problem.settings.rungs
+        if not least or rungs[-1].tuning_steps <= rungs[rung].tuning_steps:
+            return least
+        ended = (self._records[number].accuracies for number in self._states.get("complete", ()))
+        return least_before_tuning(least, [each[len(rungs) - 1] - each[rung] for each in ended if each[rung] < least])
 
     def _points_at(self, rung: int, but: int) -> Iterator[tuple[float, float]]:
         """Yield (accuracy, FLOPs ratio) of the trials of `peers_at`."""

@@ -14,6 +14,20 @@ from objectives.dominance import crowding, non_dominated, sort_fronts
 from objectives.growing_fronts import GrowingFronts
 from objectives.objectives import MAXIMIZE
 
+MIN_RISES = 4
+"""Number of full trials below the minimum accuracy at a rung from which the effect of further tuning is estimated."""
+
+
+def least_before_tuning(least: float, rises: Sequence[float]) -> float:
+    """Return the accuracy at a rung below which further tuning is not expected to raise a trial to the minimum.
+
+    Args:
+        least: minimum accuracy after the last rung.
+        rises: accuracy at the last rung minus that at this rung, of each full trial below the minimum at this rung.
+            With fewer than `MIN_RISES` of them the result is 0, so that the first such trials are tuned.
+    """
+    return max(0.0, least - max(rises)) if len(rises) >= MIN_RISES else 0.0
+
 
 def goes_on(
     peers: Sequence[tuple[float, ...]],

@@ -1,5 +1,6 @@
-"""The floor in a search: measured once, kept on resume; plans at or under it don't count and aren't refined."""
+"""The floor in a search: measured once, kept on resume; plans at or under it do not count."""
 
+from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from search.storage.find_run import open_results
 from tests.search.loop.test_controller import search
 from tests.search.pretend import NUM_BLOCKS, PretendWorker, problem_of, settings_in
 from workers.reports import QuestionRecord, RungReport
-from workers.requests import TrialRequest
+from workers.requests import Rung, TrialRequest
 
 FLOOR = 0.6
 
@@ -88,6 +89,25 @@ def test_guided_search_spends_less_under_the_floor(tmp_path: Path) -> None:
         return sum(record.on("search")[-1].accuracy <= FLOOR for record in records)
 
     assert under("with", floor=FLOOR) < under("without")
+
+
+class TunableWorker(PretendWorker):
+    """Without tuning, a plan that skips anything answers nothing right; tuning makes up for all of it."""
+
+    def rungs(self, request: TrialRequest) -> Iterator[RungReport]:
+        for report in super().rungs(request):
+            untuned = not report.tuning_steps and not request.plan.is_dense
+            yield report.model_copy(update={"accuracy": 0.0}) if untuned else report
+
+
+@pytest.mark.parametrize("tuning_steps", [10, 0])
+def test_a_trial_under_the_floor_goes_on_if_tuning_may_raise_it(tuning_steps: int, tmp_path: Path) -> None:
+    """The floor is a minimum of the tuned accuracy; without tuning an accuracy below it stays there."""
+    rungs = (Rung(questions=16), Rung(tuning_steps=tuning_steps))
+    settings = settings_in(tmp_path / "run", strategy="random", budget=20, rungs=rungs, keep_fraction=0.04)
+    records = search(settings, TunableWorker(floor=0.1))
+    tuned = [record for record in records if len(record.on("search")) == 2 and record.trial.number]
+    assert bool(tuned) == bool(tuning_steps)
 
 
 class BlindWorker(PretendWorker):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search.strategies.promotion import Peers, bar, goes_on
+from search.strategies.promotion import MIN_RISES, Peers, bar, goes_on, least_before_tuning
 
 UP_DOWN = (True, False)
 
@@ -31,6 +31,12 @@ def test_trials_below_the_least_accuracy_go_on_only_where_others_leave_places() 
     ]:
         assert goes_on(peers, mine, UP_DOWN, keep, least) == wanted
         assert Peers(peers).goes_on(mine, keep, least) == wanted
+
+
+def test_the_minimum_before_tuning_is_lower_by_what_tuning_added_at_most() -> None:
+    assert least_before_tuning(0.5, [0.1] * (MIN_RISES - 1)) == 0.0, "too few to know it"
+    assert least_before_tuning(0.5, [0.1, 0.3, *[0.0] * MIN_RISES]) == pytest.approx(0.2)
+    assert least_before_tuning(0.5, [0.6] * MIN_RISES) == 0.0
 
 
 def test_a_dominated_trial_goes_on_only_while_there_are_places() -> None:
