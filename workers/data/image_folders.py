@@ -42,8 +42,8 @@ def tables_of_folder(folder: Path) -> dict[str, TextTable] | None:
     if len(files) > 1:
         raise ValueError("an image folder must have one metadata file, or one for every split, got both")
     whole = TextTable((str(files[0]),), metadata=True, base=str(folder))
-    tops = sorted({top_folder(row) for row in whole})
-    if not SPLIT_FOLDERS.issuperset(tops):
+    tops = sorted({top for row in whole if (top := top_folder(row)) is not None})
+    if not tops or not SPLIT_FOLDERS.issuperset(tops):
         return {"train": whole}
     return {top: TextTable(whole.files, metadata=True, base=whole.base, within=top) for top in tops}
 

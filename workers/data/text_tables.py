@@ -45,7 +45,8 @@ class TextTable:
     base: str = ""
     """Folder or address of the data set, which the resulting image paths are relative to; for `metadata` files."""
     within: str = ""
-    """Folder below `base` that the images must be in; rows with other images are left out. Empty for all rows."""
+    """Folder below `base` that images must be in: rows with other images are left out, rows without any are not. Empty
+    for all rows."""
     columns: tuple[str, ...] | None = None
     """Columns of the rows; None for all."""
 
@@ -62,7 +63,7 @@ class TextTable:
         for file in self.files:
             for row in read_rows(file):
                 full = self._placed(row, file) if self.metadata else row
-                if self.within and top_folder(full) != self.within:
+                if self.within and top_folder(full) not in (self.within, None):
                     continue
                 yield full if self.columns is None else {name: full.get(name) for name in self.columns}
 
@@ -84,11 +85,13 @@ def _below(folder: str, value: Any) -> Any:
     return posixpath.join(folder, value) if isinstance(value, str) and value.strip() and folder != "." else value
 
 
-def top_folder(row: Mapping[str, Any]) -> str:
-    """Return the first folder in the path of the (first) image of a row; empty if there is none."""
+def top_folder(row: Mapping[str, Any]) -> str | None:
+    """Return the first folder in the path of the (first) image of a row, which may be empty; None without a path."""
     image = row.get("image") or row.get("images")
     first = image[0] if isinstance(image, list) and image else image
-    return posixpath.normpath(first).rpartition("/")[0].partition("/")[0] if isinstance(first, str) else ""
+    if not isinstance(first, str) or not first.strip():
+        return None
+    return posixpath.normpath(first).rpartition("/")[0].partition("/")[0]
 
 
 def read_rows(file: str) -> Iterator[dict[str, Any]]:

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from transformers.generation.stopping_criteria import EosTokenCriteria, MaxLengthCriteria
 
 from spaces.scope import Group
 from workers.blocks.token_groups import CODES, IGNORED, prompt_groups
@@ -112,15 +113,20 @@ class PlainSplit:
         return self._rows
 
     def takes_the_likeliest(self, loaded: LoadedModel) -> bool:
-        """Return True if greedy decoding takes the likeliest token, which penalties may prevent."""
-        generated = loaded.model.generate(
-            **self._batch(loaded, 0).inputs,
-            **_greedy(loaded, 1),
-            return_dict_in_generate=True,
-            output_scores=True,
-            output_logits=True,
-        )
-        return torch.equal(generated.scores[0], generated.logits[0])
+        """Return True if `generate` takes the likeliest token at every step, until an end token or the length.
+
+        Settings of the model, such as penalties, banned n-grams, forced tokens or stop strings, may prevent that.
+        """
+        rules: list[Any] = []
+
+        def note(_model: Any, input_ids: Tensor, *, logits_processor: Any, stopping_criteria: Any, **_: Any) -> Tensor:
+            others = [each for each in stopping_criteria if not isinstance(each, MaxLengthCriteria | EosTokenCriteria)]
+            rules.append([*logits_processor, *others])
+            return input_ids
+
+        inputs = self._batch(loaded, 0).inputs
+        loaded.model.generate(**inputs, **_greedy(loaded, self.max_new_tokens), custom_generate=note)
+        return rules == [[]]
 
     def _batch(self, loaded: LoadedModel, number: int) -> PlainBatch:
         """Return the batch with this number, created at first use; batches are the same for all trials."""
@@ -170,9 +176,12 @@ class PlainSplit:
 
 
 def _greedy(loaded: LoadedModel, tokens: int) -> dict[str, Any]:
+    ends_by_text = loaded.model.generation_config.stop_strings is not None
     return {
+        **({"tokenizer": loaded.processor.tokenizer} if ends_by_text else {}),
         "max_new_tokens": tokens,
         "do_sample": False,
+        "return_dict_in_generate": False,
         "num_beams": 1,
         "eos_token_id": list(loaded.end_tokens),
         "pad_token_id": loaded.pad_token,

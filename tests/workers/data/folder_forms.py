@@ -39,6 +39,8 @@ TEXTS = [
 ]
 LITERALS = ["3", "2.50", "1e3", "1000", "-0", "007.0", "true"]
 LAYOUTS = ["tables beside", "tables in folders", "metadata of splits", "metadata of classes", "one metadata", "zips"]
+ROWS = 24
+"""Number of rows per split."""
 SPLITS = ("train", "validation", "test")
 MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb": "utf-8-sig"}
 Read = tuple[str, str, tuple[bytes, ...]]
@@ -71,9 +73,9 @@ class Folder:
         for shift, path in enumerate(PLACES):
             (base / path).parent.mkdir(parents=True, exist_ok=True)
             (base / path).write_bytes(FILES[(shift + 3 * number) % len(FILES)])
-        rows = [self._row(inner) for _ in range(8)]
+        rows = [self._row(inner) for _ in range(ROWS)]
         if self.bad is not None and split == "test":
-            rows[self.chance.randrange(8)]["image"] = self.bad
+            rows[self.chance.randrange(ROWS)]["image"] = self.bad
         if "metadata" not in self.layout:
             name = f"{split}/0.{self.suffix}" if self.layout == "tables in folders" else f"{split}.{self.suffix}"
             return self._write(self.place / name, rows, "image")

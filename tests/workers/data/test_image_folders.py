@@ -44,6 +44,13 @@ def test_one_file_for_folders_that_are_splits(tmp_path):
         assert sample.image.tobytes() == picture(number).tobytes()
 
 
+def test_a_row_without_an_image_is_not_dropped_without_a_word(tmp_path):
+    rows = [{"file_name": name, **ROW} for name in ("train/0.png", "validation/1.png", "")]
+    save(tmp_path, {"train/0.png": 0, "validation/1.png": 1, "metadata.jsonl": "\n".join(map(json.dumps, rows))})
+    with pytest.raises(ValueError, match=r"1 of 2 rows of 'search'.* have no readable image"):
+        read_search(tmp_path)
+
+
 def test_several_images_of_a_row(tmp_path):
     row = {"file_names": ["1.png", "0.png"], **ROW}
     files = {

@@ -309,6 +309,10 @@ class TestPacking:
         [
             ({"repetition_penalty": 1.5}, "greedy decoding takes another token than the likeliest"),
             ({"suppress_tokens": [5]}, "a token is never said"),
+            ({"no_repeat_ngram_size": 1}, "the first token is the likeliest, later ones may not be"),
+            ({"exponential_decay_length_penalty": (2, 3.0)}, "the end token becomes likelier"),
+            ({"min_new_tokens": 3}, "an answer may not end"),
+            ({"forced_eos_token_id": 2}, "the last token is not the likeliest"),
         ],
     )
     def test_not_where_the_generation_config_changes_the_logits(self, change, why):
@@ -318,6 +322,14 @@ class TestPacking:
         assert not packing_is_exact(loaded), why
         prepared = prepare(loaded, hub_samples("search"))
         assert prepared.answer_ids(loaded, 4) == [generated(loaded, prepared, index)[0] for index in range(4)]
+
+    def test_settings_of_generate_that_change_no_token_are_no_obstacle(self):
+        model = hub_model("llava")
+        model.generation_config.update(do_sample=True, temperature=0.2, top_p=0.5, return_dict_in_generate=True)
+        loaded = assemble(model, prompt_encoder("llava"))
+        assert packing_is_exact(loaded)
+        samples = hub_samples("search")
+        assert prepare(loaded, samples).answer_ids(loaded, 4) == PlainSplit(loaded, samples).answer_ids(loaded, 4)
 
     def test_not_under_sliding_windows(self):
         loaded = assemble(hub_model("llava", model_type="mistral", sliding_window=6), prompt_encoder("llava"))
