@@ -21,6 +21,7 @@ from workers.evaluation.margins import answer_margins
 from workers.export.route_costs import Deployment, route_ratios
 from workers.export.stock_layers import facts_of
 from workers.inference.check_finite import NonFinite
+from workers.inference.prepare import Prepared
 from workers.models.mapping_module_labels import labels
 from workers.models.trainable import State, copy_state, put_state
 from workers.reports import Importance, QuestionRecord, RungReport
@@ -97,9 +98,10 @@ class RunningTrial:
         tuned, tune_accuracy = self._tune(rung.tuning_steps) if rung.tuning_steps else (False, None)
         clock.lap("tune")
         loaded, prepared = self.session.loaded, self.session.split(rung.split)
-        result = evaluate(loaded, prepared, self.metric, rung.questions)
+        fit = prepared.budget.fit
+        result = fit(lambda: evaluate(loaded, prepared, self.metric, rung.questions))
         clock.lap("evaluate")
-        margins = answer_margins(loaded, prepared, self.metric, len(result.scores)) if rung.margins else None
+        margins = fit(lambda: self._margins(prepared, len(result.scores))) if rung.margins else None
         clock.lap("margins")
         importance = self._importance(rung, len(result.scores))
         clock.lap("importance")
@@ -154,6 +156,9 @@ class RunningTrial:
             for index, sample in enumerate(samples)
         )
 
+    def _margins(self, prepared: Prepared, questions: int) -> tuple[float, ...] | None:
+        return answer_margins(self.session.loaded, prepared, self.metric, questions)
+
     def _importance(self, rung: Rung, questions: int) -> Importance | None:
         """Return the importance of the sub-layers; None if not requested or not computable, which fails no trial."""
         if not rung.importance:
@@ -187,7 +192,8 @@ class RunningTrial:
 
     def _tune_accuracy(self) -> float:
         session = self.session
-        return evaluate(session.loaded, session.split("tune"), self.metric).accuracy
+        prepared = session.split("tune")
+        return prepared.budget.fit(lambda: evaluate(session.loaded, prepared, self.metric).accuracy)
 
     def _store(self) -> str | None:
         """Write the mapping module to the artifacts folder and return the file name; None without a folder."""

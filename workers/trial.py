@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from objectives.latency import TimeTable
 from spaces.plan import Block
 from workers.describe import check_fit
 from workers.evaluation.time_table import device_of, measure_times
+from workers.inference.token_budget import free_memory, is_out_of_memory
 from workers.machine_failures import machine_failure
 from workers.origin import origin
 from workers.reports import RungReport, TrialReport, TrialState
@@ -123,7 +123,7 @@ class TrialRun:
             log.debug("trial %s failed", self.request.number, exc_info=True)
             machine = machine_failure(error)
             self._put_back, self._failure = machine is not None, machine or reason_of(error)
-            _free_memory()
+            free_memory()
             return None
         if self.ended:
             self.close()
@@ -176,8 +176,7 @@ def run_trial(worker: Worker, request: TrialRequest, go_on: Callable[[RungReport
 def reason_of(error: Exception) -> str:
     """Return one line with the reason of a failure; all out-of-memory errors get the same text."""
     message = " ".join(str(error).split())
-    memory = isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in message
-    kind = "out of memory" if memory else type(error).__name__
+    kind = "out of memory" if is_out_of_memory(error) else type(error).__name__
     return f"{kind}: {message}" if message else kind
 
 
@@ -189,9 +188,3 @@ def _threads(number: int | None) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def _free_memory() -> None:
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()

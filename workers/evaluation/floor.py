@@ -77,7 +77,8 @@ def _other_images(loaded: LoadedModel, samples: Sequence[Sample], metric: str) -
     if swapped is None:
         return None, "not measured with other images: no other question has the same number of images"
     try:
-        return evaluate(loaded, prepare(loaded, swapped), metric).accuracy, None
+        prepared = prepare(loaded, swapped)
+        return prepared.budget.fit(lambda: evaluate(loaded, prepared, metric)).accuracy, None
     except (NonFinite, MemoryError, torch.OutOfMemoryError, ValueError) as error:
         return None, f"not measured with other images: {' '.join(str(error).split())[:200]}"
 

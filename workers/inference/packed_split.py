@@ -18,6 +18,7 @@ from workers.data.sample import Sample
 from workers.inference.packed_batch import PackedBatch, Tokenized, pack
 from workers.inference.packed_decoding import answer_batch
 from workers.inference.packed_forward import encode, read
+from workers.inference.token_budget import TokenBudget
 from workers.models.loaded_model import LoadedModel, longest_answer
 from workers.models.processor import on_device
 from workers.models.prompt_forms import target
@@ -26,8 +27,6 @@ IMAGES_AT_ONCE = 64
 """Number of images per batch of the vision tower."""
 PER_IMAGE = 16
 """Maximum number of questions per pack."""
-TOKENS_AT_ONCE = 8192
-"""Approximate number of prompt tokens per batch; it bounds the memory of the KV cache."""
 
 
 class Unpackable(ValueError):
@@ -45,6 +44,8 @@ class PackedSplit:
     """(images, visual tokens, vision width) inputs of the mapping module."""
     max_new_tokens: int
     """Limit of generated tokens."""
+    budget: TokenBudget = field(default_factory=TokenBudget)
+    """Limits the tokens per batch."""
     _packs: dict[tuple[int, ...], list[PackedBatch]] = field(default_factory=dict, repr=False)
 
     @property
@@ -63,6 +64,8 @@ class PackedSplit:
         """
         key = (questions, per_image, tokens)
         if key not in self._packs:
+            for other in [other for other in self._packs if other[:2] == key[:2]]:
+                del self._packs[other]  # of the budget before memory ran out
             batches = pack(
                 self.items[:questions],
                 per_image,
@@ -85,7 +88,7 @@ class PackedSplit:
     def answer_ids(self, loaded: LoadedModel, questions: int) -> list[list[int]]:
         """Return the greedy answers as token ids, see `Prepared`; they equal those of `generate` on plain prompts."""
         ids: list[list[int]] = [[] for _ in range(questions)]
-        for batch in self.packs(loaded, questions, PER_IMAGE, TOKENS_AT_ONCE):
+        for batch in self.packs(loaded, questions, PER_IMAGE, self.budget.tokens):
             answer_batch(loaded, self.features, batch, self.max_new_tokens, ids)
         return ids
 
@@ -118,7 +121,7 @@ class PackedSplit:
 
     def sequences_at_once(self, loaded: LoadedModel) -> int:
         """Return the number of questions per batch if each has its own sequence."""
-        return max(1, TOKENS_AT_ONCE // self._pack_tokens(loaded, 1))
+        return max(1, self.budget.tokens // self._pack_tokens(loaded, 1))
 
 
 def pack_split(loaded: LoadedModel, samples: Sequence[Sample]) -> PackedSplit:

@@ -20,13 +20,11 @@ from workers.blocks.token_groups import CODES, IGNORED, prompt_groups
 from workers.data.sample import Sample
 from workers.inference.check_finite import check_logits
 from workers.inference.stepwise import Talk
+from workers.inference.token_budget import TokenBudget
 from workers.models.loaded_model import LoadedModel, longest_answer
 from workers.models.processor import on_device
 from workers.models.prompt_forms import target
 from workers.models.vision_replay import Recording, join, sketch
-
-TOKENS_AT_ONCE = 8192
-"""Approximate number of prompt tokens per batch; it bounds the memory of the KV cache."""
 
 
 @dataclass(frozen=True)
@@ -66,10 +64,16 @@ class PlainSplit:
         self.answers = tuple(loaded.answer_tokens(target(sample)) for sample in samples)
         self.max_new_tokens = longest_answer(loaded, samples)
         self._recorded: dict[int, Recording] = {}
-        self._batches: list[PlainBatch] = []
-        self._rows: int = max(
-            1, TOKENS_AT_ONCE // loaded.prompt_encoder.inputs(*_questions_and_images(samples[:1]))["input_ids"].shape[1]
-        )
+        self.budget = TokenBudget()
+        self._batches: dict[tuple[int, int], PlainBatch] = {}
+        """(rows per batch, number) -> batch."""
+        first = loaded.prompt_encoder.inputs(*_questions_and_images(samples[:1]))
+        self._prompt_tokens: int = first["input_ids"].shape[1]
+
+    @property
+    def _rows(self) -> int:
+        """Return the number of questions per batch."""
+        return max(1, self.budget.tokens // self._prompt_tokens)
 
     @torch.no_grad()
     def answer_ids(self, loaded: LoadedModel, questions: int) -> list[list[int]]:
@@ -130,10 +134,14 @@ class PlainSplit:
 
     def _batch(self, loaded: LoadedModel, number: int) -> PlainBatch:
         """Return the batch with this number, created at first use; batches are the same for all trials."""
-        while len(self._batches) <= number:
-            first = len(self._batches) * self._rows
-            self._batches.append(self._make(loaded, range(first, min(first + self._rows, len(self.samples)))))
-        return self._batches[number]
+        rows = self._rows
+        if (rows, number) not in self._batches:
+            for other in [other for other in self._batches if other[0] != rows]:
+                del self._batches[other]  # of the budget before memory ran out
+            first = number * rows
+            chosen = range(first, min(first + rows, len(self.samples)))
+            self._batches[rows, number] = self._make(loaded, chosen)
+        return self._batches[rows, number]
 
     def _make(self, loaded: LoadedModel, chosen: Sequence[int], answers: Tensor | None = None) -> PlainBatch:
         samples = [self.samples[index] for index in chosen]

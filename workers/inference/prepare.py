@@ -16,6 +16,7 @@ from workers.data.sample import Sample
 from workers.inference.packed_split import PackedSplit, Unpackable, pack_split
 from workers.inference.packing_check import packing_is_exact
 from workers.inference.plain_split import PlainSplit
+from workers.inference.token_budget import TokenBudget
 from workers.models.loaded_model import LoadedModel
 
 
@@ -36,6 +37,10 @@ class Prepared(Protocol):
 
     @property
     def samples(self) -> tuple[Sample, ...]: ...
+
+    @property
+    def budget(self) -> TokenBudget:
+        """Return the limit of tokens per batch."""
 
     @property
     def images(self) -> tuple[int, ...]:

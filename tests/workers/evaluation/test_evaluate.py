@@ -84,7 +84,7 @@ def _plain_answer_logits(loaded, prepared, item):
 def test_packing_does_not_change_answers(loaded, prepared, monkeypatch, per_image, tokens):
     plain = answer(loaded, prepared, len(prepared.samples))
     monkeypatch.setattr(packed_split, "PER_IMAGE", per_image)
-    monkeypatch.setattr(packed_split, "TOKENS_AT_ONCE", tokens)
+    monkeypatch.setattr(prepared.budget, "tokens", tokens)
     assert answer(loaded, prepared, len(prepared.samples)) == plain
 
 
