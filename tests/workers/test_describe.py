@@ -81,7 +81,7 @@ def test_defaults_are_those_of_the_config_class(name):
     assert {key: getattr(fresh, key) for key in DEFAULTS[name]} == DEFAULTS[name]
 
 
-@pytest.mark.parametrize("raw", [LLAVA_1_5, None], ids=["llava 1.5", "tiny"])
+@pytest.mark.parametrize("raw", [pytest.param(LLAVA_1_5, marks=pytest.mark.slow), None], ids=["llava 1.5", "tiny"])
 def test_the_config_of_a_llava_gives_the_sizes_of_its_modules(raw):
     config = LlavaConfig.from_dict(raw) if raw else tiny_config()
     with torch.device("meta"):

@@ -64,6 +64,7 @@ def test_a_running_search_shows_failures_rate_and_time_left(tmp_path: Path) -> N
     assert any("trials/" in line and "left, final tests included" in line for line in lines)
 
 
+@pytest.mark.slow
 def test_front_and_hypervolume_are_those_of_the_report(tmp_path: Path) -> None:
     state = state_of(tmp_path / "run", until=10**9, max_flops=0.9)
     assert state["phase"] == "finished" and state["eta_seconds"] is None
@@ -75,6 +76,7 @@ def test_front_and_hypervolume_are_those_of_the_report(tmp_path: Path) -> None:
         assert FrontLimits(0.9, None, 0.2).keeps((each["accuracy"], each["flops_ratio"]))
 
 
+@pytest.mark.slow
 def test_a_search_stopped_in_its_tests_counts_them(tmp_path: Path) -> None:
     state = state_of(tmp_path / "run", until=23, is_running=False)
     assert state["phase"].startswith("stopped")

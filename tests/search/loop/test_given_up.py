@@ -39,6 +39,7 @@ def test_a_dense_model_that_fails_ends_it_with_its_reason(tmp_path: Path) -> Non
     assert [record.trial.state for record in records_of(settings)] == ["failed"]
 
 
+@pytest.mark.slow
 def test_trials_that_fail_alike_end_it_whatever_numbers_they_name(tmp_path: Path) -> None:
     settings = settings_in(tmp_path / "run", strategy="random")
     reason = given_up(settings, Failing(dense=False, others=True))

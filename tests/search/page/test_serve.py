@@ -63,6 +63,7 @@ def test_only_news_is_sent(tmp_path: Path) -> None:
             urllib.request.urlopen(elsewhere, timeout=60)
 
 
+@pytest.mark.slow
 def test_the_open_page_follows_without_a_reload(browser: Browser, tmp_path: Path) -> None:
     settings = begun_run(tmp_path / "run", 4)
     with served(settings.run_folder) as url, browser.new_page() as page:

@@ -42,7 +42,7 @@ def start():
 
 
 @needs["mlx-vlm"]
-@pytest.mark.parametrize("family", but_slow(FAMILIES, FAMILIES[:1]))
+@pytest.mark.parametrize("family", but_slow(FAMILIES, []))
 def test_mlx_vlm_with_an_image(family, start, tmp_path):
     source, loaded = base_of(family, tmp_path / "base")
     for number, text in enumerate(PLANS):

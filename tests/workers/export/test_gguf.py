@@ -75,7 +75,7 @@ def start():
 
 
 @needs_llama_cpp
-@pytest.mark.parametrize("text", but_slow(PLANS, PLANS[1:2]))
+@pytest.mark.parametrize("text", but_slow(PLANS, []))
 def test_llama_cpp_computes_what_the_search_did(base, start, text, tmp_path):
     source, loaded = base
     route = export_route(Plan.parse(text), facts_of(loaded.model), "gguf")
