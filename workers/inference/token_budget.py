@@ -1,4 +1,4 @@
-"""Limits the tokens per batch, and halves the limit when memory runs out, so that no trial fails for its batches."""
+"""Limits the tokens per batch, and lowers the limit when memory runs out, so that no trial fails for its batches."""
 
 from __future__ import annotations
 
