@@ -33,6 +33,7 @@ def export(
         float | None, typer.Option(help="Export the cheapest plan that keeps this fraction of the dense accuracy.")
     ] = None,
     front: Annotated[bool, typer.Option("--front", help="The whole front, one folder each.")] = False,
+    routed: Annotated[bool, typer.Option("--routed", help="Export the router of search.route with its plans.")] = False,
     form: Annotated[str, typer.Option("--format", help=f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}.")] = "auto",
     dtype: Annotated[str, typer.Option(help="auto (the search's), float32, bfloat16 or float16.")] = "auto",
     questions: Annotated[
@@ -51,7 +52,7 @@ def export(
     """Export a plan as a model folder, checked by loading it in a fresh process."""
     rules = {
         "trial": trial, "plan": plan, "knee": knee or None, "max_flops": max_flops, "min_accuracy": min_accuracy,
-        "min_retention": min_retention, "front": front or None,
+        "min_retention": min_retention, "front": front or None, "routed": routed or None,
     }  # fmt: skip
     given = {rule: value for rule, value in rules.items() if value is not None}
     with _stopping_cleanly(to):
@@ -90,7 +91,7 @@ def export_plan(
         storage, form, dtype, questions, engines, mapping, force, push_to_hub, private: the options of the command.
         say: called with lines for the user.
         **rule: one of `trial=ID`, `plan=TEXT`, `knee=True`, `max_flops=R`, `min_accuracy=A`, `min_retention=S`,
-            `front=True`.
+            `front=True`, `routed=True`.
 
     Returns:
         The numbers of the exported trials; None for a plan without a complete trial in the run.
@@ -98,10 +99,14 @@ def export_plan(
     Raises:
         ValueError: the export is not possible; one line with the reason. `to` is unchanged.
     """
+    from search.routing.export_router import export_router
     from workers.export.folder import check_target
     from workers.export.hub import check_repository, push
 
     name, value = _only(rule)
+    if name == "routed":
+        _check_routed(form, dtype, mapping, engines, push_to_hub)
+        return export_router(Path(out), Path(to), storage, questions, force, say)
     _check_push(name, push_to_hub, private)
     options = {"form": form, "dtype": dtype, "questions": questions, "engines": _names(engines), "mapping": mapping}
     chosen, requests = _requests(Path(out), storage, name, value, options)
@@ -129,6 +134,14 @@ def _names(engines: str) -> tuple[str, ...]:
     return () if engines == "none" else tuple(name.strip() for name in engines.split(","))
 
 
+def _check_routed(form: str, dtype: str, mapping: str, engines: str, push_to_hub: str | None) -> None:
+    """Raise ValueError if an option is given that does not apply to a router."""
+    given = {"--format": form != "auto", "--dtype": dtype != "auto", "--mapping": mapping != "auto",
+             "--engines": engines not in ("auto", "none"), "--push-to-hub": push_to_hub is not None}  # fmt: skip
+    for option in (option for option, is_given in given.items() if is_given):
+        raise ValueError(f"{option} does not apply to --routed, got both: leave it out")
+
+
 def _check_push(rule: str, repository: str | None, private: bool) -> None:
     """Raise ValueError if the options for the hub cannot be combined."""
     if repository and rule == "front":
@@ -141,7 +154,7 @@ def _only(rule: dict[str, Any]) -> tuple[str, Any]:
     from search.analysis.select_trials import RULES
     from spaces.names import unknown
 
-    known = ("trial", "plan", *RULES)
+    known = ("trial", "plan", *RULES, "routed")
     for name in rule:
         if name not in known:
             raise unknown("rule of export", name, known)

@@ -19,6 +19,9 @@ def route(
     per_kind: Annotated[
         bool, typer.Option("--per-kind", help="Train no router: show the best plan per kind of question.")
     ] = False,
+    text_only: Annotated[
+        bool, typer.Option("--text-only", help="The router reads no images, as search.export --routed needs it.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Choose a plan per question: learn a router between the plans of the front, and measure it on the test split.
@@ -39,8 +42,9 @@ def route(
         results = open_results(out, storage)
         try:
             routed = routed_run(
-                results, out, plans=plans, seed=seed, per_kind=per_kind, say=lambda line: print(line, file=sys.stderr)
-            )
+                results, out, plans=plans, seed=seed, per_kind=per_kind, text_only=text_only,
+                say=lambda line: print(line, file=sys.stderr),
+            )  # fmt: skip
             result = describe(routed, results.run.name, routed.candidates.dense.request.threads)
         finally:
             results.close()

@@ -53,6 +53,7 @@ PACKAGES = {
     "benchmarks/truth": "measured tables of small spaces",
     "benchmarks/strategies": "strategies replayed on those tables",
     "benchmarks/peers": "optimizers of other packages on the same tables",
+    "benchmarks/adaptive": "what a plan per question saves, with controls",
     "benchmarks/paper": "the source paper's findings, measured again",
 }
 WIDTH = 28

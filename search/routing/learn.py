@@ -41,7 +41,7 @@ class Learned:
 
 def learn(
     splits: Mapping[str, Measured], static: Policies, chosen: Sequence[int], floor: float, seed: int,
-    shuffled: bool = False,
+    shuffled: bool = False, text_only: bool = False,
 ) -> Learned:  # fmt: skip
     """Return the router with the largest hypervolume on the search split.
 
@@ -52,12 +52,13 @@ def learn(
         floor: accuracy of the reference point.
         seed: seed of the training.
         shuffled: True to permute the features over the questions of a split, a control that knows nothing of them.
+        text_only: True to read no images.
     """
-    from workers.routing.router import INPUTS
+    from workers.routing.router import INPUTS, TEXT
 
     ratios = splits["search"].costs[:, list(chosen)].mean(0)
     tried = []
-    for inputs, hidden, decay in product(INPUTS, HIDDEN, WEIGHT_DECAYS):
+    for inputs, hidden, decay in product((TEXT,) if text_only else INPUTS, HIDDEN, WEIGHT_DECAYS):
         features = {name: _features(each.questions, inputs, seed, shuffled) for name, each in splits.items()}
         router, expected = _train(features, splits["train"], hidden, decay, seed)
         flops = router.flops + _pooling(splits["train"].questions, inputs)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from objectives.intervals import bootstrap_interval
-from objectives.routing import PRICES, Policies, picks_at, volume
+from objectives.routing import PRICES, Policies, join, picks_at, volume
 from search.routing.route import Routed
 from workers.software import commit, versions
 
@@ -43,6 +43,7 @@ def describe(routed: Routed, run: str, threads: int | None = None) -> dict[str, 
             for index, plan in enumerate(candidates.plans)
         ],
         "router": _router(routed),
+        "dial": _dial(routed),
         "adaptive": [_point(routed, index) for index in routed.adaptive("search").front()],
         "hypervolume": _volumes(routed),
         "levels": [each for level in LEVELS if (each := _level(routed, level))],
@@ -72,6 +73,22 @@ def _point(routed: Routed, index: int) -> dict[str, Any]:
     plans = routed.candidates.plans
     what = {"trial": plans[index].number} if index < len(plans) else {"price": PRICES[index - len(plans)]}
     return what | {split: _measured(routed.adaptive(split), index) for split in ("search", "test")}
+
+
+def _dial(routed: Routed) -> list[dict[str, Any]]:
+    """Return what the plans of the router alone can do, cheapest first, as measured on the search split.
+
+    A point is a price, or the index of one plan for all questions.
+    """
+    if not routed.is_used:
+        return []
+    every = join(routed.static("search").take(routed.chosen), routed.routed("search"))
+    points, number = every.points, len(routed.chosen)
+    return [
+        {"accuracy": float(points[index, 0]), "flops_ratio": float(points[index, 1])}
+        | ({"plan": index} if index < number else {"price": PRICES[index - number]})
+        for index in every.front()
+    ]
 
 
 def _measured(policies: Policies, index: int) -> dict[str, Any]:

@@ -77,7 +77,7 @@ class Routed:
 
 def route(
     results: Results, out: Path, *, plans: int = MOST, seed: int | None = None, per_kind: bool = False,
-    shuffled: bool = False, say: Say = print,
+    text_only: bool = False, shuffled: bool = False, say: Say = print,
 ) -> Routed:  # fmt: skip
     """Return a router for the front of a run: trained on train, chosen on search, measured on test.
 
@@ -87,6 +87,7 @@ def route(
         plans: largest number of plans of the router.
         seed: seed of the router; None for that of the search.
         per_kind: True to train no router, and to choose a plan per kind of question only.
+        text_only: True for a router that reads no images, as `search.export --routed` needs it.
         shuffled: True to permute the features over the questions, a control.
         say: receives lines of progress.
 
@@ -105,7 +106,7 @@ def route(
     if not per_kind:
         splits["train"] = measure(session, "train", [candidates.plans[k] for k in chosen], candidates.dense, say)
         static = constant(search.scores, search.costs)
-        learned = learn(splits, static, chosen, candidates.floor, seed, shuffled)
+        learned = learn(splits, static, chosen, candidates.floor, seed, shuffled, text_only)
     return Routed(
         candidates=candidates,
         chosen=tuple(chosen),

@@ -138,8 +138,8 @@ def check(
     with tempfile.TemporaryDirectory(prefix="skipsearch-export-") as name:
         work = Path(name)
         probe = _probe(folder, route, request, loaded, prepared, samples, time)
-        _write_probe(work, probe, samples, loaded.prompt_encoder)
-        _run(work)
+        write_probe(work, probe, samples, loaded.prompt_encoder)
+        run_fresh(work, reload.__file__)
         outputs = load_file(work / "outputs.safetensors")
         result = json.loads((work / "result.json").read_text())
     if result["own_modules"]:
@@ -175,7 +175,15 @@ def _probe(
     }
 
 
-def _write_probe(work: Path, probe: dict[str, Any], samples: Sequence[Sample], prompt_encoder: PromptEncoder) -> None:
+def write_probe(work: Path, probe: dict[str, Any], samples: Sequence[Sample], prompt_encoder: PromptEncoder) -> None:
+    """Write the questions and options of a fresh process, which reads them from `probe.json`.
+
+    Args:
+        work: the folder to write into.
+        probe: options of the process.
+        samples: the questions.
+        prompt_encoder: writes their prompts.
+    """
     from PIL import Image
 
     files: dict[str, list[str]] = {}
@@ -190,15 +198,20 @@ def _write_probe(work: Path, probe: dict[str, Any], samples: Sequence[Sample], p
     (work / "probe.json").write_text(json.dumps({**probe, "samples": listed}))
 
 
-def _run(work: Path) -> None:
-    """Run the fresh process, which ignores Python's environment variables and the current folder.
+def run_fresh(work: Path, script: str, *arguments: str) -> None:
+    """Run a script in a fresh process, which ignores Python's environment variables and the current folder.
+
+    Args:
+        work: folder with the script's input, its first argument.
+        script: path of the script.
+        *arguments: its further arguments.
 
     Raises:
         ExportError: it ended with an error.
     """
     environment = {**os.environ, "HF_MODULES_CACHE": str(work / "modules"), "TOKENIZERS_PARALLELISM": "false"}
     done = subprocess.run(
-        [sys.executable, "-I", reload.__file__, str(work)],
+        [sys.executable, "-I", script, str(work), *arguments],
         capture_output=True,
         text=True,
         env=environment,

@@ -12,12 +12,12 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import transformers
-from transformers.conversion_mapping import get_checkpoint_conversion_mapping, register_checkpoint_conversion_mapping
 
 from spaces.plan import Plan
 from workers.apply_plan import apply_plan
 from workers.blocks.anatomy import decoder_of
 from workers.export.part_paths import settle
+from workers.export.weight_renamings import rename_as
 
 PREFIX = "Skipsearch"
 """Beginning of the names of the classes that this module creates."""
@@ -77,25 +77,9 @@ def _config(base: type[transformers.PreTrainedConfig]) -> type:
 def _model(base: type[transformers.PreTrainedModel]) -> type:
     config_class: Any = base.config_class
     values = {"config_class": _config(config_class), "__module__": __name__}
-    _rename_as(base)
+    rename_as(base, f"{PREFIX}{base.__name__}", vars(_config(config_class))["model_type"])
     mixin = _UnderPlan if base.can_generate() else _ServedUnderPlan
     return type(f"{PREFIX}{base.__name__}", (mixin, base), values)
-
-
-def _rename_as(base: type[transformers.PreTrainedModel]) -> None:
-    """Register the weight renamings of `base` for its subclass, so that it reads checkpoints of the base model.
-
-    transformers looks renamings up by the names of its own classes only.
-    """
-    config_class: Any = base.config_class
-    kinds = {
-        base.__name__: f"{PREFIX}{base.__name__}",
-        config_class.model_type: vars(_config(config_class))["model_type"],
-    }
-    for stock, ours in kinds.items():
-        renamings = get_checkpoint_conversion_mapping(stock)
-        if renamings is not None:
-            register_checkpoint_conversion_mapping(ours, renamings, overwrite=True)
 
 
 def __getattr__(name: str) -> type:

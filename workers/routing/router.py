@@ -32,8 +32,8 @@ class Router(nn.Module):
         super().__init__()
         self.register_buffer("mean", torch.zeros(features))
         self.register_buffer("deviation", torch.ones(features))
-        wide = (nn.Linear(features, hidden), nn.GELU(), nn.Linear(hidden, plans))
-        self.layers = nn.Sequential(*(wide if hidden else (nn.Linear(features, plans),)))
+        before = (nn.Linear(features, hidden), nn.GELU()) if hidden else ()
+        self.layers = nn.Sequential(*before, nn.Linear(hidden or features, plans))
 
     @classmethod
     def of(cls, state: Mapping[str, Tensor]) -> Router:

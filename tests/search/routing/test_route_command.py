@@ -10,10 +10,11 @@ import torch
 from safetensors.torch import load_file
 
 from objectives.routing import PRICES
+from search.export import app as export
 from search.loop.problem import Problem
 from search.route import app
 from search.routing.route import route
-from search.routing.store import ROUTER, routed_folder, stored_result
+from search.routing.store import RESULT, ROUTER, routed_folder, stored_result
 from search.settings import Settings
 from search.storage.find_run import open_results
 from search.storage.results import Results
@@ -105,3 +106,39 @@ def test_a_run_with_nothing_to_route_between_is_refused(run: Path, tmp_path: Pat
     assert told in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert not routed_folder(copy).exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ((), "--routed needs the router of a run, got none"),
+        (("--format", "gguf"), "--format does not apply to --routed"),
+        (("--knee",), "exactly one of"),
+    ],
+)
+def test_an_export_without_a_router_is_refused(run: Path, tmp_path: Path, words: tuple[str, ...], told: str) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(run, copy, ignore=shutil.ignore_patterns("routed"))
+    done = call(export, "--out", copy, "--routed", "--to", tmp_path / "model", *words)
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert not (tmp_path / "model").exists()
+
+
+@pytest.mark.slow
+def test_a_router_that_is_not_used_or_reads_images_is_not_exported(run: Path, tmp_path: Path) -> None:
+    assert call(app, "--out", run, "--plans", "3", "--text-only").returncode == 0
+    file = routed_folder(run) / RESULT
+    found = json.loads(file.read_text())
+    assert found["router"]["inputs"] == "text"
+    for changed, told in (
+        ({"used": False}, "better than mixing plans at random"),
+        ({"used": True, "inputs": "text and image"}, "--text-only"),
+    ):
+        file.write_text(json.dumps(found | {"router": found["router"] | changed}))
+        done = call(export, "--out", run, "--routed", "--to", tmp_path / "model")
+        assert done.returncode == 2
+        assert told in done.stderr
+    file.write_text(json.dumps(found | {"schema_version": 0}))
+    done = call(export, "--out", run, "--routed", "--to", tmp_path / "model")
+    assert "must be of version 1, got 0" in done.stderr

@@ -1,0 +1,1 @@
+"""How much a plan per question saves, on a finished search of the embedded model."""
