@@ -92,7 +92,7 @@ def _write_page(results: "Results", file: Path, out: Path, storage: str | None) 
     from search.page.run_facts import RunFacts, options_of
 
     try:
-        size = file.write_text(render(RunFacts(results, options_of(out, storage))).page(), encoding="utf-8")
+        size = file.write_text(render(RunFacts(results, options_of(out, storage), out)).page(), encoding="utf-8")
     except OSError as error:
         raise ValueError(f"--html must be a writable file, got {file} ({error.strerror}): name another") from None
     print(f"{size / 1e6:.1f} MB: {file}")

@@ -11,6 +11,7 @@ from search.page.learning import learning
 from search.page.origin import origin
 from search.page.overview import overview
 from search.page.plan_map import plans
+from search.page.questions import questions
 from search.page.run_facts import RunFacts
 from search.page.rungs import rungs
 from search.page.section import Section
@@ -22,6 +23,7 @@ SECTIONS: tuple[Callable[[RunFacts], Section], ...] = (
     trust,
     plans,
     kinds,
+    questions,
     examples,
     costs,
     importance,

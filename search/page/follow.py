@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 from sqlalchemy import func, select
 
 from search.page.run_facts import RunFacts, options_of
+from search.routing.store import RESULT, routed_folder
 from search.storage.find_run import open_results
 from search.storage.results import Results
 from search.storage.tables import RungResult, Trial
@@ -35,12 +36,18 @@ class Followed(Generic[Made]):
         with self._lock:
             results = open_results(self.out, self.storage)
             try:
-                version = version_of(results)
+                version = f"{version_of(results)}.{_routed(self.out)}"
                 if self._state is None or version != self._state[0]:
-                    self._state = version, self.make(RunFacts(results, options_of(self.out, self.storage)))
+                    self._state = version, self.make(RunFacts(results, options_of(self.out, self.storage), self.out))
             finally:
                 results.close()
             return self._state
+
+
+def _routed(out: Path) -> int:
+    """Return the time at which the router of a run was stored, in ns; 0 without one."""
+    file = routed_folder(out) / RESULT
+    return file.stat().st_mtime_ns if file.is_file() else 0
 
 
 def version_of(results: Results) -> str:

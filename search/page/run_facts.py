@@ -11,6 +11,8 @@ from objectives.front import FrontLimits
 from search.analysis.choices import Choice, choices
 from search.analysis.samples import AnsweredQuestion, answered_questions
 from search.analysis.summary import dense_of, limits_of, members_of, summarize
+from search.routing.candidates import RoutingError
+from search.routing.store import stored_result
 from search.storage.database_url import StorageError, shown
 from search.storage.results import Results, TrialRecord
 from spaces.plan import Plan
@@ -29,6 +31,8 @@ class RunFacts:
     results: Results
     where: str
     """Options that name the run on a command line: `--out runs/first`."""
+    folder: Path | None = None
+    """Folder of the run; None leaves out what is stored beside the database."""
 
     @cached_property
     def records(self) -> Sequence[TrialRecord]:
@@ -64,6 +68,14 @@ class RunFacts:
     def plans(self) -> Sequence[Plan]:
         """Return the plans of the front without the dense one, cheapest first."""
         return [record.plan for record in self.front if not record.plan.is_dense]
+
+    @cached_property
+    def routing(self) -> dict[str, Any] | None:
+        """Return the result of `search.route`; None without one, or with one of another version."""
+        try:
+            return None if self.folder is None else stored_result(self.folder)
+        except RoutingError:
+            return None
 
     @property
     def metric(self) -> str:
