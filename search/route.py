@@ -22,6 +22,9 @@ def route(
     text_only: Annotated[
         bool, typer.Option("--text-only", help="The router reads no images, as search.export --routed needs it.")
     ] = False,
+    cascade: Annotated[
+        bool, typer.Option("--cascade", help="Also measure cascades: a cheap plan, and another where it is unsure.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Choose a plan per question: learn a router between the plans of the front, and measure it on the test split.
@@ -42,7 +45,7 @@ def route(
         results = open_results(out, storage)
         try:
             routed = routed_run(
-                results, out, plans=plans, seed=seed, per_kind=per_kind, text_only=text_only,
+                results, out, plans=plans, seed=seed, per_kind=per_kind, text_only=text_only, cascade=cascade,
                 say=lambda line: print(line, file=sys.stderr),
             )  # fmt: skip
             result = describe(routed, results.run.name, routed.candidates.dense.request.threads)

@@ -6,7 +6,7 @@ from rich.text import Text
 
 from search.console.aligned import Column, aligned
 
-FRONTS = {"static": "one plan", "adaptive": "router", "per_kind": "plan per kind"}
+FRONTS = {"static": "one plan", "adaptive": "router", "cascade": "cascade", "per_kind": "plan per kind"}
 """Front -> its name for users."""
 LEVEL = 0.97
 """Share of the dense accuracy for which the plans per kind are shown."""
@@ -19,7 +19,8 @@ def routing_text(result: dict[str, Any]) -> Text:
         result: the result, as `search.routing.result.describe` returns it.
     """
     router = result["router"]
-    fronts = [name for name in FRONTS if name != "adaptive" or router is not None]
+    left_out = {"adaptive"} if router is None else set()
+    fronts = [name for name in FRONTS if name in result["hypervolume"] and name not in left_out]
     text = Text(f"{result['run']}: a plan per question\n\n", style="bold")
     text.append(f"{_router(router)}\n" if router else "")
     columns = (Column("of dense", "left"), Column("front", "left"), Column("accuracy [95 %]"), Column("FLOPs"),
@@ -27,7 +28,12 @@ def routing_text(result: dict[str, Any]) -> Text:
     rows = [_row(level, name) for level in result["levels"] for name in fronts]
     text.append("".join(f"{line}\n" for line in ["", *aligned(columns, rows), ""]))
     text.append(_volumes(result["hypervolume"], fronts))
-    text.append("".join(f"{line}\n" for line in ["", *_kinds(result, fronts[-2:] if router else fronts[-1:])]))
+    text.append(
+        "".join(
+            f"{line}\n"
+            for line in ["", *_kinds(result, [name for name in fronts if name not in ("static", "cascade")])]
+        )
+    )
     return text.append(
         "The cheapest way on each front to keep a share of the dense accuracy, chosen on the search split, measured on "
         f"the {result['questions']['test']} questions of the test split. Saved and difference are against one plan, "

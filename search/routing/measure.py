@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from objectives.flops import flops as ledger_of
 from objectives.routing import Floats
 from search.routing.candidates import Candidate, Candidates, RoutingError
 
@@ -28,6 +29,8 @@ class Measured:
     """(Q, K) FLOPs of each question under each plan, divided by the mean FLOPs of the dense plan."""
     dense_flops: float
     """Mean FLOPs of a question under the dense plan."""
+    vision: float = 0.0
+    """FLOPs of the vision tower per question, divided by `dense_flops`."""
 
 
 def open_session(candidates: Candidates, fingerprints: dict[str, str]) -> "Session":
@@ -76,7 +79,8 @@ def measure(
     flops = question_flops(session.shape, every, questions.tokens, session.workload(dense.request))
     dense_flops = float(flops[:, -1].mean())
     scores = [_scores(session, split, each, len(questions.kinds), say) for each in plans]
-    return Measured(questions, np.array(scores).T, flops[:, :-1] / dense_flops, dense_flops)
+    vision = ledger_of(session.shape, every[-1], session.workload(dense.request)).vision / dense_flops
+    return Measured(questions, np.array(scores).T, flops[:, :-1] / dense_flops, dense_flops, vision)
 
 
 def scores_of(session: "Session", split: "Split", plan: Candidate, say: Say = print) -> tuple[float, ...]:

@@ -1,7 +1,7 @@
 """Describes a routed run as JSON values: the static and the adaptive front, savings with intervals, and the origin."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -101,10 +101,18 @@ def _measured(policies: Policies, index: int) -> dict[str, Any]:
     }
 
 
+def _policies(routed: Routed) -> dict[str, Callable[[str], Policies]]:
+    """Return name of the front -> function of the split that gives its policies."""
+    found: dict[str, Callable[[str], Policies]] = {
+        "static": routed.static, "adaptive": routed.adaptive, "per_kind": routed.per_kind,
+    }  # fmt: skip
+    return found if routed.margins is None else found | {"cascade": routed.cascade}
+
+
 def _fronts(routed: Routed) -> dict[str, dict[str, Policies]]:
     """Return name of the front -> split -> its policies, chosen on the search split."""
     found = {}
-    for name, of in {"static": routed.static, "adaptive": routed.adaptive, "per_kind": routed.per_kind}.items():
+    for name, of in _policies(routed).items():
         members = of("search").front()
         found[name] = {split: of(split).take(members) for split in ("search", "test")}
     return found
@@ -117,7 +125,7 @@ def _volumes(routed: Routed) -> dict[str, Any]:
         name: np.array([volume(points, floor) for points in each.resampled_points()]) for name, each in fronts.items()
     }
     found: dict[str, Any] = {name: volume(each.points, floor) for name, each in fronts.items()}
-    for name in ("adaptive", "per_kind"):
+    for name in list(fronts)[1:]:
         low, high = np.quantile(resampled[name] - resampled["static"], [0.025, 0.975])
         found[f"{name}_gain"] = found[name] - found["static"]
         found[f"{name}_gain_interval"] = (float(low), float(high))
@@ -127,7 +135,7 @@ def _volumes(routed: Routed) -> dict[str, Any]:
 def _level(routed: Routed, level: float) -> dict[str, Any] | None:
     """Return the cheapest policy of each front that keeps a share of the dense accuracy on the search split."""
     needed = level * float(np.mean(routed.candidates.dense.search))
-    every = {"static": routed.static, "adaptive": routed.adaptive, "per_kind": routed.per_kind}
+    every = _policies(routed)
     chosen = {name: _cheapest(of("search"), needed) for name, of in every.items()}
     if chosen["static"] is None:
         return None

@@ -4,14 +4,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from objectives.routing import PRICES, Floats, Policies, choose_plans, constant, follow, join, kind_picks
-from search.routing.candidates import Candidates, RoutingError, read_candidates
+from search.routing.candidates import Candidate, Candidates, RoutingError, read_candidates
+from search.routing.cascade import cascades_of, measure_margins, run_cascades
 from search.routing.learn import Learned, knows_something, learn, sweep
 from search.routing.measure import Measured, measure, open_session, scores_of
 from search.storage.results import Results
+
+if TYPE_CHECKING:
+    from workers.session import Session
 
 Say = Callable[[str], None]
 LEAST, MOST = 2, 8
@@ -34,6 +39,8 @@ class Routed:
     by_kind: tuple[dict[str, int], ...]
     """Kind -> index of its plan in the front, per price."""
     seed: int
+    margins: dict[str, Floats] | None = None
+    """Split -> (Q, K) margins of the answers of the chosen plans, in nats; None without cascades."""
 
     @cached_property
     def knowledge(self) -> tuple[float, float] | None:
@@ -69,6 +76,13 @@ class Routed:
         picks = [np.array([plans[kind] for kind in measured.questions.kinds]) for plans in self.by_kind]
         return join(self.static(split), follow(picks, measured.scores, measured.costs))
 
+    def cascade(self, split: str) -> Policies:
+        """Return the static policies, and behind them the cascades of pairs of chosen plans, if they were measured."""
+        if self.margins is None:
+            return self.static(split)
+        found = cascades_of(self.margins["search"])
+        return join(self.static(split), run_cascades(found, self.margins[split], self.splits[split], self.chosen))
+
     @property
     def ratios(self) -> Floats:
         """Return the mean cost per chosen plan on the search split, by which the router decides."""
@@ -77,7 +91,7 @@ class Routed:
 
 def route(
     results: Results, out: Path, *, plans: int = MOST, seed: int | None = None, per_kind: bool = False,
-    text_only: bool = False, shuffled: bool = False, say: Say = print,
+    text_only: bool = False, cascade: bool = False, shuffled: bool = False, say: Say = print,
 ) -> Routed:  # fmt: skip
     """Return a router for the front of a run: trained on train, chosen on search, measured on test.
 
@@ -88,6 +102,7 @@ def route(
         seed: seed of the router; None for that of the search.
         per_kind: True to train no router, and to choose a plan per kind of question only.
         text_only: True for a router that reads no images, as `search.export --routed` needs it.
+        cascade: True to measure cascades too.
         shuffled: True to permute the features over the questions, a control.
         say: receives lines of progress.
 
@@ -115,7 +130,15 @@ def route(
         learned=learned,
         by_kind=tuple(kind_picks(search.scores, ratios, kinds, price) for price in PRICES),
         seed=seed,
+        margins=_margins(session, [candidates.plans[k] for k in chosen], say) if cascade else None,
     )
+
+
+def _margins(session: "Session", plans: list[Candidate], say: Say) -> dict[str, Floats]:
+    return {
+        "search": measure_margins(session, "search", plans, say),
+        "test": measure_margins(session, "test", plans, say),
+    }
 
 
 def _check_kinds(splits: dict[str, Measured], per_kind: bool) -> None:
