@@ -1,6 +1,6 @@
 """The command `python -m search.export`: exports trials of a run as model folders."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -114,11 +114,7 @@ def export_plan(
     check_target(to.absolute(), force)
     if push_to_hub:
         check_repository(push_to_hub, force)
-    for each in chosen:
-        say(f"{_title(each)}: {each.why}")
-    for request in requests.values():
-        if tuning := request.record.get("tuning"):
-            say(f"Mapping module: that of search.tune, {tuning['steps']} steps; --mapping search takes the search's")
+    _say_what(chosen, requests.values(), say)
 
     from workers.export.write import export  # imports torch
 
@@ -127,6 +123,14 @@ def export_plan(
     if push_to_hub:
         say(f"Pushed: {push(to, push_to_hub, private)}")
     return [each.record.trial.number if each.record else None for each in chosen]
+
+
+def _say_what(chosen: "Sequence[Selected]", requests: "Iterable[ExportRequest]", say: Any) -> None:
+    for each in chosen:
+        say(f"{_title(each)}: {each.why}")
+    for request in requests:
+        if tuning := request.record.get("tuning"):
+            say(f"Mapping module: that of search.tune, {tuning['steps']} steps; --mapping search takes the search's")
 
 
 def _names(engines: str) -> tuple[str, ...]:

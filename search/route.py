@@ -1,7 +1,7 @@
 """The command `python -m search.route`: learns which plan of the front answers which question."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -31,11 +31,9 @@ def route(
 
     The router reads a question before the language model runs. Router and result are kept in RUN/routed.
     """
-    import json
     import sys
 
-    from search.console.routing import routing_text
-    from search.console.terminal import console, one_line_errors
+    from search.console.terminal import one_line_errors
     from search.routing.result import describe
     from search.routing.route import route as routed_run
     from search.routing.store import store
@@ -52,6 +50,15 @@ def route(
         finally:
             results.close()
         file = None if per_kind else store(out, result, routed)
+    _print(result, file, as_json)
+
+
+def _print(result: dict[str, Any], file: Path | None, as_json: bool) -> None:
+    import json
+
+    from search.console.routing import routing_text
+    from search.console.terminal import console
+
     if as_json:
         print(json.dumps(result, indent=1))
         return
