@@ -1,13 +1,11 @@
 """Every command in a code block of the documents is one that exists: its options are known and their values valid.
 
-Commands of the project are parsed by their real parsers, in this process; nothing is run. Those of other programs are
-held against a list, so that a new one is looked at.
+Commands of the project are parsed by their real parsers, in this process; nothing is run, which is left to
+`test_executed_documents.py`. Those of other programs are held against a list, so that a new one is looked at.
 """
 
 import re
 import runpy
-import shlex
-from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -18,26 +16,13 @@ from typer.main import get_command
 from search.__main__ import app as skipsearch
 from search.load_settings import load_settings
 from search.setting_options import settings_of
+from tests.documents import examples
 from tests.test_docs import DOCUMENTS, ROOT
 
-BLOCK = re.compile(r"```(?:bash|sh|console)?\n(.*?)```", re.DOTALL)
 INLINE = re.compile(r"`((?:python -m search\.|skipsearch )[^`]+)`")
-OTHERS = ("docker/up", "docker", "mkdocs", "git")
+OTHERS = ("docker/up", "docker", "mkdocs", "git", "sbatch", "ray", "kubectl", "pre-commit", "ssh")
 """First words of commands that are not ours."""
-
-
-def commands() -> Iterator[tuple[str, list[str]]]:
-    """Yield (document, words) of the commands in the code blocks of the documents but the log of experiments."""
-    for document in DOCUMENTS:
-        if document.name in ("experiments.md", "CHANGELOG.md"):
-            continue
-        for block in BLOCK.findall(document.read_text(encoding="utf-8")):
-            for line in block.replace("\\\n", " ").splitlines():
-                if re.match(r"\s*(\$ )?(python3? -m|skipsearch|make|pip|git|docker/up|docker compose|mkdocs) ", line):
-                    yield document.name, shlex.split(line.strip().removeprefix("$ "), comments=True)
-
-
-FOUND = list(commands())
+FOUND = [(each.document, each.words) for each in examples() if not each.is_python and not each.in_sentence]
 
 
 def module_of(words: list[str]) -> tuple[str, list[str]] | None:
@@ -105,6 +90,6 @@ def test_options_of_commands_within_sentences_exist(document: Path) -> None:
 
 @pytest.mark.parametrize("words", [["--outt", "runs/first"], ["--out", "runs/first", "--samples", "none"]])
 def test_a_wrong_command_is_found(words: list[str]) -> None:
-    assert len(FOUND) >= 10
+    assert len(FOUND) >= 35
     with pytest.raises(typer.BadParameter):
         parse("search.report", words)

@@ -137,7 +137,7 @@ def _min_retention(kept: Records, share: float, complete: Records) -> list[Selec
     if dense is None:
         raise SelectionError("--min-retention needs a trial of the dense model, the run has none: use --min-accuracy")
     limit = share * _accuracy(dense)
-    return [_cheapest_from(kept, limit, f"--min-retention {share:g} (accuracy {limit:.4g})")]
+    return [_cheapest_from(kept, limit, f"--min-retention {share:g} (accuracy at least {limit:.4g})")]
 
 
 def _cheapest_from(records: Records, limit: float, rule: str) -> Selected:

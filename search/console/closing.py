@@ -46,12 +46,12 @@ def choice_lines(records: Sequence[TrialRecord], limits: FrontLimits) -> Iterato
 def _loss(trial: dict[str, Any]) -> str:
     """Return number, FLOPs and loss of a trial as text."""
     cost = f"{trial['number']}: {trial['flops_ratio']:.1%} of the FLOPs{_faster(trial)}"
-    kept = "" if trial["retention"] is None else f" for {trial['retention']:.1%} of dense accuracy"
+    kept = "" if trial["retention"] is None else f", {trial['retention']:.1%} of dense accuracy"
     test = trial["test"]
     if not test or "difference_to_dense" not in test:
         return f"{cost}{kept}, not tested"
     low, high = (100 * bound for bound in test["difference_interval"])
-    return f"{cost}{kept}, {100 * test['difference_to_dense']:+.1f} points [{low:+.1f}, {high:+.1f}]"
+    return f"{cost}{kept} on test, {100 * test['difference_to_dense']:+.1f} points [{low:+.1f}, {high:+.1f}]"
 
 
 def _faster(trial: dict[str, Any]) -> str:
@@ -114,7 +114,7 @@ def _print_commands(out: Console, where: str, lines: list[str]) -> None:
     for what in ("report", "serve", "dashboard", "status"):
         out.print(f"  python -m search.{what} {where}", soft_wrap=True, markup=False)
     if lines:
-        out.print("Ship a plan, chosen by one of the rules below (a model folder, checked in a fresh process):")
+        out.print("Ship a plan, chosen on the search split by a rule below (a model folder, checked in a fresh process):")
         out.print(f"  python -m search.export {where} {lines[0][:21].rstrip()} --to DIR", soft_wrap=True, markup=False)
         for line in lines:
             out.print(f"    {line}", soft_wrap=True, markup=False)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from search import SearchStopped, export_plan, load_run, run
+from search import SearchStopped, load_run, run
 from tests.search.loop.test_controller import search
 from tests.search.pretend import settings_in
 
@@ -58,6 +58,4 @@ def test_a_search_from_python(tmp_path: Path) -> None:
     assert again.trials.equals(found.trials), "nothing is run twice"
     number = int(found.front["trial"].iloc[0])
     assert {"question", "answer", "dense_answer"} <= set(found.samples(number).columns)
-    assert export_plan(tmp_path / "run", tmp_path / "model", trial=number, questions=16) == [number]
-    assert (tmp_path / "model" / "plan.json").is_file()
     assert issubclass(SearchStopped, RuntimeError)

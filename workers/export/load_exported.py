@@ -27,12 +27,15 @@ def load_exported(folder: str | Path, **options: Any) -> tuple[Any, Any]:
         raise ExportError(
             f"an exported folder must have a plan.json, got {folder} without one: write it with python -m search.export"
         )
-    loaders = read_json(folder / "config.json").get("auto_map", {})
+    config = read_json(folder / "config.json")
+    loaders = config.get("auto_map", {})
     heads = ("AutoModelForImageTextToText", "AutoModelForCausalLM")  # AutoModel is for servers: it has no LM head
     loader = next((name for name in heads if name in loaders), heads[0])
     kind: Any = getattr(transformers, loader)
     if loader in loaders:
         module, _, name = loaders[loader].partition(".")
         kind = getattr(import_module(f"workers.export.{module}"), name)
+        # A tokenizer reads the config, and on a type that it does not know it wants to run the folder's code.
+        transformers.AutoConfig.register(config["model_type"], kind.config_class, exist_ok=True)
     reader = transformers.AutoTokenizer if loader == "AutoModelForCausalLM" else transformers.AutoProcessor
     return kind.from_pretrained(folder, **options).eval(), reader.from_pretrained(folder)
