@@ -114,7 +114,9 @@ def _print_commands(out: Console, where: str, lines: list[str]) -> None:
     for what in ("report", "serve", "dashboard", "status"):
         out.print(f"  python -m search.{what} {where}", soft_wrap=True, markup=False)
     if lines:
-        out.print("Ship a plan, chosen on the search split by a rule below (a model folder, checked in a fresh process):")
+        out.print(
+            "Ship a plan, chosen on the search split by a rule below (a model folder, checked in a fresh process):"
+        )
         out.print(f"  python -m search.export {where} {lines[0][:21].rstrip()} --to DIR", soft_wrap=True, markup=False)
         for line in lines:
             out.print(f"    {line}", soft_wrap=True, markup=False)
