@@ -18,7 +18,7 @@ FOUND = examples()
 RUN = [example for example in FOUND if reason_not_to_run(example) is None]
 DOCUMENTS = list(dict.fromkeys(example.document for example in RUN))
 SHORTER = (
-    (r"\bbudget=\d+", 'budget=4, rungs="0:64", max_eval=64, final_seeds=1, threads=1'),
+    (r"\bbudget=\d+", 'budget=4, rungs="0:64", max_train=128, max_eval=64, final_seeds=1, threads=1'),
     (r"\bmin_retention=[\d.]+", 'min_retention=0.5, questions=16, engines="none", force=True'),
     (r"\bsamples\(trial\)", f"samples({TRIAL})"),
 )
