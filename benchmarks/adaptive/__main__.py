@@ -44,6 +44,19 @@ def line(name: str, found: dict[str, Any]) -> str:
     )
 
 
+def cascade_line(found: dict[str, Any]) -> str:
+    """Return a row of the table for cascades, which have no seed."""
+    volumes = found["hypervolume"]
+    level = next(each for each in found["levels"] if each["share_of_dense"] == LEVEL)["cascade"]
+    (low, high), (least, most) = level["saved_interval"], volumes["cascade_gain_interval"]
+    below, above = level["difference_interval"]
+    return (
+        f"{'cascades':22} saved {level['saved']:.1%} [{low:.1%}, {high:.1%}]; accuracy {level['accuracy']:.4f}, "
+        f"{level['difference']:+.4f} [{below:+.4f}, {above:+.4f}]; hypervolume {volumes['static']:.4f} "
+        f"{volumes['cascade_gain']:+.4f} [{least:+.4f}, {most:+.4f}]"
+    )
+
+
 def main(
     run: Annotated[Path, typer.Argument(help="Folder of a finished search of the embedded model.")],
     picture: Annotated[Path | None, typer.Option(help="File of the picture.")] = None,
@@ -55,7 +68,7 @@ def main(
     """Print one row per seed of the router, one per control, and the seconds of the streams."""
     results = open_results(run, None)
     try:
-        first = route(results, run, seed=SEEDS[0])
+        first = route(results, run, seed=SEEDS[0], cascade=True)
         settings = results.run.settings
     finally:
         results.close()
@@ -64,6 +77,7 @@ def main(
     described = {seed: describe(each, run.name) for seed, each in every.items()}
     for seed, found in described.items():
         print(line(f"router seed {seed}", found), flush=True)
+    print(cascade_line(described[SEEDS[0]]), flush=True)
     for seed in SEEDS:
         print(line(f"shuffled, seed {seed}", describe(again(first, seed, shuffled=True), run.name)), flush=True)
     for kind in sorted(set(first.splits["search"].questions.kinds)):

@@ -7,9 +7,14 @@ import numpy as np
 
 from search.routing.route import Routed
 
-COLORS = {"static": "#555555", "per_kind": "#0072b2", "adaptive": "#d55e00"}
+COLORS = {"static": "#555555", "per_kind": "#0072b2", "adaptive": "#d55e00", "cascade": "#009e73"}
 """Front -> colour, from Okabe and Ito's palette."""
-LABELS = {"static": "one plan for all", "per_kind": "a plan per kind", "adaptive": "a plan per question"}
+LABELS = {
+    "static": "one plan for all",
+    "per_kind": "a plan per kind",
+    "adaptive": "a plan per question",
+    "cascade": "cascade of two plans",
+}
 
 
 def draw(routed: Routed, found: dict[str, Any], file: Path) -> None:
@@ -24,7 +29,10 @@ def draw(routed: Routed, found: dict[str, Any], file: Path) -> None:
 
     figure = Figure(figsize=(11, 4.4), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1.1, 1))
-    for name, of in {"static": routed.static, "per_kind": routed.per_kind, "adaptive": routed.adaptive}.items():
+    fronts = {"static": routed.static, "per_kind": routed.per_kind, "adaptive": routed.adaptive}
+    if routed.margins is not None:
+        fronts["cascade"] = routed.cascade
+    for name, of in fronts.items():
         points = of("test").take(of("search").front()).points
         left.plot(points[:, 1], points[:, 0], "o-", ms=3, lw=1, color=COLORS[name], label=LABELS[name])
     left.axhline(found["dense"]["test"], ls=":", color="#444444", lw=0.8, label="dense")
