@@ -6,17 +6,20 @@ answer is ignored: inside, as in "3.5" or "12:30", it is part of the answer. Sig
 ("-5", "50%", "5'") stay too.
 """
 
+import unicodedata
 from collections.abc import Sequence
 
 _CLOSING, _OPENING = frozenset(".,;:!?…。、，！？；："), frozenset(",;:!?…¿¡。、，！？；：")
 _PAIRS = {pair[0]: pair[1] for pair in ("''", '""', "``", "**", "__", "()", "[]", "{}", "“”", "‘’", "«»", "„“")}
+_WIDE = {0x3000: " "} | {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
+"""Full-width form of an ASCII character -> the character, as code points; some tokenizers can't write the former."""
 _ARTICLES = frozenset(("a", "an", "the"))
 
 
 def exact_match(prediction: str, answers: Sequence[str]) -> float:
     """Return 1 if the prediction is one of the answers, else 0.
 
-    Letter case, extra space, punctuation around the answer, and articles are ignored.
+    Letter case, extra space, full width, punctuation around the answer, and articles are ignored.
     """
     return float(essential(prediction) in {essential(answer) for answer in answers})
 
@@ -27,18 +30,19 @@ def strict_match(prediction: str, answers: Sequence[str]) -> float:
 
 
 def essential(text: str) -> str:
-    """Return a text in lower case, without punctuation around it and without articles.
+    """Return a text in lower case and normal width, without punctuation around it and without articles.
 
     A text of punctuation only is kept. An article at the end is kept as a letter: "A", "vitamin a".
     """
-    before, left = "", _folded(text)
+    before, left = "", _folded(text.translate(_WIDE))
     while left != before:
         before, left = left, _without_articles(_unwrapped(left))
     return left or _folded(text)
 
 
 def _folded(text: str) -> str:
-    return " ".join(text.split()).casefold()
+    """Return a text in lower case with single spaces; an accent is the same as part of its letter or behind it."""
+    return unicodedata.normalize("NFC", " ".join(text.split()).casefold())
 
 
 def _without_articles(text: str) -> str:

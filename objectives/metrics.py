@@ -102,10 +102,10 @@ METRICS: dict[str, Metric] = {
         Reads.ANSWERS,
         "the answer is one of those given; case, punctuation around it and articles don't count",
         exact_match,
-        rule="2",
+        rule="3",
     ),
     "strict_match": Metric(
-        Reads.ANSWERS, "the answer is one of those given; only case and extra space don't count", strict_match
+        Reads.ANSWERS, "the answer is one of those given; only case and extra space don't count", strict_match, rule="2"
     ),
     "vqa": Metric(Reads.ANSWERS, "three or more people gave the answer", vqa),
     "anls": Metric(Reads.ANSWERS, "no letter of the answer differs", anls),

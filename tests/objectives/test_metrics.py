@@ -148,6 +148,9 @@ SAME = [
     ("a", "A"),
     ("A.", "a"),
     ("はい。", "はい"),
+    ("ｙｅｓ", "Yes."),
+    ("１２．５", "12.5"),
+    ("cafe\u0301", "CAFÉ"),  # the accent as a character of its own
 ]
 OTHER = [
     ("two", "2"),
@@ -170,6 +173,8 @@ OTHER = [
     ("yes, it is", "yes"),
     ("?", "!"),
     ("f(x)", "f(x"),
+    ("5²", "52"),
+    ("cafe", "café"),
 ]
 
 
@@ -195,6 +200,8 @@ def test_other_answers_are_no_exact_match(prediction, accepted):
         ("", ["x"], 0),
         ("Yes.", ["yes"], 0),
         ("the dog", ["dog"], 0),
+        ("cafe\u0301", ["CAFÉ"], 1),
+        ("ｙｅｓ", ["yes"], 0),
     ],
 )
 def test_strict_match(prediction, people, expected):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import datetime
+import json
 import math
+import re
 from collections import Counter
 from collections.abc import Mapping
 from decimal import Decimal
@@ -17,6 +20,10 @@ COUNT_KEYS = ("count", "counts", "votes", "frequency")
 """Keys of the number of times that an answer was given, in records, in order of preference."""
 MOST_TIMES = 1000
 """Maximum number of times per answer."""
+LIST_AS_TEXT = re.compile(r"\s*(array\()?\[\s*['\"{].*\](, dtype=\w+)?\)?\s*", re.DOTALL)
+"""A list of texts or records that was written as text; `[1]` may be an answer."""
+LONGEST_LIST = 100_000
+"""Maximum number of characters of a list written as text."""
 PEOPLE = 10
 """Number of answers per question from which each is taken as the answer of one annotator, as in VQA; fewer answers are
 taken as alternatives."""
@@ -93,7 +100,29 @@ def _values(value: Any, depth: int = 0) -> list[Any]:
         return _counted(_values(value[key], depth + 1), value) if key else []
     if isinstance(value, list | tuple):
         return [text for each in value for text in _values(each, depth + 1)]
+    if isinstance(value, str) and LIST_AS_TEXT.fullmatch(value):
+        return _values(_listed(value), depth + 1)
     return [value]
+
+
+def _listed(text: str) -> list[Any]:
+    """Return the list that a text is, in JSON or as Python writes it.
+
+    Raises:
+        ValueError: it is neither, such as the text of an array, which has no commas, so that its parts run together.
+    """
+    try:
+        if len(text) <= LONGEST_LIST:
+            return list(json.loads(text))
+    except (ValueError, RecursionError):
+        pass
+    try:
+        found = ast.literal_eval(text.strip()) if len(text) <= LONGEST_LIST else None
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        found = None
+    if not isinstance(found, list) or repr(found) != text.strip():
+        raise ValueError(f"a list of answers as text must be in JSON or as Python writes it, got {shown(text)}")
+    return found
 
 
 def _counted(texts: list[Any], record: Mapping[str, Any]) -> list[Any]:

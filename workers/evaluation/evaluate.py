@@ -56,7 +56,7 @@ def evaluate(loaded: LoadedModel, prepared: Prepared, metric: str, questions: in
 
 
 def answer(loaded: LoadedModel, prepared: Prepared, questions: int) -> list[str]:
-    """Return greedy answers as text, without special tokens.
+    """Return greedy answers as text, without special tokens and without the text that begins every turn.
 
     Args:
         loaded: the model.
@@ -68,4 +68,4 @@ def answer(loaded: LoadedModel, prepared: Prepared, questions: int) -> list[str]
     """
     ids = prepared.answer_ids(loaded, questions)
     texts = loaded.processor.tokenizer.batch_decode(ids, skip_special_tokens=True)
-    return [text.strip() for text in texts]
+    return [text.strip().removeprefix(loaded.lead).strip() for text in texts]

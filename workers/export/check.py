@@ -168,6 +168,7 @@ def _probe(
         "threads": torch.get_num_threads(),
         "pad": loaded.pad_token,
         "ends": list(loaded.end_tokens),
+        "lead": loaded.lead,
         "max_new_tokens": prepared.max_new_tokens,
         "batch": ANSWERED_AT_ONCE,
         "batches": batches(samples),

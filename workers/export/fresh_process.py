@@ -221,7 +221,7 @@ def _answers(probe: Probe, model: Any, processor: Any) -> list[str]:
         inputs = probe.inputs(processor, first, first + request["batch"])
         ids = generate(model, inputs, request["pad"], request["max_new_tokens"], 0, request["ends"])
         texts += processor.tokenizer.batch_decode(ids, skip_special_tokens=True)
-    return [text.strip() for text in texts]
+    return [text.strip().removeprefix(request["lead"]).strip() for text in texts]
 
 
 def _count(parts: list[Any]) -> int:

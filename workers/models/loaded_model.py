@@ -81,6 +81,16 @@ class LoadedModel:
         turn = self.prompt_encoder.encode(self.prompt_encoder.turn.end)[-1:] if self.prompt_encoder.turn.end else ()
         return tuple(dict.fromkeys(i for i in (*turn, *ids) if i is not None))
 
+    @property
+    def lead(self) -> str:
+        """Return the text that the chat template writes between prompt and answer, without special tokens and space.
+
+        It is empty for most templates. A model generates it itself if its template ignores `add_generation_prompt`, for
+        example "assistant:".
+        """
+        ids = self.prompt_encoder.encode(self.prompt_encoder.turn.lead)
+        return str(self.processor.tokenizer.decode(ids, skip_special_tokens=True)).strip()
+
     def answer_tokens(self, answer: str) -> tuple[int, ...]:
         """Return the token ids of an answer that follows a prompt, including the end of turn."""
         if answer not in self._answers:

@@ -19,6 +19,7 @@ from search.console.progress import Progress
 from search.dispatch.in_process import run_here
 from search.loop.controller import MAX_LOSSES, Controller
 from search.loop.open_run import open_run
+from search.loop.problem import Problem
 from search.settings import Settings, SettingsError
 from search.storage.find_run import open_results
 from search.storage.lease import AlreadyRunningError
@@ -43,9 +44,11 @@ from workers.watchdog import Watchdog
 STRATEGIES = ("random", "tpe", "nsga2", "evolution", "guided")
 
 
-def search(settings: Settings, worker: PretendWorker | None = None) -> list[TrialRecord]:
+def search(
+    settings: Settings, worker: PretendWorker | None = None, problem: Problem | None = None
+) -> list[TrialRecord]:
     """Runs a search to its end and returns what is in its database."""
-    with open_run(settings, problem_of(settings)) as controller:
+    with open_run(settings, problem or problem_of(settings)) as controller:
         drive(controller, worker or PretendWorker())
         controller.close()
     return records_of(settings)

@@ -98,13 +98,14 @@ class TalkingWorker(PretendWorker):
         (TalkingWorker(("yes", "no", "red"), (1, 0, 0), kept=False), False),  # a version that kept no answers
     ],
 )
-def test_a_run_without_a_mark_of_the_rule_is_resumed_if_its_answers_score_the_same(
-    tmp_path: Path, worker: TalkingWorker, resumes: bool
+@pytest.mark.parametrize("before", [{}, {"rule of exact_match": "2"}])
+def test_a_run_of_another_rule_is_resumed_if_its_answers_score_the_same(
+    tmp_path: Path, worker: TalkingWorker, resumes: bool, before: dict[str, str]
 ) -> None:
     settings = settings_in(tmp_path / "run", budget=3, strategy="random")
-    search(settings, worker)
     problem = problem_of(settings)
-    ruled = replace(problem, fingerprints={**problem.fingerprints, "rule of exact_match": "2"})
+    search(settings, worker, replace(problem, fingerprints={**problem.fingerprints, **before}))
+    ruled = replace(problem, fingerprints={**problem.fingerprints, "rule of exact_match": "3"})
     expected = nullcontext() if resumes else pytest.raises(SettingsError, match="the rule of exact_match changed")
     with expected, open_run(settings, ruled):
         pass

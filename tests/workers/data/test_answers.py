@@ -86,6 +86,11 @@ def test_parquet_with_types(tmp_path, values, texts):
         (float("nan"), ()),
         ("  ", ()),
         (["yes"] + [""] * 9, ("yes",)),  # padding
+        ("['net', 'mesh', 'mesh']", ("mesh", "mesh", "net")),  # as pandas writes lists into CSV
+        ('["net",\n "it\'s"]', ("net", "it's")),
+        ("[{'answer': 'net', 'answer_id': 1}]", ("net",)),
+        ("[1]", ("[1]",)),
+        ("[0, 1)", ("[0, 1)",)),
         ([{"answer": "mesh", "count": 1}, {"answer": "net", "count": 2}], ("net", "net", "mesh")),
         ({"answer": ["mesh", "net"], "count": [1, 2]}, ("net", "net", "mesh")),
         ([{"answer": "mesh", "votes": 0}, {"answer": "net", "votes": 1}], ("net",)),
@@ -112,6 +117,19 @@ def test_a_blank_of_one_person_makes_no_empty_answer_right(metric, score):
 def test_counts_that_are_no_numbers_of_people_are_refused(count):
     with pytest.raises(ValueError, match="one whole number from 0 to 1000"):
         accepted([{"answer": "net", "count": count}])
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["['net' 'mesh']", "array(['net'], dtype=object)", "['net', ", "['net',]]", "['a', nan]", f"['{'x' * 200_000}']"],
+)
+def test_lists_as_text_that_have_no_one_reading_are_refused(value):
+    if value.endswith(("]", ")")):
+        with pytest.raises(ValueError, match="a list of answers as text must be in JSON") as caught:
+            accepted(value)
+        assert len(str(caught.value)) < 200
+    else:
+        assert accepted(value) == (value,)
 
 
 @pytest.mark.parametrize("value", [b"red", {"de": "rot"}, [[[[[[[[[["deep"]]]]]]]]]], "\ud800", [{"x": 1}]])

@@ -14,6 +14,7 @@ from tests.workers.hub import TABLE_KINDS, hub_model, word_tokenizer
 from tests.workers.hub_more import GOT_OCR2
 from tests.workers.models.chat_templates import IDEFICS, REAL
 from workers.data.sample import Sample
+from workers.evaluation.evaluate import evaluate
 from workers.evaluation.likelihood import score_choices
 from workers.inference.packed_split import pack_split
 from workers.inference.plain_split import PlainSplit
@@ -233,3 +234,25 @@ def test_likelihoods_are_those_of_the_whole_conversation(loaded, make):
 def test_generation_ends_with_the_turn(loaded):
     end = loaded.processor.tokenizer.convert_tokens_to_ids("<end_of_utterance>")
     assert loaded.end_tokens == (end, 2)
+
+
+def test_a_header_that_the_model_writes_is_no_part_of_its_answer():
+    """A template that ignores `add_generation_prompt`: the model begins its turn itself."""
+    tokenizer = word_tokenizer((TABLE_KINDS["llava"].image,))
+    template = (
+        "{{ bos_token }}{% for m in messages %}{{ m.role }}: {% for part in m.content %}{% if part.type == 'image' %}"
+    )
+    template += "IMAGE {% else %}{{ part.text }} {% endif %}{% endfor %}{% endfor %}"
+    processor = TABLE_KINDS["llava"].processor(tokenizer, template)
+    loaded = assemble(hub_model("llava"), PromptEncoder(processor, None))
+    sample = Sample(Image.new("RGB", (32, 32)), "0", ASK, ("red",), "all")
+    ids = [[*loaded.prompt_encoder.encode(text), 2] for text in ("assistant: red", "red")]
+
+    class Said:
+        samples = (sample, sample)
+
+        def answer_ids(self, loaded, questions):
+            return ids[:questions]
+
+    assert list(evaluate(loaded, Said(), "exact_match").scores) == [1, 1]
+    assert loaded.answer_tokens("red")[:-1] == tuple(ids[0][:-1])
