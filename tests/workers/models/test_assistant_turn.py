@@ -242,7 +242,7 @@ def test_a_header_that_the_model_writes_is_no_part_of_its_answer():
     template = (
         "{{ bos_token }}{% for m in messages %}{{ m.role }}: {% for part in m.content %}{% if part.type == 'image' %}"
     )
-    template += "IMAGE {% else %}{{ part.text }} {% endif %}{% endfor %}{% endfor %}"
+    template += "<image> {% else %}{{ part.text }} {% endif %}{% endfor %}{% endfor %}"
     processor = TABLE_KINDS["llava"].processor(tokenizer, template)
     loaded = assemble(hub_model("llava"), PromptEncoder(processor, None))
     sample = Sample(Image.new("RGB", (32, 32)), "0", ASK, ("red",), "all")
