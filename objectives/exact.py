@@ -13,6 +13,8 @@ _CLOSING, _OPENING = frozenset(".,;:!?…。、，！？；："), frozenset(",;:
 _PAIRS = {pair[0]: pair[1] for pair in ("''", '""', "``", "**", "__", "()", "[]", "{}", "“”", "‘’", "«»", "„“")}
 _WIDE = {0x3000: " "} | {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
 """Full-width form of an ASCII character -> the character, as code points; some tokenizers can't write the former."""
+_INVISIBLE = "\u200b\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069\ufeff"
+"""Marks of zero width, such as those of the writing direction, which don't count at either end."""
 _ARTICLES = frozenset(("a", "an", "the"))
 
 
@@ -42,7 +44,7 @@ def essential(text: str) -> str:
 
 def _folded(text: str) -> str:
     """Return a text in lower case with single spaces; an accent is the same as part of its letter or behind it."""
-    return unicodedata.normalize("NFC", " ".join(text.split()).casefold())
+    return unicodedata.normalize("NFC", " ".join(text.split()).strip(_INVISIBLE).strip().casefold())
 
 
 def _without_articles(text: str) -> str:

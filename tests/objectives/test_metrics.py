@@ -150,6 +150,7 @@ SAME = [
     ("はい。", "はい"),
     ("ｙｅｓ", "Yes."),
     ("１２．５", "12.5"),
+    ("\u200fقطة", "قطة"),  # a mark of the writing direction
     ("cafe\u0301", "CAFÉ"),  # the accent as a character of its own
 ]
 OTHER = [
