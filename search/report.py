@@ -40,6 +40,7 @@ def report(
     """Show what a run has found so far."""
     from search.analysis.summary import summarize
     from search.console.terminal import one_line_errors
+    from search.page.run_facts import options_of
     from search.storage.find_run import open_results
 
     with one_line_errors():
@@ -55,7 +56,7 @@ def report(
         elif as_json:
             print(json.dumps(summarize(results), indent=1))
         else:
-            _show_front(results, picture or out / "front.png", sort)
+            _show_front(results, picture or out / "front.png", sort, options_of(out, storage))
 
 
 def _print_request(records: list["TrialRecord"], number: int) -> None:
@@ -98,12 +99,12 @@ def _write_page(results: "Results", file: Path, out: Path, storage: str | None) 
     print(f"{size / 1e6:.1f} MB: {file}")
 
 
-def _show_front(results: "Results", picture: Path, sort: str | None) -> None:
+def _show_front(results: "Results", picture: Path, sort: str | None, where: str) -> None:
     from search.analysis.latency_notes import latency_notes
     from search.analysis.rank_flips import rank_flips
     from search.analysis.signals import signals_line
-    from search.analysis.summary import summarize
-    from search.console.closing import hypervolumes
+    from search.analysis.summary import limits_of, summarize
+    from search.console.closing import choice_lines, hypervolumes, print_choices
     from search.console.front_picture import draw_front
     from search.console.front_table import front_table
     from search.console.samples import dense_note, metric_line
@@ -125,6 +126,7 @@ def _show_front(results: "Results", picture: Path, sort: str | None) -> None:
     for line in latency_notes(summary["front"], summary["dense"]):
         printer.print(line, soft_wrap=True, markup=False)
     printer.print(f"{hypervolumes(summary)}. Picture: {picture}", soft_wrap=True, markup=False)
+    print_choices(printer, where, list(choice_lines(records, limits_of(results.run, records))))
 
 
 if __name__ == "__main__":

@@ -113,6 +113,17 @@ def _print_commands(out: Console, where: str, lines: list[str]) -> None:
     out.print("Look at it:")
     for what in ("report", "serve", "dashboard", "status"):
         out.print(f"  python -m search.{what} {where}", soft_wrap=True, markup=False)
+    print_choices(out, where, lines)
+
+
+def print_choices(out: Console, where: str, lines: Sequence[str]) -> None:
+    """Print the command that exports a plan, and the rules that may choose it with what they lose.
+
+    Args:
+        out: where to print.
+        where: the options that name the run.
+        lines: one line per rule from `choice_lines`; nothing is printed without any.
+    """
     if lines:
         out.print(
             "Ship a plan, chosen on the search split by a rule below (a model folder, checked in a fresh process):"

@@ -52,11 +52,12 @@ def front_table(summary: dict[str, Any], width: int, sort: str | None = None) ->
     rows = [*front, *([dense] if dense and not any(_is(trial, dense) for trial in front) else [])]
     title = f"Pareto front of {summary['run']}{f', by {sort}' if sort else ''}"
     text = Text(f"{title}\n\n", style="bold")
-    for line, style in _lines(rows, dense, summary["floor"], width):
+    lines = list(_lines(rows, dense, summary["floor"], width))
+    for line, style in lines:
         text.append(f"{line}\n", style=style)
     if sentence := agreement([Plan.parse(trial["plan"]) for trial in front if not _is(trial, dense)]):
         text.append(f"\n{sentence}\n")
-    return text.append(f"\n{_legend(rows, summary['floor'] is not None)}\n", style="dim")
+    return text.append(f"\n{_legend(rows, lines[0][0], summary['floor'] is not None)}\n", style="dim")
 
 
 def _lines(
@@ -83,9 +84,7 @@ def _fitting(
 
     The columns of routes go last.
     """
-    columns = [each for each in COLUMNS if not each.timed_only or any(each.cell(trial) for trial in rows)]
-    place = next(index for index, each in enumerate(columns) if each.column.heading == "FLOPs")
-    columns[place + 1 : place + 1] = routes = route_columns(rows)
+    columns, routes = _possible(rows), {each.column.heading for each in route_columns(rows)}
     while True:
         cells = [
             [_name(trial, dense), plan, *(each.cell(trial) for each in columns)]
@@ -94,10 +93,19 @@ def _fitting(
         if floor is not None:
             cells.append(["floor", "", *(_of_floor(each, floor) for each in columns)])
         lines = aligned([Column("trial"), Column("plan", "left"), *(each.column for each in columns)], cells)
-        optional = [each for each in columns if each.wide_only] or [each for each in columns if each in routes]
+        optional = [each for each in columns if each.wide_only] or [
+            each for each in columns if each.column.heading in routes
+        ]
         if max(map(len, lines)) <= width or not optional:
             return lines
         columns.remove(optional[-1])
+
+
+def _possible(rows: Sequence[Trial]) -> list[FrontColumn]:
+    """Return the columns after number and plan that the rows have values for."""
+    columns = [each for each in COLUMNS if not each.timed_only or any(each.cell(trial) for trial in rows)]
+    place = next(index for index, each in enumerate(columns) if each.column.heading == "FLOPs")
+    return [*columns[: place + 1], *route_columns(rows), *columns[place + 1 :]]
 
 
 def _plan(text: str) -> str:
@@ -123,11 +131,16 @@ def _of_floor(shown: FrontColumn, floor: dict[str, Any]) -> str:
     return f"{floor['accuracy']:.3f}" if shown.column.heading == ACCURACY else ""
 
 
-def _legend(rows: Sequence[Trial], has_floor: bool) -> str:
-    """Return the meaning of the headings and of the characters that occur in the plans."""
+def _legend(rows: Sequence[Trial], heading: str, has_floor: bool) -> str:
+    """Return the meaning of the columns that are shown and of the characters that occur in the plans.
+
+    Columns that the terminal is too narrow for are named.
+    """
     written = "".join(_plan(trial["plan"]) for trial in rows)
     ops = [each for each in OPS if each[0] in written and (each[0] != "4" or " " in written)]
-    timed = any(trial.get("predicted") for trial in rows)
-    left_out = {*(() if has_floor else ("floor",)), *(() if timed else ("predicted", "measured"))}
-    meanings = [f"{name}: {meaning}" for name, meaning in LEGEND if name not in left_out]
-    return "\n".join([*meanings, f"plan: first block first; {', '.join(ops)}"])
+    shown = {name for name, _ in LEGEND if name in heading} | ({"floor"} if has_floor else set())
+    shown |= {"as ..."} if " as " in heading else set()
+    meanings = [f"{name}: {meaning}" for name, meaning in LEGEND if name in shown]
+    hidden = [each.column.heading for each in _possible(rows) if each.column.heading not in heading]
+    wider = [f"on wider terminals and in --json: {', '.join(hidden)}"] if hidden else []
+    return "\n".join([*meanings, f"plan: first block first; {', '.join(ops)}", *wider])

@@ -33,6 +33,8 @@ class ShownRun:
     """Id of a figure -> its JSON."""
     rungs: Mapping[int, Mapping[int, float]]
     """Number of a trial -> rung -> accuracy on the search split."""
+    reasons: Mapping[int, str]
+    """Number of a stopped or failed trial -> its reason."""
     digests: Mapping[int, str]
     """Number of a trial -> digest of its plan."""
     plans: Mapping[str, str]
@@ -74,6 +76,7 @@ def _shown(run: RunFacts, revision: int) -> ShownRun:
         note=study_note(run),
         plots={name: figure.to_json() for name, figure in _figures(run)},
         rungs={each.trial.number: {rung.rung: rung.accuracy for rung in each.on("search")} for each in run.records},
+        reasons={each.trial.number: each.trial.reason for each in run.records if each.trial.reason},
         digests={each.trial.number: each.trial.digest for each in run.records},
         plans={each.trial.digest: each.trial.plan for each in run.records},
         trial_notes={number: trial_note(run, trial) for number, trial in described.items()},

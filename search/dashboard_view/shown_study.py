@@ -5,6 +5,7 @@ text of a plan is a parameter too, since labels over points show parameters only
 """
 
 import json
+import re
 from collections.abc import Container
 from typing import Any
 
@@ -23,6 +24,11 @@ from search.dashboard_view.shown_run import FollowedRun, ShownRun
 
 METRIC_NAMES = "study:metric_names"
 """Key under which Optuna stores the names of the values."""
+NOTED = 1000
+"""Number of trials up to which all of them show their notes. Above it, only those on the front and the dense one do: the
+dashboard searches all notes for every trial, so its time grows with the square of their number."""
+TRIAL_NOTE = re.compile(r"dashboard:\d+:note_")
+"""Beginning of the keys of a trial's note among the attributes of a study."""
 
 
 class ShownStudy(ReadOnlyStorage):
@@ -74,7 +80,8 @@ class ShownStudy(ReadOnlyStorage):
         return [_shown_trial(trial, shown) for trial in super().get_all_trials(study_id, True, states)]
 
     def _with_texts(self, study_id: int, stored: dict[str, Any], shown: ShownRun) -> dict[str, Any]:
-        attributes = {**stored, METRIC_NAMES: list(reversed(stored.get(METRIC_NAMES, OBJECTIVES)))}
+        noted = stored if len(shown.digests) <= NOTED else {k: v for k, v in stored.items() if not TRIAL_NOTE.match(k)}
+        attributes = {**noted, METRIC_NAMES: list(reversed(stored.get(METRIC_NAMES, OBJECTIVES)))}
         attributes |= {note_ver_key(None): shown.revision, **split_body(shown.note, None)}
         for number, text in shown.trial_notes.items():
             trial_id = self._trial_id(study_id, number)
@@ -108,6 +115,8 @@ def _shown_trial(trial: FrozenTrial, shown: ShownRun) -> FrozenTrial:
         trial.params = {"plan": plan, **trial.params}
     trial.intermediate_values = dict(shown.rungs.get(number, {}))
     trial.user_attrs = {**trial.user_attrs, **shown.trial_numbers.get(number, {})}
+    if reason := shown.reasons.get(number):
+        trial.user_attrs["reason"] = reason
     if digest := shown.digests.get(number):
         picture = {"artifact_id": digest, "filename": "plan.svg", "mimetype": "image/svg+xml", "encoding": None}
         trial.system_attrs = {**trial.system_attrs, f"{ARTIFACTS_ATTR_PREFIX}{digest}": json.dumps(picture)}

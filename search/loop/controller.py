@@ -331,7 +331,8 @@ class Controller:
 
     def close(self) -> None:
         """Store that the search is finished."""
-        self._results.event("finished", f"{len(self.history)} trials: {self.summary()}")
+        states = ", ".join(f"{count} {state}" for state, count in self.summary().items())
+        self._results.event("finished", f"{len(self.history)} trials: {states}")
         self._results.finish()
 
     def summary(self) -> dict[str, int]:

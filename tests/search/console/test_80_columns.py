@@ -45,6 +45,13 @@ def test_the_front_of_a_report_fits(plan: str) -> None:
     assert max(map(len, lines)) <= 80 and not any("…" in line for line in lines)
 
 
+def test_the_legend_has_the_columns_that_are_shown_and_names_the_others() -> None:
+    summary = {"run": "demo", "front": [trial(7, "." * 12, 0.5, 0.81)], "dense": None, "floor": None}
+    narrow, wide = ("\n".join(printed(front_table(summary, width), width)) for width in (80, 200))
+    assert "on wider terminals and in --json: on search, ± seeds" in " ".join(narrow.split())
+    assert "as ...:" not in narrow and "prefill:" in narrow and "wider terminals" not in wide
+
+
 @pytest.mark.parametrize("plan", PLANS)
 def test_status_prints_whole_plans_and_numbers(plan: str) -> None:
     """Lines may be longer than a terminal, which wraps them; nothing is left out of them."""

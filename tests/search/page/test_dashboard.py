@@ -112,6 +112,22 @@ def test_stopped_trials_show_their_rungs_and_no_values(study: Answer, facts: Run
         assert [each["value"] for each in shown["intermediate_values"]] == [r.accuracy for r in record.on("search")]
 
 
+def test_above_a_number_of_trials_only_the_front_has_notes(
+    run: Settings, facts: RunFacts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The dashboard searches the notes of all trials for every trial, which takes a minute with 5,000."""
+    monkeypatch.setattr("search.dashboard_view.shown_study.NOTED", 10)
+    with served(run.run_folder) as url:
+        found = study_at(url)
+    kept = {trial["number"] for trial in [*facts.summary["front"], facts.summary["dense"]]}
+    assert len(kept) < len(found["trials"])
+    assert {trial["number"] for trial in found["trials"] if trial["note"]["body"]} == kept
+    assert all("accuracy per rung" in found["trials"][number]["note"]["body"] for number in kept)
+    reasons = {record.trial.number: record.trial.reason for record in facts.records if record.trial.reason}
+    assert reasons
+    assert {n: attributes(found["trials"][n])["reason"] for n in reasons} == reasons
+
+
 def test_figures_show_hypervolume_and_importance(url: str, study: Answer, facts: RunFacts) -> None:
     plots = {each["id"]: json.loads(each["graph_object"]) for each in study["plotly_graph_objects"]}
     assert set(plots) == {"hypervolume-over-trials", "hypervolume-over-compute", "importance-per-block"}
