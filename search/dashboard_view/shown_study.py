@@ -25,8 +25,11 @@ from search.dashboard_view.shown_run import FollowedRun, ShownRun
 METRIC_NAMES = "study:metric_names"
 """Key under which Optuna stores the names of the values."""
 NOTED = 1000
-"""Number of trials up to which all of them show their notes. Above it, only those on the front and the dense one do: the
-dashboard searches all notes for every trial, so its time grows with the square of their number."""
+"""Number of trials up to which all of them show their notes.
+
+Above it, only those on the front and the dense one do: the dashboard searches all notes for every trial, so its time
+grows with the square of their number.
+"""
 TRIAL_NOTE = re.compile(r"dashboard:\d+:note_")
 """Beginning of the keys of a trial's note among the attributes of a study."""
 
