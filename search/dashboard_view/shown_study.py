@@ -25,10 +25,10 @@ from search.dashboard_view.shown_run import FollowedRun, ShownRun
 METRIC_NAMES = "study:metric_names"
 """Key under which Optuna stores the names of the values."""
 NOTED = 1000
-"""Number of trials up to which all of them show their notes.
+"""Number of trials up to which all of them have a note, and their plan as a parameter.
 
-Above it, only those on the front and the dense one do: the dashboard searches all notes for every trial, so its time
-grows with the square of their number.
+Above it, only those on the front and the dense one do: the dashboard searches all notes for every trial, and merges the
+choices of all parameters, so its time grows with the square of their number.
 """
 TRIAL_NOTE = re.compile(r"dashboard:\d+:note_")
 """Beginning of the keys of a trial's note among the attributes of a study."""
@@ -113,9 +113,10 @@ def _shown_trial(trial: FrozenTrial, shown: ShownRun) -> FrozenTrial:
     if trial.state == TrialState.COMPLETE:
         trial.values = list(reversed(trial.values))
         plan = trial.user_attrs["plan"]
-        # A single choice per trial: with all plans as choices, the answer would grow with the square of the trials.
-        trial.distributions = {"plan": CategoricalDistribution((plan,)), **trial.distributions}
-        trial.params = {"plan": plan, **trial.params}
+        if len(shown.digests) <= NOTED or number in shown.trial_notes:
+            # A single choice per trial: with all plans as choices, the answer would grow with the square of the trials.
+            trial.distributions = {"plan": CategoricalDistribution((plan,)), **trial.distributions}
+            trial.params = {"plan": plan, **trial.params}
     trial.intermediate_values = dict(shown.rungs.get(number, {}))
     trial.user_attrs = {**trial.user_attrs, **shown.trial_numbers.get(number, {})}
     if reason := shown.reasons.get(number):
