@@ -8,7 +8,7 @@ PARALLEL = OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile --no-loadscope
 # Few draws of the tests that hypothesis draws for; `make test` runs those once more, with all of them.
 FAST = SKIPSEARCH_TESTS=fast $(PARALLEL) -m 'not slow'
 
-.PHONY: search test machines install check fast docker-check clean
+.PHONY: search test machines lmms install check fast docker-check clean
 
 search: install
 	$(PY) -m search.run --budget 200
@@ -21,6 +21,13 @@ test: install check
 # Several machines, simulated on this one: needs it quiet, so it is no part of `make test`.
 machines: install
 	$(PY) -m pytest -m machines
+
+# lmms-eval in an environment of its own, with older versions of two packages than those in constraints.txt.
+lmms:
+	test -x $(VENV)-lmms/bin/python || $(PYTHON) -m venv $(VENV)-lmms
+	grep -vE '^(protobuf|python-dateutil)==' constraints.txt > $(VENV)-lmms/constraints.txt
+	$(VENV)-lmms/bin/python -m pip install --quiet -c $(VENV)-lmms/constraints.txt -e '.[lmms]' decord pytest pytest-timeout hypothesis
+	$(VENV)-lmms/bin/python -m pytest -W ignore tests/workers/harness
 
 install: $(VENV)/.installed
 

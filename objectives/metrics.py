@@ -44,6 +44,8 @@ class Metric:
     """Version of the scoring rule; a run is not resumed under another version."""
     scores_parts: bool = False
     """True if a partly right answer has a score above 0, as a caption has."""
+    by_task: bool = False
+    """True if the data set scores its answers itself."""
 
 
 def vqa(prediction: str, answers: Sequence[str]) -> float:
@@ -110,6 +112,7 @@ METRICS: dict[str, Metric] = {
     "vqa": Metric(Reads.ANSWERS, "three or more people gave the answer", vqa),
     "anls": Metric(Reads.ANSWERS, "no letter of the answer differs", anls),
     "cider": Metric(Reads.ANSWERS, "a caption like all of people's; CIDEr-D / 10", fewest=2, scores_parts=True),
+    "task": Metric(Reads.ANSWERS, "the task of lmms-eval gives its full score", by_task=True),
     "choice": Metric(Reads.LIKELIHOODS, "the right choice is the likeliest", needs_choices=True),
     "loss": Metric(Reads.LIKELIHOODS, "every token of the answer is certain; exp(-loss)", scores_parts=True),
 }
@@ -127,7 +130,7 @@ def scores(name: str, predictions: Sequence[str], answers: Sequence[Sequence[str
     Raises:
         ValueError: the metric is unknown or one of likelihoods, or a question has no accepted answer.
     """
-    known = [each for each, metric in METRICS.items() if metric.reads is Reads.ANSWERS]
+    known = [each for each, metric in METRICS.items() if metric.reads is Reads.ANSWERS and not metric.by_task]
     if name not in known:
         raise unknown("metric of generated answers", name, known)
     for given in answers:

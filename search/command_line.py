@@ -13,7 +13,7 @@ SYNONYMS = {
     "--out-dir": "--out", "--run-dir": "--out", "--results-dir": "--out", "--run": "--out", "--db": "--storage",
     "--database": "--storage", "--storage-url": "--storage", "--model-name-or-path": "--model",
     "--model-path": "--model", "--model-name": "--model", "--pretrained": "--model", "--base-model": "--model",
-    "--data": "--dataset", "--dataset-name": "--dataset", "--task": "--dataset", "--sampler": "--strategy",
+    "--data": "--dataset", "--dataset-name": "--dataset", "--sampler": "--strategy",
     "--algorithm": "--strategy", "--search-space": "--space", "--flops": "--max-flops", "--target-flops": "--max-flops",
     "--random-seed": "--seed", "--torch-dtype": "--dtype", "--precision": "--dtype", "--n-jobs": "--workers",
     "--num-workers": "--workers", "--jobs": "--workers", "--address": "--ray-address", "--timeout": "--time-limit",

@@ -37,6 +37,7 @@ PACKAGES = {
     "workers/pretrained/training": "how its mapping module was trained; not installed with the package",
     "workers/export": "a plan as a smaller model folder, checked in a fresh process",
     "workers/export/engines": "engines that run an export, and how far their numbers are from the model's",
+    "workers/harness": "exports, and plans on their base model, in lmms-eval",
     "search": "the commands",
     "search/storage": "the database, the study and the lock of a run",
     "search/strategies": "proposes plans",

@@ -9,7 +9,8 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-PACKAGES = ("skipsearch", "torch", "transformers", "tokenizers", "numpy", "optuna", "ray", "SQLAlchemy", "datasets")
+PACKAGES = ("skipsearch", "torch", "transformers", "tokenizers", "numpy", "optuna", "ray", "SQLAlchemy", "datasets",
+            "lmms_eval")  # fmt: skip
 """Packages whose versions are stored with results."""
 
 

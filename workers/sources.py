@@ -1,6 +1,6 @@
 """Defines the settings of model and data set. Imports no torch."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -48,6 +48,13 @@ class ModelSource(Message):
     """Mask file from `python -m workers.pruning`, for blocks that a plan prunes by {saved}."""
 
 
+TASK = "lmms-eval:"
+"""Beginning of the name of a data set that is a task of lmms-eval."""
+OF_A_TASK = ("name", "task", "task_folder", "limit", "max_train", "max_tune", "max_eval", "max_calibration",
+             "max_unreadable")  # fmt: skip
+"""Settings of a data set that can be given with a task."""
+
+
 class DataSource(Message):
     """The data set of a trial, its columns and splits, and the number of rows used of each split."""
 
@@ -88,6 +95,10 @@ class DataSource(Message):
     """Conversations with several questions: one rejects them, each uses every question without its earlier turns."""
     allow_outside: bool = False
     """Open image paths outside of the folder of the data set, and addresses of other machines."""
+    task: str | None = None
+    """Task of lmms-eval, whose questions, prompts and scores are used instead of --dataset."""
+    task_folder: str | None = None
+    """Folder with tasks of your own, as --include_path of lmms-eval."""
     limit: int | None = Field(None, ge=1)
     """Maximum number of rows per split, for a short first run."""
     max_train: int = Field(2048, ge=1)
@@ -102,6 +113,27 @@ class DataSource(Message):
     """Read only as many rows of the data set as the limits require."""
     max_unreadable: float = Field(0.01, ge=0, le=1)
     """Maximum fraction of the rows of a split that may be left out: unreadable image, or rejected by the model."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_named_after_its_task(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("task") is not None:
+            return {"name": f"{TASK}{values['task']}", **values}
+        return values
+
+    @model_validator(mode="after")
+    def _task_brings_all(self) -> "DataSource":
+        if self.task is None:
+            if self.task_folder is not None:
+                raise ValueError(f"--task-folder needs --task, got {shown(self.task_folder)} alone: name a task")
+            return self
+        if self.name != f"{TASK}{self.task}":
+            raise ValueError(f"--task and --dataset exclude each other, got {self.task} and {self.name}: give one")
+        for name in self.model_fields_set:
+            if name not in OF_A_TASK and getattr(self, name) != type(self).model_fields[name].default:
+                option = name.replace("_", "-")
+                raise ValueError(f"a task brings its own data, got --{option} with --task: leave --{option} out")
+        return self
 
     @model_validator(mode="after")
     def _streams_end(self) -> "DataSource":

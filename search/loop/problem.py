@@ -33,6 +33,7 @@ from workers.fingerprints import fingerprint_model, fingerprint_samples
 from workers.models.device import check_device
 from workers.reports import RungReport
 from workers.requests import TrialRequest
+from workers.software import versions
 from workers.sources import Split
 from workers.usable_rows import usable_split
 
@@ -90,7 +91,7 @@ class Problem:
             if split != "search"
         }
         if settings.dataset.name != "embedded":  # its answers have the same scores by every rule
-            marks |= {f"rule of {settings.metric}": METRICS[str(settings.metric)].rule}
+            marks |= {f"rule of {settings.metric}": _rule(str(settings.metric))}
         data = _describe_data(splits, settings.metric)
         deployment = Deployment(settings.deploy, read_facts(settings.model))
         return cls(settings, shape, workload, space, marks, deployment, data=data)._limited()
@@ -260,6 +261,11 @@ class Problem:
             "max_cost": self.max_cost,
             **({} if self.deployment.times is None else {"times": self.deployment.times.to_dict()}),
         }
+
+
+def _rule(metric: str) -> str:
+    """Return the version of the rule of a metric; that of a task is the version of lmms-eval."""
+    return versions().get("lmms_eval", "unknown") if METRICS[metric].by_task else METRICS[metric].rule
 
 
 def _options(settings: Settings) -> dict[str, Any]:

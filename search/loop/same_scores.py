@@ -20,7 +20,7 @@ def is_scored_alike(results: Results, metric: str) -> bool:
     """
     measured = [record for record in results.records() if record.on("search")]
     dense = [record for record in measured if record.plan.is_dense]
-    if METRICS[metric].reads is not Reads.ANSWERS or not dense:
+    if METRICS[metric].reads is not Reads.ANSWERS or METRICS[metric].by_task or not dense:
         return False
     asked = max((_stored(results, record)[1] for record in dense), key=len)
     return bool(asked) and all(_is_alike(results, record, metric, asked) for record in measured)

@@ -20,13 +20,18 @@ SOURCES = {"embedded": "workers.embedded:embedded_samples"}
 def load_split(source: DataSource, split: Split) -> SplitData:
     """Return a split with all images decoded; cached per process.
 
-    `source.name` is a key of `SOURCES`, a hub id with a slash, or a file or folder (`workers.data.read_table`).
+    The data set is a task of lmms-eval (`source.task`), or `source.name`: a key of `SOURCES`, a hub id with a slash, or
+    a file or folder (`workers.data.read_table`).
 
     Raises:
         ValueError: the data set, its splits or its columns can't be found, or too many images can't be read; one line.
     """
     if split not in get_args(Split):
         raise unknown("split", split, get_args(Split))
+    if source.task is not None:
+        from workers.data.harness_task import read_task
+
+        return read_task(source, split)
     if source.name in SOURCES:
         module, function = SOURCES[source.name].split(":")
         samples: Callable[[Split], list[Sample]] = getattr(import_module(module), function)

@@ -19,10 +19,17 @@ def pick_metric(data: SplitData, requested: str | None) -> str:
     Raises:
         ValueError: the metric does not fit the data; one line.
     """
-    name = requested or guess_metric(
-        [median(len(sample.answers) for sample in data.samples)],  # the median, so that a few odd rows do not matter
-        captions=data.task is DataTask.CAPTIONS,
-        choices=data.task is DataTask.CHOICES,
+    by_task = all(sample.score is not None for sample in data.samples)
+    name = (
+        requested
+        or ("task" if by_task else None)
+        or guess_metric(
+            [
+                median(len(sample.answers) for sample in data.samples)
+            ],  # the median, so that a few odd rows do not matter
+            captions=data.task is DataTask.CAPTIONS,
+            choices=data.task is DataTask.CHOICES,
+        )
     )
     metric = METRICS[name]
     if metric.needs_choices and data.task is not DataTask.CHOICES:
@@ -30,6 +37,8 @@ def pick_metric(data: SplitData, requested: str | None) -> str:
             f"the metric {name} needs multiple-choice data, got {data.task}: name the options with --choices-column, "
             "or choose another --metric"
         )
+    if metric.by_task and not by_task:
+        raise ValueError(f"the metric {name} needs a task of lmms-eval: give --task, or choose another --metric")
     if len(data.samples) < metric.fewest:
         raise ValueError(
             f"the metric {name} needs at least {metric.fewest} samples to compare, got {len(data.samples)}: "

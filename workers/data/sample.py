@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -30,6 +30,10 @@ class Sample:
     """Possible answers to a multiple choice, in the form that the model answers; empty for open questions."""
     more_images: tuple[Image | np.ndarray, ...] = ()
     """The further images of the question, in the order of the prompt."""
+    score: Callable[[str], float] | None = field(default=None, repr=False, compare=False)
+    """Score of an answer, from 0 to 1, for the metric `task`; None for data without scores of their own."""
+    max_new_tokens: int | None = None
+    """Limit of generated tokens of a task; None for the longest accepted answer and `ROOM`."""
 
     @property
     def images(self) -> tuple[Image | np.ndarray, ...]:

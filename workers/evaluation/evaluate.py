@@ -6,8 +6,9 @@ from collections import defaultdict
 from dataclasses import dataclass
 from statistics import fmean
 
-from objectives.metrics import METRICS, Reads, scores
+from objectives.metrics import METRICS, Reads
 from workers.evaluation.likelihood import score_choices
+from workers.evaluation.scoring import score_answers
 from workers.inference.prepare import Prepared
 from workers.models.loaded_model import LoadedModel
 
@@ -51,7 +52,7 @@ def evaluate(loaded: LoadedModel, prepared: Prepared, metric: str, questions: in
         answers, values = score_choices(loaded, prepared, metric, len(samples))
     else:
         answers = answer(loaded, prepared, len(samples))
-        values = scores(metric, answers, [sample.answers for sample in prepared.samples])
+        values = score_answers(metric, answers, prepared.samples)
     return Evaluation(tuple(answers), tuple(values), tuple(sample.kind for sample in samples))
 
 

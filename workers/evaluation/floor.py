@@ -9,9 +9,10 @@ from statistics import fmean
 
 import torch
 
-from objectives.metrics import METRICS, scores
+from objectives.metrics import METRICS
 from workers.data.sample import Sample
 from workers.evaluation.evaluate import evaluate
+from workers.evaluation.scoring import score_answers
 from workers.inference.check_finite import NonFinite
 from workers.inference.prepare import Prepared, prepare
 from workers.models.loaded_model import LoadedModel
@@ -52,9 +53,9 @@ def best_constant(samples: Sequence[Sample], metric: str) -> tuple[str, float] |
     if METRICS[metric].needs_choices:
         return _best_choice(samples)
     common = Counter(text for sample in samples for text in {_folded(answer) for answer in sample.answers})
-    accepted = [sample.answers for sample in samples]
     found = [
-        (text, fmean(scores(metric, [text] * len(samples), accepted))) for text, _ in common.most_common(CANDIDATES)
+        (text, fmean(score_answers(metric, [text] * len(samples), samples)))
+        for text, _ in common.most_common(CANDIDATES)
     ]
     return max(found, key=lambda each: each[1])
 

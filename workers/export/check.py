@@ -16,12 +16,13 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from objectives.metrics import METRICS, Reads, scores
+from objectives.metrics import METRICS, Reads
 from spaces.plan import Plan
 from workers.apply_plan import apply_plan
 from workers.blocks.anatomy import anatomy_of
 from workers.data.sample import Sample
 from workers.evaluation.evaluate import evaluate
+from workers.evaluation.scoring import score_answers
 from workers.export import fresh_process as reload
 from workers.export.bundle import MODELING
 from workers.export.part_paths import path_of
@@ -145,9 +146,8 @@ def check(
     if result["own_modules"]:
         raise ExportError(f"an export must load without skipsearch, got imports of {', '.join(result['own_modules'])}")
     bit_equal = _compare(outputs, reference)
-    given = [sample.answers for sample in prepared.samples]
     _compare_answers(result["answers"], reference)
-    return Checked(tuple(scores(reference.metric, result["answers"], given)), bit_equal, result)
+    return Checked(tuple(score_answers(reference.metric, result["answers"], prepared.samples)), bit_equal, result)
 
 
 def _probe(

@@ -99,5 +99,11 @@ class LoadedModel:
 
 
 def longest_answer(loaded: LoadedModel, samples: Sequence[Sample]) -> int:
-    """Return the number of tokens of the longest accepted answer, including the end of turn, plus `ROOM`."""
+    """Return the limit of generated tokens: that of the task of the samples, if any.
+
+    Otherwise it is the number of tokens of the longest accepted answer, including the end of turn, plus `ROOM`.
+    """
+    given = [sample.max_new_tokens for sample in samples if sample.max_new_tokens is not None]
+    if given:
+        return max(given)
     return ROOM + max(len(loaded.answer_tokens(answer)) for sample in samples for answer in sample.answers)

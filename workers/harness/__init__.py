@@ -1,0 +1,1 @@
+"""The model `skipsearch` of lmms-eval: exported folders, and base models under a plan."""
