@@ -59,8 +59,9 @@ def _make_absolute(source: Any) -> None:
         return
     if isinstance(source.get("name"), str) and is_local(source["name"]):
         source["name"] = str(Path(source["name"]).absolute())
-    if isinstance(source.get("masks"), str):
-        source["masks"] = str(Path(source["masks"]).absolute())
+    for name in ("masks", "task_folder"):
+        if isinstance(source.get(name), str):
+            source[name] = str(Path(source[name]).absolute())
 
 
 def _set(values: dict[str, Any], path: list[str], value: Any) -> None:

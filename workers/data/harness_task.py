@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from spaces.names import shown, unknown
@@ -77,11 +78,13 @@ def open_task(name: str, folder: str | None) -> HarnessTask:
         folder: folder of the user's own tasks, as `--include_path` of lmms-eval; None for lmms-eval's tasks only.
 
     Raises:
-        ValueError: lmms-eval is not installed, the task is unknown, its data set can't be loaded, or its score is not
+        ValueError: lmms-eval is not installed, the folder is missing, the task is unknown, its data set can't be loaded, or its score is not
             the mean of one number per question with a greedy answer; one line.
     """
     if find_spec("lmms_eval") is None:
         raise ValueError("--task needs the package lmms-eval: pip install 'skipsearch[lmms]'")
+    if folder is not None and not Path(folder).is_dir():
+        raise ValueError(f"--task-folder must be a folder of task files, got {folder}: check the path")
     from lmms_eval.tasks import TaskManager, get_task_dict
 
     manager = TaskManager("ERROR", include_path=folder, include_defaults=False, model_name="skipsearch")

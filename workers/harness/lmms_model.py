@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
+from lmms_eval.api.instance import GenerationResult
 from lmms_eval.api.model import lmms
 from tqdm import tqdm
 
@@ -69,7 +70,7 @@ class Skipsearch(lmms):  # type: ignore[misc]
                     progress.update(len(chosen))
         return answers
 
-    def loglikelihood(self, requests: Sequence[Any]) -> list[tuple[float, bool]]:
+    def loglikelihood(self, requests: Sequence[Any]) -> list[Any]:
         """Return, per request, the mean loss of its continuation, and True if greedy decoding would give it.
 
         lmms-eval takes the choice with the smallest value, so models return losses, not log-likelihoods.
@@ -90,7 +91,8 @@ class Skipsearch(lmms):  # type: ignore[misc]
             text, target, visuals, document, task, split = request.args
             row = self.task_dict[task][split][document]
             answer = target if isinstance(target, str) else str(target(row))
-            found.append(loss(self.loaded, self._question(text, visuals(row)), answer))
+            value = loss(self.loaded, self._question(text, visuals(row)), answer)
+            found.append(GenerationResult(value))  # lmms-eval 0.7.3 converts a plain tuple to text
         return found
 
     def generate_until_multi_round(self, requests: Sequence[Any]) -> list[str]:

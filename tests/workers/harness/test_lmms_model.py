@@ -25,7 +25,7 @@ from workers.models.trainable import copy_state, put_state
 from workers.requests import Rung, TrialRequest
 from workers.sources import ModelSource
 
-PLAN, SCOPED = "..fa.....fb.", "..av..bv....f."
+PLAN, SCOPED = "..fa.....fb.", "..avavbvbvbvavfv..."
 QUESTIONS = 24
 SOURCE = ModelSource(device="cpu")
 
@@ -54,7 +54,7 @@ def tuned(embedded, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def exports(tuned, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("exports")
+    folder = tmp_path_factory.mktemp("exports") / "made"
     made = {"stock": (PLAN, "transformers", str(tuned)), "remote": (SCOPED, "remote-code", None)}
     requests = {
         name: ExportRequest(
