@@ -146,7 +146,8 @@ class Settings(BaseModel):
     final_seeds: int = Field(3, ge=1)
     """Number of seeds of tuning for the test of the final front: --seed and the following numbers."""
     metric: Annotated[str | None, known("metric", METRICS)] = None
-    """Metric: exact_match, strict_match, vqa, anls, cider, task, choice or loss; by default the usual one of the data."""
+    """Metric: exact_match, strict_match, vqa, anls, cider, task, choice or loss; by default the usual one for the
+    data."""
     max_flops: float | None = Field(None, gt=0, le=1)
     """Maximum FLOPs as a ratio to the dense model, for example 0.6."""
     max_latency: Annotated[str | None, AfterValidator(_checked(parse_latency))] = None

@@ -78,8 +78,8 @@ def open_task(name: str, folder: str | None) -> HarnessTask:
         folder: folder of the user's own tasks, as `--include_path` of lmms-eval; None for lmms-eval's tasks only.
 
     Raises:
-        ValueError: lmms-eval is not installed, the folder is missing, the task is unknown, its data set can't be loaded, or its score is not
-            the mean of one number per question with a greedy answer; one line.
+        ValueError: lmms-eval is not installed, the folder is missing, the task is unknown, its data set can't be
+            loaded, or its score is not the mean of one number per question with a greedy answer; one line.
     """
     if find_spec("lmms_eval") is None:
         raise ValueError("--task needs the package lmms-eval: pip install 'skipsearch[lmms]'")

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from workers.data.harness_task import MAX_NEW_TOKENS
 from workers.harness.conversations import inputs
 from workers.inference.check_finite import check_logits
 from workers.inference.stepwise import Talk
@@ -16,8 +17,6 @@ from workers.models.assistant_turn import Conversation
 from workers.models.loaded_model import LoadedModel
 
 log = logging.getLogger(__name__)
-MAX_NEW_TOKENS = 1024
-"""Maximum number of tokens per answer where a task gives none, as in the models of lmms-eval."""
 PASSED = ("max_new_tokens", "min_new_tokens", "num_beams", "repetition_penalty")
 """Options of a task that `generate` receives."""
 SAMPLING = ("temperature", "top_p", "top_k")
