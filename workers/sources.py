@@ -128,7 +128,9 @@ class DataSource(Message):
                 raise ValueError(f"--task-folder needs --task, got {shown(self.task_folder)} alone: name a task")
             return self
         if self.name != f"{TASK}{self.task}":
-            raise ValueError(f"--task and --dataset exclude each other, got {self.task} and {self.name}: give one")
+            raise ValueError(
+                f"--task and --dataset exclude each other, got {self.task} and {self.name}: give one of them"
+            )
         for name in self.model_fields_set:
             if name not in OF_A_TASK and getattr(self, name) != type(self).model_fields[name].default:
                 option = name.replace("_", "-")
