@@ -125,7 +125,7 @@ def _metric_of(name: str, task: Any) -> str:
         if not met:
             raise ValueError(f"a task for a search must have {what}, got {name!r}, which has not: choose another task")
     higher, mean = task.higher_is_better(), get_aggregation("mean")
-    found = [metric for metric, whole in task.aggregation().items() if whole is mean and higher.get(metric)]
+    found: list[str] = [metric for metric, whole in task.aggregation().items() if whole is mean and higher.get(metric)]
     if not found:
         raise ValueError(
             f"a task for a search must have a metric that is a mean over questions, higher is better, got {name!r} "

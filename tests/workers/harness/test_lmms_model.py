@@ -1,5 +1,6 @@
 """The model `skipsearch` in lmms-eval answers as the in-search model does. `make lmms` installs lmms-eval."""
 
+from dataclasses import replace
 from statistics import fmean
 
 import pytest
@@ -83,7 +84,8 @@ def generated(*arguments, **options):
 
 def in_search(embedded, plan, file=None):
     """Return the answers of the in-search model under a plan, and their accuracy."""
-    chosen = samples(QUESTIONS)
+    limit = GENERATES["generation_kwargs"]["max_new_tokens"]
+    chosen = [replace(each, max_new_tokens=limit) for each in samples(QUESTIONS)]
     dense = copy_state(embedded.weights)
     try:
         put_state(embedded.weights, load_file(file) if file else dense)
