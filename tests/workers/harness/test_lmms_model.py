@@ -133,7 +133,8 @@ def test_lmms_evals_own_class_runs_an_exported_folder(embedded, tasks, exports, 
 
 @pytest.mark.parametrize("plan", [PLAN, SCOPED])
 def test_choices_have_the_losses_of_the_in_search_model(embedded, tasks, plan):
-    responses, _, _ = run(tasks, "skipsearch", f"base=embedded,plan={plan}", "yes_no", force_simple=True)
+    arguments = f"base=embedded,plan={plan},dtype=float32"
+    responses, _, _ = run(tasks, "skipsearch", arguments, "yes_no", force_simple=True)
     chosen, choices = samples(8, "is_there"), CHOOSES["doc_to_choice"]
     pairs = [(index, text) for index in range(len(chosen)) for text in choices]
     with apply_plan(embedded.model, Plan.parse(plan)):
