@@ -24,6 +24,7 @@ from search.strategies.guided.children import children, two_changed
 from search.strategies.guided.coverage import rarity
 from search.strategies.guided.learning import Learned, Learner
 from search.strategies.guided.measured import Reader
+from search.strategies.guided.track_record import TrackRecord
 from search.strategies.guided.trust_region import radius, within
 from search.strategies.guided.turns import Turn, draw_turn, standing
 from search.strategies.plan_bits import CODE, Codes, Coding, keys
@@ -90,13 +91,15 @@ class Guided:
         if (anyway := self._anyway(tried, history)) is not None:
             plan, origin = anyway
             return Proposal(plan, origin, probe=not self._task.feasible(plan))
-        now = standing(history, focus_above_floor(self._task.focus, history))
+        focus = focus_above_floor(self._task.focus, history)
+        now = standing(history, focus)
         if (other := self._without_surrogate(draw_turn(now.others, rng), history, tried, rng)) is not None:
             return other
         learned = self._learner.learn(history, caution=now.idle)
         if learned is None:
             return Proposal(self._task.space.sample(rng), "random")
-        child, gain = self._best_child(learned, tried, radius(now.gainless), rng)
+        record = TrackRecord(history, focus)
+        child, gain = self._best_child(learned, record, tried, radius(now.gainless), rng)
         return self._resumed(learned, at_least=max(gain, self._worth)) or child
 
     def _without_surrogate(
@@ -147,24 +150,31 @@ class Guided:
         return bool(self.costs(self._coding.encode([plan]))[0] < self._dense_cost)
 
     def _best_child(
-        self, learned: Learned, tried: set[bytes], blocks: int | None, rng: np.random.Generator
+        self,
+        learned: Learned,
+        record: TrackRecord,
+        tried: set[bytes],
+        blocks: int | None,
+        rng: np.random.Generator,
     ) -> tuple[Proposal, float]:
-        """Return the untried child with the highest expected gain within `trust_region.radius`, and that gain."""
+        """Return the untried child with the highest corrected gain within `trust_region.radius`, and its gain."""
         parents, looked_at = learned.archive, set(tried)
-        found: list[tuple[Codes, np.ndarray]] = []
+        found: list[tuple[Codes, np.ndarray, np.ndarray]] = []
         for _ in range(_generations(len(tried))):
             pool = _fresh(within(self._children(parents, rng), learned.best, blocks), looked_at)
             if not len(pool):
                 break
-            gains = learned.gains(self._coding.bits(pool), self.costs(pool))
-            found.append((pool, gains))
-            parents = np.concatenate([pool[np.argsort(-gains)[:PARENTS]], learned.archive])
+            costs = self.costs(pool)
+            gains = learned.gains(self._coding.bits(pool), costs)
+            corrected = gains * record.factor(costs)
+            found.append((pool, gains, corrected))
+            parents = np.concatenate([pool[np.argsort(-corrected)[:PARENTS]], learned.archive])
         if not found and blocks is not None:  # the whole region was tried
-            return self._best_child(learned, tried, None, rng)
+            return self._best_child(learned, record, tried, None, rng)
         if not found:
             return Proposal(self._task.space.sample(rng), "random"), 0.0
-        codes, gains = (np.concatenate(parts) for parts in zip(*found, strict=True))
-        order = np.argsort(-gains)[:MAX_CHECKED]
+        codes, gains, corrected = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        order = np.argsort(-corrected)[:MAX_CHECKED]
         plans = map(self._coding.decode, codes[order])
         feasible = (plan for plan in plans if self._task.feasible(plan))
         gain = float(gains[order[0]])

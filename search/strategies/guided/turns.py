@@ -72,7 +72,7 @@ def draw_turn(others: float, rng: np.random.Generator) -> Turn:
 def standing(history: Sequence[Observation], focus: Focus) -> Standing:
     """Return the state of the search, from the gains of its trials in the focus; running trials are ignored."""
     trials = [trial for trial in history if trial.accuracies or trial.state != "running"]
-    turns, gained = [turn_of(trial) for trial in trials], gains(trials, focus)
+    turns, gained = [turn_of(trial) for trial in trials], gainful(trials, focus)
     own = [gain for turn, gain in zip(turns, gained, strict=True) if turn is Turn.SURROGATE]
     idle = next((number for number, gain in enumerate(reversed(own)) if gain), len(own))
     beyond = max(0, idle - PATIENCE)
@@ -85,18 +85,24 @@ def standing(history: Sequence[Observation], focus: Focus) -> Standing:
     return Standing(waiting, min(MAX_OTHERS, waiting * others / (others + rate)), idle)
 
 
-def gains(trials: Sequence[Observation], focus: Focus) -> list[bool]:
-    """Return per trial, in order, True if it added to the hypervolume of the full trials before it, in the focus."""
+def gainful(trials: Sequence[Observation], focus: Focus) -> list[bool]:
+    """Return per trial, in order, True if it added at least `MIN_GAIN` of the hypervolume that there was with it."""
+    added = np.array(gains(trials, focus))
+    found: list[bool] = (added > MIN_GAIN * np.cumsum(added)).tolist()
+    return found
+
+
+def gains(trials: Sequence[Observation], focus: Focus) -> list[float]:
+    """Return per trial, in order, what it added to the hypervolume of the full trials before it, in the focus."""
     costs: list[float] = []
     heights: list[float] = []  # the front so far: both increase
-    volume, found = 0.0, []
+    found = []
     for trial in trials:
         gain = 0.0
         accuracy, cost = trial.accuracy, trial.flops_ratio
         if trial.full and accuracy is not None and accuracy > focus.min_accuracy and cost < REFERENCE[1]:
             gain = _insert(costs, heights, cost, accuracy, focus.min_accuracy)
-        volume += gain
-        found.append(gain > MIN_GAIN * volume)
+        found.append(gain)
     return found
 
 

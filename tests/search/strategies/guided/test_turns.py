@@ -10,7 +10,7 @@ from objectives.objectives import MAXIMIZE, REFERENCE
 from search.strategies.guided.calibration import MAX_WIDENING, check
 from search.strategies.guided.coverage import rarity
 from search.strategies.guided.fidelities import Conditional
-from search.strategies.guided.turns import MAX_OTHERS, MIN_GAIN, PATIENCE, Standing, gains, standing
+from search.strategies.guided.turns import MAX_OTHERS, MIN_GAIN, PATIENCE, Standing, gainful, gains, standing
 from search.strategies.strategy import Focus, Observation
 from spaces.plan import Plan
 from tests.search.strategies.landscape import search, task
@@ -34,7 +34,7 @@ def test_a_gain_is_growth_of_the_hypervolume() -> None:
     points[::7, 1] = 1.2
     found = gains([trial(number, *point) for number, point in enumerate(points.tolist())], EVERYWHERE)
     volumes = [hypervolume(points[:count], REFERENCE, MAXIMIZE) if count else 0.0 for count in range(61)]
-    assert found == [after - before > MIN_GAIN * after for before, after in pairwise(volumes)]
+    assert found == pytest.approx([after - before for before, after in pairwise(volumes)])
 
 
 def test_the_surrogate_has_every_turn_while_it_finds_something() -> None:
@@ -53,7 +53,13 @@ def test_turns_go_to_those_who_find_something() -> None:
 
 
 def test_gains_outside_the_focus_do_not_count() -> None:
-    assert gains([trial(0, 0.4, 0.5), trial(1, 0.6, 0.5)], Focus(min_accuracy=0.5)) == [False, True]
+    assert gains([trial(0, 0.4, 0.5), trial(1, 0.6, 0.5)], Focus(min_accuracy=0.5)) == pytest.approx([0.0, 0.05])
+
+
+def test_gains_too_small_do_not_count() -> None:
+    tiny = 0.4 * MIN_GAIN
+    trials = [trial(0, 0.8, 0.5), trial(1, 0.8 + tiny, 0.5), trial(2, 0.8 + 4 * tiny, 0.5)]
+    assert gainful(trials, EVERYWHERE) == [True, False, True]
 
 
 def test_deviations_that_were_too_small_grow() -> None:
@@ -79,6 +85,6 @@ def test_a_search_that_is_stuck_leaves_the_surrogate() -> None:
         skipped = np.array([not block.is_kept for block in plan.blocks])
         return 0.0 if skipped[2] != skipped[9] else float(0.9 - 0.2 * np.delete(skipped, [2, 9])[:5].sum())
 
-    origins = [proposal.origin for proposal in search(task("blocks", budget=80), "guided", redundant)]
+    origins = [proposal.origin for proposal in search(task("blocks", budget=120), "guided", redundant)]
     assert any(origin.startswith("evolution") for origin in origins)
     assert any(origin.startswith("coverage") for origin in origins)
