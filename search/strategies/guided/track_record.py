@@ -2,6 +2,7 @@
 
 Where changes interact, the surrogate may be wrong about one region of the space for many proposals in a row: it expects
 much of cheap plans, for example, that all turn out useless. The correction moves the next proposals to other costs.
+It applies to trials of one rung; with several, most proposals are stopped, and what they added is not known.
 """
 
 import re
@@ -30,6 +31,8 @@ class TrackRecord:
 
     def __init__(self, history: Sequence[Observation], focus: Focus) -> None:
         trials = [trial for trial in history if trial.accuracies or trial.state != "running"]
+        if any(len(trial.accuracies) > 1 for trial in trials):
+            trials = []
         added = gains(trials, focus)
         found = [EXPECTED.fullmatch(trial.origin) for trial in trials]
         own = [(trial, gain, each) for trial, gain, each in zip(trials, added, found, strict=True) if each]

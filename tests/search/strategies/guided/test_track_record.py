@@ -47,3 +47,11 @@ def test_trials_that_the_surrogate_did_not_propose_do_not_count() -> None:
     origins = "evolution: mutation of 1", "goes on with 3, expected to add 0.1", "expected to add 0.10000, repaired"
     others = [(0.1, 0.3, origin) for origin in origins]
     assert record_of((0.9, 0.2, "baseline"), *others).factor(COSTS).tolist() == [1.0, 1.0, 1.0]
+
+
+def test_with_several_rungs_nothing_is_corrected() -> None:
+    dense = Observation(0, Plan.parse("..."), "baseline dense", "complete", 1.0, (0.9, 0.9), True)
+    stopped = [
+        Observation(n, Plan.parse(".b."), "expected to add 0.10000", "stopped", 0.3, (0.1,)) for n in range(1, 9)
+    ]
+    assert TrackRecord([dense, *stopped], Focus()).factor(COSTS).tolist() == [1.0, 1.0, 1.0]
