@@ -62,6 +62,8 @@ NOT_HERE = {
 
 def reason_not_to_run(example: Example) -> str | None:
     """Return why an example isn't run, or None."""
+    if example.is_python and "import " not in example.text:
+        return "a fragment, which imports nothing and uses names of its reader"
     if example.in_sentence and re.fullmatch(r"(skipsearch \w+|python -m [\w.]+)", example.text):
         return "names a command, without its options"
     return next((why for start, why in NOT_HERE.items() if re.match(start, example.text)), None)
