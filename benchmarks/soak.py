@@ -50,7 +50,7 @@ def settings_of(folder: Path, url: str, trials: int, workers: int) -> Settings:
     )
 
 
-@app.command()
+@app.command(hidden=True)
 def search(folder: Path, url: str, trials: int, workers: int) -> None:
     """Run the search to its end, in the process that `Soak` starts and kills."""
     from search.dispatch.whole_search import WholeSearch
@@ -173,8 +173,9 @@ def _study_faults(url: str, name: str, records: Any) -> list[str]:
     return [] if mine == theirs else ["study and results tables differ"]
 
 
-@app.command()
+@app.callback(invoke_without_command=True)
 def main(
+    context: typer.Context,
     trials: Annotated[int, typer.Option(help="Number of trials.")] = 2000,
     workers: Annotated[int, typer.Option(help="Workers; 1 runs the trials in the controller.")] = 2,
     every: Annotated[float, typer.Option(help="Mean seconds between two kills.")] = 10.0,
@@ -182,6 +183,8 @@ def main(
     seed: Annotated[int, typer.Option(help="Seed of the kills.")] = 0,
 ) -> None:
     """Run the search, and print the number of kills of each part and the faults of the database."""
+    if context.invoked_subcommand is not None:
+        return
     print(heading("Soak", trials=trials, workers=workers, every=every, minutes=minutes, seed=seed), flush=True)
     folder, begin = Path(tempfile.mkdtemp()), time.monotonic()
     with PostgresServer(fsync=True) as server:
