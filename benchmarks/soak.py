@@ -114,11 +114,19 @@ class Soak:
             self._server.start()
         elif victim == "controller":
             process.kill()
-        elif workers := list(_workers(process.pid)):
+        elif workers := _workers_soon(process.pid):
             os.kill(self._chance.choice(workers), signal.SIGKILL)
         else:
             return
         self.killed[victim] += 1
+
+
+def _workers_soon(controller: int) -> list[int]:
+    """Return the worker processes of a controller; while Ray starts there are none, so wait for a minute."""
+    end = time.monotonic() + 60
+    while not (found := list(_workers(controller))) and time.monotonic() < end and psutil.pid_exists(controller):
+        time.sleep(0.2)
+    return found
 
 
 def _workers(controller: int) -> Iterator[int]:
