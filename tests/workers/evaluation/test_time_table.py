@@ -17,7 +17,7 @@ from workers.session import Session
 
 ATTENTION, FFN = 0.010, 0.005
 """Seconds that the parts of a block sleep."""
-OPS = ["skip_attn", "skip_ffn", "skip_block"]
+OPS = ["skip_attn", "skip_ffn"]
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +28,7 @@ def session(tiny_source, tiny_data):
 @pytest.fixture(autouse=True)
 def few_rounds(monkeypatch):
     monkeypatch.setattr(time_table, "ROUNDS", 4)
+    monkeypatch.setattr(time_table, "WARM_UP", 1)
     monkeypatch.setattr(latency, "REPEATS", 5)
 
 
@@ -55,7 +56,7 @@ def test_the_time_of_an_op_is_that_of_what_it_leaves_out(session):
     assert set(table.changes) == {((0,), level) for level in space.choices(0) if level != Block()}
     assert table.dense.prefill > 4 * (ATTENTION + FFN)
     saved = {block.name: change for (_, block), change in table.changes.items()}
-    wanted = {"skip_attn": ATTENTION, "skip_ffn": FFN, "skip_block": ATTENTION + FFN}
+    wanted = {"skip_attn": ATTENTION, "skip_ffn": FFN}
     for name, seconds in wanted.items():
         for change in (saved[name].prefill, saved[name].decode, saved[f"{name}:generated"].decode):
             assert 0.8 * seconds < -change < 1.5 * seconds  # more than the sleep: what runs after it
@@ -69,8 +70,8 @@ def test_a_pair_is_measured_on_both_its_blocks(session):
         table = time_table.measure_times(
             session, TrialRequest(plan=Plan.dense(4)), [space.choices(i) for i in range(4)]
         )
-    assert abs(table.changes[(0, 0), Block(Op.PAIR)].prefill) < 0.4 * FFN  # both blocks still run
-    assert abs(table.predict(Plan.parse("()()")).prefill - table.dense.prefill) < 2 * FFN
+    assert abs(table.changes[(0, 0), Block(Op.PAIR)].prefill) < FFN  # both blocks still run
+    assert abs(table.predict(Plan.parse("()()")).prefill - table.dense.prefill) < 3 * FFN
 
 
 def test_speed_ups_are_those_of_the_parts_left(session):
