@@ -156,7 +156,7 @@ class WholeSearch:
 
     def _times(self) -> TimeTable:
         """Return the times stored with the run, or measure them."""
-        if (stored := stored_times(self._settings)) is not None:
+        if (stored := stored_times(self._settings, self._problem)) is not None:
             return stored
         space = self._problem.space
         self._say(f"loading model {self._settings.model.name} and measuring the times of its blocks ...")

@@ -11,6 +11,7 @@ from search.analysis.summary import summarize
 from search.dispatch.in_process import run_here
 from search.dispatch.whole_search import WholeSearch
 from search.loop.measured_times import check_place, stored_times
+from search.loop.open_run import open_run
 from search.settings import Settings
 from search.storage.find_run import open_results
 from spaces.constraints import UnreachableError
@@ -86,11 +87,22 @@ def test_limits_out_of_reach_and_another_workload_are_refused(tmp_path):
 def test_a_run_that_continues_reads_its_times_and_stays_in_its_place(tmp_path):
     settings, results = searched(tmp_path / "run", budget=10)
     assert results.run.origin["times"] == TIMES.to_dict()
-    assert stored_times(settings) == TIMES
-    assert stored_times(settings_in(tmp_path / "other", minimize="latency")) is None
+    assert stored_times(settings, problem_of(settings)) == TIMES
+    other = settings_in(tmp_path / "other", minimize="latency")
+    assert stored_times(other, problem_of(other)) is None
     check_place(TIMES, PLACE)
     with pytest.raises(LatencyError, match=r"must stay on the processor .*\(abacus\), got slide rule"):
         check_place(TIMES, PLACE | {"processor": "slide rule"})
+
+
+def test_times_of_a_run_without_results_are_for_the_same_search_only(tmp_path):
+    settings = settings_in(tmp_path / "run", minimize="latency")
+    with open_run(settings, problem_of(settings).timed(TIMES)):
+        pass  # killed before its first rung
+    assert stored_times(settings, problem_of(settings)) == TIMES
+    wider = settings_in(tmp_path / "run", minimize="latency", space="scoped")
+    assert stored_times(wider, problem_of(wider)) is None
+    assert stored_times(settings, replace(problem_of(settings), fingerprints={"model": "other"})) is None
 
 
 def test_runs_on_other_devices_are_not_compared(tmp_path, monkeypatch):
