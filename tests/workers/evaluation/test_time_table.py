@@ -15,6 +15,7 @@ from workers.evaluation.timed_passes import TimedPasses
 from workers.requests import TrialRequest
 from workers.session import Session
 
+pytestmark = pytest.mark.alone
 ATTENTION, FFN = 0.010, 0.005
 """Seconds that the parts of a block sleep."""
 OPS = ["skip_attn", "skip_ffn"]
