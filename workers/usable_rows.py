@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from workers.data.load_split import load_split
 from workers.data.sample import SplitData
 from workers.describe import describe_model
-from workers.models.chat_template import read_prompter
+from workers.models.chat_template import Prompter, read_prompter
 from workers.models.llava_config import LlavaConfig, is_llava
 from workers.models.model_files import read_config
 from workers.sources import DataSource, ModelSource, Split
@@ -115,6 +115,7 @@ def _read_limits(model: ModelSource, samples: Sequence[Sample]) -> tuple[ModelLi
     if per_image is None:
         return _limits_of_processor(model, samples)
     prompter = read_prompter(model)
+    _check_placeholder(model, config, prompter)
     return ModelLimits(
         placeholders=_placeholders(config, {}, prompter.tokenizer.id_to_token),
         positions=LlavaConfig.of(config).text.get("max_position_embeddings"),
@@ -122,6 +123,17 @@ def _read_limits(model: ModelSource, samples: Sequence[Sample]) -> tuple[ModelLi
         prompt_tokens=lambda question, images: len(prompter.prompt_ids(question, images)),
         answer_tokens=lambda answer: len(prompter.answer_ids(answer)),
     ), lambda sample: len(sample.images) * (per_image - 1)
+
+
+def _check_placeholder(model: ModelSource, config: Mapping[str, Any], prompter: Prompter) -> None:
+    """Raise ValueError unless the prompt of a LLaVA model has its placeholder once per image."""
+    token = config.get("image_token_index", config.get("image_token_id"))
+    found = prompter.prompt_ids("?").count(token) if token is not None else 1
+    if found != 1:
+        raise ValueError(
+            f"a prompt must have the image token {token} of config.json once per image, that of {model.name!r} has it "
+            f"{found} times: correct chat_template.jinja or the config"
+        )
 
 
 def _limits_of_processor(

@@ -12,10 +12,14 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any
 
+from spaces.names import shortened
 from workers.models.assistant_turn import AssistantTurn, Conversation, find_turn
 from workers.models.model_files import locate, read_config, read_json
 from workers.models.prompt_forms import PROBE_QUESTION, PromptForm, check_one_image, conversation, prompt_form
 from workers.sources import ModelSource
+
+PROCESSOR_FILES = ("processor_config.json", "preprocessor_config.json")
+"""Files of which a model has at least one, with the settings of its image processor."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +124,20 @@ class Prompter:
         )
         return text
 
+    def check(self, name: str) -> None:
+        """Check that the chat template takes a question about an image.
+
+        Args:
+            name: name of the model, for the message.
+
+        Raises:
+            ValueError: the template raises an error; one line.
+        """
+        try:
+            self.text(PROBE_QUESTION)
+        except Exception as error:  # templates are foreign code and may raise anything
+            raise _bad_template(name, error) from None
+
     def text(self, question: str, images: int = 1) -> str:
         """Return the prompt up to the first generated token, with one placeholder per image."""
         if self.form is not None:
@@ -144,8 +162,9 @@ def read_prompter(source: ModelSource) -> Prompter:
     """Return the prompter of a model.
 
     Raises:
-        ValueError: the model has no `tokenizer.json`, or neither chat template nor prompt form.
+        ValueError: the model lacks `tokenizer.json`, files of its processor, or a usable chat template or prompt form.
     """
+    from jinja2 import TemplateError
     from tokenizers import Tokenizer
 
     path = locate(source, "tokenizer.json")
@@ -153,12 +172,30 @@ def read_prompter(source: ModelSource) -> Prompter:
         raise ValueError(
             f"a model must have a tokenizer.json, got {source.name!r} without one: save its processor into the folder"
         )
+    if not any(locate(source, file) for file in PROCESSOR_FILES):
+        raise ValueError(
+            f"a model must have a {' or '.join(PROCESSOR_FILES)}, got {source.name!r} without one: save its processor "
+            "into the folder"
+        )
     template = _read_template(source)
     tokenizer, special = Tokenizer.from_file(str(path)), _special_tokens(source)
     if template is None:
         form = prompt_form(str(read_config(source).get("model_type")), source.name)
         return Prompter(None, tokenizer, special, form)
-    return Prompter(_compile(template), tokenizer, special)
+    try:
+        compiled = _compile(template)
+    except TemplateError as error:
+        raise _bad_template(source.name, error) from None
+    prompter = Prompter(compiled, tokenizer, special)
+    prompter.check(source.name)
+    return prompter
+
+
+def _bad_template(name: str, error: Exception) -> ValueError:
+    return ValueError(
+        f"a chat template must take a question about an image, that of {name!r} raises {type(error).__name__}: "
+        f"{shortened(str(error))}; correct chat_template.jinja"
+    )
 
 
 def _read_template(source: ModelSource) -> str | None:

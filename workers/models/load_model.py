@@ -122,19 +122,43 @@ def _read_weights(source: ModelSource) -> Any:
     from transformers.utils import logging as transformers_logging
 
     transformers_logging.disable_progress_bar()
-    load = partial(
+    load: Callable[..., Any] = partial(
         AutoModelForImageTextToText.from_pretrained,
         checkpoint(source),
         dtype=DTYPES[source.dtype],
         revision=source.revision,
         trust_remote_code=source.trust_remote_code,
+        output_loading_info=True,
     )
-    model, line = with_attention(
+    (model, found), line = with_attention(
         read_auto_config(source), source.attn_implementation, lambda kind: load(attn_implementation=kind)
     )
+    _check_weights(source, found)
     if line is not None:
         log.warning("%s is loaded with %s", source.name, line)
     return model
+
+
+def _check_weights(source: ModelSource, found: Mapping[str, Any]) -> None:
+    """Check that the files have all weights of the model, and warn of weights that it does not use.
+
+    Args:
+        source: the model, named in the message.
+        found: the loading info of transformers, with the names of missing and unexpected weights.
+
+    Raises:
+        ValueError: a weight is missing; transformers would load random numbers.
+    """
+    missing, unused = sorted(found.get("missing_keys", ())), sorted(found.get("unexpected_keys", ()))
+    if missing:
+        raise ValueError(
+            f"the files must have every weight of the model, {len(missing)} are missing (the first: {missing[0]}): "
+            "download it again, or correct its config.json"
+        )
+    if unused:
+        log.warning(
+            "%s has %d weights that its config does not use (the first: %s)", source.name, len(unused), unused[0]
+        )
 
 
 def load_or_value_error(source: ModelSource, load: Callable[[], T]) -> T:
