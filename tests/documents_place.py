@@ -52,6 +52,7 @@ NOT_HERE = {
     r"docker": "needs a Docker engine; tests/docker/ checks the files",
     r"(ray up|kubectl|sbatch)": "needs a cluster; tests/docker/ runs the scripts with stand-ins and checks the files",
     r".*--ray-address": "needs a Ray cluster; tests/search/dispatch/test_ray_cluster.py starts one",
+    r".*--routed": "needs a router that is better than chance; tests/workers/export/test_routed.py exports one",
     r".*--task ": "needs lmms-eval in an environment of its own; `make lmms` runs its tests",
     r"(make|pip) ": "installs packages or runs all tests",
     r"python -m workers.pretrained(\.training\.recipe| build)": "fetches packages from a registry, or trains",
