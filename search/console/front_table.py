@@ -141,6 +141,7 @@ def _legend(rows: Sequence[Trial], heading: str, has_floor: bool) -> str:
     shown = {name for name, _ in LEGEND if name in heading} | ({"floor"} if has_floor else set())
     shown |= {"as ..."} if " as " in heading else set()
     meanings = [f"{name}: {meaning}" for name, meaning in LEGEND if name in shown]
-    hidden = [each.column.heading for each in _possible(rows) if each.column.heading not in heading]
+    filled = [each.column.heading for each in _possible(rows) if any(each.cell(trial) for trial in rows)]
+    hidden = [name for name in filled if name not in heading]
     wider = [f"on wider terminals and in --json: {', '.join(hidden)}"] if hidden else []
     return "\n".join([*meanings, f"plan: first block first; {', '.join(ops)}", *wider])

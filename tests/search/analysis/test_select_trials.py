@@ -82,7 +82,7 @@ def test_reasons_are_told() -> None:
         ("trial", 7, "--plan 'a...'"),
         ("max_flops", 0.2, "the nearest is trial 3 with 0.3"),
         ("min_accuracy", 0.94, "the nearest is trial 0 with 1 of the dense FLOPs and accuracy 0.9"),
-        ("min_retention", 1.1, "accuracy 0.99"),
+        ("min_retention", 1.1, "accuracy at least 0.99"),
         ("plan", "...", "4, got 3"),
     ],
 )
