@@ -230,8 +230,6 @@ def test_the_first_questions_of_a_split_can_be_scored_alone():
 @pytest.mark.parametrize(
     "name", [name for name, each in METRICS.items() if each.reads is Reads.ANSWERS and not each.by_task]
 )
-    "name", [name for name, metric in METRICS.items() if metric.reads is Reads.ANSWERS and not metric.by_task]
-)
 @given(st.lists(st.tuples(st.text(max_size=12), st.lists(st.text(max_size=12), min_size=1, max_size=4)), min_size=2))
 def test_every_score_is_from_0_to_1(name, cases):
     values = scores(name, [text for text, _ in cases], [people for _, people in cases])
