@@ -45,12 +45,14 @@ def test_what_one_search_stopped_another_goes_on_with(monkeypatch: pytest.Monkey
     assert list(worker.rungs(request_of(PLAN, first_rung=1, seed=9))) == reports[1:]
 
 
+@pytest.mark.slow
 def test_gates_are_those_of_every_searchs_seed() -> None:
     worker, dense = RememberingWorker(), Plan.dense(12)
     first, second = (next(worker.rungs(request_of(dense, importance=True, seed=seed))) for seed in (0, 1))
     assert first.importance != second.importance and first.scores == second.scores
 
 
+@pytest.mark.slow
 def test_a_strategy_that_reads_importance_is_given_it_after_one_that_does_not() -> None:
     worker, dense = RememberingWorker(), Plan.dense(12)
     assert next(worker.rungs(request_of(dense))).importance is None

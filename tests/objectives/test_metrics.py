@@ -73,6 +73,7 @@ def test_normalization(raw, expected):
     assert normalized(raw) == expected
 
 
+@pytest.mark.slow
 @given(st.text(max_size=20))
 def test_normalized_is_in_one_space_and_without_articles(text):
     words = normalized(text).split(" ")

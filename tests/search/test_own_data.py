@@ -153,6 +153,7 @@ def test_a_file_of_settings_says_the_same_as_flags(tmp_path: Path, model: Path) 
     assert by_file.stdout.splitlines()[:-1] == by_flags.stdout.splitlines()[:-1]
 
 
+@pytest.mark.slow
 def test_broken_images_are_counted_and_refused_above_the_share(tmp_path: Path, model: Path) -> None:
     arguments = [*prepared(tmp_path, model, "choices"), "--dry-run"]
     (tmp_path / "set" / "images" / "203.png").write_bytes(b"broken")

@@ -58,6 +58,7 @@ def test_closed_form_is_exact_for_every_op_and_scope(plan, generated):
     check(plan, text_tokens=5, generated=generated, batch=1)
 
 
+@pytest.mark.slow
 @settings(max_examples=draws(60))
 @given(plans(NUM_BLOCKS, NUM_BLOCKS), st.integers(2, 9), st.integers(1, 5), st.integers(1, 3))
 def test_closed_form_is_exact_for_mixed_plans(plan, text_tokens, generated, batch):

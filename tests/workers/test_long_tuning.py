@@ -48,6 +48,7 @@ def same(one, other):
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kl_weight", [0.0, 0.5])
 def test_an_interrupted_tuning_ends_with_the_same_weights_and_the_same_curve(request_of, tmp_path, kl_weight):
     request = request_of(RECIPE.model_copy(update={"kl_weight": kl_weight}))

@@ -71,6 +71,7 @@ def test_the_loss_falls(loaded, train):
     assert loss_under(loaded, train, "a...") < before - 0.1
 
 
+@pytest.mark.slow
 def test_half_precision_learns_too(tiny_source):
     """Single steps this small are rounded away in bfloat16; their sum must not be."""
     loaded = load_model(tiny_source.model_copy(update={"dtype": "bfloat16"}))

@@ -87,6 +87,7 @@ def test_tables_hold_the_importance_that_workers_measure(name: str) -> None:
     assert len({truth.importance(seed) for seed in range(GATE_SEEDS)}) == GATE_SEEDS
 
 
+@pytest.mark.slow
 def test_tables_of_rungs_hold_what_workers_measure(session: Session) -> None:
     truth, worker = Truth.load("rungs4"), Worker()
     assert truth.origin["fingerprints"] == session.fingerprints, "measured on another model: python -m benchmarks.truth"
@@ -123,6 +124,7 @@ def test_a_table_of_rungs_is_measured_once(tmp_path: Path, monkeypatch: pytest.M
     assert set(first.right) == {"search", "test"}
 
 
+@pytest.mark.slow
 def test_enumeration_scores_every_question_under_every_op(session: Session) -> None:
     choices = [(Op.KEEP,)] * session.shape.num_blocks
     choices[2], choices[11] = tuple(SINGLE_OPS), tuple(SINGLE_OPS)

@@ -94,6 +94,7 @@ def test_a_database_server_that_stays_away_ends_the_search_with_one_line(
     assert search(settings, PretendWorker()) == 0
 
 
+@pytest.mark.slow
 def test_file_handles_that_run_out_cost_no_trial(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     settings = settings_of(tmp_path / "run")
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

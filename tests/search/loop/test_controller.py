@@ -89,7 +89,7 @@ class Stop(BaseException):
     """Ends a run at once, like a signal that nobody catches."""
 
 
-@pytest.mark.parametrize("strategy", but_slow(STRATEGIES, ["random", "guided"]))
+@pytest.mark.parametrize("strategy", but_slow(STRATEGIES, ["random"]))
 def test_one_row_is_one_unit_of_the_budget(tmp_path: Path, strategy: str) -> None:
     # long enough that a trial of `guided`, which first proposes members of the first front, is stopped
     settings = settings_in(tmp_path / "run", strategy=strategy, budget=60)
@@ -190,7 +190,7 @@ def test_a_bad_trial_is_failed_with_its_reason_and_stops_nothing(
     assert reason in trials[3].user_attrs["reason"]
 
 
-@pytest.mark.parametrize("strategy", but_slow(STRATEGIES, ["random", "guided"]))
+@pytest.mark.parametrize("strategy", but_slow(STRATEGIES, ["random"]))
 def test_a_search_cut_off_at_any_trial_goes_on_as_if_nothing_had_happened(tmp_path: Path, strategy: str) -> None:
     whole = search(settings_in(tmp_path / "whole", strategy=strategy))
     settings = settings_in(tmp_path / "cut", strategy=strategy)
@@ -292,6 +292,7 @@ def test_limits_are_kept_by_every_trial_that_can_enter_the_front(tmp_path: Path)
     assert dense.constraints == pytest.approx({"--max-flops": 0.5, "0": 0.5})
 
 
+@pytest.mark.slow
 def test_a_space_that_is_used_up_ends_the_search(tmp_path: Path) -> None:
     settings = settings_in(tmp_path / "run", space="interval", strategy="random", budget=10_000)
     problem = problem_of(settings)

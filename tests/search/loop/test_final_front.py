@@ -87,6 +87,7 @@ def stored_tests(records: list[TrialRecord]) -> list[tuple[int, int]]:
     return [(record.trial.number, seed) for record in records for seed in record.tests]
 
 
+@pytest.mark.slow
 def test_the_front_as_it_is_stored_then_tuned_anew_one_seed_after_another(tmp_path: Path) -> None:
     settings, worker = settings_in(tmp_path / "run", seed=4, **SMALL), Seeded()
     records = search(settings, worker)

@@ -80,6 +80,7 @@ def test_a_strategy_sees_one_trial_a_plan_with_all_its_rungs(tmp_path: Path, str
     assert len({trial.plan for trial in last}) == len(last)
 
 
+@pytest.mark.slow
 def test_killed_while_it_goes_on_it_goes_on_again(tmp_path: Path, strategy: list[SecondThoughts]) -> None:
     whole = search(settings_in(tmp_path / "whole", budget=16))
     settings = settings_in(tmp_path / "cut", budget=16)

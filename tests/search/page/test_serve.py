@@ -47,6 +47,7 @@ def go_on(settings: Settings, budget: int) -> None:
         drive(controller, Answering(floor=0.3))
 
 
+@pytest.mark.slow
 def test_only_news_is_sent(tmp_path: Path) -> None:
     settings = begun_run(tmp_path / "run", 4)
     with served(settings.run_folder) as url:
@@ -86,6 +87,7 @@ def test_the_open_page_follows_without_a_reload(browser: Browser, tmp_path: Path
         assert said == []
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_it_with_one_line(run: Settings) -> None:
     command = [sys.executable, "-m", "search.serve", "--out", str(run.run_folder), "--port", "0"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

@@ -33,6 +33,7 @@ def test_all_pairs_go_from_cheap_to_expensive_with_thresholds_of_their_own_margi
     assert all(1000 < each.threshold < 1099 for each in found if each.first == 1)
 
 
+@pytest.mark.slow
 def test_margins_that_know_what_is_right_win_and_random_ones_stay_on_the_static_front_or_above() -> None:
     plain = routed()
     knowing = {name: plain.splits[name].scores + RNG.normal(0, 0.2, plain.splits[name].scores.shape) for name in

@@ -117,6 +117,7 @@ class TestPixels:
         with pytest.raises(Unreadable):
             decoded(data[: len(data) * 2 // 3])
 
+    @pytest.mark.slow
     def test_more_than_a_hundred_megapixels_are_refused_at_once(self):
         """Before a pixel is unpacked: the file is small."""
         began = time.perf_counter()

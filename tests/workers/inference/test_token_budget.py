@@ -56,6 +56,7 @@ def test_batches_shrink_until_they_fit_and_stay_small(loaded, split):
     assert max(sizes) <= room
 
 
+@pytest.mark.slow
 def test_what_fits_in_no_batch_is_raised(loaded, split):
     with room_for(loaded, 0), pytest.raises(torch.OutOfMemoryError):
         split.budget.fit(lambda: evaluate(loaded, split, "exact_match"))

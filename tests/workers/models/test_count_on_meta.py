@@ -27,7 +27,7 @@ from workers.models.mapping_module import find_mapping
 from workers.models.meta_model import weightless_model
 from workers.sources import ModelSource
 
-EACH = pytest.mark.parametrize("family", but_slow(ALL_KINDS, FEW[1:3]))
+EACH = pytest.mark.parametrize("family", but_slow(ALL_KINDS, FEW[:2]))
 COUNTED = pytest.mark.parametrize("family", but_slow([family for family in KINDS if family != "llava"], FEW[1:3]))
 SAMPLES = hub_samples("search")[::3][:3]
 """One question about each of three pictures of different shapes."""
@@ -135,6 +135,7 @@ def test_aligners_are_found_without_weights(family, vision):
     assert [names[each] for each in mapping_modules(model, inputs)] == ["model.aligner"]
 
 
+@pytest.mark.slow
 def test_images_of_other_shapes_cost_something_else_and_means_are_over_questions(sources):
     source = sources("qwen2_vl")
     each = [describe_workload(source, [sample]) for sample in SAMPLES]

@@ -8,6 +8,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from spaces.plan import Plan
+from tests.fast import but_slow
 from tests.workers.hub import hub_model, hub_processor, hub_samples, save_hub
 from tests.workers.tiny import tiny_model
 from workers.apply_plan import apply_plan
@@ -85,7 +86,7 @@ class TestPatterns:
 
 
 class TestLora:
-    @pytest.mark.parametrize("family", ["llava", "qwen3_vl", "idefics3"])
+    @pytest.mark.parametrize("family", but_slow(["llava", "qwen3_vl", "idefics3"], ["llava"]))
     def test_adapters_start_as_the_model_itself_and_are_trained_alone(self, family):
         plain, loaded = loaded_as("mapping", family), loaded_as("lora:r=3,alpha=6", family)
         samples = hub_samples("search", 2)

@@ -121,6 +121,7 @@ def test_equals_a_model_with_zeros(text):
     check_zeros(Plan.parse(text), inputs())
 
 
+@pytest.mark.slow
 @settings(max_examples=draws(40))
 @given(pruned_plans(NUM_BLOCKS, NUM_BLOCKS))
 def test_equals_a_model_with_zeros_for_mixed_plans(plan):
@@ -226,6 +227,7 @@ def test_costs_are_exact(text):
     check_counts(Plan.parse(text))
 
 
+@pytest.mark.slow
 @settings(max_examples=draws(25))
 @given(pruned_plans(NUM_BLOCKS, NUM_BLOCKS))
 def test_costs_are_exact_for_mixed_plans(plan):

@@ -41,6 +41,7 @@ def test_a_pruned_trial_is_tuned_and_leaves_nothing(make, text):
     assert counted == costs(worker.session.shape, Plan.parse(text), load).as_dict()
 
 
+@pytest.mark.slow
 def test_numbers_do_not_depend_on_what_ran_before(make):
     worker = Worker()
     run_trial(worker, make("b..f"), always)

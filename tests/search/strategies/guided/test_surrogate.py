@@ -242,6 +242,7 @@ def test_costs_of_children_are_the_costs_of_their_plans() -> None:
     np.testing.assert_allclose(costs, [part.flops_ratio(plan) for plan in plans], rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_what_saves_nothing_is_not_searched() -> None:
     wanted = task("layers", budget=60)
     searched = [proposal for proposal in search(wanted, "guided") if not proposal.origin.startswith("baseline")]

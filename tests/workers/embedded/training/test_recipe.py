@@ -59,6 +59,7 @@ def test_unfolding_shares_out_heads_and_channels():
     assert (layers[1].self_attn.o_proj.weight.abs().sum(0) > 0).nonzero().flatten().tolist() == list(range(32, 96))
 
 
+@pytest.mark.slow
 def test_the_recipe_is_deterministic_and_resumes(tmp_path, monkeypatch):
     tiny = Schedule(**{name: Stage(3, 1e-3, images=2) for name in ("sight", "shallow", "deep", "mapping")})
     for name in ("once", "twice"):
