@@ -19,7 +19,7 @@ REPEATS = 15
 """Maximum number of timed turns of each of the two."""
 FEWEST = 5
 """Minimum number of timed turns."""
-MAX_SECONDS = 60.0
+MAX_SECONDS = 15.0
 """Seconds after which no further turn starts, once there are enough."""
 
 
