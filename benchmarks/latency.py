@@ -125,16 +125,22 @@ def _line(row: dict[str, Any]) -> str:
 
 
 def summarize(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
-    """Return the median relative errors of latencies and speed-ups, and Spearman's rank correlation of latencies."""
+    """Return median relative errors and Spearman's rank correlations, of latencies and of speed-ups.
+
+    Speed-ups compare neighbouring turns; latencies also differ by what the clock of the processor did since the table.
+    """
     from scipy.stats import spearmanr
 
-    predicted, measured = ([row[name] for row in rows] for name in ("predicted", "measured"))
+    def correlation(predicted: str, measured: str) -> float:
+        return float(spearmanr([row[predicted] for row in rows], [row[measured] for row in rows]).statistic)
+
     return {
         "median error": median(abs(row["predicted"] / row["measured"] - 1) for row in rows),
         "median error of speed-ups": median(
             abs(row["predicted speed-up"] / row["speed-up median"] - 1) for row in rows
         ),
-        "rank correlation": float(spearmanr(predicted, measured).statistic),
+        "rank correlation": correlation("predicted", "measured"),
+        "rank correlation of speed-ups": correlation("predicted speed-up", "speed-up median"),
     }
 
 
