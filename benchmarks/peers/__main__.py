@@ -13,7 +13,6 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Annotated, Any
 
-import numpy as np
 import typer
 
 from benchmarks.origin import heading
@@ -90,18 +89,6 @@ def search(peer: str, landscape: str, budgets: list[int], seed: int) -> tuple[li
     with suppress(BudgetSpentError):
         PEERS[peer][1](evaluations, budgets[-1])
     return [round(share, 5) for share in evaluations.shares(budgets)], time.process_time() - start
-
-
-def medians(landscape: str) -> dict[str, dict[str, float]]:
-    """Return peer -> budget -> median of the stored shares on a landscape."""
-    stored = load().get(landscape, {})
-    return {
-        peer: {
-            budget: float(np.median([own[budget] for own in seeds["share"].values() if budget in own]))
-            for budget in next(iter(seeds["share"].values()))
-        }
-        for peer, seeds in stored.items()
-    }
 
 
 def load() -> dict[str, Any]:

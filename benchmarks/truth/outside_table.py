@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from benchmarks.truth.landscapes import Landscape
 from benchmarks.truth.table import ALL, Rows, Table
-from search.strategies.plan_bits import Coding, keys
+from search.strategies.plan_bits import Coding
 from spaces.plan import Plan, PlanError
 from spaces.product import ProductSpace, choices_of, plan_of
 from workers.requests import Rung
@@ -76,7 +76,6 @@ class Given(Table):
         self.complete = self._space.size == len(plans)
         self.coding = Coding(self._space)
         self._codes = self.coding.encode(plans)
-        self._row_of_code = {key: row for row, key in enumerate(keys(self._codes))}
 
     @classmethod
     def load(cls, file: Path) -> "Given":

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from workers.session import Session
 
 Say = Callable[[str], None]
-LEAST, MOST = 2, 8
-"""Smallest and largest number of plans of a router."""
+MOST = 8
+"""Largest number of plans of a router."""
 
 
 @dataclass(frozen=True)
