@@ -43,6 +43,8 @@ class ImageFiles:
     """`hf://` address that relative paths of a hub data set are relative to."""
     archive: Path | None = None
     """Zip file that contains the whole data set, which paths must not leave."""
+    beside: Sequence[Path] = ()
+    """Folders of the tables, if they are below `folder`."""
     anywhere: bool = False
     """If True, paths outside of the roots and addresses of other machines are opened too."""
     _zips: dict[str, list[tuple[Path, str]]] | None = field(default=None, repr=False)
@@ -89,6 +91,7 @@ class ImageFiles:
         if not stat.S_ISREG(mode.st_mode):
             raise Unreadable(f"{shortened(path)} is no regular file")
         _check_size(path, mode.st_size)
+        self._check_alone(path, real)
         try:
             return real.read_bytes()
         except OSError as error:
@@ -97,6 +100,12 @@ class ImageFiles:
     def _check_inside(self, path: str, real: Path) -> None:
         if not self.anywhere and not any(real.is_relative_to(root.resolve()) for root in self.roots):
             raise OutsideError(path)
+
+    def _check_alone(self, path: str, real: Path) -> None:
+        """Raise Unreadable if a relative path also is that of another file beside a table in a sub-folder."""
+        others = [] if Path(path).is_absolute() else [folder / path for folder in self.beside]
+        if any(other.is_file() and not other.samefile(real) for other in others):
+            raise Unreadable(f"{shortened(path)} is a file in the data set's folder and another one beside a table")
 
     def _address(self, path: str) -> bytes:
         """Return the bytes at an address, read with fsspec.

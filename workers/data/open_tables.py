@@ -45,7 +45,9 @@ def image_files(source: DataSource) -> ImageFiles:
         if place.suffix == ".zip" and place.is_file():
             return ImageFiles(None, [], archive=place, anywhere=source.allow_outside)
         folder = place if place.is_dir() else place.parent
-        return ImageFiles(folder, [folder], anywhere=source.allow_outside)
+        tables = _below(folder) if place.is_dir() and not _at_top(folder) else []
+        below = sorted({table.parent for table in tables})
+        return ImageFiles(folder, [folder], beside=below, anywhere=source.allow_outside)
     import datasets
 
     caches = [Path(datasets.config.HF_DATASETS_CACHE), Path(datasets.config.HF_CACHE_HOME) / "hub"]
@@ -89,7 +91,7 @@ def _found(name: str, config: str | None, revision: str | None, streaming: bool)
         return datasets.load_from_disk(str(place))
     if _has_file_list(place):
         return _built(datasets.load_dataset_builder(str(place), config), streaming)
-    tables = [path for path in sorted(place.iterdir()) if path.suffix in TABLES and not _is_about_others(path)]
+    tables = _at_top(place)
     if not tables and (described := tables_of_folder(place)):
         return described
     files = _beside(place, tables or _named_as_splits(place))
@@ -102,9 +104,19 @@ def _has_file_list(folder: Path) -> bool:
     return card.is_file() and "data_files" in card.read_text("utf-8", "replace")
 
 
+def _at_top(folder: Path) -> list[Path]:
+    """Return the tables that lie in a folder itself."""
+    return [path for path in sorted(folder.iterdir()) if path.suffix in TABLES and not _is_about_others(path)]
+
+
+def _below(folder: Path) -> list[Path]:
+    """Return the tables in a folder and in the folders below it."""
+    return [path for path in sorted(folder.rglob("*")) if path.suffix in TABLES and not _is_about_others(path)]
+
+
 def _named_as_splits(folder: Path) -> list[Path]:
     """Return the tables in folders below, if each of them has the usual name of a split in its path; else none."""
-    files = [path for path in sorted(folder.rglob("*")) if path.suffix in TABLES and not _is_about_others(path)]
+    files = _below(folder)
     return files if all(split_in(path.relative_to(folder)) for path in files) else []
 
 

@@ -306,3 +306,21 @@ class TestImageIds:
     def test_the_same_file_is_one_image_whatever_its_id(self, tmp_path):
         got = search_samples(tmp_path, [{"image": "im/1.png", "image_id": each, **Q} for each in (1, 2)])
         assert len({sample.image_id for sample in got}) == 1
+
+
+@pytest.mark.parametrize(("beside", "is_refused"), [("blue", True), (None, False)])
+def test_a_path_that_could_be_two_files_is_refused(tmp_path, beside, is_refused):
+    """A table in a sub-folder may mean the data set's folder or its own; where both have the file, neither is taken."""
+    (tmp_path / "images").mkdir()
+    Image.new("RGB", (8, 8), "red").save(tmp_path / "images" / "1.png")
+    for split in ("train", "test"):
+        (tmp_path / split).mkdir()
+        (tmp_path / split / "rows.jsonl").write_text(json.dumps({"image": "images/1.png", **Q}) + "\n")
+        if beside:
+            (tmp_path / split / "images").mkdir()
+            Image.new("RGB", (8, 8), beside).save(tmp_path / split / "images" / "1.png")
+    if is_refused:
+        with pytest.raises(ValueError, match="another one beside a table"):
+            read_search(tmp_path)
+    else:
+        assert read_search(tmp_path).samples[0].image.getpixel((0, 0)) == (255, 0, 0)
