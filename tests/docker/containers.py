@@ -30,6 +30,7 @@ class Containers:
         """Address of each replica as NAME-NUMBER."""
 
     def __enter__(self) -> "Containers":
+        self._remove_leftovers()
         with ExitStack() as undo:
             self._bridge(undo)
             for service in self._services:
@@ -66,6 +67,13 @@ class Containers:
             *(f"--env={key}={value}" for key, value in service.environment.items()),
             f"skipsearch-{name}", "--", *words,
         ], None  # fmt: skip
+
+    def _remove_leftovers(self) -> None:
+        """Remove what a check that was killed has left: the network and the containers of the replicas."""
+        names = [f"skipsearch-{s.name}-{number}" for s in self._services for number in range(s.replicas)]
+        words = [["ip", "link", "del", BRIDGE], *(["ip", "netns", "del", name] for name in names)]
+        for command in [*words, *(["buildah", "rm", name] for name in names)]:
+            subprocess.run(command, check=False, capture_output=True)
 
     def _bridge(self, undo: ExitStack) -> None:
         run("ip", "link", "add", BRIDGE, "type", "bridge")
