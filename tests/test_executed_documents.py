@@ -22,7 +22,7 @@ SHORTER = (
     (r"\bmin_retention=[\d.]+", 'min_retention=0.5, questions=16, engines="none", force=True'),
     (r"\bsamples\(trial\)", f"samples({TRIAL})"),
 )
-"""What makes the calls of Python examples short."""
+"""(Pattern, replacement) pairs that make the calls of Python examples short."""
 
 
 @pytest.fixture(scope="module")

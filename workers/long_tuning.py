@@ -21,7 +21,7 @@ from workers.apply_plan import apply_plan
 from workers.evaluation.evaluate import evaluate
 from workers.long_tuning_request import MODULE, RECORD, LongTuning, stored_tuning
 from workers.models.fresh_weights import draw_weights
-from workers.models.mapping_module_labels import labels
+from workers.models.stored_mapping_module import labels
 from workers.models.trainable import copy_state, put_state
 from workers.origin import origin
 from workers.session import Session

@@ -22,7 +22,7 @@ from workers.export.route_costs import Deployment, route_ratios
 from workers.export.stock_layers import facts_of
 from workers.inference.check_finite import NonFinite
 from workers.inference.prepare import Prepared
-from workers.models.mapping_module_labels import labels
+from workers.models.stored_mapping_module import labels
 from workers.models.trainable import State, copy_state, put_state
 from workers.reports import Importance, QuestionRecord, RungReport
 from workers.requests import Rung, TrialRequest

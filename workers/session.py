@@ -6,9 +6,6 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-
 from objectives.workload import Workload
 from workers.data.pick_metric import pick_metric
 from workers.data.sample import Sample, SplitData
@@ -16,7 +13,7 @@ from workers.describe import describe_model, describe_workload
 from workers.fingerprints import fingerprint
 from workers.inference.prepare import Prepared, prepare
 from workers.models.load_model import load_model
-from workers.models.mapping_module_labels import check_labels
+from workers.models.stored_mapping_module import read_mapping_module
 from workers.models.trainable import copy_state, put_state
 from workers.pruning.calibrate import calibrate
 from workers.pruning.files import read_masks
@@ -99,15 +96,7 @@ class Session:
         Raises:
             ValueError: the file is missing, belongs to another model, or was tuned for another plan, trial or run.
         """
-        try:
-            check_labels(file, request)
-            put_state(self.loaded.weights, load_file(file))
-        except (OSError, SafetensorError, ValueError) as error:
-            reason = " ".join(str(error).split())
-            raise ValueError(
-                f"mapping_module must be one that this trial stored, got {file} ({reason}): restore the file in the "
-                "run's artifacts folder"
-            ) from None
+        read_mapping_module(self.loaded.weights, file, request)
 
     def samples(self, name: Split) -> Sequence[Sample]:
         """Return the questions of a split."""

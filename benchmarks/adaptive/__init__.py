@@ -1,1 +1,1 @@
-"""How much a plan per question saves, on a finished search of the embedded model."""
+"""Measures how much a plan per question saves, on finished searches of the embedded model."""

@@ -12,14 +12,12 @@ from benchmarks.adaptive.picture import draw
 from benchmarks.adaptive.stream import time_streams
 from benchmarks.origin import heading
 from search.routing.learn import learn
-from search.routing.result import describe
+from search.routing.result import LEVEL, describe
 from search.routing.route import Routed, route
 from search.storage.find_run import open_results
 
 SEEDS = (0, 1, 2)
 """Seeds of the router."""
-LEVEL = 0.97
-"""Share of the dense accuracy that is timed."""
 
 
 def again(routed: Routed, seed: int, shuffled: bool = False) -> Routed:

@@ -34,8 +34,8 @@ def latency_notes(trials: Sequence[Mapping[str, Any]], dense: Mapping[str, Any] 
 
 
 def _against_predicted(trials: Sequence[Mapping[str, Any]], dense: Mapping[str, Any] | None) -> Iterator[str]:
-    timed = [trial for trial in trials if trial.get("predicted") and "total_median" in _measured(trial)]
-    if not timed or not dense or not dense.get("predicted"):
+    timed = [trial for trial in trials if trial["predicted"] and "total_median" in _measured(trial)]
+    if not timed or not dense or not dense["predicted"]:
         return
     errors = {trial["number"]: trial["predicted"]["total"] / _measured(trial)["total_median"] - 1 for trial in timed}
     ratios = {

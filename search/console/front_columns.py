@@ -55,20 +55,21 @@ def _latency(trial: Trial, step: str) -> str:
     return "" if seconds is None else f"{seconds * 1e3:.3g} ms"
 
 
-def _speedup(trial: Trial) -> str:
+def speedup_text(trial: Trial) -> str:
     """Return the measured speed-up over the dense model with its quartiles."""
     found = speedup(trial)
     return "" if found is None else f"{found[0]:.2f} [{found[1]:.2f}, {found[2]:.2f}]"
 
 
-def _predicted(trial: Trial) -> str:
-    return f"{trial['predicted']['total'] * 1e3:.3g} ms" if trial.get("predicted") else ""
+def predicted_text(trial: Trial) -> str:
+    """Return the predicted latency of the workload; empty if times were not measured."""
+    return f"{trial['predicted']['total'] * 1e3:.3g} ms" if trial["predicted"] else ""
 
 
-def _measured(trial: Trial) -> str:
+def measured_text(trial: Trial) -> str:
     """Return the measured latency of the workload with its spread; empty unless there is a prediction of it."""
     measured = (trial["test"] or {}).get("latency") or {}
-    if not trial.get("predicted") or "total_median" not in measured:
+    if not trial["predicted"] or "total_median" not in measured:
         return ""
     return f"{measured['total_median'] * 1e3:.3g} ±{measured['total_iqr'] * 500:.1g} ms"
 
@@ -101,9 +102,9 @@ COLUMNS = (
     FrontColumn(Column("difference [95 %]"), _difference, wide_only=True),
     FrontColumn(Column("FLOPs"), lambda trial: f"{trial['flops_ratio']:.1%}"),
     FrontColumn(Column("per question"), lambda trial: in_units(trial["flops"], FLOPS_UNITS), wide_only=True),
-    FrontColumn(Column("predicted"), _predicted, timed_only=True),
-    FrontColumn(Column("measured"), _measured, timed_only=True),
-    FrontColumn(Column("speed-up"), _speedup, wide_only=True),
+    FrontColumn(Column("predicted"), predicted_text, timed_only=True),
+    FrontColumn(Column("measured"), measured_text, timed_only=True),
+    FrontColumn(Column("speed-up"), speedup_text, wide_only=True),
     FrontColumn(Column("prefill"), lambda trial: _latency(trial, "prefill")),
     FrontColumn(Column("per token"), lambda trial: _latency(trial, "decode"), wide_only=True),
     FrontColumn(Column("weights"), lambda trial: in_units(trial["parameter_bytes"], BYTE_UNITS)),

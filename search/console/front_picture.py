@@ -70,7 +70,7 @@ def plot_front(records: Sequence[TrialRecord], summary: dict[str, Any], axes: An
 
 
 def _points(records: Sequence[TrialRecord], state: str) -> list[tuple[float, float]]:
-    """Return FLOPs ratio and accuracy at the highest rung of the trials in one state."""
+    """Return cost ratio and accuracy at the highest rung of the trials in one state."""
     rungs = [r.on("search")[-1] for r in records if r.trial.state == state and r.on("search")]
     return [(rung.flops_ratio, rung.accuracy) for rung in rungs]
 
@@ -78,7 +78,7 @@ def _points(records: Sequence[TrialRecord], state: str) -> list[tuple[float, flo
 def _digest(records: Sequence[TrialRecord], summary: dict[str, Any]) -> str:
     """Return a digest of everything that `plot_front` draws, and of the version that draws it."""
     points = [_points(records, state) for state, *_ in STATES]
-    names = ("run", "hypervolume_above_floor", "front", "dense", "floor")
+    names = ("run", "cost", "hypervolume_above_floor", "front", "dense", "floor")
     drawn = json.dumps([version("skipsearch"), points, *(summary[name] for name in names)], default=str)
     return hashlib.sha256(drawn.encode()).hexdigest()
 

@@ -119,7 +119,7 @@ def _name(trial: Trial, dense: Trial | None) -> str:
 
 def _cost(trial: Trial) -> float:
     """Return the ratio of the minimized cost."""
-    ratio: float = trial["cost_ratio"] if "cost_ratio" in trial else trial["flops_ratio"]
+    ratio: float = trial["cost_ratio"]
     return ratio
 
 

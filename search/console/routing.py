@@ -5,11 +5,10 @@ from typing import Any
 from rich.text import Text
 
 from search.console.aligned import Column, aligned
+from search.routing.result import LEVEL, summary_level
 
 FRONTS = {"static": "one plan", "adaptive": "router", "cascade": "cascade", "per_kind": "plan per kind"}
 """Front -> its name for users."""
-LEVEL = 0.97
-"""Share of the dense accuracy for which the plans per kind are shown."""
 
 
 def routing_text(result: dict[str, Any]) -> Text:
@@ -80,7 +79,7 @@ def _volumes(volumes: dict[str, Any], fronts: list[str]) -> str:
 
 def _kinds(result: dict[str, Any], fronts: list[str]) -> list[str]:
     """Return a table with the trials that each kind of question gets, for one share of the dense accuracy."""
-    level = next((each for each in result["levels"] if each["share_of_dense"] == LEVEL), None)
+    level = summary_level(result)
     if level is None:
         return []
     columns = [

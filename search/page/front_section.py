@@ -7,20 +7,11 @@ from markupsafe import Markup
 from plotly import graph_objects as go
 
 from search.analysis.latency_notes import latency_notes
+from search.console.front_columns import measured_text, predicted_text, speedup_text
 from search.page.charts import chart, note
 from search.page.colors import FRONT, INK, MUTED, REFERENCE, TRIAL
 from search.page.hover import front_hover, short_plan, trial_hover
-from search.page.numbers import (
-    Trial,
-    accuracy,
-    difference,
-    faster,
-    latency,
-    measured,
-    milliseconds,
-    predicted,
-    weights,
-)
+from search.page.numbers import Trial, accuracy, difference, latency, milliseconds, weights
 from search.page.plan_strip import plan_strip
 from search.page.run_facts import RunFacts
 from search.page.section import Chart, Piece, Section, Table, Text
@@ -185,9 +176,9 @@ def _row(trial: Trial) -> list[str]:
         difference(trial),
         milliseconds(latency(trial, "prefill")),
         milliseconds(latency(trial, "decode")),
-        predicted(trial),
-        measured(trial),
-        faster(trial),
+        predicted_text(trial),
+        measured_text(trial),
+        speedup_text(trial),
         weights(trial),
         trial["origin"],
     ]

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from search.analysis.latency_notes import speedup
 from search.console.front_columns import BYTE_UNITS, FLOPS_UNITS, in_units
 
 Trial = dict[str, Any]
@@ -56,23 +55,6 @@ def latency(trial: Trial, step: str) -> float | None:
 def milliseconds(value: float | None) -> str:
     """Return a latency with its unit; empty for None."""
     return "" if value is None else f"{value:.3g} ms"
-
-
-def predicted(trial: Trial) -> str:
-    """Return the predicted latency of the workload; empty if times were not measured."""
-    return milliseconds(1e3 * trial["predicted"]["total"]) if trial["predicted"] else ""
-
-
-def measured(trial: Trial) -> str:
-    """Return the measured latency of the workload with its interquartile range; empty if it was not measured."""
-    total, spread = latency(trial, "total"), ((trial["test"] or {}).get("latency") or {}).get("total_iqr")
-    return "" if total is None or spread is None else f"{total:.3g} ± {500 * spread:.1g} ms"
-
-
-def faster(trial: Trial) -> str:
-    """Return the measured speed-up over the dense model with its quartiles; empty if it was not measured."""
-    found = speedup(trial)
-    return "" if found is None else f"{found[0]:.2f} x [{found[1]:.2f}, {found[2]:.2f}]"
 
 
 def duration(seconds: float) -> str:

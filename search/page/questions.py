@@ -9,9 +9,7 @@ from search.page.charts import chart
 from search.page.colors import FRONT, TRIAL
 from search.page.run_facts import RunFacts
 from search.page.section import Chart, Command, Piece, Section, Table, Text
-
-LEVEL = 0.97
-"""Share of the dense accuracy for which the plans per kind are shown."""
+from search.routing.result import LEVEL, summary_level
 
 
 def questions(run: RunFacts) -> Section:
@@ -30,7 +28,7 @@ def _pieces(run: RunFacts) -> Iterator[Piece]:
     if not router["used"]:
         yield Text("A router was trained. It knows nothing that mixing plans at random does not: one plan serves all.")
         return
-    level = next((each for each in found["levels"] if each["share_of_dense"] == LEVEL), None)
+    level = summary_level(found)
     if level is not None:
         yield Text(_summary(level), strong=True)
     yield Chart(_figure(found), "Accuracy against mean FLOPs on the test split: one plan, and a plan per question.")

@@ -6,12 +6,10 @@ from typing import Any
 from search.analysis.export_request import trial_request
 from search.analysis.select_trials import Selected
 from search.routing.candidates import RoutingError
+from search.routing.result import LEVEL
 from search.routing.store import ROUTER, routed_folder, stored_result
 from search.storage.results import Results
 from workers.export.routed_request import RoutedRequest
-
-DEFAULT_SHARE = 0.97
-"""Share of the dense accuracy on the search split that the exported model keeps without a budget."""
 
 
 def routed_request(results: Results, out: Path, questions: int | None) -> RoutedRequest:
@@ -59,8 +57,8 @@ def routed_request(results: Results, out: Path, questions: int | None) -> Routed
 
 
 def _default(found: dict[str, Any]) -> int:
-    """Return the index of the cheapest point that keeps `DEFAULT_SHARE`, or that of the last, most accurate one."""
-    needed = DEFAULT_SHARE * found["dense"]["search"]
+    """Return the index of the cheapest point that keeps `LEVEL`, or that of the last, most accurate one."""
+    needed = LEVEL * found["dense"]["search"]
     good = [index for index, point in enumerate(found["dial"]) if point["accuracy"] >= needed]
     return good[0] if good else len(found["dial"]) - 1
 

@@ -78,7 +78,7 @@ def measure(
     every = [each.request.plan for each in (*plans, dense)]
     flops = question_flops(session.shape, every, questions.tokens, session.workload(dense.request))
     dense_flops = float(flops[:, -1].mean())
-    scores = [_scores(session, split, each, len(questions.kinds), say) for each in plans]
+    scores = [scores_of(session, split, each, say) for each in plans]
     vision = ledger_of(session.shape, every[-1], session.workload(dense.request)).vision / dense_flops
     return Measured(questions, np.array(scores).T, flops[:, :-1] / dense_flops, dense_flops, vision)
 
@@ -92,13 +92,9 @@ def scores_of(session: "Session", split: "Split", plan: Candidate, say: Say = pr
         plan: the plan.
         say: receives one line if the plan answers the split.
     """
-    return _scores(session, split, plan, len(session.split(split).samples), say)
-
-
-def _scores(session: "Session", split: "Split", plan: Candidate, questions: int, say: Say) -> tuple[float, ...]:
     from workers.routing.answer import answer_split
 
-    stored = {"search": plan.search, "test": plan.test}.get(split)
+    stored, questions = {"search": plan.search, "test": plan.test}.get(split), len(session.split(split).samples)
     if stored is not None and len(stored) == questions:
         return stored
     found = answer_split(session, plan.request, split)

@@ -15,6 +15,17 @@ SCHEMA_VERSION = 1
 """Version of the stored result; incremented if a field is removed or changes its meaning."""
 LEVELS = (0.99, 0.97, 0.95, 0.9)
 """Shares of the dense accuracy at which fronts are compared."""
+LEVEL = 0.97
+"""The one of `LEVELS` that summaries show, and that an exported router keeps without a budget."""
+
+
+def summary_level(result: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the comparison of a result at `LEVEL`; None if no plan of the front is as accurate.
+
+    Args:
+        result: the result, as `describe` returns it.
+    """
+    return next((each for each in result["levels"] if each["share_of_dense"] == LEVEL), None)
 
 
 def describe(routed: Routed, run: str, threads: int | None = None) -> dict[str, Any]:

@@ -10,29 +10,22 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
-import transformers
 from torch import Tensor, nn
 
 from spaces.plan import Plan
 from workers.apply_plan import apply_plan
 from workers.blocks.anatomy import anatomy_of
-from workers.export.weight_renamings import rename_as
+from workers.export.remote_classes import ModelMixin, RemoteClasses
 from workers.routing.router import Router
 
 PREFIX = "Routed"
 """Beginning of the names of the classes that this module creates."""
 
-if TYPE_CHECKING:
-    _Model = transformers.PreTrainedModel
-else:  # a mixin, which comes before the class of transformers
-    _Model = object
 
-
-class _Routed(_Model):
+class _Routed(ModelMixin):
     """Mixin for a model class: `generate` gives every question a plan, and answers the questions of a plan together."""
 
     def __init__(self, config: Any, *args: Any, **kwargs: Any) -> None:
@@ -171,18 +164,7 @@ def _rows_of(kwargs: dict[str, Any], rows: Tensor, batch: int) -> dict[str, Any]
     return {name: of(value) for name, value in kwargs.items()}
 
 
-@cache
-def _config(base: type[transformers.PreTrainedConfig]) -> type:
-    values = {"model_type": f"routed_{base.model_type}", "__module__": __name__}
-    return type(f"{PREFIX}{base.__name__}", (base,), values)
-
-
-@cache
-def _model(base: type[transformers.PreTrainedModel]) -> type:
-    config_class: Any = base.config_class
-    values = {"config_class": _config(config_class), "__module__": __name__}
-    rename_as(base, f"{PREFIX}{base.__name__}", vars(_config(config_class))["model_type"])
-    return type(f"{PREFIX}{base.__name__}", (_Routed, base), values)
+_CLASSES = RemoteClasses(__name__, PREFIX, lambda _: _Routed)
 
 
 def __getattr__(name: str) -> type:
@@ -191,7 +173,4 @@ def __getattr__(name: str) -> type:
     Raises:
         AttributeError: transformers has no corresponding class.
     """
-    stock = getattr(transformers, name.removeprefix(PREFIX), None)
-    if not name.startswith(PREFIX) or stock is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return _config(stock) if issubclass(stock, transformers.PreTrainedConfig) else _model(stock)
+    return _CLASSES.named(name)

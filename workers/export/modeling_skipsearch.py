@@ -8,28 +8,19 @@ this file needs only the files in its folder.
 from __future__ import annotations
 
 from contextlib import ExitStack
-from functools import cache
-from typing import TYPE_CHECKING, Any
-
-import transformers
+from typing import Any
 
 from spaces.plan import Plan
 from workers.apply_plan import apply_plan
 from workers.blocks.anatomy import decoder_of
 from workers.export.part_paths import settle
-from workers.export.weight_renamings import rename_as
+from workers.export.remote_classes import ModelMixin, RemoteClasses
 
 PREFIX = "Skipsearch"
 """Beginning of the names of the classes that this module creates."""
 
 
-if TYPE_CHECKING:
-    _Model = transformers.PreTrainedModel
-else:  # a mixin, which comes before the class of transformers
-    _Model = object
-
-
-class _UnderPlan(_Model):
+class _UnderPlan(ModelMixin):
     """Mixin for a model class that applies the plan of its config for the lifetime of the model."""
 
     def __init__(self, config: Any, *args: Any, **kwargs: Any) -> None:
@@ -67,19 +58,7 @@ class _ServedUnderPlan(_UnderPlan):
         return super().__call__(*args, **kwargs)
 
 
-@cache
-def _config(base: type[transformers.PreTrainedConfig]) -> type:
-    values = {"model_type": f"skipsearch_{base.model_type}", "__module__": __name__}
-    return type(f"{PREFIX}{base.__name__}", (base,), values)
-
-
-@cache
-def _model(base: type[transformers.PreTrainedModel]) -> type:
-    config_class: Any = base.config_class
-    values = {"config_class": _config(config_class), "__module__": __name__}
-    rename_as(base, f"{PREFIX}{base.__name__}", vars(_config(config_class))["model_type"])
-    mixin = _UnderPlan if base.can_generate() else _ServedUnderPlan
-    return type(f"{PREFIX}{base.__name__}", (mixin, base), values)
+_CLASSES = RemoteClasses(__name__, PREFIX, lambda base: _UnderPlan if base.can_generate() else _ServedUnderPlan)
 
 
 def __getattr__(name: str) -> type:
@@ -88,7 +67,4 @@ def __getattr__(name: str) -> type:
     Raises:
         AttributeError: transformers has no corresponding class.
     """
-    stock = getattr(transformers, name.removeprefix(PREFIX), None)
-    if not name.startswith(PREFIX) or stock is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return _config(stock) if issubclass(stock, transformers.PreTrainedConfig) else _model(stock)
+    return _CLASSES.named(name)

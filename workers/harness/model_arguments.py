@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Annotated
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 
 from spaces.names import unknown
 from spaces.plan import Plan
@@ -19,11 +17,10 @@ from workers.message import Message
 from workers.models.chat_template import PromptEncoder
 from workers.models.load_model import ATTENTIONS, DTYPES, load_model, pick_device
 from workers.models.loaded_model import LoadedModel
-from workers.models.mapping_module_labels import check_labels
 from workers.models.model_files import read_json
 from workers.models.processor import load_processor
 from workers.models.prompt_forms import prompt_form
-from workers.models.trainable import put_state
+from workers.models.stored_mapping_module import read_mapping_module
 from workers.models.vision_replay import Replay
 from workers.requests import TrialRequest
 from workers.sources import ModelSource
@@ -129,21 +126,9 @@ def _planned(arguments: ModelArguments, stack: ExitStack) -> LoadedModel:
         )
     loaded = load_model(source)
     if arguments.mapping is not None:
-        _read_mapping_module(loaded, Path(arguments.mapping), request)
+        read_mapping_module(loaded.weights, Path(arguments.mapping), request)
     stack.enter_context(apply_plan(loaded.model, plan))
     return loaded
-
-
-def _read_mapping_module(loaded: LoadedModel, file: Path, request: TrialRequest) -> None:
-    try:
-        check_labels(file, request)
-        put_state(loaded.weights, load_file(file))
-    except (OSError, SafetensorError, ValueError) as error:
-        why = " ".join(str(error).split())
-        raise ValueError(
-            f"mapping must be a mapping module that a trial stored for the plan, got {file} ({why}): give the file in "
-            "the artifacts folder of the run"
-        ) from None
 
 
 def _exported(arguments: ModelArguments) -> LoadedModel:

@@ -1,4 +1,4 @@
-"""What is known about the questions of a split before the language model runs, and their numbers of tokens.
+"""Reads the features of questions that are known before the language model runs, and counts their tokens.
 
 The features of a question are the mean of the input embeddings of its text tokens, and the mean of its image features
 where they enter the mapping module. Both are by-products of answering, so that nothing is computed twice.

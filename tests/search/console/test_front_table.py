@@ -21,7 +21,13 @@ def trial(number: int, plan: str, ratio: float, accuracy: float, **others: Any) 
         "difference_interval": (accuracy - 0.92, accuracy - 0.88),
         "latency": {"prefill_median": 0.0123, "decode_median": 0.00456},
     }
-    costs = {"flops": ratio * 12.3456e9, "flops_ratio": ratio, "parameter_bytes": 2_345_678}
+    costs = {
+        "flops": ratio * 12.3456e9,
+        "flops_ratio": ratio,
+        "cost_ratio": ratio,
+        "predicted": None,
+        "parameter_bytes": 2_345_678,
+    }
     told = {"accuracy": accuracy, "retention": accuracy / 0.9, "test": test, "origin": "mutation of 3"}
     return {"number": number, "plan": plan, **costs, **told, **others}
 

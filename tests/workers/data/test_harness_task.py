@@ -1,7 +1,6 @@
 """Samples of a task of lmms-eval, without lmms-eval: settings, and scores of the task. `make lmms` tests the rest."""
 
 from dataclasses import replace
-from importlib.util import find_spec
 
 import pytest
 from pydantic import ValidationError
@@ -44,8 +43,8 @@ def test_what_a_task_brings_is_not_given_twice(given, message):
         DataSource.model_validate(given)
 
 
-@pytest.mark.skipif(find_spec("lmms_eval") is not None, reason="lmms-eval is installed")
-def test_without_lmms_eval_the_way_out_is_named():
+def test_without_lmms_eval_the_way_out_is_named(monkeypatch):
+    monkeypatch.setattr("workers.data.harness_task.find_spec", lambda name: None)
     with pytest.raises(ValueError, match=r"--task needs the package lmms-eval: pip install 'skipsearch\[lmms\]'"):
         load_samples(DataSource(task="gqa"), "search")
 

@@ -21,7 +21,7 @@ from workers.export.routed_request import RoutedRequest
 from workers.export.write_routed import export_routed
 from workers.inference.prepare import prepare
 from workers.models.load_model import load_model
-from workers.models.mapping_module_labels import labels
+from workers.models.stored_mapping_module import labels
 from workers.requests import TrialRequest
 from workers.routing.questions import read_questions
 from workers.routing.router import train_router

@@ -21,7 +21,7 @@ from workers.export.request import ExportRequest
 from workers.export.write import export
 from workers.inference.plain_split import PlainSplit
 from workers.models.load_model import load_model
-from workers.models.mapping_module_labels import labels
+from workers.models.stored_mapping_module import labels
 from workers.models.trainable import copy_state, put_state
 from workers.requests import Rung, TrialRequest
 from workers.sources import ModelSource
