@@ -59,6 +59,16 @@ def parse_memory(text: str) -> float:
     return parse_quantity(text, BYTES, "--max-memory", "20GB")
 
 
+def latency_text(seconds: float) -> str:
+    """Return a latency as text, in milliseconds."""
+    return f"{1e3 * seconds:.6g} ms"
+
+
+def memory_text(size: float) -> str:
+    """Return a number of bytes as text, in megabytes or gigabytes."""
+    return f"{size / 1e6:.4g} MB" if size < 1e9 else f"{size / 1e9:.4g} GB"
+
+
 def parse_workload(text: str) -> dict[str, int]:
     """Return field -> whole number of a text such as `text=512,generated=64,batch=8`.
 

@@ -27,6 +27,10 @@ class Limit:
     name: str
     bound: float
     measure: Measure
+    of_cost: bool = False
+    """True if the measure is the minimized cost, divided by that of the dense plan."""
+    text: Callable[[float], str] = "{:.6g}".format
+    """Returns a value of the measure as text, with its unit."""
 
     def __post_init__(self) -> None:
         if math.isnan(self.bound):
@@ -83,8 +87,8 @@ def check_reachable(space: Space, limits: Sequence[Limit]) -> None:
         if limit.violation(plan) > 0:
             nearest = limit.measure(plan)
             raise UnreachableError(
-                f"{limit.name} must be reachable in space '{space.name}', got {limit.bound:.6g}: the nearest "
-                f"reachable is {nearest:.6g} (plan '{plan}'); allow at least that, or take another space"
+                f"{limit.name} must be reachable in space '{space.name}', got {limit.text(limit.bound)}: the nearest "
+                f"reachable is {limit.text(nearest)} (plan '{plan}'); allow at least that, or take another space"
             )
 
 

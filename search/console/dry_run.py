@@ -89,8 +89,9 @@ def _latency(problem: Problem) -> str:
 
 
 def _limits(problem: Problem) -> str:
-    shown = {"--max-memory": problem.settings.max_memory, CHEAPER: ""}
-    limits = [f"{limit.name} {shown.get(limit.name, f'{limit.bound:g}')}".strip() for limit in problem.limits]
+    limits = [
+        limit.name if limit.name == CHEAPER else f"{limit.name} {limit.text(limit.bound)}" for limit in problem.limits
+    ]
     if (most := problem.settings.max_latency) is not None:
         limits.append(f"--max-latency {most} (applied once times are measured)")
     if (least := problem.settings.min_accuracy) is not None:

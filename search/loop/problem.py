@@ -15,7 +15,7 @@ from objectives.objectives import COST_NAMES
 from objectives.sparsity import kept_weights
 from objectives.workload import Workload
 from search.loop.warm_start import warm_start
-from search.quantities import parse_latency, parse_memory, with_stated
+from search.quantities import latency_text, memory_text, parse_latency, parse_memory, with_stated
 from search.settings import Settings, SettingsError
 from search.strategies.strategy import Focus, Task
 from search.trackers import check_packages
@@ -140,23 +140,25 @@ class Problem:
         others = list(self._limits_on_others())
         if self.settings.max_flops is not None:
             is_minimized = self._minimized != "latency"
-            limit = Limit("--max-flops", self.settings.max_flops, self.ratio if is_minimized else self._flops_ratio)
+            measure = self.ratio if is_minimized else self._flops_ratio
+            limit = Limit("--max-flops", self.settings.max_flops, measure, of_cost=is_minimized)
             if is_minimized:
                 yield limit
             else:
                 others.append(limit)
         yield from others
         if not is_feasible(self._dense, others):
-            yield Limit(CHEAPER, math.nextafter(1.0, 0.0), self.ratio)
+            yield Limit(CHEAPER, math.nextafter(1.0, 0.0), self.ratio, of_cost=True)
         if not self.deployment.is_additive:
             yield Limit(f"--deploy {self.settings.deploy}", 0, self.deployment.misfits)
 
     def _limits_on_others(self) -> Iterator[Limit]:
         settings = self.settings
         if settings.max_latency is not None and self.deployment.times is not None:
-            yield Limit("--max-latency", parse_latency(settings.max_latency), self._latency)
+            yield Limit("--max-latency", parse_latency(settings.max_latency), self._latency, text=latency_text)
         if settings.max_memory is not None:
-            yield Limit("--max-memory", parse_memory(settings.max_memory), lambda plan: self.costs(plan).memory_bytes)
+            most = parse_memory(settings.max_memory)
+            yield Limit("--max-memory", most, lambda plan: self.costs(plan).memory_bytes, text=memory_text)
 
     def _latency(self, plan: Plan) -> float:
         latency = self.costs(plan).latency

@@ -59,7 +59,7 @@ def problem_of(settings: Settings) -> Problem:
     problem = Problem(settings, SHAPE, WORKLOAD, space, {"model": "m", "data set": "d"})
     if settings.max_flops is None:
         return problem
-    return replace(problem, limits=(Limit("--max-flops", settings.max_flops, problem.ratio),))
+    return replace(problem, limits=(Limit("--max-flops", settings.max_flops, problem.ratio, of_cost=True),))
 
 
 def true_accuracy(plan: Plan) -> float:

@@ -67,8 +67,8 @@ class _Program:
         self._saved = np.array([self._dense_cost - task.flops_ratio(dense.replace(*change)) for change in scores])
         self._of_block = np.array([[block == own for own, _ in scores] for block in range(depth)], dtype=float)
         self.low = self._dense_cost - float((self._of_block * self._saved).max(1).sum())
-        # All limits that exist today bound the ratio of FLOPs.
-        self.high = min([self._dense_cost, *(limit.bound for limit in task.limits)])
+        # Other limits are kept by repairing the proposals.
+        self.high = min([self._dense_cost, *(limit.bound for limit in task.limits if limit.of_cost)])
 
     def solve(self, bound: float, excluded: list[Plan]) -> Plan | None:
         """Return the plan with the smallest loss within the bound, other than the excluded ones; None if none exists.

@@ -26,7 +26,7 @@ def flops_ratio(plan: Plan) -> float:
 
 
 def task(space: str = "blocks", num_blocks: int = 12, budget: int = 40, seed: int = 0, max_flops: float = 1.0) -> Task:
-    limits = (Limit("--max-flops", max_flops, flops_ratio),) if max_flops < 1 else ()
+    limits = (Limit("--max-flops", max_flops, flops_ratio, of_cost=True),) if max_flops < 1 else ()
     return Task(load_space(space, num_blocks), budget, flops_ratio, limits, seed)
 
 

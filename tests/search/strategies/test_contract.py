@@ -1,10 +1,13 @@
 """The contract of every strategy."""
 
+from dataclasses import replace
+
 import pytest
 
 from objectives.hypervolume import hypervolume
 from objectives.objectives import MAXIMIZE, REFERENCE
 from search.strategies import STRATEGIES, load_strategy
+from spaces.constraints import Limit
 from tests.fast import but_slow
 from tests.search.strategies.landscape import additive_accuracy, flops_ratio, search, task
 
@@ -124,3 +127,11 @@ def test_a_strategy_starts_after_as_many_hand_made_patterns_as_it_grants(name: s
     baselines = [number for number, proposal in enumerate(proposals) if proposal.origin.startswith("baseline")]
     assert baselines == list(range(granted)), "they come first, dense among them"
     assert len({flops_ratio(proposals[number].plan) for number in baselines}) > len(baselines) / 2, "of all sizes"
+
+
+@pytest.mark.parametrize("name", but_slow(NAMES, ["additive"]))
+@pytest.mark.parametrize("bound", [0.05, 0.0])
+def test_a_limit_in_other_units_that_all_plans_keep_changes_nothing(name: str, bound: float) -> None:
+    wanted = task("layers", budget=24)
+    limit = Limit("--max-latency", bound, lambda plan: bound * flops_ratio(plan))
+    assert search(replace(wanted, limits=(limit,)), name) == search(wanted, name)
