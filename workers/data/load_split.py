@@ -12,7 +12,7 @@ from workers.data.open_tables import is_local
 from workers.data.sample import Sample, SplitData
 from workers.sources import DataSource, Split
 
-SOURCES = {"embedded": "workers.embedded:embedded_samples"}
+SOURCES = {"embedded": "workers.embedded:embedded_samples", "embedded-chains": "workers.embedded:chain_samples"}
 """Name of a data set -> `module:function` of type `(split) -> list[Sample]`, imported at first use."""
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
 from transformers import CLIPImageProcessorPil, LlavaProcessor, PreTrainedTokenizerFast
 
@@ -47,8 +49,12 @@ CHAT_TEMPLATE = """\
 """
 
 
-def build_processor() -> LlavaProcessor:
-    """Return a stock LlavaProcessor that `AutoProcessor.from_pretrained` can load after `save_pretrained`."""
+def build_processor(more_words: Sequence[str] = ()) -> LlavaProcessor:
+    """Return a stock LlavaProcessor that `AutoProcessor.from_pretrained` can load after `save_pretrained`.
+
+    Args:
+        more_words: further words, whose token ids follow those of the embedded model.
+    """
     image_processor = CLIPImageProcessorPil(
         size={"shortest_edge": IMAGE_SIZE},
         crop_size={"height": IMAGE_SIZE, "width": IMAGE_SIZE},
@@ -57,7 +63,7 @@ def build_processor() -> LlavaProcessor:
     )
     return LlavaProcessor(
         image_processor=image_processor,
-        tokenizer=_tokenizer(),
+        tokenizer=_tokenizer(more_words),
         patch_size=PATCH_SIZE,
         vision_feature_select_strategy="default",
         chat_template=CHAT_TEMPLATE,
@@ -66,8 +72,8 @@ def build_processor() -> LlavaProcessor:
     )
 
 
-def _tokenizer() -> PreTrainedTokenizerFast:
-    vocabulary = [*SPECIAL.values(), IMAGE_TOKEN, *WORDS]
+def _tokenizer(more_words: Sequence[str]) -> PreTrainedTokenizerFast:
+    vocabulary = [*SPECIAL.values(), IMAGE_TOKEN, *WORDS, *more_words]
     tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(vocabulary)}, SPECIAL["unk_token"]))
     tokenizer.normalizer = normalizers.Lowercase()
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(

@@ -26,9 +26,8 @@ def main(work: Path, fresh: Any) -> None:
     request = probe.request
     torch.set_num_threads(request["threads"])
     model, processor = probe.exported(), probe.processor()
-    count, size = len(request["samples"]), request["batch"]
     with torch.inference_mode():
-        batches = [probe.inputs(processor, first, min(first + size, count)) for first in range(0, count, size)]
+        batches = _batches(probe, processor)
         plans = [
             plan for each in batches for plan in model.plans_of(each["input_ids"], each["attention_mask"]).tolist()
         ]
@@ -37,9 +36,22 @@ def main(work: Path, fresh: Any) -> None:
         "answers": _answers(fresh, model, processor, batches, request),
         "own_modules": sorted(fresh.OWN & {name.partition(".")[0] for name in sys.modules}),
         "parameters": sum(weight.numel() for weight in model.parameters()),
-        "seconds": _time(fresh, model, probe, processor, plans) if request["time"] else None,
+        "seconds": _time(model, batches, _by_plan(probe, processor, plans), request) if request["time"] else None,
     }
     (work / "result.json").write_text(json.dumps(result))
+
+
+def _batches(probe: Any, processor: Any) -> list[Any]:
+    """Return the model inputs of all questions, in batches."""
+    count, size = len(probe.request["samples"]), probe.request["batch"]
+    return [probe.inputs(processor, first, min(first + size, count)) for first in range(0, count, size)]
+
+
+def _by_plan(probe: Any, processor: Any, plans: list[int]) -> list[Any]:
+    """Return the batches of all questions sorted by plan, as a server groups its queue: most have one plan."""
+    samples, order = probe.request["samples"], sorted(range(len(plans)), key=lambda index: plans[index])
+    probe.request = {**probe.request, "samples": [samples[index] for index in order]}
+    return _batches(probe, processor)
 
 
 def _answers(fresh: Any, model: Any, processor: Any, batches: list[Any], request: dict[str, Any]) -> list[str]:
@@ -50,38 +62,28 @@ def _answers(fresh: Any, model: Any, processor: Any, batches: list[Any], request
     return [text.strip() for text in texts]
 
 
-def _time(fresh: Any, model: Any, probe: Any, processor: Any, plans: list[int]) -> dict[str, Any]:
+def _time(model: Any, batches: list[Any], by_plan: list[Any], request: dict[str, Any]) -> dict[str, Any]:
     """Return the median seconds of the stream of all questions, routed and with one plan, and of each plan on a batch.
 
-    A server groups its queue by plan: the routed stream is sorted by plan, so that most batches have one plan.
+    Args:
+        model: the exported model.
+        batches: inputs of all questions in their order.
+        by_plan: the same, sorted by plan, for the routed stream.
+        request: the probe.
     """
-    request, size = probe.request, probe.request["batch"]
-    order = sorted(range(len(plans)), key=lambda index: plans[index])
-
-    def stream(places: list[int], **options: Any) -> float:
-        started = perf_counter()
-        for first in range(0, len(places), size):
-            _generate(model, inputs_of(places[first : first + size]), request, **options)
-        return perf_counter() - started
-
-    def inputs_of(places: list[int]) -> Any:
-        samples = request["samples"]
-        probe.request = {**request, "samples": [samples[place] for place in places]}
-        made = cached.setdefault(tuple(places), None) or probe.inputs(processor, 0, len(places))
-        cached[tuple(places)] = made
-        probe.request = request
-        return made
-
-    cached: dict[tuple[int, ...], Any] = {}
-    cases = {"routed": (order, {}), "one plan": (list(range(len(plans))), {"plan": request["single"]})}
-    each = {f"plan {number}": (order[:size], {"plan": number}) for number in range(request["num_plans"])}
-    seconds: dict[str, list[float]] = {}
-    for repeat in range(REPEATS + 1):
-        for name, (places, options) in {**cases, **each}.items():
-            spent = stream(places, **options)
-            if repeat:
-                seconds.setdefault(name, []).append(spent)
-    return {name: median(values) for name, values in seconds.items()}
+    cases: dict[str, tuple[list[Any], dict[str, int]]] = {
+        "routed": (by_plan, {}),
+        "one plan": (batches, {"plan": request["single"]}),
+        **{f"plan {number}": (by_plan[:1], {"plan": number}) for number in range(request["num_plans"])},
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in cases}
+    for _ in range(REPEATS + 1):
+        for name, (stream, options) in cases.items():
+            started = perf_counter()
+            for inputs in stream:
+                _generate(model, inputs, request, **options)
+            seconds[name].append(perf_counter() - started)
+    return {name: median(values[1:]) for name, values in seconds.items()}
 
 
 def _generate(model: Any, inputs: Any, request: dict[str, Any], **options: Any) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -13,7 +13,7 @@ from transformers import LlavaProcessor
 
 from workers.data.sample import Sample
 from workers.embedded.digits import Scene, draw_scene, render
-from workers.embedded.questions import KINDS
+from workers.embedded.questions import KINDS, Question
 from workers.inference.packed_batch import PackedBatch, Tokenized, pack
 
 QUESTIONS_PER_IMAGE = 8
@@ -28,7 +28,20 @@ def to_pixels(images: np.ndarray) -> Tensor:
 class Curriculum:
     """Converts scenes and samples to packed batches of token ids."""
 
-    def __init__(self, processor: LlavaProcessor, num_visual_tokens: int):
+    def __init__(
+        self,
+        processor: LlavaProcessor,
+        num_visual_tokens: int,
+        kinds: Mapping[str, Callable[[Scene, np.random.Generator], Question]] = KINDS,
+    ):
+        """Convert with a processor.
+
+        Args:
+            processor: the processor of the model.
+            num_visual_tokens: number of visual tokens per image.
+            kinds: kind of question -> function that draws one about a scene.
+        """
+        self.kinds = kinds
         self.processor, self.tokenizer = processor, processor.tokenizer
         self.num_visual_tokens = num_visual_tokens
         self._prompt = cache(self._tokenize_prompt)
@@ -48,10 +61,10 @@ class Curriculum:
             Pixels, (num_images, 3, H, W) float32, and the packed batch.
         """
         scenes, pixels = draw_images(rng, num_images)
-        share = np.array([weights[kind] for kind in KINDS])
-        kinds = rng.choice(list(KINDS), (num_images, QUESTIONS_PER_IMAGE), p=share / share.sum())
+        share = np.array([weights[kind] for kind in self.kinds])
+        kinds = rng.choice(list(self.kinds), (num_images, QUESTIONS_PER_IMAGE), p=share / share.sum())
         items = [
-            self.tokenized(image, *KINDS[kind](scene, rng))
+            self.tokenized(image, *self.kinds[kind](scene, rng))
             for image, scene in enumerate(scenes)
             for kind in kinds[image]
         ]
