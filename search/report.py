@@ -93,7 +93,7 @@ def _write_page(results: "Results", file: Path, out: Path, storage: str | None) 
     from search.page.run_facts import RunFacts, options_of
 
     try:
-        size = file.write_text(render(RunFacts(results, options_of(out, storage), out)).page(), encoding="utf-8")
+        size = file.write_text(render(RunFacts(results, options_of(out, storage))).page(), encoding="utf-8")
     except OSError as error:
         raise ValueError(f"--html must be a writable file, got {file} ({error.strerror}): name another") from None
     print(f"{size / 1e6:.1f} MB: {file}")
@@ -107,6 +107,7 @@ def _show_front(results: "Results", picture: Path, sort: str | None, where: str)
     from search.console.closing import choice_lines, hypervolumes, print_choices
     from search.console.front_picture import draw_front
     from search.console.front_table import front_table
+    from search.console.routing import is_shown, routing_text
     from search.console.samples import dense_note, metric_line
     from search.console.terminal import console
 
@@ -125,6 +126,8 @@ def _show_front(results: "Results", picture: Path, sort: str | None, where: str)
         printer.print(note, style="red", markup=False, soft_wrap=True)
     for line in latency_notes(summary["front"], summary["dense"]):
         printer.print(line, soft_wrap=True, markup=False)
+    if is_shown(summary["routing"]):
+        printer.print(routing_text(summary["routing"]), soft_wrap=True)
     printer.print(f"{hypervolumes(summary)}. Picture: {picture}", soft_wrap=True, markup=False)
     print_choices(printer, where, list(choice_lines(records, limits_of(results.run, records))))
 

@@ -29,7 +29,7 @@ def route(
 ) -> None:
     """Choose a plan per question: learn a router between the plans of the front, and measure it on the test split.
 
-    The router reads a question before the language model runs. Router and result are kept in RUN/routed.
+    The router reads a question before the language model runs. Its result is stored with the run, and in RUN/routed.
     """
     import sys
 
@@ -47,9 +47,9 @@ def route(
                 say=lambda line: print(line, file=sys.stderr),
             )  # fmt: skip
             result = describe(routed, results.run.name, routed.candidates.dense.request.threads)
+            file = None if per_kind else store(results, out, result, routed)
         finally:
             results.close()
-        file = None if per_kind else store(out, result, routed)
     _print(result, file, as_json)
 
 

@@ -11,8 +11,9 @@ from benchmarks.adaptive.controls import one_kind
 from benchmarks.adaptive.picture import draw
 from benchmarks.adaptive.stream import time_streams
 from benchmarks.origin import heading
+from search.routing.decisions import LEVEL
 from search.routing.learn import learn
-from search.routing.result import LEVEL, describe
+from search.routing.result import describe
 from search.routing.route import Routed, route
 from search.storage.find_run import open_results
 

@@ -30,7 +30,7 @@ def one_kind(routed: Routed, kind: str) -> Routed:
         routed,
         candidates=candidates,
         splits=splits,
-        margins=None,
+        again=None,
         dense_test=tuple(np.array(routed.dense_test)[kept["test"]].tolist()),
         by_kind=tuple(kind_picks(search.scores, ratios, kinds, price) for price in PRICES),
     )

@@ -30,7 +30,7 @@ def draw(routed: Routed, found: dict[str, Any], file: Path) -> None:
     figure = Figure(figsize=(11, 4.4), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1.1, 1))
     fronts = {"static": routed.static, "per_kind": routed.per_kind, "adaptive": routed.adaptive}
-    if routed.margins is not None:
+    if routed.again is not None:
         fronts["cascade"] = routed.cascade
     for name, of in fronts.items():
         points = of("test").take(of("search").front()).points

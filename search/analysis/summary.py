@@ -40,9 +40,16 @@ def summarize(results: Results) -> dict[str, Any]:
         "dense": describe_trial(dense, dense) if dense else None,
         "signals": signals_had(records, settings["strategy"]),
         "rank_flips": [flips.as_dict() for flips in rank_flips(records)],
+        "routing": _routing(results),
         "settings": settings,
         "origin": results.run.origin,
     }
+
+
+def _routing(results: Results) -> dict[str, Any] | None:
+    """Return what `search.route` found; None if it was never run."""
+    row = results.routing()
+    return None if row is None else row.result
 
 
 def dense_of(records: Sequence[TrialRecord]) -> TrialRecord | None:

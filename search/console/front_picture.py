@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 FRONT = "#d55e00"
 """Colour of the front; from Okabe and Ito's palette, which colour-blind people can distinguish."""
+ADAPTIVE = "#0072b2"
 DIGEST = "skipsearch:digest"
 """Key of the PNG text that identifies what is drawn."""
 STATES = (("stopped", "#999999", "x", "stopped early"), ("complete", "#56b4e9", "o", "finished"))
@@ -57,6 +58,7 @@ def plot_front(records: Sequence[TrialRecord], summary: dict[str, Any], axes: An
             x, y = zip(*points, strict=True)
             axes.scatter(x, y, s=16, color=color, marker=marker, label=f"{label} ({len(points)})", linewidths=0.8)
     _plot_members(axes, summary["front"])
+    _plot_adaptive(axes, summary["routing"])
     for name, style, color in (("dense", ":", "#444444"), ("floor", "--", FRONT)):
         if summary[name]:
             level = summary[name]["accuracy"]
@@ -78,7 +80,7 @@ def _points(records: Sequence[TrialRecord], state: str) -> list[tuple[float, flo
 def _digest(records: Sequence[TrialRecord], summary: dict[str, Any]) -> str:
     """Return a digest of everything that `plot_front` draws, and of the version that draws it."""
     points = [_points(records, state) for state, *_ in STATES]
-    names = ("run", "cost", "hypervolume_above_floor", "front", "dense", "floor")
+    names = ("run", "cost", "hypervolume_above_floor", "front", "dense", "floor", "routing")
     drawn = json.dumps([version("skipsearch"), points, *(summary[name] for name in names)], default=str)
     return hashlib.sha256(drawn.encode()).hexdigest()
 
@@ -102,6 +104,14 @@ def _plot_members(axes: Any, front: Sequence[dict[str, Any]]) -> None:
     if tested:
         x, y = [trial["cost_ratio"] for trial in tested], [trial["test"]["accuracy"] for trial in tested]
         axes.scatter(x, y, s=34, marker="_", color="black", label="front on test", zorder=4)
+
+
+def _plot_adaptive(axes: Any, routing: dict[str, Any] | None) -> None:
+    """Draw the points of the router, if one was trained and is used."""
+    points = [point["search"] for point in routing["adaptive"] if "price" in point] if routing else []
+    if points:
+        x, y = [point["flops_ratio"] for point in points], [point["accuracy"] for point in points]
+        axes.plot(x, y, "^-", color=ADAPTIVE, markersize=3.5, linewidth=0.8, label=f"a plan per question ({len(x)})")
 
 
 def draw_two_fronts(summaries: Sequence[dict[str, Any]], names: Sequence[str], file: Path) -> None:

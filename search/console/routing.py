@@ -5,10 +5,28 @@ from typing import Any
 from rich.text import Text
 
 from search.console.aligned import Column, aligned
-from search.routing.result import LEVEL, summary_level
+from search.routing.decisions import LEVEL
+from search.routing.result import SCHEMA_VERSION, summary_level
 
-FRONTS = {"static": "one plan", "adaptive": "router", "cascade": "cascade", "per_kind": "plan per kind"}
+FRONTS = {
+    "static": "one plan",
+    "adaptive": "router",
+    "cascade": "cascade",
+    "routed_cascade": "router, cascade",
+    "per_kind": "plan per kind",
+}
 """Front -> its name for users."""
+
+
+def is_shown(result: dict[str, Any] | None) -> bool:
+    """Return True if a report can show the stored result of a router that is used.
+
+    Args:
+        result: the stored result; None without one.
+    """
+    if result is None or result.get("schema_version") != SCHEMA_VERSION:
+        return False
+    return bool(result["router"]["used"])
 
 
 def routing_text(result: dict[str, Any]) -> Text:
@@ -29,8 +47,7 @@ def routing_text(result: dict[str, Any]) -> Text:
     text.append(_volumes(result["hypervolume"], fronts))
     text.append(
         "".join(
-            f"{line}\n"
-            for line in ["", *_kinds(result, [name for name in fronts if name not in ("static", "cascade")])]
+            f"{line}\n" for line in ["", *_kinds(result, [name for name in fronts if name in ("adaptive", "per_kind")])]
         )
     )
     return text.append(

@@ -12,7 +12,9 @@ from search.dashboard_view.texts import study_attributes, study_note, trial_note
 from search.page.follow import Followed
 from search.page.importance import importance_figure, importance_of
 from search.page.learning import history, hypervolume_figure
+from search.page.routed_figures import fronts_figure, kinds_figure
 from search.page.run_facts import RunFacts
+from search.routing.result import summary_level
 from spaces.plan import Plan
 
 HEIGHT = 450
@@ -93,6 +95,10 @@ def _figures(run: RunFacts) -> Iterator[tuple[str, go.Figure]]:
         yield "hypervolume-over-compute", _titled(over_compute, "Hypervolume over the minutes of all workers")
     if (found := importance_of(run.records)) is not None:
         yield "importance-per-block", _titled(importance_figure(found), "Importance per block")
+    if run.routing is not None and run.routing["router"]["used"]:
+        yield "plan-per-question", _titled(fronts_figure(run.routing), "A plan per question, beside one plan for all")
+        if (level := summary_level(run.routing)) is not None:
+            yield "plans-per-kind", _titled(kinds_figure(run.routing, level), "Plans of each kind of question")
 
 
 def _titled(figure: go.Figure, title: str) -> go.Figure:

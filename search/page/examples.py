@@ -38,14 +38,20 @@ def _pieces(run: RunFacts) -> Iterator[Piece]:
     )
     shown = [*lost[:LOST], *gained[:GAINED]]
     if shown:
-        images = _images(run, shown)
+        images = images_of(run, shown)
         if not any(images):
             yield Text("The images can't be read on this machine, so questions are shown without them.")
-        yield Examples([_example(each, image) for each, image in zip(shown, images, strict=True)])
+        yield Examples([example_of(each, image) for each, image in zip(shown, images, strict=True)])
     yield Command(f"python -m search.report {run.where} --samples 20 --trial {number}", "See more of them:")
 
 
-def _example(answered: AnsweredQuestion, image: str) -> Example:
+def example_of(answered: AnsweredQuestion, image: str) -> Example:
+    """Return a question as it is shown.
+
+    Args:
+        answered: the question with its answers.
+        image: its image as a data URL; empty for none.
+    """
     return Example(
         image=image,
         question=_cut(answered.question),
@@ -62,7 +68,7 @@ def _cut(text: str) -> str:
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
 
-def _images(run: RunFacts, shown: Sequence[AnsweredQuestion]) -> list[str]:
+def images_of(run: RunFacts, shown: Sequence[AnsweredQuestion]) -> list[str]:
     """Return the first image of every question as a data URL, empty where the data set can't be read any more."""
     from workers.data.load_split import load_split
     from workers.sources import DataSource, Split

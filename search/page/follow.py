@@ -9,10 +9,9 @@ from typing import Generic, TypeVar
 from sqlalchemy import func, select
 
 from search.page.run_facts import RunFacts, options_of
-from search.routing.store import RESULT, routed_folder
 from search.storage.find_run import open_results
 from search.storage.results import Results
-from search.storage.tables import RungResult, Trial
+from search.storage.tables import Routing, RungResult, Trial
 
 Made = TypeVar("Made")
 
@@ -36,24 +35,19 @@ class Followed(Generic[Made]):
         with self._lock:
             results = open_results(self.out, self.storage)
             try:
-                version = f"{version_of(results)}.{_routed(self.out)}"
+                version = version_of(results)
                 if self._state is None or version != self._state[0]:
-                    self._state = version, self.make(RunFacts(results, options_of(self.out, self.storage), self.out))
+                    self._state = version, self.make(RunFacts(results, options_of(self.out, self.storage)))
             finally:
                 results.close()
             return self._state
 
 
-def _routed(out: Path) -> int:
-    """Return the time at which the router of a run was stored, in ns; 0 without one."""
-    file = routed_folder(out) / RESULT
-    return file.stat().st_mtime_ns if file.is_file() else 0
-
-
 def version_of(results: Results) -> str:
-    """Return a text that changes whenever a rung is measured or a trial begins or ends."""
+    """Return a text that changes whenever a rung is measured, a trial begins or ends, or a router is stored."""
     counts = "-".join(f"{state}{count}" for state, count in sorted(results.counts().items()))
     latest = select(func.max(RungResult.id), func.count(RungResult.id)).join(Trial, Trial.id == RungResult.trial_id)
     with results.engine.connect() as connection:
         newest, rungs = connection.execute(latest.where(Trial.run_id == results.run.id)).one()
-    return f"{counts}.{newest}.{rungs}.{results.run.finished is not None:d}"
+        routed = connection.scalar(select(Routing.created).where(Routing.run_id == results.run.id))
+    return f"{counts}.{newest}.{rungs}.{results.run.finished is not None:d}.{routed}"

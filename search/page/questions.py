@@ -3,13 +3,12 @@
 from collections.abc import Iterator
 from typing import Any
 
-from plotly import graph_objects as go
-
-from search.page.charts import chart
-from search.page.colors import FRONT, TRIAL
+from search.page.routed_examples import routed_examples
+from search.page.routed_figures import fronts_figure, kinds_figure
 from search.page.run_facts import RunFacts
 from search.page.section import Chart, Command, Piece, Section, Table, Text
-from search.routing.result import LEVEL, summary_level
+from search.routing.decisions import LEVEL
+from search.routing.result import summary_level
 
 
 def questions(run: RunFacts) -> Section:
@@ -31,14 +30,19 @@ def _pieces(run: RunFacts) -> Iterator[Piece]:
     level = summary_level(found)
     if level is not None:
         yield Text(_summary(level), strong=True)
-    yield Chart(_figure(found), "Accuracy against mean FLOPs on the test split: one plan, and a plan per question.")
+    yield Chart(
+        fronts_figure(found), "Accuracy against mean FLOPs on the test split: one plan, and a plan per question."
+    )
     yield Text(
         f"A router of {len(router['trials'])} plans reads the {router['inputs']} of a question before the language "
         "model runs. Fronts are chosen on the search split and measured on the test split, with the router's FLOPs."
     )
     yield _levels(found["levels"])
     if level is not None:
+        label = f"Shares of the questions of each kind that each plan answers, at {LEVEL:.0%} of dense."
+        yield Chart(kinds_figure(found, level), label)
         yield _kinds(level)
+    yield from routed_examples(run)
 
 
 def _summary(level: dict[str, Any]) -> str:
@@ -47,35 +51,6 @@ def _summary(level: dict[str, Any]) -> str:
         f"At {LEVEL:.0%} of the dense accuracy, by the search split, a plan per question saves "
         f"{routed['saved']:.0%} of the FLOPs of the best single plan; accuracy on test {routed['accuracy']:.3f}, "
         f"{100 * routed['difference']:+.1f} points [{100 * low:+.1f}, {100 * high:+.1f}]."
-    )
-
-
-def _figure(found: dict[str, Any]) -> go.Figure:
-    figure = chart("mean FLOPs per question, share of dense", "accuracy on the test split")
-    for name, key, color, symbol in (
-        ("one plan for all", "static", TRIAL, "square"),
-        ("a plan per question", "adaptive", FRONT, "circle"),
-    ):
-        points = [point["test"] for point in found[key]]
-        figure.add_scatter(
-            x=[point["flops_ratio"] for point in points],
-            y=[point["accuracy"] for point in points],
-            mode="lines+markers",
-            name=name,
-            marker={"color": color, "symbol": symbol, "size": 7},
-            line={"color": color, "width": 1.2},
-            hovertext=[_hover(name, point) for point in found[key]],
-            hoverinfo="text",
-        )
-    return figure
-
-
-def _hover(name: str, point: dict[str, Any]) -> str:
-    low, high = point["test"]["interval"]
-    what = f"trial {point['trial']}" if "trial" in point else f"router at price {point['price']:.3g}"
-    return (
-        f"<b>{name}</b>, {what}<br>accuracy {point['test']['accuracy']:.3f} [{low:.3f}, {high:.3f}]<br>"
-        f"{point['test']['flops_ratio']:.1%} of the dense FLOPs"
     )
 
 

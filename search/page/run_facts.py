@@ -31,8 +31,6 @@ class RunFacts:
     results: Results
     where: str
     """Options that name the run on a command line: `--out runs/first`."""
-    folder: Path | None = None
-    """Folder of the run; None leaves out what is stored beside the database."""
 
     @cached_property
     def records(self) -> Sequence[TrialRecord]:
@@ -73,9 +71,15 @@ class RunFacts:
     def routing(self) -> dict[str, Any] | None:
         """Return the result of `search.route`; None without one, or with one of another version."""
         try:
-            return None if self.folder is None else stored_result(self.folder)
+            return stored_result(self.results)
         except RoutingError:
             return None
+
+    @cached_property
+    def decisions(self) -> dict[str, list[int]]:
+        """Return split -> number of the trial that the router gives each question; empty without a router."""
+        row = None if self.routing is None else self.results.routing()
+        return {} if row is None else row.decisions
 
     @property
     def metric(self) -> str:

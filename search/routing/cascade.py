@@ -1,7 +1,10 @@
 """Cascades: a cheap plan answers, and a more expensive one answers again where the margin of the answer is small.
 
-The two plans have different mapping modules, so that of the first answer only the vision tower's output is used again:
-everything from the mapping module on is computed twice, and counted twice.
+Of the first answer, the second one uses the output of the vision tower again. If the two plans have the same mapping
+module, it also uses the hidden states, keys and values of the prompt in all blocks before the first one in which the
+plans differ: they are the same. Everything else is computed twice, and counted twice.
+
+A cascade may follow a router: the router chooses the first plan of each question.
 """
 
 from collections.abc import Sequence
@@ -11,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from objectives.routing import Floats, Policies
+from objectives.routing import Floats, Picks, Policies
 from search.routing.candidates import Candidate
 from search.routing.measure import Measured, Say
 
@@ -21,6 +24,18 @@ if TYPE_CHECKING:
 
 STEPS = 24
 """Number of thresholds per pair of plans."""
+ROUTED_STEPS = 6
+"""Number of thresholds per second plan behind a router."""
+
+
+@dataclass(frozen=True)
+class Again:
+    """What is known of the questions of a split (Q) once one of the chosen plans (K) has answered."""
+
+    margins: Floats
+    """(Q, K) margin of each answer, in nats."""
+    saved: Floats
+    """(Q, K, K) cost of the second plan that is saved after the first one; 0 unless the second is more expensive."""
 
 
 @dataclass(frozen=True)
@@ -48,45 +63,96 @@ def cascades_of(margins: Floats) -> list[Cascade]:
     ]
 
 
-def run_cascades(cascades: Sequence[Cascade], margins: Floats, split: Measured, chosen: Sequence[int]) -> Policies:
-    """Return the policies of cascades on a split; a question that is answered twice costs both plans.
+def run_cascades(cascades: Sequence[Cascade], split: Measured, chosen: Sequence[int], again: Again) -> Policies:
+    """Return the policies of cascades on a split; a question that is answered twice costs both answers.
 
     Args:
         cascades: the cascades.
-        margins: (Q, K) margin of each answer of the chosen plans, in nats.
         split: the questions under all plans of the front.
         chosen: indices of the K plans in the front.
+        again: margins and shared costs of the K plans.
     """
+    questions = len(split.scores)
+    picks = [np.full(questions, each.first) for each in cascades]
+    return _answered_twice(cascades, picks, split, chosen, again, 0.0)
+
+
+def run_routed_cascades(
+    picks: Sequence[Picks], cascades: Sequence[Cascade], split: Measured, chosen: Sequence[int], again: Again,
+    extra: float,
+) -> Policies:  # fmt: skip
+    """Return one policy per choice of a router and cascade: the router's plan answers first.
+
+    The second plan answers only questions whose first plan is cheaper.
+
+    Args:
+        picks: per policy of the router, (Q,) index of the plan of each question.
+        cascades: second plan and threshold; the first plan of each is not read.
+        split: the questions under all plans of the front.
+        chosen: indices of the K plans in the front.
+        again: margins and shared costs of the K plans.
+        extra: cost of the decision of the router.
+    """
+    pairs = [(each, pick) for pick in picks for each in cascades]
+    return _answered_twice([each for each, _ in pairs], [pick for _, pick in pairs], split, chosen, again, extra)
+
+
+def _answered_twice(
+    cascades: Sequence[Cascade], picks: Sequence[Picks], split: Measured, chosen: Sequence[int], again: Again,
+    extra: float,
+) -> Policies:  # fmt: skip
     scores, costs = split.scores[:, list(chosen)], split.costs[:, list(chosen)]
-    again = [margins[:, each.first] < each.threshold for each in cascades]
-    return Policies(
-        np.stack([
-            np.where(goes_on, scores[:, each.second], scores[:, each.first])
-            for each, goes_on in zip(cascades, again, strict=True)
-        ]),
-        np.stack([
-            costs[:, each.first] + goes_on * (costs[:, each.second] - split.vision)
-            for each, goes_on in zip(cascades, again, strict=True)
-        ]),
-    )  # fmt: skip
+    rows = np.arange(len(scores))
+    found: list[tuple[Floats, Floats]] = []
+    for each, pick in zip(cascades, picks, strict=True):
+        goes_on = (again.margins[rows, pick] < each.threshold) & (pick < each.second)
+        second = costs[:, each.second] - again.saved[rows, pick, each.second]
+        found.append((
+            np.where(goes_on, scores[:, each.second], scores[rows, pick]),
+            costs[rows, pick] + goes_on * second + extra,
+        ))  # fmt: skip
+    return Policies(np.stack([each for each, _ in found]), np.stack([each for _, each in found]))
 
 
-def measure_margins(session: "Session", split: "Split", plans: Sequence[Candidate], say: Say = print) -> Floats:
-    """Return the margin of the answer of each plan to each question, (Q, K), in nats.
+def thresholds_of(margins: Floats) -> list[Cascade]:
+    """Return second plans with thresholds at quantiles of all margins, for cascades behind a router.
+
+    Args:
+        margins: (Q, K) margin of each answer on the search split, in nats.
+    """
+    shares = np.linspace(0, 0.5, ROUTED_STEPS + 1)[1:]
+    thresholds = np.unique(np.quantile(margins, shares)).tolist()
+    return [Cascade(0, second, each) for second in range(1, margins.shape[1]) for each in thresholds]
+
+
+def measure_again(
+    session: "Session", split: "Split", plans: Sequence[Candidate], measured: Measured, say: Say = print
+) -> Again:
+    """Return margins and shared costs of K plans on a split.
 
     Args:
         session: the loaded model and data.
         split: `search` or `test`.
         plans: K plans.
+        measured: the questions of the split.
         say: receives one line per plan.
 
     Raises:
         ValueError: the metric does not read generated answers.
     """
-    from workers.routing.answer import answer_margins_of
+    from workers.routing.answer import answer_margins_of, digest_of_weights
+    from workers.routing.costs import saved_flops
 
     columns = []
     for plan in plans:
         columns.append(answer_margins_of(session, plan.request, split))
         say(f"{split}: margins of the answers of trial {plan.number}")
-    return np.array(columns).T
+    weights = [digest_of_weights(session, plan.request) for plan in plans]
+    tokens, mean = measured.questions.tokens, session.workload(plans[0].request)
+    saved = np.zeros((len(tokens), len(plans), len(plans)))
+    for first, second in combinations(range(len(plans)), 2):
+        one, other = plans[first].request.plan, plans[second].request.plan
+        same = weights[first] == weights[second]
+        flops = saved_flops(session.shape, one, other, tokens, mean, same)
+        saved[:, first, second] = flops / measured.dense_flops
+    return Again(np.array(columns).T, saved)

@@ -6,7 +6,7 @@ from typing import Any
 from search.analysis.export_request import trial_request
 from search.analysis.select_trials import Selected
 from search.routing.candidates import RoutingError
-from search.routing.result import LEVEL
+from search.routing.decisions import LEVEL
 from search.routing.store import ROUTER, routed_folder, stored_result
 from search.storage.results import Results
 from workers.export.routed_request import RoutedRequest
@@ -23,7 +23,7 @@ def routed_request(results: Results, out: Path, questions: int | None) -> Routed
     Raises:
         RoutingError: the run has no router, its router is not used, or it reads images.
     """
-    found = stored_result(out)
+    found = stored_result(results)
     if found is None:
         raise RoutingError(
             f"--routed needs the router of a run, got none in {out}: python -m search.route --out {out} --text-only"

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from objectives.flops import flops as ledger_of
 from objectives.routing import Floats
 from search.routing.candidates import Candidate, Candidates, RoutingError
 
@@ -29,8 +28,6 @@ class Measured:
     """(Q, K) FLOPs of each question under each plan, divided by the mean FLOPs of the dense plan."""
     dense_flops: float
     """Mean FLOPs of a question under the dense plan."""
-    vision: float = 0.0
-    """FLOPs of the vision tower per question, divided by `dense_flops`."""
 
 
 def open_session(candidates: Candidates, fingerprints: dict[str, str]) -> "Session":
@@ -79,8 +76,7 @@ def measure(
     flops = question_flops(session.shape, every, questions.tokens, session.workload(dense.request))
     dense_flops = float(flops[:, -1].mean())
     scores = [scores_of(session, split, each, say) for each in plans]
-    vision = ledger_of(session.shape, every[-1], session.workload(dense.request)).vision / dense_flops
-    return Measured(questions, np.array(scores).T, flops[:, :-1] / dense_flops, dense_flops, vision)
+    return Measured(questions, np.array(scores).T, flops[:, :-1] / dense_flops, dense_flops)
 
 
 def scores_of(session: "Session", split: "Split", plan: Candidate, say: Say = print) -> tuple[float, ...]:

@@ -7,16 +7,15 @@ from typing import Any
 import numpy as np
 
 from objectives.intervals import bootstrap_interval
-from objectives.routing import PRICES, Policies, join, picks_at, volume
+from objectives.routing import PRICES, Policies, join, volume
+from search.routing.decisions import LEVEL, cheapest, trials_of
 from search.routing.route import Routed
 from workers.software import commit, versions
 
 SCHEMA_VERSION = 1
 """Version of the stored result; incremented if a field is removed or changes its meaning."""
 LEVELS = (0.99, 0.97, 0.95, 0.9)
-"""Shares of the dense accuracy at which fronts are compared."""
-LEVEL = 0.97
-"""The one of `LEVELS` that summaries show, and that an exported router keeps without a budget."""
+"""Shares of the dense accuracy at which fronts are compared; `LEVEL` is one of them."""
 
 
 def summary_level(result: dict[str, Any]) -> dict[str, Any] | None:
@@ -117,7 +116,9 @@ def _policies(routed: Routed) -> dict[str, Callable[[str], Policies]]:
     found: dict[str, Callable[[str], Policies]] = {
         "static": routed.static, "adaptive": routed.adaptive, "per_kind": routed.per_kind,
     }  # fmt: skip
-    return found if routed.margins is None else found | {"cascade": routed.cascade}
+    if routed.again is None:
+        return found
+    return found | {"cascade": routed.cascade, "routed_cascade": routed.routed_cascade}
 
 
 def _fronts(routed: Routed) -> dict[str, dict[str, Policies]]:
@@ -147,7 +148,7 @@ def _level(routed: Routed, level: float) -> dict[str, Any] | None:
     """Return the cheapest policy of each front that keeps a share of the dense accuracy on the search split."""
     needed = level * float(np.mean(routed.candidates.dense.search))
     every = _policies(routed)
-    chosen = {name: _cheapest(of("search"), needed) for name, of in every.items()}
+    chosen = {name: cheapest(of("search"), needed) for name, of in every.items()}
     if chosen["static"] is None:
         return None
     found: dict[str, Any] = {"share_of_dense": level}
@@ -159,12 +160,6 @@ def _level(routed: Routed, level: float) -> dict[str, Any] | None:
     found["adaptive"]["plans"] = _plans_by_kind(routed, chosen["adaptive"])
     found["per_kind"]["plans"] = _plans_of_kinds(routed, chosen["per_kind"])
     return found
-
-
-def _cheapest(policies: Policies, needed: float) -> int | None:
-    points = policies.points
-    good = np.flatnonzero(points[:, 0] >= needed)
-    return int(good[np.argmin(points[good, 1])]) if len(good) else None
 
 
 def _compared(policy: Policies, static: Policies) -> dict[str, Any]:
@@ -183,12 +178,8 @@ def _compared(policy: Policies, static: Policies) -> dict[str, Any]:
 
 def _plans_by_kind(routed: Routed, index: int | None) -> dict[str, dict[int, float]]:
     """Return kind -> trial -> share of the test questions of the kind that a policy of the adaptive front gives it."""
-    plans, kinds = routed.candidates.plans, routed.splits["test"].questions.kinds
     assert index is not None, "a level has a policy"
-    if index < len(plans) or routed.learned is None:
-        return {kind: {plans[index].number: 1.0} for kind in sorted(set(kinds))}
-    picks = picks_at(routed.learned.expected["test"], routed.ratios, PRICES[index - len(plans)])
-    numbers = [plans[routed.chosen[pick]].number for pick in picks]
+    kinds, numbers = routed.splits["test"].questions.kinds, trials_of(routed, index, "test")
     return {kind: _shares(numbers, [each == kind for each in kinds]) for kind in sorted(set(kinds))}
 
 

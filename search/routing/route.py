@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from objectives.routing import PRICES, Floats, Policies, choose_plans, constant, follow, join, kind_picks
+from objectives.routing import PRICES, Floats, Policies, choose_plans, constant, follow, join, kind_picks, picks_at
 from search.routing.candidates import Candidate, Candidates, RoutingError, read_candidates
-from search.routing.cascade import cascades_of, measure_margins, run_cascades
+from search.routing.cascade import Again, cascades_of, measure_again, run_cascades, run_routed_cascades, thresholds_of
 from search.routing.learn import Learned, knows_something, learn, sweep
 from search.routing.measure import Measured, measure, open_session, scores_of
 from search.storage.results import Results
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from workers.session import Session
 
 Say = Callable[[str], None]
+STRIDE = 3
+"""Of this many prices, one is combined with cascades."""
 MOST = 8
 """Largest number of plans of a router."""
 
@@ -39,8 +41,8 @@ class Routed:
     by_kind: tuple[dict[str, int], ...]
     """Kind -> index of its plan in the front, per price."""
     seed: int
-    margins: dict[str, Floats] | None = None
-    """Split -> (Q, K) margins of the answers of the chosen plans, in nats; None without cascades."""
+    again: dict[str, Again] | None = None
+    """Split -> margins of the answers of the chosen plans; None without cascades."""
 
     @cached_property
     def knowledge(self) -> tuple[float, float] | None:
@@ -78,10 +80,21 @@ class Routed:
 
     def cascade(self, split: str) -> Policies:
         """Return the static policies, and behind them the cascades of pairs of chosen plans, if they were measured."""
-        if self.margins is None:
+        if self.again is None:
             return self.static(split)
-        found = cascades_of(self.margins["search"])
-        return join(self.static(split), run_cascades(found, self.margins[split], self.splits[split], self.chosen))
+        found = cascades_of(self.again["search"].margins)
+        return join(self.static(split), run_cascades(found, self.splits[split], self.chosen, self.again[split]))
+
+    def routed_cascade(self, split: str) -> Policies:
+        """Return the adaptive policies, and behind them those whose routed answers are followed by cascades."""
+        if self.again is None or self.learned is None or not self.is_used:
+            return self.cascade(split)
+        measured, expected = self.splits[split], self.learned.expected[split]
+        picks = [picks_at(expected, self.ratios, price) for price in PRICES[::STRIDE]]
+        return join(self.adaptive(split), run_routed_cascades(
+            picks, thresholds_of(self.again["search"].margins), measured, self.chosen, self.again[split],
+            self.learned.flops / measured.dense_flops,
+        ))  # fmt: skip
 
     @property
     def ratios(self) -> Floats:
@@ -130,14 +143,14 @@ def route(
         learned=learned,
         by_kind=tuple(kind_picks(search.scores, ratios, kinds, price) for price in PRICES),
         seed=seed,
-        margins=_margins(session, [candidates.plans[k] for k in chosen], say) if cascade else None,
+        again=_again(session, [candidates.plans[k] for k in chosen], splits, say) if cascade else None,
     )
 
 
-def _margins(session: "Session", plans: list[Candidate], say: Say) -> dict[str, Floats]:
+def _again(session: "Session", plans: list[Candidate], splits: dict[str, Measured], say: Say) -> dict[str, Again]:
     return {
-        "search": measure_margins(session, "search", plans, say),
-        "test": measure_margins(session, "test", plans, say),
+        "search": measure_again(session, "search", plans, splits["search"], say),
+        "test": measure_again(session, "test", plans, splits["test"], say),
     }
 
 

@@ -1,12 +1,14 @@
-"""Stores the router of a run in its folder, and reads it."""
+"""Stores the router of a run in its database and its folder, and reads it."""
 
 import json
 from pathlib import Path
 from typing import Any
 
 from search.routing.candidates import RoutingError
+from search.routing.decisions import decisions
 from search.routing.result import SCHEMA_VERSION
 from search.routing.route import Routed
+from search.storage.results import Results
 
 RESULT, ROUTER = "routing.json", "router.safetensors"
 
@@ -20,10 +22,13 @@ def routed_folder(out: Path) -> Path:
     return out / "routed"
 
 
-def store(out: Path, result: dict[str, Any], routed: Routed) -> Path:
-    """Write the result, and the router if there is one, in place of earlier ones, and return the file of the result.
+def store(results: Results, out: Path, result: dict[str, Any], routed: Routed) -> Path:
+    """Store the result, and the router if there is one, in place of earlier ones, and return the file of the result.
+
+    The database has the result, which reports read. The folder has it too, beside the weights of the router.
 
     Args:
+        results: results of the run.
         out: folder of the run.
         result: the result as JSON values.
         routed: the router.
@@ -42,27 +47,28 @@ def store(out: Path, result: dict[str, Any], routed: Routed) -> Path:
         _write(folder / RESULT, (json.dumps(result, indent=1) + "\n").encode())
     except OSError as error:
         raise RoutingError(f"--out must be a folder that can be written, got {folder} ({error.strerror})") from None
+    results.keep_routing(result, decisions(routed))
     return folder / RESULT
 
 
-def stored_result(out: Path) -> dict[str, Any] | None:
+def stored_result(results: Results) -> dict[str, Any] | None:
     """Return the stored result of a run; None if it has no router.
 
     Args:
-        out: folder of the run.
+        results: results of the run.
 
     Raises:
         RoutingError: the result is of another version.
     """
-    file = routed_folder(out) / RESULT
-    if not file.is_file():
+    row = results.routing()
+    if row is None:
         return None
-    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    if found.get("schema_version") != SCHEMA_VERSION:
+    version = row.result.get("schema_version")
+    if version != SCHEMA_VERSION:
         raise RoutingError(
-            f"{file} must be of version {SCHEMA_VERSION}, got {found.get('schema_version')}: run search.route again"
+            f"the stored router must be of version {SCHEMA_VERSION}, got {version}: run search.route again"
         )
-    return found
+    return row.result
 
 
 def _write(file: Path, content: bytes) -> None:

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from search.storage.answers import StoredAnswers, keep_answers, read_answers
 from search.storage.database_url import StorageError, open_engine, shown
 from search.storage.schema import bring_up_to_date
-from search.storage.tables import Artifact, Event, Run, RungResult, Trial, now, table_of, transaction
+from search.storage.tables import Artifact, Event, Routing, Run, RungResult, Trial, now, table_of, transaction
 from search.storage.transactions import Transactions, inserted_id
 from spaces.plan import Plan
 
@@ -71,7 +71,7 @@ class TrialRecord:
 
 
 class Results:
-    """The rows of one run. Only the controller may call the methods that write."""
+    """The rows of one run. Only the controller may call the methods that write; `search.route` keeps its result."""
 
     def __init__(self, engine: Engine, run: Run) -> None:
         self._engine = engine
@@ -268,6 +268,23 @@ class Results:
     def answers(self, number: int) -> dict[tuple[str, int], StoredAnswers]:
         """Return the answers of a trial, at its last rung and on the test split, by (split, seed of tuning)."""
         return read_answers(self._engine, self._ids[number])
+
+    def keep_routing(self, result: dict[str, Any], decisions: dict[str, Any]) -> None:
+        """Store what `search.route` found, in place of what an earlier call found.
+
+        Args:
+            result: the result as JSON values.
+            decisions: split -> number of the trial per question.
+        """
+        row = {"run_id": self.run.id, "result": result, "decisions": decisions}
+        with self._write() as connection:
+            connection.execute(delete(Routing).filter_by(run_id=self.run.id))
+            connection.execute(insert(Routing), row)
+
+    def routing(self) -> Routing | None:
+        """Return what the last `search.route` found; None if it was never run."""
+        with Session(self._engine, expire_on_commit=False) as session:
+            return session.scalar(select(Routing).where(Routing.run_id == self.run.id))
 
     def events(self, limit: int) -> Sequence[Event]:
         """Return at most `limit` events, newest first."""

@@ -13,7 +13,7 @@ from search.storage.tables import Table
 if TYPE_CHECKING:
     from alembic.config import Config
 
-NEWEST = "0004"
+NEWEST = "0005"
 """Version of the tables after the last migration. A database of this version is opened without alembic."""
 VERSION_TABLE = "skipsearch_version"
 """Table in which alembic keeps the version."""

@@ -1,7 +1,8 @@
-"""Tables of the results database: runs, trials, results of rungs, answers, artifacts and events.
+"""Tables of the results database: runs, trials, results of rungs, answers, artifacts, routers and events.
 
 The Optuna study in the same database is the state of the search. These tables refer to its trials by number and store
-what a study cannot: rungs, costs, origins, files. Only the controller writes.
+what a study cannot: rungs, costs, origins, files. Only the controller writes; the
+table of routers is written by `search.route`.
 """
 
 from collections.abc import Iterator
@@ -146,6 +147,20 @@ class Artifact(Table):
     kind: Mapped[str] = mapped_column(String(64))
     path: Mapped[str] = mapped_column(Text)
     """Path relative to the artifacts folder of the run."""
+
+
+class Routing(Table):
+    """What `search.route` found in a run; a further call replaces it. Only `search.route` writes it."""
+
+    __tablename__ = "routing"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    run_id: Mapped[int] = mapped_column(ForeignKey("run.id"), unique=True)
+    result: Mapped[dict[str, Any]]
+    """The result as `search.route --json` prints it (docs/adaptive.md)."""
+    decisions: Mapped[dict[str, Any]]
+    """Split -> number of the trial whose plan answers each question, in the order of the split, at the share of the
+    dense accuracy that summaries show; empty if the front holds no such plan."""
+    created: Mapped[datetime] = mapped_column(default=now)
 
 
 class Event(Table):

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+import torch
+from torch import Tensor
 
 from objectives.metrics import METRICS, Reads
 from workers.apply_plan import apply_plan
@@ -29,6 +33,23 @@ def _under(session: Session, request: TrialRequest) -> Iterator[None]:
             yield
     finally:
         session.make_dense()
+
+
+def digest_of_weights(session: Session, request: TrialRequest) -> str:
+    """Return a digest of the tuned weights of a plan, its mapping module; equal if the weights are.
+
+    Args:
+        session: the loaded model and data.
+        request: the plan and its mapping module.
+    """
+    with _under(session, request):
+        weights = sorted(session.loaded.weights.items())
+        data = [f"{name} {each.dtype} {tuple(each.shape)}".encode() + _bytes(each) for name, each in weights]
+    return hashlib.sha256(b"".join(data)).hexdigest()
+
+
+def _bytes(weight: Tensor) -> bytes:
+    return weight.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes()
 
 
 def answer_split(session: Session, request: TrialRequest, split: Split) -> Evaluation:

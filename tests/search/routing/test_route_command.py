@@ -32,7 +32,13 @@ DATA = DataSource(limit=96)
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def run(unrouted: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the run that may get a router."""
+    return Path(shutil.copytree(unrouted, tmp_path_factory.mktemp("copy") / "demo"))
+
+
+@pytest.fixture(scope="module")
+def unrouted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of four untuned plans on 96 questions per split, of which the last two were not tested."""
     folder = tmp_path_factory.mktemp("routed") / "demo"
     folder.mkdir()
@@ -58,11 +64,12 @@ def test_the_stored_router_gives_the_stored_numbers(run: Path) -> None:
     """The reference decides with the stored router and answers with a worker of its own."""
     done = call(app, "--out", run, "--plans", "3", "--json")
     assert done.returncode == 0, done.stderr
-    found = stored_result(run)
+    found = json.loads((routed_folder(run) / RESULT).read_text())
     assert found == json.loads(done.stdout)
     assert found["questions"] == {"search": 96, "test": 96, "train": 96}
     router, trials = Router.of(load_file(routed_folder(run) / ROUTER)), found["router"]["trials"]
     results = open_results(run, None)
+    assert stored_result(results) == found
     routed = route(results, run, plans=3, say=lambda line: None)
     requests = {each.number: each.request for each in routed.candidates.plans}
     results.close()
@@ -95,9 +102,11 @@ def test_plans_per_kind_need_no_router(run: Path) -> None:
     ("changed", "told"),
     [({"minimize": "sparse_flops"}, "minimized flops, got sparse_flops"), ({"min_accuracy": 1.0}, "at least 2 plans")],
 )
-def test_a_run_with_nothing_to_route_between_is_refused(run: Path, tmp_path: Path, changed: dict, told: str) -> None:
+def test_a_run_with_nothing_to_route_between_is_refused(
+    unrouted: Path, tmp_path: Path, changed: dict, told: str
+) -> None:
     copy = tmp_path / "copy"
-    shutil.copytree(run, copy, ignore=shutil.ignore_patterns("routed"))
+    shutil.copytree(unrouted, copy)
     results = open_results(copy, None)
     results.update_settings(results.run.settings | changed)
     results.close()
@@ -116,9 +125,11 @@ def test_a_run_with_nothing_to_route_between_is_refused(run: Path, tmp_path: Pat
         (("--knee",), "exactly one of"),
     ],
 )
-def test_an_export_without_a_router_is_refused(run: Path, tmp_path: Path, words: tuple[str, ...], told: str) -> None:
+def test_an_export_without_a_router_is_refused(
+    unrouted: Path, tmp_path: Path, words: tuple[str, ...], told: str
+) -> None:
     copy = tmp_path / "copy"
-    shutil.copytree(run, copy, ignore=shutil.ignore_patterns("routed"))
+    shutil.copytree(unrouted, copy)
     done = call(export, "--out", copy, "--routed", "--to", tmp_path / "model", *words)
     assert done.returncode == 2
     assert told in done.stderr
@@ -128,17 +139,18 @@ def test_an_export_without_a_router_is_refused(run: Path, tmp_path: Path, words:
 @pytest.mark.slow
 def test_a_router_that_is_not_used_or_reads_images_is_not_exported(run: Path, tmp_path: Path) -> None:
     assert call(app, "--out", run, "--plans", "3", "--text-only").returncode == 0
-    file = routed_folder(run) / RESULT
-    found = json.loads(file.read_text())
-    assert found["router"]["inputs"] == "text"
+    results = open_results(run, None)
+    found = stored_result(results)
+    assert found is not None and found["router"]["inputs"] == "text"
     for changed, told in (
         ({"used": False}, "better than mixing plans at random"),
         ({"used": True, "inputs": "text and image"}, "--text-only"),
     ):
-        file.write_text(json.dumps(found | {"router": found["router"] | changed}))
+        results.keep_routing(found | {"router": found["router"] | changed}, {})
         done = call(export, "--out", run, "--routed", "--to", tmp_path / "model")
         assert done.returncode == 2
         assert told in done.stderr
-    file.write_text(json.dumps(found | {"schema_version": 0}))
+    results.keep_routing(found | {"schema_version": 0}, {})
+    results.close()
     done = call(export, "--out", run, "--routed", "--to", tmp_path / "model")
     assert "must be of version 1, got 0" in done.stderr

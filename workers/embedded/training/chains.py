@@ -27,7 +27,7 @@ from workers.embedded.training.network import read, see
 from workers.embedded.training.recipe import STUCK_BELOW, STUCK_WEIGHT, Stage, fit, save
 from workers.embedded.words import build_processor
 
-LANGUAGE, MAPPING = Stage(2600, 1e-3, images=8), Stage(50, 5e-4, images=8)
+LANGUAGE, MAPPING = Stage(1000, 1e-3, images=8), Stage(50, 5e-4, images=8)
 STEPS_BETWEEN_EXAMS = 100
 
 
