@@ -127,7 +127,22 @@ class Plan:
         return len(self.blocks)
 
     def __str__(self) -> str:
+        return self._text
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __reduce__(self) -> tuple[type["Plan"], tuple[tuple[Block, ...]]]:
+        return Plan, (self.blocks,)  # without the cached hash, which differs between processes
+
+    @cached_property
+    def _text(self) -> str:
         return text_of(self.blocks)
+
+    @cached_property
+    def _hash(self) -> int:
+        """Hash of the blocks, computed once: a search looks its plans up many times."""
+        return hash(self.blocks)
 
 
 def _block(value: Block | Op | str, where: str) -> Block:
