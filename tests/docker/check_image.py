@@ -186,8 +186,8 @@ def check_job(containers: Containers, job: Service, folder: Path) -> None:
     small = "--budget 4 --strategy random --space blocks --rungs 0:16,1:all --max-eval 32 --final-seeds 1 --workers 2"
     words = entrypoint.replace("@skipsearch-database/", "@database/").replace("/runs/search", "/runs/job")
     # Started again as a pod is: where a machine is slow, Ray gives up after 30 seconds.
-    start = "until ray start --head --block --num-cpus=2 --dashboard-host=0.0.0.0 --object-store-memory=200000000; do :; done"
-    command, environment = containers.command(job, 0, ["sh", "-c", start])
+    head = "ray start --head --block --num-cpus=2 --dashboard-host=0.0.0.0 --object-store-memory=200000000"
+    command, environment = containers.command(job, 0, ["sh", "-c", f"until {head}; do sleep 1; done"])
     with (folder / "job.log").open("wb") as log:
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
     try:
