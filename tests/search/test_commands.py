@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from search.run import app
 from spaces.plan import Plan
 
-SMALL = ("--rungs", "0:64,4:64,8:128", "--threads", "1")
+SMALL = ("--rungs", "0:48,2:48,4:96", "--max-eval", "128", "--threads", "1")
 QUICK = (*SMALL, "--final-seeds", "1")
 """For tests that look at something else than the final one."""
 
