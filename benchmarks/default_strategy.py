@@ -129,7 +129,10 @@ def settings_of(given: dict[str, Any], strategies: Sequence[str], seeds: int) ->
     folder = Path(tempfile.mkdtemp())
     return {
         strategy: [
-            load_settings(None, {**given, "strategy": strategy, "seed": seed, "out": folder / f"{strategy}-{seed}"})
+            load_settings(
+                None,
+                {"workers": 1, **given, "strategy": strategy, "seed": seed, "out": folder / f"{strategy}-{seed}"},
+            )
             for seed in range(seeds)
         ]
         for strategy in strategies

@@ -62,7 +62,7 @@ class Setting:
         extra, default = self.field.json_schema_extra, self.field.get_default(call_default_factory=True)
         shown = extra["shown"] if isinstance(extra, dict) else default
         text = _first_sentence(self.field.description or "")
-        return text if default is None or default is False or default == () else f"{text} Default: {shown}."
+        return text if shown is None or shown is False or shown == () else f"{text} Default: {shown}."
 
 
 def settings_of(model: type[BaseModel] = Settings, prefix: str = "", panel: str = "") -> Iterator[Setting]:

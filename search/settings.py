@@ -57,6 +57,11 @@ def _listed(value: Any) -> Any:
     return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
 
+def _auto(value: Any) -> Any:
+    """Return None for `auto`; return any other value unchanged."""
+    return None if value == "auto" else value
+
+
 def parse_rungs(text: Any) -> Any:
     """Return the rungs of a text such as `0:256,10:512,50:all` (`steps:questions,...`); other values unchanged.
 
@@ -169,10 +174,12 @@ class Settings(BaseModel):
     """Folder of the run. By default runs/MODEL-SPACE-STRATEGY-sSEED."""
     storage: str | None = None
     """Database URL. By default an SQLite file in the run's folder."""
-    workers: int = Field(1, ge=1)
-    """Number of workers: 1 runs trials in this process, more run them on Ray."""
+    workers: Annotated[int | None, BeforeValidator(_auto)] = Field(None, ge=1, json_schema_extra={"shown": "auto"})
+    """Number of workers: 1 runs trials in this process, more run them on Ray; auto is one per core, at most 4. auto is
+    1 for a model above 256 MB, on a GPU or a cluster, if latency counts, and for a search of less than about two
+    minutes. With the same number, a search on one machine has the same result at any speed of the workers."""
     threads: int | None = Field(None, ge=1, le=MAX_THREADS)
-    """CPU threads per worker; by default the cores of the machine divided by the workers."""
+    """CPU threads per worker; by default the usable cores divided by the workers."""
     ray_address: str | None = None
     """Address of a running Ray cluster, auto or ray://HOST:PORT."""
     gpus_per_trial: float = Field(0.0, ge=0, allow_inf_nan=False)
@@ -262,9 +269,14 @@ class Settings(BaseModel):
         return self.storage or own_database(self.run_folder)
 
     @property
+    def num_workers(self) -> int:
+        """Return the number of workers; 1 as long as `auto` is not resolved (`search.loop.problem`)."""
+        return self.workers or 1
+
+    @property
     def on_ray(self) -> bool:
         """Return True if trials run on Ray Tune."""
-        return self.workers > 1 or self.ray_address is not None
+        return self.num_workers > 1 or self.ray_address is not None
 
     @property
     def gpus_of_a_trial(self) -> float:

@@ -20,7 +20,7 @@ def row(setting: Setting) -> str:
     """Return the row of a setting: option, key, default, whether it may change, meaning."""
     extra, default = setting.field.json_schema_extra, setting.field.get_default(call_default_factory=True)
     shown = extra["shown"] if isinstance(extra, dict) else default
-    value = "" if default is None or default == () else f"`{shown}`"
+    value = "" if shown is None or shown == () else f"`{shown}`"
     free = "free" if setting.path.partition(".")[0] in FREE_TO_CHANGE else ""
     meaning = " ".join((setting.field.description or "").split()).replace("|", "\\|")
     return f"| `{setting.flag}` | `{setting.path}` | {value} | {free} | {meaning} |"

@@ -32,6 +32,11 @@ def spent_once(seconds: Mapping[str, float]) -> float:
     return sum(seconds.get(step, 0.0) for step in ONCE)
 
 
+def usual_share(keep_fraction: float) -> float:
+    """Return the usual fraction of the trials at a rung that continue: members of the first front always do."""
+    return keep_fraction + (1 - keep_fraction) / 3
+
+
 def work(flops_ratio: float) -> float:
     """Return the expected seconds of a plan over those of the dense model."""
     return FIXED + (1 - FIXED) * flops_ratio
@@ -101,7 +106,7 @@ class Pace:
     """Seconds per unit of work of the tests that tune (True) and of those that read stored weights (False)."""
 
     def __post_init__(self) -> None:
-        usual = self.keep_fraction + (1 - self.keep_fraction) / 3
+        usual = usual_share(self.keep_fraction)
         self._rungs = [RungPace(1.0 if number == 0 else usual) for number in range(self.num_rungs)]
         self._ratio = Mean(USUAL_RATIO, USUAL_WEIGHT)
 

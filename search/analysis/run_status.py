@@ -177,10 +177,11 @@ def _workers(
     results: Results, settings: Mapping[str, Any], trials: Sequence[Any], recent: Sequence[Any]
 ) -> dict[str, Any]:
     """Return the number of workers, how many have a trial, and the devices of the last trials."""
-    rows = worker_rows(results, [trial.number for trial in recent[-2 * settings["workers"] :]])
+    number = settings["workers"] or 1
+    rows = worker_rows(results, [trial.number for trial in recent[-2 * number :]])
     devices = Counter(str(row.worker["device"]) for row in rows if row.worker and row.worker.get("device"))
     busy = sum(trial.state == "running" for trial in trials)
-    return {"number": settings["workers"], "busy": busy, "devices": sorted(devices)}
+    return {"number": number, "busy": busy, "devices": sorted(devices)}
 
 
 def _running(trial: Any) -> dict[str, Any]:

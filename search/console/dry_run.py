@@ -6,6 +6,7 @@ from decimal import Decimal
 import numpy as np
 from rich.table import Table
 
+from search.analysis.expected_work import work_of_search
 from search.console.terminal import console
 from search.loop.problem import CHEAPER, Problem
 from search.loop.proposer import pick_baselines
@@ -17,12 +18,9 @@ from spaces.kinds import left_out
 from spaces.names import shortened
 from spaces.plan import Plan
 from workers.describe import load_notes
-from workers.requests import Rung
 
 MAX_UNUSED = 300
 """Number of characters of the names of columns that are not used."""
-TRAINING_FACTOR = 3
-"""FLOPs of a training step relative to a forward pass; a backward pass costs about two forward passes."""
 
 
 def describe(settings: Settings, problem: Problem) -> None:
@@ -53,7 +51,7 @@ def describe(settings: Settings, problem: Problem) -> None:
             for p in pick_baselines(problem.task(), num_patterns_of(settings.strategy, settings.budget))
             if p.origin.startswith("baseline ")
         ),
-        "workers": f"{settings.workers} on Ray Tune" if settings.on_ray else "this process",
+        "workers": _workers(settings, problem),
         "run": f"{settings.run_folder}",
         "storage": shown(settings.storage_url),
         "time": f"about {_minutes(_estimate(settings, problem))} for matrix products alone; a search shows its ETA",
@@ -102,6 +100,12 @@ def _limits(problem: Problem) -> str:
     return ", ".join(limits) or "none"
 
 
+def _workers(settings: Settings, problem: Problem) -> str:
+    threads = problem.request(None, Plan.dense(problem.shape.num_blocks)).threads
+    each = f"{threads} thread" + ("s" if threads != 1 else "")
+    return f"{settings.num_workers} on Ray Tune, {each} each" if settings.on_ray else f"this process, {each}"
+
+
 def _final_test(settings: Settings) -> str:
     seeds = settings.final_seeds if settings.rungs[-1].tuning_steps else 1
     return "the front on the test split" + (f", tuned with {seeds} seeds" if seeds > 1 else "")
@@ -136,30 +140,10 @@ def _range(problem: Problem) -> str:
 def _estimate(settings: Settings, problem: Problem) -> float:
     """Return the seconds that the matrix products of the whole search would take on this machine.
 
-    A lower bound: for small models, launching the products takes longer than computing them. The estimate assumes that
-    trials need three quarters of the dense FLOPs on average, that `keep_fraction` of the trials continue at each rung,
-    and that half of the full trials are on the front.
+    A lower bound: for small models, launching the products takes longer than computing them.
     """
-    questions, ended, done = 0.0, float(settings.budget), 0
-    for rung in settings.rungs:
-        trials = ended
-        questions += trials * _questions(settings, rung, rung.tuning_steps - done)
-        ended, done = trials * settings.keep_fraction, rung.tuning_steps
-    test = Rung(split="test")
-    questions += trials / 2 * _questions(settings, test, 0)
-    if done:
-        questions += trials / 2 * (settings.final_seeds - 1) * _questions(settings, test, done)
-    per_question = 0.75 * problem.costs(Plan.dense(problem.shape.num_blocks)).flops
-    return questions * per_question / _flops_per_second(problem) / settings.workers
-
-
-def _questions(settings: Settings, rung: Rung, steps: int) -> float:
-    """Return the cost of a rung as a number of forward passes of one question: its evaluation plus its tuning steps.
-
-    The number of questions of a rung that evaluates the whole split is not known here; 1,024 is assumed.
-    """
-    tuned = steps * settings.tuning.images_per_step * settings.tuning.questions_per_image
-    return (rung.questions or 1024) + TRAINING_FACTOR * tuned
+    work, dense = work_of_search(settings, problem.data["rows"]), problem.costs(Plan.dense(problem.shape.num_blocks))
+    return work * dense.flops / _flops_per_second(problem) / settings.num_workers
 
 
 def _flops_per_second(problem: Problem) -> float:

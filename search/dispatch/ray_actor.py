@@ -2,6 +2,9 @@
 
 import os
 import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from search.dispatch import ray_cluster  # noqa: F401  # first: sets what Ray reads when it is imported
@@ -21,7 +24,8 @@ class TrialActor(tune.Trainable):
     grace_seconds = 30.0
     """Seconds beyond the time limit of its trial after which a worker that does not respond ends its process."""
     _run: TrialRun | None = None
-    _watchdog: threading.Timer | None = None
+    _seconds = 0.0
+    """Seconds that the running trial has taken, without those between its steps."""
 
     def setup(self, config: dict[str, Any]) -> None:
         """Read the request; do not load the model yet.
@@ -45,9 +49,9 @@ class TrialActor(tune.Trainable):
         if self._run is None:
             if TrialActor.worker is None:
                 TrialActor.worker = self.make_worker()
-            self._run = TrialRun(TrialActor.worker, self._request)
-            self._watch()
-        rung = self._run.next()
+            self._run, self._seconds = TrialRun(TrialActor.worker, self._request), 0.0
+        with self._watched():
+            rung = self._run.next()
         result: dict[str, Any] = {"done": self._run.ended, "report": self._run.report().model_dump_json()}
         if rung is not None:
             result |= {"rung": rung.rung, "accuracy": rung.accuracy, "flops_ratio": rung.costs["flops_ratio"]}
@@ -62,12 +66,22 @@ class TrialActor(tune.Trainable):
         if self._run is not None:
             self._run.close()
             self._run = None
-        if self._watchdog is not None:
-            self._watchdog.cancel()
 
-    def _watch(self) -> None:
-        """Start a timer that ends the process if it hangs in native code; Tune has no time limit of its own."""
-        if self._request.time_limit is not None:
-            self._watchdog = threading.Timer(self._request.time_limit + self.grace_seconds, os._exit, [1])
-            self._watchdog.daemon = True
-            self._watchdog.start()
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        """End the process if the trial hangs in native code inside the `with` block; Tune has no time limit.
+
+        Between its steps a trial may wait for as long as it takes.
+        """
+        if self._request.time_limit is None:
+            yield
+            return
+        begin, left = time.monotonic(), self._request.time_limit + self.grace_seconds - self._seconds
+        watchdog = threading.Timer(left, os._exit, [1])
+        watchdog.daemon = True
+        watchdog.start()
+        try:
+            yield
+        finally:
+            watchdog.cancel()
+            self._seconds += time.monotonic() - begin

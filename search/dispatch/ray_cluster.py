@@ -169,7 +169,7 @@ def _connect(settings: Settings, temporary: Path | None) -> None:
         # `local` starts a new Ray even if RAY_ADDRESS is set or a cluster runs on this machine
         address = "local"
         options |= {
-            "num_cpus": settings.workers * settings.cpus_per_trial,
+            "num_cpus": settings.num_workers * settings.cpus_per_trial,
             "include_dashboard": False,
             "object_store_memory": OBJECT_STORE_BYTES,
             "_temp_dir": str(temporary),
@@ -211,6 +211,17 @@ def _check_resources(settings: Settings) -> None:
             raise SettingsError(
                 f"{option} must fit a machine of the cluster, got {needed:g}, the largest has {largest:g} {kind}s"
             )
+
+
+def num_places(settings: Settings) -> int:
+    """Return the number of workers that the connected cluster has room for at a time."""
+    resources = ray.cluster_resources()
+    places = int(resources.get("CPU", 0.0) // settings.cpus_per_trial)
+    gpus = settings.gpus_of_a_trial
+    if gpus:
+        num_gpus = int(resources.get("GPU", 0.0))
+        places = min(places, num_gpus * int(1 / gpus + 1e-9) if gpus <= 1 else int(num_gpus // gpus))
+    return max(1, places)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import os
 from datetime import datetime
 from typing import Any
 
-from search.dispatch.ray_cluster import ray_cluster  # first: sets what Ray reads when it is imported
+from search.dispatch.ray_cluster import Nodes, num_places, ray_cluster  # first: sets what Ray reads when it is imported
 
 # isort: split
 import ray
@@ -24,9 +24,11 @@ from ray.tune.impl.tuner_internal import TunerInternal
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
+from search.analysis.expected_work import work_of_rung
 from search.console.progress import Progress
 from search.dispatch.dispatcher import Dispatcher
 from search.dispatch.ray_actor import TrialActor
+from search.dispatch.virtual_clock import VirtualClock
 from search.loop.controller import Controller
 from search.settings import Settings
 
@@ -60,7 +62,7 @@ class StudySearcher(Searcher):
             self._dispatcher.lost(trial_id)
             return
         if result and "report" in result:
-            self._dispatcher.received(trial_id, result)
+            self._dispatcher.received(trial_id)
         self._dispatcher.ended(trial_id)
 
     def save(self, checkpoint_path: str) -> None:
@@ -81,10 +83,10 @@ class RungScheduler(FIFOScheduler):
 
     def __init__(self, dispatcher: Dispatcher) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Ray leaves it untyped
-        self._dispatcher = dispatcher
+        self.dispatcher = dispatcher
 
     def on_trial_result(self, tune_controller: Any, trial: TuneTrial, result: dict[str, Any]) -> str:
-        goes_on = self._dispatcher.attempt(lambda: self._dispatcher.received(trial.trial_id, result), False)
+        goes_on = self.dispatcher.attempt(lambda: self.dispatcher.received(trial.trial_id), False)
         return TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP
 
     def __getstate__(self) -> dict[str, Any]:
@@ -117,11 +119,32 @@ def _forget(trial: TuneTrial) -> None:
 
 
 class PatientController(TuneController):
-    """Tune's controller, which however never replaces a worker that is still starting by an idle one.
+    """Tune's controller, which however lets results wait for their turn, and keeps its workers.
 
-    Tune assigns a trial whose worker is starting to the next idle worker and kills the starting one. If trials are
-    shorter than the start of a process, the first machine of a cluster would then run all trials.
+    Tune decides on a result when it arrives. It assigns a trial whose worker is starting to the next idle worker and
+    kills the starting one: if trials are shorter than the start of a process, the first machine of a cluster would then
+    run all trials. And it ends all idle workers but one, even if the next trials start a moment later.
     """
+
+    def _on_training_result(self, trial: TuneTrial, result: dict[str, Any]) -> None:
+        process = super()._on_training_result
+        self._dispatcher.arrived(trial.trial_id, result["report"], lambda: process(trial, result))
+        self._pass_on()
+
+    def on_step_begin(self) -> None:
+        super().on_step_begin()  # type: ignore[no-untyped-call]  # Ray leaves it untyped
+        self._pass_on()
+
+    @property
+    def _dispatcher(self) -> Dispatcher:
+        assert isinstance(self._scheduler_alg, RungScheduler), "the scheduler of `_tuner`"
+        return self._scheduler_alg.dispatcher
+
+    def _pass_on(self) -> None:
+        """Process the results whose turn it is; start the next trial after each, so that its worker is not idle."""
+        while self._dispatcher.pass_on():
+            self._maybe_update_trial_queue()  # type: ignore[no-untyped-call]  # Ray leaves it untyped
+            self._maybe_add_actors()
 
     def _maybe_reuse_cached_actor(self, trial: TuneTrial) -> bool:
         actor = self._trial_to_actor.get(trial)
@@ -129,6 +152,19 @@ class PatientController(TuneController):
             return False
         reused: bool = super()._maybe_reuse_cached_actor(trial)
         return reused
+
+    def _maybe_cache_trial_actor(self, trial: TuneTrial) -> bool:
+        key, room = trial.placement_group_factory, self._actor_cache.num_cached_objects + 1
+        self._actor_cache.increase_max(key, room)
+        try:
+            cached: bool = super()._maybe_cache_trial_actor(trial)
+        finally:
+            self._actor_cache.decrease_max(key, room)
+        return cached
+
+    def _cleanup_cached_actors(self, force_all: bool = False) -> None:
+        if force_all or self._search_alg.is_finished():
+            super()._cleanup_cached_actors(force_all)
 
 
 def run_on_ray(
@@ -149,7 +185,9 @@ def run_on_ray(
         Exception: any error of the controller, such as an unavailable database.
     """
     with ray_cluster(settings):
-        dispatcher = Dispatcher(controller, progress, actor.grace_seconds)
+        dispatcher = Dispatcher(
+            controller, progress, actor.grace_seconds, Nodes().lost_since, _clock(settings, controller)
+        )
         try:
             _tuner(settings, dispatcher, actor).fit()
         except Exception:
@@ -159,6 +197,21 @@ def run_on_ray(
             raise dispatcher.failure
         if not dispatcher.finished:
             raise RuntimeError("Ray Tune ended before the search did: run the same command again to continue")
+
+
+def _clock(settings: Settings, controller: Controller) -> VirtualClock | None:
+    """Return the virtual clock of a search on this machine.
+
+    None for a cluster: its machines may come late or be lost, so that a fixed number of workers would wait for them.
+    """
+    if settings.ray_address is not None:
+        return None
+    return VirtualClock(
+        min(settings.num_workers, num_places(settings)),
+        lambda job, rung: work_of_rung(
+            job.request, rung, controller.history.record(job.number).flops_ratio, controller.rows
+        ),
+    )
 
 
 def _tuner(settings: Settings, dispatcher: Dispatcher, actor: type[TrialActor]) -> TunerInternal:
@@ -173,7 +226,7 @@ def _tuner(settings: Settings, dispatcher: Dispatcher, actor: type[TrialActor]) 
             search_alg=StudySearcher(dispatcher),
             scheduler=RungScheduler(dispatcher),
             reuse_actors=True,
-            max_concurrent_trials=settings.workers,
+            max_concurrent_trials=settings.num_workers,
             trial_name_creator=_name,
             trial_dirname_creator=_name,
         ),

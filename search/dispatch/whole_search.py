@@ -140,7 +140,7 @@ class WholeSearch:
                 return
             model = self._settings.model.name
             if self._settings.on_ray:
-                progress.note(f"starting {self._settings.workers} workers, each loads model {model} ...")
+                progress.note(f"starting {self._settings.num_workers} workers, each loads model {model} ...")
                 from search.dispatch.ray_tune import run_on_ray
 
                 run_on_ray(self._settings, controller, progress)

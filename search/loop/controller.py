@@ -6,7 +6,7 @@ report of each rung, `done` or `lost` ends the job. It never waits and never run
 
 import math
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from search.loop.final_front import FinalTest
@@ -138,7 +138,13 @@ class Controller:
     @property
     def workers(self) -> int:
         """Return the number of workers."""
-        return self._settings.workers
+        return self._settings.num_workers
+
+    @property
+    def rows(self) -> Mapping[str, int]:
+        """Return split -> number of questions, as far as it is known."""
+        rows: Mapping[str, int] = self._problem.data.get("rows", {})
+        return rows
 
     @property
     def baselines_left(self) -> int:

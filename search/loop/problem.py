@@ -1,7 +1,6 @@
 """The search problem: model shape, workload, space, limits, and the costs of any plan. Imports no torch."""
 
 import math
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -14,6 +13,7 @@ from objectives.metrics import METRICS
 from objectives.objectives import COST_NAMES
 from objectives.sparsity import kept_weights
 from objectives.workload import Workload
+from search.loop.number_of_workers import number_of_workers
 from search.loop.warm_start import warm_start
 from search.quantities import latency_text, memory_text, parse_latency, parse_memory, with_stated
 from search.settings import Settings, SettingsError
@@ -30,6 +30,7 @@ from workers.describe import describe_model, describe_workload
 from workers.export.facts_without_weights import read_facts
 from workers.export.route_costs import AS_SEARCHED, Deployment
 from workers.fingerprints import fingerprint_model, fingerprint_samples
+from workers.machine_limits import usable_cores, usable_memory
 from workers.models.device import check_device
 from workers.reports import RungReport
 from workers.requests import TrialRequest
@@ -64,7 +65,8 @@ class Problem:
     def resolve(cls, settings: Settings) -> "Problem":
         """Return the problem of these settings, after reading the model's configuration and the data.
 
-        If `settings.metric` is None, the settings of the problem have the usual metric for the data.
+        If metric or number of workers are None, the settings of the problem have the usual metric for the data and the
+        number of workers that suits model, search and machine.
 
         Raises:
             ValueError: model, data, metric or limits cannot be used; one line for the user. No file has been created.
@@ -94,7 +96,17 @@ class Problem:
             marks |= {f"rule of {settings.metric}": _rule(str(settings.metric))}
         data = _describe_data(splits, settings.metric)
         deployment = Deployment(settings.deploy, read_facts(settings.model))
-        return cls(settings, shape, workload, space, marks, deployment, data=data)._limited()
+        return cls(settings, shape, workload, space, marks, deployment, data=data)._staffed()._limited()
+
+    def _staffed(self) -> "Problem":
+        """Return the problem with a number of workers."""
+        if self.settings.workers is not None:
+            return self
+        dense = self.costs(self._dense)
+        number = number_of_workers(
+            self.settings, dense.parameter_bytes, dense.flops, self.data["rows"], usable_cores(), usable_memory()
+        )
+        return replace(self, settings=self.settings.model_copy(update={"workers": number}))
 
     def timed(self, times: TimeTable) -> "Problem":
         """Return the problem with measured times, from which latencies are predicted.
@@ -244,7 +256,7 @@ class Problem:
             tuning=settings.tuning,
             rungs=settings.rungs,
             seed=settings.seed,
-            threads=settings.threads or max(1, (os.cpu_count() or 1) // settings.workers),
+            threads=settings.threads or max(1, usable_cores() // settings.num_workers),
             time_limit=settings.time_limit,
             deploy=settings.deploy,
             artifacts=str(settings.run_folder / "artifacts"),

@@ -18,11 +18,11 @@ def check_device(name: str) -> None:
     """
     if not re.fullmatch(r"auto|[a-z]+(:\d+)?", name):
         raise ValueError(f"--device must be auto, cpu, cuda or cuda:N, got {name[:60]!r}: leave it out for auto")
-    if name.startswith("cuda") and not _has_gpu():
+    if name.startswith("cuda") and not has_gpu():
         raise ValueError(f"--device {name} needs a GPU and its driver, which this machine lacks: use auto or cpu")
 
 
-def _has_gpu() -> bool:
+def has_gpu() -> bool:
     """Return True if a driver of NVIDIA or AMD devices, both of which torch calls CUDA, is loaded."""
     if Path("/dev/kfd").exists():
         return True

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
+from random import SystemRandom
 from typing import Any
 
 import pytest
@@ -58,6 +59,20 @@ class PretendActor(TrialActor):
         return PretendWorker()
 
 
+class UnevenWorker(PretendWorker):
+    """Takes between nothing and a tenth of a second per rung, by chance."""
+
+    def rungs(self, request: TrialRequest) -> Iterator[RungReport]:
+        for report in super().rungs(request):
+            time.sleep(SystemRandom().random() / 10)
+            yield report
+
+
+class UnevenActor(TrialActor):
+    def make_worker(self) -> Any:
+        return UnevenWorker()
+
+
 class VictimActor(TrialActor):
     grace_seconds = 20.0
 
@@ -89,6 +104,14 @@ def test_a_search_on_two_workers(tmp_path: Path) -> None:
     assert all(set(record.tests) in (set(), {0, 1, 2}) for record in records[1:]), "with all seeds"
     written = [file for file in (tmp_path / "run" / "ray").rglob("*") if file.is_file()]
     assert not [file for file in written if b"sqlite:" in file.read_bytes()], "Ray never sees the database"
+    uneven = search(settings.model_copy(update={"out": tmp_path / "uneven"}), UnevenActor)
+    assert list(map(found, uneven)) == list(map(found, records)), "the speed of the workers changes nothing"
+
+
+def found(record: TrialRecord) -> tuple[Any, ...]:
+    """Return what a search found out about a trial."""
+    rungs = sorted((rung.split, rung.seed, rung.rung, rung.accuracy) for rung in record.rungs)
+    return record.trial.number, record.trial.plan, record.trial.origin, record.trial.state, rungs
 
 
 def test_dead_hanging_and_raising_workers_cost_no_other_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
