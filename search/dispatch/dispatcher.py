@@ -80,7 +80,7 @@ class Dispatcher:
         """Tune's id -> running attempt."""
         self._losses: list[Loss] = []
         """Losses that wait for their turn."""
-        self._told: dict[object, int] = {}
+        self._reported: dict[object, int] = {}
         """Key of a running job -> number of its rungs that the controller knows."""
         self.failure: Exception | None = None
         """Error after which no job is started, such as an unavailable database or a lost lease."""
@@ -153,8 +153,8 @@ class Dispatcher:
             return True
         report, job = attempt.report, attempt.job
         assert report is not None, "only results that have arrived are passed on"
-        repeated = len(report.rungs) <= self._told.get(job.key, 0) and report.state is TrialState.STOPPED
-        return repeated  # measured again after its worker died: nobody waits for it
+        repeated = len(report.rungs) <= self._reported.get(job.key, 0) and report.state is TrialState.STOPPED
+        return repeated  # measured again after its worker died: it changes nothing
 
     def received(self, tune_id: str) -> bool:
         """Pass the rung of a Tune trial that arrived last to the controller; return True if the trial continues."""
@@ -162,9 +162,9 @@ class Dispatcher:
         job, report = attempt.job, attempt.report
         assert report is not None, "its result has arrived"
         attempt.since = time.monotonic()
-        if len(report.rungs) <= self._told.get(job.key, 0):
+        if len(report.rungs) <= self._reported.get(job.key, 0):
             return True
-        self._told[job.key] = len(report.rungs)
+        self._reported[job.key] = len(report.rungs)
         self._progress.rung(job, report.rungs[-1])
         goes_on = self._controller.rung(job, report.rungs[-1])
         if self._clock is not None and goes_on and report.state is TrialState.STOPPED:
@@ -186,7 +186,7 @@ class Dispatcher:
 
     def _leave(self, job: Job) -> None:
         """Free the place of a job that has ended, and propose the next one."""
-        self._told.pop(job.key, None)
+        self._reported.pop(job.key, None)
         if self._clock is not None:
             self._clock.end(job)
             self._propose()

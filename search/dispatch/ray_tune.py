@@ -128,7 +128,7 @@ class PatientController(TuneController):
 
     def _on_training_result(self, trial: TuneTrial, result: dict[str, Any]) -> None:
         process = super()._on_training_result
-        self._dispatcher.arrived(trial.trial_id, result["report"], lambda: process(trial, result))  # type: ignore[no-untyped-call]  # as Ray leaves it
+        self._dispatcher.arrived(trial.trial_id, result["report"], lambda: process(trial, result))  # type: ignore[no-untyped-call]
         self._pass_on()
 
     def on_step_begin(self) -> None:
