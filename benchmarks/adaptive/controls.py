@@ -1,4 +1,4 @@
-"""Controls of a router: the same measurements with the questions of one kind only."""
+"""Controls of a router: the same measurements with the questions of some kinds only."""
 
 from dataclasses import replace
 
@@ -10,14 +10,18 @@ from search.routing.measure import Measured
 from search.routing.route import Routed
 
 
-def one_kind(routed: Routed, kind: str) -> Routed:
-    """Return the measurements on the questions of one kind.
+def some_kinds(routed: Routed, kept_kinds: set[str]) -> Routed:
+    """Return the measurements on the questions of some kinds.
+
+    FLOPs are divided by the mean of the dense model over these questions.
 
     Args:
         routed: measurements on all questions.
-        kind: the kind that is kept.
+        kept_kinds: the kinds that are kept.
     """
-    kept = {name: np.flatnonzero(np.array(each.questions.kinds) == kind) for name, each in routed.splits.items()}
+    kept = {
+        name: np.flatnonzero(np.isin(each.questions.kinds, sorted(kept_kinds))) for name, each in routed.splits.items()
+    }
     splits = {name: _rows(each, kept[name]) for name, each in routed.splits.items()}
     search = splits["search"]
     candidates = replace(
@@ -45,7 +49,9 @@ def _rows(split: Measured, rows: np.ndarray) -> Measured:
         tokens=tuple(known.tokens[row] for row in rows),
         kinds=tuple(known.kinds[row] for row in rows),
     )
-    return replace(split, questions=questions, scores=split.scores[rows], costs=split.costs[rows])
+    dense = split.dense[rows]
+    costs = split.costs[rows] * split.dense_flops / dense.mean()
+    return replace(split, questions=questions, scores=split.scores[rows], costs=costs, dense=dense)
 
 
 def _search_rows(plan: Candidate, rows: np.ndarray) -> Candidate:

@@ -26,8 +26,13 @@ class Measured:
     """(Q, K) score of each question under each plan."""
     costs: Floats
     """(Q, K) FLOPs of each question under each plan, divided by the mean FLOPs of the dense plan."""
-    dense_flops: float
-    """Mean FLOPs of a question under the dense plan."""
+    dense: Floats
+    """(Q,) FLOPs of each question under the dense plan."""
+
+    @property
+    def dense_flops(self) -> float:
+        """Return the mean FLOPs of a question under the dense plan."""
+        return float(self.dense.mean())
 
 
 def open_session(candidates: Candidates, fingerprints: dict[str, str]) -> "Session":
@@ -74,9 +79,9 @@ def measure(
     questions = read_questions(session.loaded, session.split(split))
     every = [each.request.plan for each in (*plans, dense)]
     flops = question_flops(session.shape, every, questions.tokens, session.workload(dense.request))
-    dense_flops = float(flops[:, -1].mean())
+    of_dense = flops[:, -1]
     scores = [scores_of(session, split, each, say) for each in plans]
-    return Measured(questions, np.array(scores).T, flops[:, :-1] / dense_flops, dense_flops)
+    return Measured(questions, np.array(scores).T, flops[:, :-1] / of_dense.mean(), of_dense)
 
 
 def scores_of(session: "Session", split: "Split", plan: Candidate, say: Say = print) -> tuple[float, ...]:

@@ -50,10 +50,11 @@ class _Routed(ModelMixin):
             max_flops: FLOPs that no question may exceed, of those of the dense model; None for no limit.
             plan: index of one plan for all questions, instead of the router.
             **kwargs: arguments of `generate`; `input_ids` and `attention_mask` (B, T), padded on the left, and pixels
-                with one image per question.
+                in the order of the questions.
 
         Raises:
-            ValueError: no plan is as cheap as the budget, or the questions do not have one image each.
+            ValueError: no plan is as cheap as the budget, or a question has a number of images that no question of the
+                router's training had, without a plan of its own.
         """
         if self.__dict__.get("_under_plan"):
             return super().generate(inputs, **kwargs)  # type: ignore[misc]
@@ -63,12 +64,14 @@ class _Routed(ModelMixin):
             picks = self.plans_of(ids, mask, compute=compute, max_flops=max_flops)
         else:
             picks = torch.full((len(ids),), range(len(self.mappings))[plan], device=ids.device)
-        self._check_rows(kwargs, len(ids))
+        self._check_options(kwargs)
+        images = self._images_of(ids, mask)
+        self._check_pixels(kwargs, images)
         answers: list[Tensor] = [ids[0]] * len(ids)
         for chosen in picks.unique().tolist():
             rows = (picks == chosen).nonzero()[:, 0]
             with self._under(chosen):
-                made = self.generate(**_rows_of({**kwargs, "attention_mask": mask}, rows, len(ids)))
+                made = self.generate(**_rows_of({**kwargs, "attention_mask": mask}, rows, images))
             for row, new in zip(rows.tolist(), made, strict=True):
                 start = int(mask[rows].sum(-1).max())  # columns that are padding in all rows were cut off
                 answers[row] = torch.cat([ids[row], new[start:]])
@@ -85,9 +88,15 @@ class _Routed(ModelMixin):
             compute, max_flops: as in `generate`.
 
         Raises:
-            ValueError: no plan is as cheap as the budget.
+            ValueError: no plan is as cheap as the budget, or a question has a number of images that no question of the
+                router's training had.
         """
         routed = self.config.routed
+        if unknown := sorted(set(self._images_of(input_ids, attention_mask)) - set(routed["images"])):
+            raise ValueError(
+                f"the router knows questions with {', '.join(map(str, routed['images']))} images, got one with "
+                f"{unknown[0]}: choose a plan with plan="
+            )
         ratios = torch.tensor(routed["ratios"], dtype=torch.float64, device=input_ids.device)
         within = ratios <= (float("inf") if max_flops is None else max_flops)
         if not within.any():
@@ -135,15 +144,30 @@ class _Routed(ModelMixin):
             yield
 
     @staticmethod
-    def _check_rows(kwargs: dict[str, Any], batch: int) -> None:
+    def _check_options(kwargs: dict[str, Any]) -> None:
         for name in ("return_dict_in_generate", "num_return_sequences"):
             if kwargs.get(name) not in (None, False, 1):
                 raise ValueError(f"a routed batch returns one tensor of ids, got {name}={kwargs[name]}: leave it out")
-        for name, value in kwargs.items():
-            if name.startswith("pixel_values") and len(value) != batch:
+
+    def _images_of(self, ids: Tensor, mask: Tensor) -> list[int]:
+        """Return the number of images of each question."""
+        size: int | None = self.config.routed["tokens_per_image"]
+        if size is None:  # images of different sizes, which tokens do not count: one each, as in the router's training
+            return [1] * len(ids)
+        visual = torch.tensor(sorted(anatomy_of(self).image_tokens), device=ids.device)
+        found: list[int] = (torch.isin(ids, visual) & mask.bool()).sum(-1).div(size, rounding_mode="floor").tolist()
+        return found
+
+    @staticmethod
+    def _check_pixels(kwargs: dict[str, Any], images: Sequence[int]) -> None:
+        given = {
+            name: len(value) for name, value in kwargs.items() if name.startswith("pixel_values") and value is not None
+        }
+        for name, number in (given or {"pixel_values": 0}).items():
+            if number != sum(images):
                 raise ValueError(
-                    f"a routed batch must have one image per question, got {len(value)} {name} for {batch} questions: "
-                    "ask about one image each"
+                    f"these questions must have {sum(images)} images together, got {number} {name}: pass those of all "
+                    "questions, in their order"
                 )
 
     def _padded(self, answers: Sequence[Tensor], pad: int | None) -> Tensor:
@@ -151,17 +175,28 @@ class _Routed(ModelMixin):
         return nn.utils.rnn.pad_sequence(list(answers), batch_first=True, padding_value=fill or 0)
 
 
-def _rows_of(kwargs: dict[str, Any], rows: Tensor, batch: int) -> dict[str, Any]:
+def _rows_of(kwargs: dict[str, Any], rows: Tensor, images: Sequence[int]) -> dict[str, Any]:
     """Return the arguments for some rows, without the columns that are padding in all of them."""
     start = kwargs["attention_mask"].shape[1] - int(kwargs["attention_mask"][rows].sum(-1).max())
-    length = kwargs["input_ids"].shape
+    length, batch = kwargs["input_ids"].shape, len(images)
+    chosen = set(rows.tolist())
+    owners = [row for row, number in enumerate(images) for _ in range(number)]
+    kept = [place for place, row in enumerate(owners) if row in chosen]
 
-    def of(value: Any) -> Any:
-        if not isinstance(value, Tensor) or value.ndim == 0 or len(value) != batch:
+    def of(name: str, value: Any) -> Any:
+        if not isinstance(value, Tensor) or value.ndim == 0:
+            return value
+        if name.startswith("pixel_values"):
+            return value[kept]
+        if len(value) != batch:
             return value
         return value[rows][:, start:] if value.shape == length else value[rows]
 
-    return {name: of(value) for name, value in kwargs.items()}
+    return {
+        name: of(name, value)
+        for name, value in kwargs.items()
+        if not name.startswith("pixel_values") or value is None or kept
+    }
 
 
 _CLASSES = RemoteClasses(__name__, PREFIX, lambda _: _Routed)

@@ -16,6 +16,7 @@ from workers.export.remote_code import auto_map, merged_state
 from workers.export.route import ExportError
 from workers.export.routed_request import RoutedRequest
 from workers.models.trainable import MAPPING
+from workers.routing.questions import Questions
 from workers.session import Session
 
 
@@ -40,15 +41,17 @@ def check_routable(request: RoutedRequest) -> None:
             )
 
 
-def routed_model(session: Session, request: RoutedRequest) -> Any:
+def routed_model(session: Session, request: RoutedRequest, questions: Questions) -> Any:
     """Return the exported model, for saving only. It shares the weights of the loaded one.
 
     Args:
         session: the loaded model, with its dense mapping module.
         request: the request of the export.
+        questions: questions of a split.
 
     Raises:
-        ExportError: the model's class is not part of transformers.
+        ExportError: the router was trained on questions whose images can't be told apart in a batch, or the model's
+            class is not part of transformers.
     """
     model, router = session.loaded.model, load_file(request.router)
     stock = type(model).__name__
@@ -57,7 +60,7 @@ def routed_model(session: Session, request: RoutedRequest) -> Any:
         raise ExportError(f"remote code is written for models that transformers has, got {stock}: export one plan")
     config = copy.deepcopy(model.config)
     config.__class__ = kind.config_class
-    matrices = [tensor for tensor in router.values() if tensor.ndim == 2]
+    matrices = [tensor for name, tensor in router.items() if name.endswith("weight")]
     config.routed = {
         "plans": [str(trial.plan) for trial in request.trials],
         "ratios": list(request.ratios),
@@ -65,6 +68,7 @@ def routed_model(session: Session, request: RoutedRequest) -> Any:
         "default": request.default,
         "mapping": list(session.loaded.mapping),
         "features": matrices[0].shape[1],
+        **_images(questions),
         "hidden": matrices[0].shape[0] if len(matrices) > 1 else 0,
     }
     config.auto_map = auto_map(kind, "AutoModelForImageTextToText")
@@ -83,6 +87,19 @@ def routed_model(session: Session, request: RoutedRequest) -> Any:
     built._weight_conversions = getattr(model, "_weight_conversions", None)  # `save_pretrained` writes the base's names
     built.generation_config = model.generation_config
     return built
+
+
+def _images(questions: Questions) -> dict[str, Any]:
+    """Return the numbers of images of a question, and the tokens of one image; None where images differ in it."""
+    images = sorted({images for *_, images in questions.tokens})
+    sizes = {visual / count for visual, _, _, count in questions.tokens if count}
+    size = int(sizes.pop()) if len(sizes) == 1 else None
+    if size is None and images != [1]:
+        raise ExportError(
+            f"--routed splits batches by images of one size, got questions with {', '.join(map(str, images))} images "
+            "of several sizes: export one plan"
+        )
+    return {"images": images, "tokens_per_image": size}
 
 
 def _mapping_modules(session: Session, request: RoutedRequest) -> Sequence[dict[str, Tensor]]:

@@ -27,7 +27,7 @@ from workers.export.routed_model import check_routable, routed_model
 from workers.export.routed_request import RoutedRequest
 from workers.export.write import MAX_SHARD_SIZE, Exporter, Say, check_base
 from workers.routing.answer import answer_split
-from workers.routing.questions import read_questions
+from workers.routing.questions import Questions, read_questions
 from workers.routing.router import Router
 from workers.session import Session
 from workers.software import commit, versions
@@ -60,13 +60,14 @@ def export_routed(request: RoutedRequest, folder: Path, force: bool = False, say
     exporter = Exporter(session, say)
     dense = Plan.dense(session.shape.num_blocks)
     with replacing(folder, force, parameter_bytes(session.shape, dense)) as place:
-        built = routed_model(session, request)
+        questions = read_questions(session.loaded, session.split("test"))
+        built = routed_model(session, request, questions)
         built.save_pretrained(place, max_shard_size=MAX_SHARD_SIZE)
         exporter.processor.save_pretrained(place)
         for path in place.rglob("*.safetensors"):
             shutil.copymode(place / "config.json", path)  # safetensors removes read permission for others
         write_bundle("workers.export.modeling_routed", place)
-        checked = _check(place, session, request)
+        checked = _check(place, session, request, questions)
         record = {
             "schema": SCHEMA,
             "plans": [{"trial": each.number, "plan": str(each.plan)} for each in request.trials],
@@ -81,14 +82,14 @@ def export_routed(request: RoutedRequest, folder: Path, force: bool = False, say
     return record
 
 
-def _check(place: Path, session: Session, request: RoutedRequest) -> dict[str, Any]:
+def _check(place: Path, session: Session, request: RoutedRequest, questions: Questions) -> dict[str, Any]:
     """Compare plans and answers of the folder, loaded in a fresh process, with those of the search.
 
     Raises:
         ExportError: they differ, or the folder does not load without skipsearch.
     """
     prepared, samples = session.split("test"), session.split("test").samples[: request.questions]
-    expected = _search_plans(session, request)[: len(samples)]
+    expected = _search_plans(request, questions)[: len(samples)]
     answers = _search_answers(session, request, expected)
     with tempfile.TemporaryDirectory(prefix="skipsearch-export-") as name:
         work = Path(name)
@@ -119,10 +120,9 @@ def _metric(session: Session, request: RoutedRequest) -> str:
     return metric if METRICS[metric].reads is Reads.ANSWERS else "exact_match"
 
 
-def _search_plans(session: Session, request: RoutedRequest) -> list[int]:
+def _search_plans(request: RoutedRequest, questions: Questions) -> list[int]:
     """Return the plan of each test question at the default point, as the search chose it."""
     point = request.dial[request.default]
-    questions = read_questions(session.loaded, session.split("test"))
     if "plan" in point:
         return [point["plan"]] * len(questions.kinds)
     expected = Router.of(load_file(request.router)).expected(torch.from_numpy(questions.text)).numpy()

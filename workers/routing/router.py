@@ -1,6 +1,9 @@
 """The router: a small network that predicts the score of every plan on a question.
 
-Legend: Q: questions; D: features; K: plans.
+A question whose features lie outside of what the training questions span, such as one of a kind that none of them had,
+gets the mean scores of the plans: then the decision is that of one plan for all.
+
+Legend: Q: questions; D: features; K: plans; R: directions.
 """
 
 from __future__ import annotations
@@ -15,11 +18,21 @@ INPUTS = (TEXT, BOTH)
 """Features that a router may read."""
 
 
+DIRECTIONS = 32
+"""Largest number of directions in which the training questions vary most; what remains of a question outside of them is
+compared with what remains of the training questions."""
+REACH = 1.25
+"""Factor by which more may remain of a question than of any training question."""
+
+
 class Router(nn.Module):
     """Standardizes features and predicts scores: a linear layer, or two with a GELU between them."""
 
     mean: Tensor
     deviation: Tensor
+    directions: Tensor
+    reach: Tensor
+    usual: Tensor
 
     def __init__(self, features: int, hidden: int, plans: int) -> None:
         """Create a router with random weights.
@@ -32,13 +45,16 @@ class Router(nn.Module):
         super().__init__()
         self.register_buffer("mean", torch.zeros(features))
         self.register_buffer("deviation", torch.ones(features))
+        self.register_buffer("directions", torch.zeros(min(DIRECTIONS, features - 1), features))
+        self.register_buffer("reach", torch.tensor(torch.inf))
+        self.register_buffer("usual", torch.zeros(plans))
         before = (nn.Linear(features, hidden), nn.GELU()) if hidden else ()
         self.layers = nn.Sequential(*before, nn.Linear(hidden or features, plans))
 
     @classmethod
     def of(cls, state: Mapping[str, Tensor]) -> Router:
         """Return the router with stored weights."""
-        shapes = [tensor.shape for name, tensor in state.items() if tensor.ndim == 2]
+        shapes = [tensor.shape for name, tensor in state.items() if name.endswith("weight")]
         router = cls(shapes[0][1], shapes[0][0] if len(shapes) > 1 else 0, shapes[-1][0])
         router.load_state_dict(dict(state))
         return router.eval()
@@ -49,8 +65,30 @@ class Router(nn.Module):
         Args:
             features: (Q, D) float32.
         """
-        logits: Tensor = self.layers((features - self.mean) / self.deviation)
+        standard = (features - self.mean) / self.deviation
+        logits: Tensor = torch.where(self._is_unknown(standard)[:, None], self.usual, self.layers(standard))
         return logits
+
+    @torch.no_grad()
+    def is_unknown(self, features: Tensor) -> Tensor:
+        """Return True for questions unlike all training questions, (Q,) bool.
+
+        Args:
+            features: (Q, D) float32.
+        """
+        return self._is_unknown((features - self.mean) / self.deviation)
+
+    def _is_unknown(self, standard: Tensor) -> Tensor:
+        return self.remainder(standard) > self.reach
+
+    def remainder(self, standard: Tensor) -> Tensor:
+        """Return the length of what is outside of the directions of the training questions, (Q,).
+
+        Args:
+            standard: (Q, D) standardized features.
+        """
+        length: Tensor = (standard - standard @ self.directions.T @ self.directions).norm(dim=1)
+        return length
 
     @torch.no_grad()
     def expected(self, features: Tensor) -> Tensor:
@@ -64,8 +102,10 @@ class Router(nn.Module):
 
     @property
     def flops(self) -> int:
-        """Return the FLOPs of one decision: two per weight of a matrix, and those of standardizing the features."""
-        return 2 * len(self.mean) + sum(2 * weight.numel() for weight in self.parameters() if weight.ndim == 2)
+        """Return the FLOPs of one decision: two per weight of a matrix, and those per feature beside the matrices."""
+        layers = sum(2 * weight.numel() for weight in self.parameters() if weight.ndim == 2)
+        # Per feature: two to standardize it, three for the length of what remains.
+        return layers + 2 * 2 * self.directions.numel() + 5 * len(self.mean)
 
 
 def train_router(
@@ -86,6 +126,7 @@ def train_router(
         router = Router(features.shape[1], hidden, scores.shape[1])
         router.mean.copy_(features.mean(0))
         router.deviation.copy_(features.std(0, correction=0).clamp_min(1e-6))
+        _learn_range(router, features, scores)
         optimizer = torch.optim.AdamW(router.parameters(), lr=3e-3, weight_decay=weight_decay)
         for _ in range(epochs):
             for rows in torch.randperm(len(features)).split(128):
@@ -94,3 +135,12 @@ def train_router(
                 loss.backward()
                 optimizer.step()
     return router.eval()
+
+
+def _learn_range(router: Router, features: Tensor, scores: Tensor) -> None:
+    """Store the directions in which questions vary most, what remains of them outside, and the mean scores."""
+    standard = (features - router.mean) / router.deviation
+    number = min(len(router.directions), len(features))
+    router.directions[:number] = torch.svd_lowrank(standard, q=number, niter=4)[2].T
+    router.usual.copy_(torch.logit(scores.mean(0), eps=1e-4))
+    router.reach.copy_(REACH * router.remainder(standard).max())

@@ -28,7 +28,7 @@ def made(questions: int, seed: int) -> Measured:
     text += rng.normal(0, 0.1, text.shape).astype(np.float32)
     scores = (rng.random((questions, 3)) < np.array([RIGHT[kind] for kind in kinds])).astype(float)
     known = Questions(text, np.zeros((questions, 0), np.float32), ((0, 8, 2, 1),) * questions, tuple(kinds))
-    return Measured(known, scores, np.tile(COSTS, (questions, 1)), dense_flops=1e6)
+    return Measured(known, scores, np.tile(COSTS, (questions, 1)), np.full(questions, 1e6))
 
 
 def routed(shuffled: bool = False) -> Routed:

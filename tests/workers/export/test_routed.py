@@ -11,6 +11,7 @@ from torch import Tensor
 
 from spaces.plan import Plan
 from tests.workers.tiny import NUM_BLOCKS
+from tests.workers.tiny import inputs as tiny_inputs
 from workers.apply_plan import apply_plan
 from workers.data.load_split import load_samples
 from workers.export import modeling_routed, write_routed
@@ -126,16 +127,43 @@ def test_budgets_turn_the_dial(model: Any, inputs: dict[str, Tensor]) -> None:
         model.generate(**inputs, max_flops=0.1)
     with pytest.raises(ValueError, match="got num_return_sequences=2"):
         model.generate(**inputs, num_return_sequences=2)
-    with pytest.raises(ValueError, match="one image per question, got 5"):
+    with pytest.raises(ValueError, match="must have 6 images together, got 5"):
         model.generate(**{**inputs, "pixel_values": inputs["pixel_values"][:5]})
+
+
+@pytest.mark.slow
+def test_questions_with_several_images_or_none_get_their_own_images(
+    model: Any, request_: RoutedRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reference is the base model with one question at a time, under a plan that keeps the dense mapping module."""
+    batch = tiny_inputs(lengths=(3, 5, 4, 4), images=(2, 0, 1, 2))
+    options = {"max_new_tokens": 4, "min_new_tokens": 4, "do_sample": False}
+    made, length = model.generate(**batch, plan=2, **options), batch["input_ids"].shape[1]
+    source, first = load_model(request_.trials[2].model).model, 0
+    for row, count in enumerate((2, 0, 1, 2)):
+        kept = batch["attention_mask"][row].bool()
+        one = {name: batch[name][row : row + 1, kept] for name in ("input_ids", "attention_mask")}
+        if count:
+            one["pixel_values"] = batch["pixel_values"][first : first + count]
+        first += count
+        assert made[row, length:].tolist() == source.generate(**one, **options)[0, kept.sum() :].tolist()
+    with pytest.raises(ValueError, match="knows questions with 1 images, got one with 0: choose a plan"):
+        model.generate(**batch)
+    monkeypatch.setitem(model.config.routed, "images", [0, 1, 2])
+    plans = torch.tensor([2, 0, 2, 0])
+    monkeypatch.setattr(model, "plans_of", lambda *_, **__: plans, raising=False)
+    mixed = model.generate(**batch, **options)
+    alone = {plan: model.generate(**batch, plan=plan, **options) for plan in (0, 2)}
+    for row, plan in enumerate(plans.tolist()):
+        assert mixed[row].tolist() == alone[plan][row].tolist()
 
 
 @pytest.mark.slow
 def test_exchanged_mapping_modules_are_noticed(
     request_: RoutedRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def exchanged(session: Any, request: RoutedRequest) -> Any:
-        built = routed_model(session, request)
+    def exchanged(*given: Any) -> Any:
+        built = routed_model(*given)
         built.mappings = torch.nn.ModuleList([built.mappings[number] for number in (1, 0, 2)])
         return built
 

@@ -40,7 +40,7 @@ def test_flops_are_those_that_torch_counts_and_the_standardization() -> None:
         router = Router(6, hidden, 3).eval()
         with FlopCounterMode(display=False) as counter:
             router(torch.randn(1, 6))
-        assert router.flops == counter.get_total_flops() + 2 * 6
+        assert router.flops == counter.get_total_flops() + 5 * 6
 
 
 def test_a_stored_router_is_the_same() -> None:
@@ -48,3 +48,17 @@ def test_a_stored_router_is_the_same() -> None:
     for hidden in (0, 8):
         router = train_router(features, scores, hidden=hidden, weight_decay=0.1, seed=0, epochs=2)
         assert torch.equal(Router.of(router.state_dict()).expected(features), router.expected(features))
+
+
+def test_a_question_unlike_all_training_questions_gets_the_mean_scores() -> None:
+    """Questions of two kinds are mixes of four words; a third kind has a word that none of them has."""
+    generator = torch.Generator().manual_seed(1)
+    words = torch.randn(5, 40, generator=generator)
+    shares = torch.rand(300, 4, generator=generator)
+    known, scores = shares @ words[:4], torch.stack([shares[:, 0] > 0.5, shares[:, 0] > 0.2], dim=1).float()
+    router = train_router(known[:200], scores[:200], hidden=0, weight_decay=0.1, seed=0)
+    assert not router.is_unknown(known[200:]).any()
+    new = known[200:] / 2 + words[4] / 2
+    assert router.is_unknown(new).all()
+    torch.testing.assert_close(router.expected(new), scores[:200].mean(0).expand(100, 2))
+    assert (router.expected(known[200:]) - scores[:200].mean(0)).abs().max() > 0.2
