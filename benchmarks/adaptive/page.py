@@ -80,8 +80,8 @@ def _controls(found: dict[str, Any]) -> Iterator[str]:
     noticed = ", ".join(f"`{kind}` {own:.0%}".replace("%", " %") for kind, (own, _) in found["unseen"].items())
     others = max(other for _, other in found["unseen"].values())
     yield (
-        f"A kind that is left out of training is noticed as unlike all others in these shares of its questions: {noticed}; "
-        f"of other questions, at most {100 * others:.1f} %."
+        "A kind that is left out of training is noticed as unlike all others in these shares of its questions: "
+        f"{noticed}; of other questions, at most {100 * others:.1f} %."
     )
     if (stream := found["stream"]) is not None:
         seconds = stream["seconds"]
