@@ -50,7 +50,7 @@ def routed_model(session: Session, request: RoutedRequest, questions: Questions)
         questions: questions of a split.
 
     Raises:
-        ExportError: the router was trained on questions whose images can't be told apart in a batch, or the model's
+        ExportError: the router was trained on questions whose images can't be assigned to them in a batch, or the model's
             class is not part of transformers.
     """
     model, router = session.loaded.model, load_file(request.router)
