@@ -50,8 +50,8 @@ def routed_model(session: Session, request: RoutedRequest, questions: Questions)
         questions: questions of a split.
 
     Raises:
-        ExportError: the router was trained on questions whose images can't be assigned to them in a batch, or the model's
-            class is not part of transformers.
+        ExportError: the images of a batch can't be assigned to its questions, or the model's class is not part of
+            transformers.
     """
     model, router = session.loaded.model, load_file(request.router)
     stock = type(model).__name__
