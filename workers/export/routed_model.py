@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,17 +60,7 @@ def routed_model(session: Session, request: RoutedRequest, questions: Questions)
         raise ExportError(f"remote code is written for models that transformers has, got {stock}: export one plan")
     config = copy.deepcopy(model.config)
     config.__class__ = kind.config_class
-    matrices = [tensor for name, tensor in router.items() if name.endswith("weight")]
-    config.routed = {
-        "plans": [str(trial.plan) for trial in request.trials],
-        "ratios": list(request.ratios),
-        "dial": list(request.dial),
-        "default": request.default,
-        "mapping": list(session.loaded.mapping),
-        "features": matrices[0].shape[1],
-        **_images(questions),
-        "hidden": matrices[0].shape[0] if len(matrices) > 1 else 0,
-    }
+    config.routed = _settings(session, request, router, questions)
     config.auto_map = auto_map(kind, "AutoModelForImageTextToText")
     state = {**merged_state(model), **{f"router.{name}": tensor for name, tensor in router.items()}}
     for number, tuned in enumerate(_mapping_modules(session, request)):
@@ -87,6 +77,23 @@ def routed_model(session: Session, request: RoutedRequest, questions: Questions)
     built._weight_conversions = getattr(model, "_weight_conversions", None)  # `save_pretrained` writes the base's names
     built.generation_config = model.generation_config
     return built
+
+
+def _settings(
+    session: Session, request: RoutedRequest, router: Mapping[str, Tensor], questions: Questions
+) -> dict[str, Any]:
+    """Return the field `routed` of the config of the export."""
+    matrices = [tensor for name, tensor in router.items() if name.endswith("weight")]
+    return {
+        "plans": [str(trial.plan) for trial in request.trials],
+        "ratios": list(request.ratios),
+        "dial": list(request.dial),
+        "default": request.default,
+        "mapping": list(session.loaded.mapping),
+        "features": matrices[0].shape[1],
+        **_images(questions),
+        "hidden": matrices[0].shape[0] if len(matrices) > 1 else 0,
+    }
 
 
 def _images(questions: Questions) -> dict[str, Any]:
