@@ -124,7 +124,7 @@ def _show_front(results: "Results", picture: Path, sort: str | None, where: str)
         printer.print(line, soft_wrap=True)
     if (note := dense_note(results, records)) is not None:
         printer.print(note, style="red", markup=False, soft_wrap=True)
-    for line in latency_notes(summary["front"], summary["dense"]):
+    for line in latency_notes(summary["front"]):
         printer.print(line, soft_wrap=True, markup=False)
     if is_shown(summary["routing"]):
         printer.print(routing_text(summary["routing"]), soft_wrap=True)

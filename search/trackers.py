@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
+from time import time
 from typing import Any, NamedTuple, Protocol
 
 CALLBACKS = ("tensorboard", "wandb", "mlflow")
@@ -39,8 +40,10 @@ def check_packages(names: tuple[str, ...]) -> None:
     """Raise ValueError if the package of a tracker is not installed."""
     for name in names:
         if find_spec(PACKAGES[name]) is None:
-            package = PACKAGES[name]
-            raise ValueError(f"--callbacks {name} needs the package {package}, which is missing: pip install {package}")
+            raise ValueError(
+                f"--callbacks {name} needs the package {PACKAGES[name]}, which is missing: "
+                "pip install 'skipsearch[trackers]'"
+            )
 
 
 class TensorBoard:
@@ -109,12 +112,14 @@ class MLflow:
         tags = {"skipsearch.run": tracked.uid}
         made = self._client.create_run(experiment.experiment_id, run_name=tracked.name, tags=tags)
         self._id = made.info.run_id
-        for name, value in tracked.settings.items():
-            self._client.log_param(self._id, name, value)
+        parameters = [mlflow.entities.Param(name, str(value)) for name, value in tracked.settings.items()]
+        self._client.log_batch(self._id, params=parameters)
 
     def numbers(self, values: Mapping[str, float], step: int) -> None:
-        for name, value in values.items():
-            self._client.log_metric(self._id, name, value, step=step)
+        from mlflow.entities import Metric
+
+        now = int(time() * 1000)
+        self._client.log_batch(self._id, [Metric(name, value, now, step) for name, value in values.items()])
 
     def text(self, name: str, text: str, step: int) -> None:
         self._client.log_text(self._id, text, f"{name}.md")

@@ -1,7 +1,7 @@
 """Summarizes the results of a run as plain data, from the results tables alone, without torch or Optuna."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
@@ -110,7 +110,7 @@ def describe_trial(record: TrialRecord, dense: TrialRecord | None) -> dict[str, 
         record: the trial.
         dense: the trial of the dense model, with which it is compared; None if there is none.
     """
-    last = record.on("search")[-1]
+    last, test = record.on("search")[-1], describe_test(record, dense)
     return {
         "number": record.trial.number,
         "plan": record.trial.plan,
@@ -120,7 +120,7 @@ def describe_trial(record: TrialRecord, dense: TrialRecord | None) -> dict[str, 
         "flops": last.flops,
         "flops_ratio": last.share_of_flops,
         "cost_ratio": last.flops_ratio,
-        "predicted": _predicted(last),
+        "predicted": _predicted(last, test, dense),
         "routes": last.costs.get("routes"),
         "sparse_flops": last.costs.get("sparse_flops", last.flops),
         "depth": last.costs["depth"],
@@ -128,16 +128,25 @@ def describe_trial(record: TrialRecord, dense: TrialRecord | None) -> dict[str, 
         "kv_bytes_per_token": last.costs["kv_bytes_per_token"],
         "memory_bytes": last.costs.get("memory_bytes"),
         "rungs": [_describe_rung(rung) for rung in record.rungs],
-        "test": describe_test(record, dense),
+        "test": test,
     }
 
 
-def _predicted(rung: RungResult) -> dict[str, float] | None:
-    """Return the predicted seconds of vision tower, prefill, one decode step and the workload; None without them."""
+def _predicted(
+    rung: RungResult, test: Mapping[str, Any] | None, dense: TrialRecord | None
+) -> dict[str, float | None] | None:
+    """Return the predicted seconds of vision tower, prefill, one decode step and the workload; None without them.
+
+    `total` is by the table of times. `beside_dense` is the share of the dense time that the table predicts, times the
+    dense time that was measured in turns with the plan: the speed of the machine at the test counts, not that at the
+    start of the search. None if the plan was not timed.
+    """
     if "latency" not in rung.costs:
         return None
     parts = {name: rung.costs[f"latency_{name}"] for name in ("vision", "prefill", "decode")}
-    return {**parts, "total": rung.costs["latency"]}
+    total, paired = rung.costs["latency"], ((test or {}).get("latency") or {}).get("dense_total_median")
+    whole = dense.on("search")[-1].costs.get("latency") if dense else None
+    return {**parts, "total": total, "beside_dense": total / whole * paired if paired and whole else None}
 
 
 def _retention(record: TrialRecord, dense: TrialRecord | None) -> float | None:

@@ -73,7 +73,7 @@ def print_front(settings: Settings, is_finished: bool) -> None:
     else:
         out.print(_why_empty(summary))
     _print_counts(out, summary, records)
-    for line in latency_notes(summary["front"], summary["dense"]) if summary["cost"] == COST_NAMES["latency"] else ():
+    for line in latency_notes(summary["front"]) if summary["cost"] == COST_NAMES["latency"] else ():
         out.print(line, soft_wrap=True, markup=False)
     if summary["front"]:
         _print_picture(out, records, summary, folder / "front.png")

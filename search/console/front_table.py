@@ -21,7 +21,8 @@ LEGEND = (
     ("FLOPs", "share of the dense model's"),
     ("as ...", "the same in a folder of that format, where it differs"),
     ("speed-up", "dense time divided by the plan's, in alternating turns on the worker's device: median [quartiles]"),
-    ("predicted", "time of the workload from images to last token, from the measured times of ops"),
+    ("predicted", "time of the workload from images to last token: the dense time of the same turns, with the measured "
+     "changes of the ops"),
     ("measured", "the same as measured: median ± half the interquartile range"),
     ("prefill", "median time to the first token of one question"),
     ("weights", "remaining parameters of the language model"),

@@ -58,11 +58,16 @@ class Tracking:
         seen = self._controller.history.observation(job.number)
         counts = {f"trials/{state}": float(count) for state, count in self._controller.summary().items()}
         self._numbers({f"trial/{self._controller.minimized}_ratio": seen.flops_ratio, **counts}, job.number)
-        if report.state is TrialState.FAILED:
-            self._text("failures", f"trial {job.number}, {seen.plan}: {report.reason}", job.number)
+        if self._controller.history.record(job.number).state == TrialState.FAILED:
+            self._failures(job.number)
         elif seen.full and seen.accuracy is not None:
             self._numbers({"trial/accuracy": seen.accuracy}, job.number)
             self._front(job.number)
+
+    def _failures(self, number: int) -> None:
+        """Report all failures again: trackers keep the last text of a name only."""
+        rows = "\n".join(f"| {r.number} | `{r.plan}` | {r.reason} |" for r in self._controller.history.failed())
+        self._text("failures", f"| trial | plan | reason |\n|---|---|---|\n{rows}", number)
 
     def _front(self, number: int) -> None:
         members = self._controller.history.front()

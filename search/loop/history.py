@@ -154,6 +154,10 @@ class History:
         """Return the numbers of the trials that have not ended."""
         return sorted(self._states.get("running", ()))
 
+    def failed(self) -> list[Record]:
+        """Return the failed trials by number."""
+        return [self._records[number] for number in sorted(self._states.get("failed", ()))]
+
     @property
     def num_ended(self) -> int:
         """Return the number of trials that have ended."""

@@ -46,7 +46,7 @@ def _pieces(run: RunFacts) -> Iterator[Piece]:
             )
     if run.front:
         yield _table(run)
-    for line in latency_notes(run.summary["front"], run.summary["dense"]):
+    for line in latency_notes(run.summary["front"]):
         yield Text(f"{line}.")
 
 

@@ -51,6 +51,45 @@ def test_a_killed_tuning_continues_ends_the_same_and_is_exported(run: Path, tmp_
     assert all(torch.equal(named[name.rpartition("multi_modal_projector")[2]], each) for name, each in parts.items())
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [("--trainable", "lora:r=2,alpha=4"), ("--from-scratch",)])
+def test_other_weights_and_a_fresh_start_are_tuned_and_exported(
+    run: Path, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    told = call(app, "--out", run, "--trial", "1", "--steps", "2", "--every", "2", "--restart", *options)
+    assert told.returncode == 0
+    start = "random weights" if "--from-scratch" in options else "the mapping module of the model"
+    assert f"Trial 1: {'.' * 6}{'b' * 6}, 2 steps from {start}" in told.stdout
+    record = json.loads((tuned_folder(run, 1) / RECORD).read_text())
+    assert record["request"]["trial"]["mapping_module"] is None
+    assert record["request"]["from_scratch"] == ("--from-scratch" in options)
+    tuned = load_file(tuned_folder(run, 1) / MODULE)
+    assert all((".lora_" in name) == ("--trainable" in options) for name in tuned)
+
+    export_plan(run, tmp_path / "model", trial=1, questions=16, engines="none", say=lambda line: None)
+    made = json.loads((tmp_path / "model" / "plan.json").read_text())
+    assert made["metrics"]["test"]["accuracy"] == record["test"]["accuracy"]
+    exported, base = load_file(tmp_path / "model" / "model.safetensors"), load_file(EMBEDDED)
+    for name, want in merged(tuned, base).items():
+        torch.testing.assert_close(exported[name], want)
+        assert not torch.equal(want, base[name])
+
+
+def merged(tuned: dict[str, torch.Tensor], base: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return the tuned weights by their names in a checkpoint: W + alpha / r * B A of low-rank adapters."""
+    found = {}
+    for name, weight in tuned.items():
+        stem = name.removesuffix(".lora_A.weight")
+        if stem != name and ".layers." in name and int(name.split(".layers.")[1].split(".")[0]) >= 6:
+            continue  # a block that the plan removes
+        if stem != name:
+            place = in_checkpoint(f"{stem}.weight", base)
+            found[place] = base[place] + 4 / 2 * tuned[f"{stem}.lora_B.weight"] @ weight
+        elif ".lora_" not in name:
+            found[in_checkpoint(name, base)] = weight
+    return found
+
+
 def test_what_cannot_be_tuned_is_refused_in_a_line(run: Path) -> None:
     done = call(app, "--out", run, "--trial", "3")
     assert done.returncode == 2

@@ -55,11 +55,14 @@ def hub_name(family: str, name: str) -> str:
 
 
 def hub_state(family: str, model: torch.nn.Module) -> dict[str, Tensor]:
-    """Return the weights of a model as the hub stores them."""
+    """Return the weights of a model as the hub stores them; a tied output embedding is left out."""
     turned = TRANSPOSED.get(family, "$.")
+    state = model.state_dict()
+    if model.config.tie_word_embeddings:
+        state = {name: tensor for name, tensor in state.items() if name != "lm_head.weight"}
     return {
         hub_name(family, name): (tensor.mT if re.search(turned, name) else tensor).contiguous().clone()
-        for name, tensor in model.state_dict().items()
+        for name, tensor in state.items()
         if "vision_tower.head." not in name  # published SigLIP towers have no pooling head
     }
 
@@ -76,6 +79,10 @@ def hub_config(family: str, config: dict[str, Any]) -> dict[str, Any]:
     form.pop("dtype")
     if form["vision_config"].get("model_type") == "siglip_vision_model":
         form["vision_config"]["vision_use_head"] = False
+    if family == "llava_next":  # tokens of one tile; published ones have 576
+        form["image_seq_length"] = (form["vision_config"]["image_size"] // form["vision_config"]["patch_size"]) ** 2
+    if family == "paligemma":
+        form["hidden_size"] = config["text_config"]["hidden_size"]
     if family == "qwen3_vl":
         form["vision_config"]["model_type"] = family
     text = {**form.pop("text_config"), **EXTRA.get(family, {})}

@@ -49,9 +49,9 @@ def same(one, other):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kl_weight", [0.0, 0.5])
-def test_an_interrupted_tuning_ends_with_the_same_weights_and_the_same_curve(request_of, tmp_path, kl_weight):
-    request = request_of(RECIPE.model_copy(update={"kl_weight": kl_weight}))
+@pytest.mark.parametrize(("kl_weight", "from_scratch"), [(0.0, False), (0.5, False), (0.0, True)])
+def test_an_interrupted_tuning_ends_with_the_same_weights(request_of, tmp_path, kl_weight, from_scratch):
+    request = request_of(RECIPE.model_copy(update={"kl_weight": kl_weight}), from_scratch=from_scratch)
     whole = tune_long(request, tmp_path / "whole", say=lambda line: None)
     for step in (2, 4):
         with pytest.raises(Killed):
@@ -63,6 +63,23 @@ def test_an_interrupted_tuning_ends_with_the_same_weights_and_the_same_curve(req
     assert [step for step, *_ in points[0]] == [0, 2, 4, 6]
     assert whole["test"]["accuracy"] == parts["test"]["accuracy"]
     assert not (tmp_path / "parts" / CHECKPOINT).exists()
+
+
+def test_the_test_split_is_used_once_however_often_the_tuning_is_killed(request_of, tmp_path, monkeypatch):
+    splits = {name: load_samples(DataSource(name="tiny"), name).samples[0].image_id for name in ("tune", "test")}
+    seen = []
+
+    def counted(loaded, prepared, *rest):
+        seen.append(prepared.samples[0].image_id)
+        return evaluate(loaded, prepared, *rest)
+
+    monkeypatch.setattr("workers.long_tuning.evaluate", counted)
+    with pytest.raises(Killed):
+        tune_long(request_of(steps=4), tmp_path, say=kill_at(2))
+    assert seen == [splits["tune"]] * 2
+    for _ in range(2):
+        tune_long(request_of(steps=4), tmp_path, say=lambda line: None)
+    assert seen == [splits["tune"]] * 3 + [splits["test"]]
 
 
 def test_it_keeps_the_best_of_the_tune_split_and_stops_when_nothing_improves(request_of, tmp_path):
@@ -83,6 +100,35 @@ def test_other_settings_and_a_finished_tuning(request_of, tmp_path):
         tune_long(request_of(steps=4), tmp_path)
     with pytest.raises(ValueError, match=r"other settings \(plan\)"):
         tune_long(request_of(steps=2, plan=".a.."), tmp_path)
+
+
+def test_adapters_are_tuned_with_the_plan_active_and_continue(request_of, tmp_path):
+    request = request_of(RECIPE)
+    model = request.trial.model.model_copy(update={"trainable": "lora:r=2,alpha=4"})
+    request = request.model_copy(update={"trial": request.trial.model_copy(update={"model": model})})
+    with pytest.raises(Killed):
+        tune_long(request, tmp_path / "parts", say=kill_at(2))
+    for name in ("parts", "whole"):
+        tune_long(request, tmp_path / name, say=lambda line: None)
+    assert same(tmp_path / "parts", tmp_path / "whole")
+    tuned = load_file(tmp_path / "whole" / MODULE)
+    assert tuned and all(".lora_" in name for name in tuned)
+    assert stored_tuning(tmp_path / "whole")["request"]["trial"]["model"]["trainable"] == "lora:r=2,alpha=4"
+    with pytest.raises(ValueError, match="needs whole weights, got low-rank adapters: leave --from-scratch out"):
+        tune_long(request.model_copy(update={"from_scratch": True}), tmp_path / "scratch")
+
+
+def test_training_from_scratch_starts_without_what_the_model_knew(request_of, tmp_path, loaded):
+    record = tune_long(request_of(plan="a.b.", steps=4, from_scratch=True), tmp_path, say=lambda line: None)
+    assert record["request"]["from_scratch"] and record["request"]["trial"]["mapping_module"] is None
+    kept = load_file(tmp_path / MODULE)
+    dense = copy_state(loaded.weights)
+    assert kept.keys() == dense.keys()
+    for name, weight in kept.items():
+        if weight.ndim > 1:  # an untouched weight would correlate fully with that of the model
+            both = torch.stack([weight.flatten(), dense[name].flatten()])
+            assert abs(torch.corrcoef(both)[0, 1]) < 0.5
+    assert [point["step"] for point in record["curve"]] == [0, 2, 4]
 
 
 def test_training_from_scratch_starts_from_other_weights_of_every_seed(loaded):

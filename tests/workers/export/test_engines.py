@@ -18,7 +18,7 @@ from workers.export.write import save_model
 from workers.pruning.inputs import PruningInputs
 
 PLANS = ("..b.", ".fa.", "f...")
-FAMILIES = ("llava", "llava_onevision", "qwen2_vl", "idefics3", "smolvlm")
+FAMILIES = ("llava", "llava_onevision", "qwen2_vl", "idefics3", "smolvlm", "paligemma")
 """Families that mlx-vlm reads in the form of published checkpoints; docs/deploy.md has all that were tried."""
 
 needs = {
