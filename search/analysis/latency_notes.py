@@ -42,8 +42,8 @@ def _against_predicted(trials: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     )
     off = [f"trial {number} {error:+.0%}" for number, error in errors.items() if abs(error) > TOLERANCE]
     yield (
-        f"Predicted latencies differ from measured ones by {_middle(errors.values()):.1%} (median of {len(timed)} plans)"
-        + (f"; by more than {TOLERANCE:.0%}: {', '.join(off)}" if off else "")
+        f"Predicted latencies differ from measured ones by {_middle(errors.values()):.1%} "
+        f"(median of {len(timed)} plans)" + (f"; by more than {TOLERANCE:.0%}: {', '.join(off)}" if off else "")
     )
     if _middle(of_table.values()) > max(TOLERANCE, _middle(errors.values())):
         yield (

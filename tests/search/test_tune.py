@@ -16,6 +16,8 @@ from search.tune import app
 from tests.command import call
 from tests.search.test_export import run as finished_run
 from workers.long_tuning_request import MODULE, RECORD, tuned_folder
+from workers.models.model_files import checkpoint
+from workers.sources import ModelSource
 
 run = finished_run
 OPTIONS = ("--trial", "1", "--steps", "12", "--every", "3", "--stop-after", "9")
@@ -52,14 +54,14 @@ def test_a_killed_tuning_continues_ends_the_same_and_is_exported(run: Path, tmp_
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("options", [("--trainable", "lora:r=2,alpha=4"), ("--from-scratch",)])
+@pytest.mark.parametrize("options", [("--trainable", "lora:r=8,alpha=64"), ("--from-scratch",)])
 def test_other_weights_and_a_fresh_start_are_tuned_and_exported(
     run: Path, tmp_path: Path, options: tuple[str, ...]
 ) -> None:
-    told = call(app, "--out", run, "--trial", "1", "--steps", "2", "--every", "2", "--restart", *options)
+    told = call(app, "--out", run, "--trial", "1", "--steps", "8", "--every", "4", "--restart", *options)
     assert told.returncode == 0
     start = "random weights" if "--from-scratch" in options else "the mapping module of the model"
-    assert f"Trial 1: {'.' * 6}{'b' * 6}, 2 steps from {start}" in told.stdout
+    assert f"Trial 1: {'.' * 6}{'b' * 6}, 8 steps from {start}" in told.stdout
     record = json.loads((tuned_folder(run, 1) / RECORD).read_text())
     assert record["request"]["trial"]["mapping_module"] is None
     assert record["request"]["from_scratch"] == ("--from-scratch" in options)
@@ -69,7 +71,9 @@ def test_other_weights_and_a_fresh_start_are_tuned_and_exported(
     export_plan(run, tmp_path / "model", trial=1, questions=16, engines="none", say=lambda line: None)
     made = json.loads((tmp_path / "model" / "plan.json").read_text())
     assert made["metrics"]["test"]["accuracy"] == record["test"]["accuracy"]
-    exported, base = load_file(tmp_path / "model" / "model.safetensors"), load_file(EMBEDDED)
+    exported, base = (
+        load_file(Path(place, "model.safetensors")) for place in (tmp_path / "model", checkpoint(ModelSource()))
+    )
     for name, want in merged(tuned, base).items():
         torch.testing.assert_close(exported[name], want)
         assert not torch.equal(want, base[name])
@@ -79,14 +83,11 @@ def merged(tuned: dict[str, torch.Tensor], base: dict[str, torch.Tensor]) -> dic
     """Return the tuned weights by their names in a checkpoint: W + alpha / r * B A of low-rank adapters."""
     found = {}
     for name, weight in tuned.items():
-        stem = name.removesuffix(".lora_A.weight")
-        if stem != name and ".layers." in name and int(name.split(".layers.")[1].split(".")[0]) >= 6:
-            continue  # a block that the plan removes
-        if stem != name:
-            place = in_checkpoint(f"{stem}.weight", base)
-            found[place] = base[place] + 4 / 2 * tuned[f"{stem}.lora_B.weight"] @ weight
-        elif ".lora_" not in name:
-            found[in_checkpoint(name, base)] = weight
+        place = name.removeprefix("model.").replace(".lora_A.default", "")
+        if ".lora_A." in name:
+            found[place] = base[place] + 64 / 8 * tuned[name.replace("lora_A", "lora_B")] @ weight
+        elif ".lora_B." not in name:
+            found[place] = weight
     return found
 
 

@@ -79,7 +79,7 @@ def hub_config(family: str, config: dict[str, Any]) -> dict[str, Any]:
     form.pop("dtype")
     if form["vision_config"].get("model_type") == "siglip_vision_model":
         form["vision_config"]["vision_use_head"] = False
-    if family == "llava_next":  # tokens of one tile; published ones have 576
+    if family in ("llava", "llava_next"):  # tokens of one picture or tile; published ones have 576
         form["image_seq_length"] = (form["vision_config"]["image_size"] // form["vision_config"]["patch_size"]) ** 2
     if family == "paligemma":
         form["hidden_size"] = config["text_config"]["hidden_size"]

@@ -7,6 +7,8 @@ import torch
 from safetensors.torch import load_file
 
 from spaces.plan import Plan
+from workers.data.load_split import load_samples
+from workers.evaluation.evaluate import evaluate
 from workers.long_tuning import CHECKPOINT, tune_long
 from workers.long_tuning_request import MODULE, LongTuning, stored_tuning
 from workers.models.fresh_weights import draw_weights
@@ -66,7 +68,7 @@ def test_an_interrupted_tuning_ends_with_the_same_weights(request_of, tmp_path, 
 
 
 def test_the_test_split_is_used_once_however_often_the_tuning_is_killed(request_of, tmp_path, monkeypatch):
-    splits = {name: load_samples(DataSource(name="tiny"), name).samples[0].image_id for name in ("tune", "test")}
+    splits = {name: load_samples(DataSource(name="tiny"), name)[0].image_id for name in ("tune", "test")}
     seen = []
 
     def counted(loaded, prepared, *rest):

@@ -46,16 +46,18 @@ class OneProcess:
     Not in the process of the tests: mlx-vlm replaces processors of transformers.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, python: str = sys.executable, script: Path | None = None) -> None:
+        """`script`, if it is given, runs instead of the engine's, by the interpreter `python`."""
+        self.script = script
         self.process = subprocess.Popen(
-            [sys.executable, "-I", "-c", LOOP], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            [python, "-I", "-c", LOOP], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL, text=True,
         )  # fmt: skip
 
     def __call__(self, script: Path, work: Path) -> None:
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        self.process.stdin.write(json.dumps([str(script), str(work)]) + "\n")
+        self.process.stdin.write(json.dumps([str(self.script or script), str(work)]) + "\n")
         self.process.stdin.flush()
         for line in self.process.stdout:
             if line.startswith("ANSWER "):

@@ -1,17 +1,26 @@
-"""Writes docs/deploy.md: `python -m tests.workers.export.engines_table` runs exports of many families in engines."""
+"""Writes the tables of docs/deploy.md: exports of many families in engines.
+
+    python -m tests.workers.export.engines_table
+    python -m tests.workers.export.engines_table --engine openvino --python ENVIRONMENT/bin/python
+
+OpenVINO needs an environment of its own, without torchvision: pip install 'optimum-intel[openvino]' torch==2.13.0.
+"""
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Annotated
 
 import torch
+import typer
 
+from tests.workers.export.engine_departures import DEPARTURES, departing
 from tests.workers.export.engine_models import OneProcess, base_of, run_plan
-from workers.export.engines.engines import engine_version
-from workers.software import versions
+from workers.export.engines.engines import EngineRun
 
 FAMILIES = {
     "LLaVA-1.5": "llava",
@@ -28,59 +37,68 @@ FAMILIES = {
 }
 PLANS = {"dense": "....", "block removed": "..b.", "sub-layers packed": ".fa.", "zeroed sub-layer": "f..."}
 PLACE = Path(__file__).parents[3] / "docs" / "deploy.md"
-MARK = "<!-- table -->"
+PACKAGES = {"mlx-vlm": ("mlx-vlm", "transformers", "torch"),
+            "openvino": ("openvino", "optimum-intel", "transformers", "torch")}  # fmt: skip
+"""Engine -> the distributions whose versions stand above its table."""
 
 
-def rows(families: list[str]) -> Iterator[str]:
-    """Yield one row per family: largest difference of log-probabilities per plan."""
-    start = OneProcess()
-    reasons: list[str] = []
+def rows(families: Sequence[str], start: OneProcess, departures: bool) -> Iterator[str]:
+    """Yield one row per family: largest difference of log-probabilities per plan.
 
-    def notes(title: str, reason: str) -> str:
-        told = f"{title}: {reason[:110]}"
-        if told not in reasons:
-            reasons.append(told)
-        return f" ({1 + reasons.index(told)})"
-
+    Args:
+        families: families, or none for all.
+        start: runs the engine.
+        departures: True to compare the engine with what is known to be its own reading of a family, too.
+    """
     for title, family in FAMILIES.items():
         if families and family not in families:
             continue
         with tempfile.TemporaryDirectory() as place:
             source, loaded = base_of(family, Path(place) / "base")
-            ran = [
-                run_plan("mlx-vlm", text, source, loaded, Path(place) / str(number), start)
-                for number, text in enumerate(PLANS.values())
-            ]
-        cells = [
-            "remote code" if run is None
-            else f"{run.largest_difference:.1e}" + ("" if run.agrees else " **differs**") if run.error is None
-            else "not read" + notes(title, run.error)
-            for run in ran
-        ]  # fmt: skip
-        yield f"| {title} | {' | '.join(cells)} |"
-    start.close()
-    yield from ["", *(f"{number}. {reason}" for number, reason in enumerate(reasons, 1))]
+
+            def run(text: str, name: str) -> EngineRun | None:
+                return run_plan("mlx-vlm", text, source, loaded, Path(place) / name, start)  # noqa: B023
+
+            yield f"| {title} | {' | '.join(_cell(run(text, name)) for name, text in PLANS.items())} |"
+            if departures and family in DEPARTURES:
+                with departing(loaded.model, family):
+                    yield f"| {title}, as the engine reads it | {_cell(run('....', 'departing'))} | | | |"
 
 
-def main() -> None:
-    """Replace the table of docs/deploy.md."""
+def _cell(run: EngineRun | None) -> str:
+    if run is None:
+        return "remote code"
+    if run.error is not None:
+        print(run.error, file=sys.stderr)
+        return "not read"
+    return f"{run.largest_difference:.1e}" + ("" if run.agrees else " **differs**")
+
+
+def _versions(python: str, engine: str) -> str:
+    code = "import sys, importlib.metadata as m; print(', '.join(f'{n} {m.version(n)}' for n in sys.argv[1:]))"
+    done = subprocess.run([python, "-I", "-c", code, *PACKAGES[engine]], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def main(
+    families: Annotated[list[str] | None, typer.Argument(help="Families; all without.")] = None,
+    engine: Annotated[str, typer.Option(help="mlx-vlm or openvino.")] = "mlx-vlm",
+    python: Annotated[str, typer.Option(help="Interpreter of the engine's environment.")] = sys.executable,
+) -> None:
+    """Replace the table of an engine in docs/deploy.md."""
     torch.set_num_threads(1)
-    found = versions()
-    engine = f"mlx-vlm {engine_version('mlx-vlm')}"
-    head = [
-        f"{engine}, transformers {found['transformers']}, torch {found['torch']}; CPU, float32.",
-        "",
-        f"| family | {' | '.join(PLANS)} |",
-        f"|---|{'---|' * len(PLANS)}",
-    ]
-    made = []
-    for row in rows(sys.argv[1:]):
+    script = None if engine == "mlx-vlm" else Path(__file__).parent / "run_openvino.py"
+    start, mark = OneProcess(python, script), f"<!-- {engine} -->"
+    made = [f"{_versions(python, engine)}; CPU, float32.", "", f"| family | {' | '.join(PLANS)} |"]
+    made.append(f"|---|{'---|' * len(PLANS)}")
+    for row in rows(families or (), start, engine == "mlx-vlm"):
         print(row, flush=True)
         made.append(row)
-    before, _, rest = PLACE.read_text(encoding="utf-8").partition(f"{MARK}\n")
-    _, _, after = rest.partition(f"{MARK}\n")
-    PLACE.write_text(f"{before}{MARK}\n" + "\n".join([*head, *made]) + f"\n{MARK}\n{after}", encoding="utf-8")
+    start.close()
+    before, _, rest = PLACE.read_text(encoding="utf-8").partition(f"{mark}\n")
+    _, _, after = rest.partition(f"{mark}\n")
+    PLACE.write_text(f"{before}{mark}\n" + "\n".join(made) + f"\n{mark}\n{after}", encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)
