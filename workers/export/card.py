@@ -8,6 +8,7 @@ from typing import Any
 
 from workers.export.engines.engines import ENGINES
 from workers.export.route import Badge
+from workers.models.model_files import read_json
 
 CARD = """\
 ---
@@ -77,6 +78,15 @@ CODE = {Badge.REMOTE: REMOTE, Badge.NEMOTRON: NEMOTRON}
 """Badge -> code that loads the export; other badges use `STOCK`."""
 
 
+OWN_CODE = "(folder, trust_remote_code=True)"
+"""Arguments of the loaders if the base model came with code of its own, which the folder then holds."""
+
+
+def _stock(folder: Path) -> str:
+    has_code = "auto_map" in read_json(folder / "config.json")
+    return STOCK.replace("(folder)", OWN_CODE) if has_code else STOCK
+
+
 def write_card(folder: Path, record: dict[str, Any], drawing: Sequence[str]) -> None:
     """Write README.md from the record of plan.json.
 
@@ -100,7 +110,7 @@ def write_card(folder: Path, record: dict[str, Any], drawing: Sequence[str]) -> 
         table=_table(record),
         in_search=checked["in_search_accuracy"],
         equal="equal to the last bit" if checked["logits_bit_equal"] else "equal up to rounding",
-        code=CODE.get(record["badge"], STOCK),
+        code=CODE.get(record["badge"]) or _stock(folder),
         engines=_engines(record.get("engines", [])),
         serve=_serve(record.get("engines", [])),
         example=_example(record["example"]),

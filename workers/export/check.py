@@ -29,6 +29,7 @@ from workers.export.part_paths import path_of
 from workers.export.request import ExportRequest
 from workers.export.route import ExportError, Route
 from workers.inference.prepare import Prepared
+from workers.models.attention_choice import used_attention
 from workers.models.chat_template import PromptEncoder
 from workers.models.loaded_model import LoadedModel
 from workers.models.model_files import checkpoint
@@ -157,13 +158,14 @@ def _probe(
     source, model = request.trial.model, loaded.model
     return {
         "export": str(folder),
-        "trust_remote_code": route.badge in MODELING,
+        "trust_remote_code": route.badge in MODELING or source.trust_remote_code,
         "language_model": path_of(model, anatomy_of(model).decoder) if route.badge.is_language_model else None,
         "head": path_of(model, model.get_output_embeddings()),
         "dense": checkpoint(source),
         "revision": source.revision,
         "dense_trust_remote_code": source.trust_remote_code,
-        "attention": source.attn_implementation,
+        "attention": used_attention(model.config),
+        "text_attention": str(model.config.get_text_config()._attn_implementation),
         "device": str(loaded.device),
         "threads": torch.get_num_threads(),
         "pad": loaded.pad_token,

@@ -142,7 +142,7 @@ class Probe:
         if not self.request["language_model"]:
             return self.load(place, trust_remote_code=trusted)
         language = AutoModelForCausalLM.from_pretrained(
-            place, attn_implementation=self.request["attention"], trust_remote_code=trusted
+            place, attn_implementation=self.request["text_attention"], trust_remote_code=trusted
         )
         whole = self.dense(dtype=language.dtype)
         whole.set_submodule(self.request["language_model"], language.model)
@@ -158,7 +158,10 @@ class Probe:
 
     def processor(self) -> Any:
         """Return the processor of the export, or that of the base model if the export is a language model."""
-        return AutoProcessor.from_pretrained(self.request["dense" if self.request["language_model"] else "export"])
+        place, trusted = (
+            ("dense", "dense_trust_remote_code") if self.request["language_model"] else ("export", "trust_remote_code")
+        )
+        return AutoProcessor.from_pretrained(self.request[place], trust_remote_code=self.request[trusted])
 
     def inputs(self, processor: Any, first: int, last: int) -> dict[str, Tensor]:
         """Return the model inputs of a range of questions.

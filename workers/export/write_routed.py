@@ -26,6 +26,7 @@ from workers.export.route import ExportError
 from workers.export.routed_model import check_routable, routed_model
 from workers.export.routed_request import RoutedRequest
 from workers.export.write import MAX_SHARD_SIZE, Exporter, Say, check_base
+from workers.models.attention_choice import used_attention
 from workers.routing.answer import answer_split
 from workers.routing.questions import Questions, read_questions
 from workers.routing.router import Router
@@ -155,7 +156,7 @@ def _probe(place: Path, session: Session, request: RoutedRequest) -> dict[str, A
         "export": str(place),
         "trust_remote_code": True,
         "language_model": None,
-        "attention": request.trials[0].model.attn_implementation,
+        "attention": used_attention(loaded.model.config),
         "device": str(loaded.device),
         "threads": torch.get_num_threads(),
         "pad": loaded.pad_token,

@@ -40,6 +40,17 @@ def with_attention(config: Any, wanted: str, make: Callable[[Attention], T]) -> 
     return make("eager"), f"eager attention, as the model has no {wanted}"
 
 
+def used_attention(config: Any) -> Attention:
+    """Return the attention implementation of a loaded model, per part if its parts have different ones.
+
+    Args:
+        config: config of the whole model.
+    """
+    parts = {WHOLE: config, **{name: getattr(config, name) for name in config.sub_configs}}
+    used = {name: str(part._attn_implementation) for name, part in parts.items() if part is not None}
+    return used[WHOLE] if len(set(used.values())) == 1 else used
+
+
 def _text(config: Any, wanted: str) -> dict[str, str]:
     text = config.get_text_config()
     return {name: wanted for name in config.sub_configs if getattr(config, name, None) is text}

@@ -16,7 +16,7 @@ from workers.lora_options import parse_lora
 from workers.models.attention_choice import with_attention
 from workers.models.chat_template import PromptEncoder
 from workers.models.loaded_model import LoadedModel
-from workers.models.mapping_module import NoMapping, find_mapping, reached_weights
+from workers.models.mapping_module import NoMapping, enclosing_module, find_mapping, reached_weights
 from workers.models.meta_model import read_auto_config
 from workers.models.model_files import checkpoint, read_config
 from workers.models.probe_inputs import probe_inputs
@@ -76,7 +76,7 @@ def assemble(model: Any, prompt_encoder: PromptEncoder, trainable: str = MAPPING
     mapping = _mapping_or_none(model, batch) if is_pattern else find_mapping(model, batch)
     weights = choose_trainable(model, mapping, trainable)
     if not all(name.startswith(tuple(f"{path}." for path in mapping)) for name in weights):
-        mapping = ()
+        mapping = enclosing_module(model, mapping, weights)
     if is_pattern and not reached_weights(model, batch, weights):
         raise ValueError(
             f"the trained weights must have an effect on the answers, got {trainable!r}, which has none: "

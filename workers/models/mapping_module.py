@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from fnmatch import fnmatchcase
+from itertools import takewhile
 from typing import Any
 
 import torch
@@ -83,6 +84,26 @@ def matching_weights(model: nn.Module, patterns: str) -> dict[str, nn.Parameter]
             )
         found |= hits
     return {name: weight for name, weight in weights.items() if name in found}
+
+
+def enclosing_module(model: nn.Module, mapping: Sequence[str], weights: Mapping[str, nn.Parameter]) -> tuple[str, ...]:
+    """Return the path of the module that contains the mapping module and has exactly the given weights; () if none.
+
+    A mapping module with transformer layers of its own looks like a tower followed by a linear layer; a user who trains
+    all of it has said where it begins.
+
+    Args:
+        model: the model.
+        mapping: paths of the mapping module that `find_mapping` returned.
+        weights: the weights to train, by name.
+    """
+    parts = zip(*(name.split(".")[:-1] for name in weights), strict=False)
+    path = ".".join(same[0] for same in takewhile(lambda same: len(set(same)) == 1, parts))
+    inside = bool(path and mapping) and all(each.startswith(f"{path}.") for each in mapping)
+    if not inside:
+        return ()
+    owned = {f"{path}.{name}" for name, _ in model.get_submodule(path).named_parameters()}
+    return (path,) if owned == set(weights) else ()
 
 
 def _stacks(model: nn.Module, inputs: Inputs) -> list[nn.Module]:

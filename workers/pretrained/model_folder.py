@@ -11,6 +11,9 @@ from safetensors.torch import load_file
 from transformers import FastVlmConfig, FastVlmForConditionalGeneration, GenerationConfig, LlavaProcessor
 
 from workers.pretrained.language_model import IMAGE_TOKEN, read_language_model
+from workers.pretrained.learned_queries import config_of, write_folder
+from workers.pretrained.learned_queries import initialize as initialize_queries
+from workers.pretrained.modeling_learned_queries import LearnedQueriesForConditionalGeneration
 from workers.pretrained.vision_tower import IMAGE_SIZE, STRIDE, image_processor, read_vision_weights, vision_config
 
 MAPPING_FILE = Path(__file__).parent / "checkpoint" / "mapping.safetensors"
@@ -33,24 +36,32 @@ CHAT_TEMPLATE = """\
 """The template of SmolLM2 without its system turn and with images."""
 
 
-def build_model(packages: Path) -> tuple[FastVlmForConditionalGeneration, LlavaProcessor]:
+def build_model(packages: Path, learned_queries: bool = False) -> tuple[Any, LlavaProcessor]:
     """Return the model with pretrained parts and an untrained mapping module, in float32, and its processor.
 
     Args:
         packages: folder of unpacked packages.
+        learned_queries: True for the source paper's mapping module, False for FastVLM's two linear layers.
 
     Raises:
         MissingPackage: a package cannot be had.
     """
     text_config, text_weights, tokenizer = read_language_model(packages)
-    config = FastVlmConfig(
-        vision_config=vision_config().to_dict(),
-        text_config=text_config.to_dict(),
-        image_token_index=tokenizer.get_vocab()[IMAGE_TOKEN],
-        image_seq_length=(IMAGE_SIZE // STRIDE) ** 2,
-        tie_word_embeddings=True,
-    )
-    model = FastVlmForConditionalGeneration(config).float().eval()
+    image_token = tokenizer.get_vocab()[IMAGE_TOKEN]
+    vision, text = vision_config().to_dict(), text_config.to_dict()
+    if learned_queries:
+        config = config_of(vision, text, image_token, tie_word_embeddings=True)
+        model: Any = LearnedQueriesForConditionalGeneration(config)
+    else:
+        config = FastVlmConfig(
+            vision_config=vision,
+            text_config=text,
+            image_token_index=image_token,
+            image_seq_length=(IMAGE_SIZE // STRIDE) ** 2,
+            tie_word_embeddings=True,
+        )
+        model = FastVlmForConditionalGeneration(config)
+    model.float().eval()
     model.model.vision_tower.load_state_dict(read_vision_weights(packages))
     decoder = {name.removeprefix("model."): weight for name, weight in text_weights.items() if "lm_head" not in name}
     model.model.language_model.load_state_dict(decoder)
@@ -58,14 +69,20 @@ def build_model(packages: Path) -> tuple[FastVlmForConditionalGeneration, LlavaP
     model.generation_config = GenerationConfig(
         bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id
     )
-    return model, LlavaProcessor(
+    sizes = (IMAGE_SIZE, config.num_queries - 1) if learned_queries else (STRIDE, 0)
+    return model, _processor(tokenizer, *sizes)
+
+
+def _processor(tokenizer: Any, patch_size: int, more: int) -> LlavaProcessor:
+    """Return the processor, whose prompts have a placeholder per patch of an image, and `more` of them."""
+    return LlavaProcessor(
         image_processor=image_processor(),
         tokenizer=tokenizer,
-        patch_size=STRIDE,
+        patch_size=patch_size,
         vision_feature_select_strategy="full",
         chat_template=CHAT_TEMPLATE,
         image_token=IMAGE_TOKEN,
-        num_additional_image_tokens=0,
+        num_additional_image_tokens=more,
     )
 
 
@@ -86,17 +103,23 @@ def initialize(mapping: Any, scale: float, seed: int) -> None:
     second.bias.zero_()
 
 
-def write_model(packages: Path, folder: Path) -> None:
-    """Write the model with the shipped mapping module, and its processor.
+def write_model(packages: Path, folder: Path, learned_queries: bool = False) -> None:
+    """Write the model and its processor, with the shipped mapping module or an untrained one of learned queries.
 
     Args:
         packages: folder of unpacked packages.
         folder: folder to write.
+        learned_queries: True for the source paper's mapping module with random weights, whose code the folder then has.
 
     Raises:
         MissingPackage: a package cannot be had.
     """
-    model, processor = build_model(packages)
+    model, processor = build_model(packages, learned_queries)
+    if learned_queries:
+        scale = float(model.get_input_embeddings().weight.std())
+        initialize_queries(model.model.multi_modal_projector, scale, seed=0)
+        write_folder(model, processor, folder)
+        return
     stored = {name: weight.float() for name, weight in load_file(MAPPING_FILE).items()}
     model.model.multi_modal_projector.load_state_dict(stored)
     model.save_pretrained(folder)
