@@ -31,9 +31,7 @@ def build(
     ] = None,
     learned_queries: Annotated[
         bool,
-        typer.Option(
-            help="Write TO/model-queries as well: the source paper's mapping module, untrained."
-        ),
+        typer.Option(help="Write TO/model-queries as well: the source paper's mapping module, untrained."),
     ] = False,
 ) -> None:
     """Fetch the packages and write the model folder and the data folder."""
