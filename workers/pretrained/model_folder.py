@@ -50,7 +50,7 @@ def build_model(packages: Path, learned_queries: bool = False) -> tuple[Any, Lla
     image_token = tokenizer.get_vocab()[IMAGE_TOKEN]
     vision, text = vision_config().to_dict(), text_config.to_dict()
     if learned_queries:
-        config = config_of(vision, text, image_token, tie_word_embeddings=True)
+        config: Any = config_of(vision, text, image_token, tie_word_embeddings=True)
         model: Any = LearnedQueriesForConditionalGeneration(config)
     else:
         config = FastVlmConfig(

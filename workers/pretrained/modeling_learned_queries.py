@@ -37,19 +37,21 @@ class MappingLayer(nn.Module):
     def forward(self, states: Tensor) -> Tensor:
         """Return the next states, (B, T, width)."""
         states = states + self._attend(self.attention_norm(states))
-        return states + self.down(F.gelu(self.up(self.ffn_norm(states))))
+        output: Tensor = states + self.down(F.gelu(self.up(self.ffn_norm(states))))
+        return output
 
     def _attend(self, states: Tensor) -> Tensor:
         split = self.query_key_value(states).unflatten(-1, (3, self.heads, -1))  # (B, T, 3, heads, head size)
         query, key, value = split.permute(2, 0, 3, 1, 4)
         mixed = F.scaled_dot_product_attention(query, key, value)
-        return self.attention_output(mixed.transpose(1, 2).flatten(2))
+        output: Tensor = self.attention_output(mixed.transpose(1, 2).flatten(2))
+        return output
 
 
 class LearnedQueries(nn.Module):
     """The mapping module: image features to a fixed number of visual tokens."""
 
-    def __init__(self, config: LearnedQueriesConfig) -> None:
+    def __init__(self, config: Any) -> None:
         super().__init__()
         width = config.mapping_width
         self.input = nn.Linear(config.vision_config.hidden_size, width)
@@ -64,7 +66,8 @@ class LearnedQueries(nn.Module):
         states = torch.cat([queries, self.input(image_features)], dim=1)
         for layer in self.layers:
             states = layer(states)
-        return self.output(self.norm(states[:, : queries.shape[1]]))
+        tokens: Tensor = self.output(self.norm(states[:, : queries.shape[1]]))
+        return tokens
 
 
 class LearnedQueriesForConditionalGeneration(FastVlmForConditionalGeneration):
