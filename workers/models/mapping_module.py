@@ -89,8 +89,8 @@ def matching_weights(model: nn.Module, patterns: str) -> dict[str, nn.Parameter]
 def enclosing_module(model: nn.Module, mapping: Sequence[str], weights: Mapping[str, nn.Parameter]) -> tuple[str, ...]:
     """Return the path of the module that contains the mapping module and has exactly the given weights; () if none.
 
-    A mapping module with transformer layers of its own looks like a tower followed by a linear layer; a user who trains
-    all of it has said where it begins.
+    A mapping module with transformer layers of its own looks like a tower followed by a linear layer; a pattern for all
+    of its weights tells where it begins.
 
     Args:
         model: the model.
