@@ -1,11 +1,12 @@
 """Determines the front of a search: the finished trials within the limits that no other of them dominates."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from objectives.dominance import non_dominated
+from objectives.intervals import paired_interval
 from objectives.objectives import COST_NAMES, MAXIMIZE
 
 T = TypeVar("T")
@@ -87,3 +88,20 @@ def front(trials: Iterable[T], point: Callable[[T], Point], limits: FrontLimits)
     kept = within(trials, point, limits)
     mask = non_dominated([point(trial) for trial in kept], MAXIMIZE)
     return sorted((trial for trial, keep in zip(kept, mask, strict=True) if keep), key=lambda trial: point(trial)[1])
+
+
+def distinct(members: Sequence[T], scores: Callable[[T], Sequence[float]]) -> list[T]:
+    """Return the members of a front that are more accurate than a cheaper one beyond chance.
+
+    The cheapest is kept. Any other is kept if the paired 95 % interval of its difference to the last one kept lies
+    above 0. Of a chain of small steps, those that have risen far enough are kept.
+
+    Args:
+        members: members of a front, cheapest first.
+        scores: returns the scores of a member on the same questions as those of all others.
+    """
+    kept: list[T] = []
+    for member in members:
+        if not kept or paired_interval(scores(member), scores(kept[-1]))[0] > 0:
+            kept.append(member)
+    return kept

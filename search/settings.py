@@ -20,6 +20,7 @@ FREE_TO_CHANGE = frozenset(
         "allow_blind",
         "budget",
         "final_seeds",
+        "final_plans",
         "workers",
         "ray_address",
         "gpus_per_trial",
@@ -35,7 +36,7 @@ FREE_TO_CHANGE = frozenset(
 """Settings that may differ between two starts of the same run; results depend on all others."""
 PANELS = {
     "Search": ("budget", "space", "strategy", "rungs", "keep_fraction", "minimize", "deploy", "workload", "prunings",
-               "warm_start", "seed", "final_seeds", "metric"),
+               "warm_start", "seed", "final_seeds", "final_plans", "metric"),
     "Model": ("model",),
     "Data": ("dataset",),
     "Limits": ("max_flops", "max_latency", "max_memory", "min_accuracy", "focus", "allow_blind", "time_limit"),
@@ -150,6 +151,9 @@ class Settings(BaseModel):
     """Seed of all random choices."""
     final_seeds: int = Field(3, ge=1)
     """Number of seeds of tuning for the test of the final front: --seed and the following numbers."""
+    final_plans: Literal["distinct", "all"] = "distinct"
+    """Plans of the front that are tested with more seeds than --seed: distinct or all. distinct leaves out a plan that
+    is not more accurate than a cheaper one beyond the 95 % interval of their difference on the search split."""
     metric: Annotated[str | None, known("metric", METRICS)] = None
     """Metric: exact_match, strict_match, vqa, anls, cider, task, choice or loss; by default the usual one for the
     data."""

@@ -19,6 +19,8 @@ FIXED = 0.2
 """Part of the dense model's seconds that no plan saves."""
 FRONT_GROWTH = 2.0
 """The usual front of n trials has `FRONT_GROWTH * sqrt(n)` members."""
+DISTINCT = 0.65
+"""Usual fraction of a front that is more accurate than a cheaper member beyond chance."""
 ONCE = ("load", "floor", "importance")
 """Steps of a trial that a worker or a search takes once, in the first trial."""
 
@@ -175,7 +177,9 @@ class Pace:
         units = self._test(False) * sum(map(work, stored)) + self._test(True) * sum(map(work, tuned))
         return units * self._per_second
 
-    def expected_tests(self, budget: int, ended: int, size: int, seeds: int) -> tuple[list[float], list[float]]:
+    def expected_tests(
+        self, budget: int, ended: int, size: int, seeds: int, share: float = 1.0
+    ) -> tuple[list[float], list[float]]:
         """Return the FLOPs ratios of the tests at the end, as `tests_left` takes them.
 
         Args:
@@ -183,12 +187,13 @@ class Pace:
             ended: number of trials that have ended.
             size: number of members of the front now.
             seeds: number of seeds of tuning that are tested.
+            share: fraction of the front that is tested with more than one seed.
         """
         now = size / math.sqrt(max(1, ended))
         growth = (FRONT_GROWTH * 2 * USUAL_WEIGHT + now * ended) / (2 * USUAL_WEIGHT + ended)
         members = max(size, min(growth * math.sqrt(budget), budget * self._rungs[-1].reached[False].value))
         ratios = [self._ratio.value] * round(members)
-        return [1.0, *ratios], ratios * (seeds - 1)
+        return [1.0, *ratios], ratios[: round(share * members)] * (seeds - 1)
 
     def _test(self, tunes: bool) -> float:
         """Return the seconds per unit of work of a test: those measured, or what the last rung lets expect."""

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 
-from search.analysis.eta import FRONT_GROWTH, usual_share
+from search.analysis.eta import DISTINCT, FRONT_GROWTH, usual_share
 from search.settings import Settings
 from workers.requests import Rung, TrialRequest, TuningRecipe
 
@@ -67,7 +67,7 @@ def work_of_search(settings: Settings, rows: Mapping[str, int]) -> float:
         done, full = rung.tuning_steps, trials
         trials *= usual_share(settings.keep_fraction)
     tests = min(FRONT_GROWTH * math.sqrt(settings.budget), full)
-    again = settings.final_seeds - 1 if done else 0
+    again = (settings.final_seeds - 1) * (1.0 if settings.final_plans == "all" else DISTINCT) if done else 0.0
     test = Rung(split="test", tuning_steps=done)
     work += tests * ((1 + again) * _questions(test, rows) + again * _tuning(test, 0, settings.tuning, rows))
     return USUAL_RATIO * work

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from objectives.front import FrontLimits, front, within
+from objectives.front import FrontLimits, distinct, front, within
 from objectives.hypervolume import hypervolume
 from objectives.objectives import MAXIMIZE, REFERENCE
-from search.analysis.eta import Pace
-from search.storage.overview import has_mapping_module, measured_rows, rung_rows, trial_rows, worker_rows
+from search.analysis.eta import DISTINCT, Pace
+from search.storage.overview import has_mapping_module, measured_rows, rung_rows, scores_of, trial_rows, worker_rows
 from search.storage.results import Results
 from search.storage.tables import now
 from search.storage.timings import timing_of
@@ -130,11 +130,12 @@ def _tests(results: Results, found: Mapping[str, Any], rungs: Sequence[Any]) -> 
     seeds = range(settings["seed"], settings["seed"] + _num_seeds(settings))
     done = {(rung.number, rung.seed) for rung in rungs if rung.split == "test"}
     members = {each["number"]: each for each in found["front"]}
+    again = _tuned_again(results, members)
     wanted = [
         (number, seed, each["flops_ratio"])
         for number, each in members.items()
         for seed in seeds
-        if seed == seeds[0] or not Plan.parse(each["plan"]).is_dense or has_mapping_module(results, number)
+        if seed == seeds[0] or number in again
     ]
     left = [(seed, ratio) for number, seed, ratio in wanted if (number, seed) not in done]
     return {
@@ -143,6 +144,15 @@ def _tests(results: Results, found: Mapping[str, Any], rungs: Sequence[Any]) -> 
         "stored": [ratio for seed, ratio in left if seed == seeds[0]],
         "tuned": [ratio for seed, ratio in left if seed != seeds[0]],
     }
+
+
+def _tuned_again(results: Results, members: Mapping[int, Mapping[str, Any]]) -> set[int]:
+    """Return the members of the front that are tested with more than one seed, as `search.loop.final_front` does."""
+    chosen = list(members)
+    if results.run.settings.get("final_plans", "all") == "distinct":
+        chosen = distinct(chosen, scores_of(results, chosen).__getitem__)
+    plans = {number: Plan.parse(members[number]["plan"]) for number in chosen}
+    return {number for number, plan in plans.items() if not plan.is_dense or has_mapping_module(results, number)}
 
 
 def _num_seeds(settings: Mapping[str, Any]) -> int:
@@ -169,7 +179,8 @@ def _left(
     if tests is not None:
         return pace.tests_left(tests["stored"], tests["tuned"])
     budget, size = settings["budget"], len(found["front"])
-    expected = pace.expected_tests(budget, len(ended), size, _num_seeds(settings))
+    share = DISTINCT if settings.get("final_plans", "all") == "distinct" else 1.0
+    expected = pace.expected_tests(budget, len(ended), size, _num_seeds(settings), share)
     return pace.trials_left(0, budget - len(ended)) + pace.tests_left(*expected)
 
 

@@ -190,8 +190,9 @@ class Progress:
             return self._pace.tests_left(*self._controller.final.ratios_left)
         baselines = min(self._controller.baselines_left, self._total - ended)
         trials = self._pace.trials_left(baselines, self._total - ended - baselines)
-        size, seeds = len(self._found.front(0)), self._controller.final.num_seeds
-        return trials + self._pace.tests_left(*self._pace.expected_tests(self._total, ended, size, seeds))
+        size, final = len(self._found.front(0)), self._controller.final
+        tests = self._pace.expected_tests(self._total, ended, size, final.num_seeds, final.share_tuned_again)
+        return trials + self._pace.tests_left(*tests)
 
     def _counted(self, left: float | None) -> str:
         """Return the number of ended jobs of the phase with the ETA; empty after the last test."""

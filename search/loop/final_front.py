@@ -1,14 +1,20 @@
 """The test of the final front on the test split: first as the search tuned it, then tuned again with other seeds.
 
+Tuning again takes longest. Unless `--final-plans all` is given, it leaves out plans that are no better than a cheaper
+one beyond chance.
+
 The front was decided on the search split. No result of this test reaches the strategy, the study or an export.
 """
 
 from pathlib import Path
 
+from objectives.front import distinct
+from search.analysis.eta import DISTINCT
 from search.loop.history import History
 from search.loop.job import Job, Phase
 from search.loop.problem import Problem
 from search.settings import Settings
+from search.storage.overview import scores_of
 from search.storage.results import Results
 from search.strategies.strategy import Observation
 from workers.reports import RungReport
@@ -23,9 +29,11 @@ class FinalTest:
         self._own, self._steps = settings.seed, settings.rungs[-1].tuning_steps
         # Without tuning a plan is the same model with every seed.
         self._seeds = range(self._own, self._own + (settings.final_seeds if self._steps else 1))
+        self._all = settings.final_plans == "all"
         self._running: set[tuple[int, int]] = set()
-        self._found: tuple[int, list[Observation]] | None = None
-        """Version of the history, and the trials to test by that version; a cache."""
+        self._found: tuple[int, list[Observation], set[int]] | None = None
+        """Version of the history, the trials to test by that version, and the numbers of those that are tuned again; a
+        cache."""
 
     @property
     def left(self) -> int:
@@ -59,25 +67,37 @@ class FinalTest:
         self._running.add((observation.number, seed))
         return Job(observation.number, Phase.TEST, self._request(observation, seed))
 
-    def _members(self) -> list[Observation]:
-        """Return the trials of the front, preceded by the dense one, for comparison, if it is above the floor."""
-        if self._found is None or self._found[0] != self._history.version:
-            self._found = self._history.version, self._find_members()
-        return self._found[1]
+    @property
+    def share_tuned_again(self) -> float:
+        """Return the usual fraction of the front that is tested with more than one seed."""
+        return 1.0 if self._all else DISTINCT
 
-    def _find_members(self) -> list[Observation]:
-        floor = self._history.limits.floor
-        full = [o for o in self._history.observations() if o.plan.is_dense and o.full]
-        dense = [o for o in full if floor is None or (o.accuracy or 0.0) > floor]
-        return list({o.number: o for o in [*dense, *self._history.front()]}.values())
+    def _members(self) -> tuple[list[Observation], set[int]]:
+        """Return the trials of the front, and the numbers of those that are tuned again.
+
+        They are preceded by the dense one, for comparison, if it is above the floor.
+        """
+        if self._found is None or self._found[0] != self._history.version:
+            front, floor = self._history.front(), self._history.limits.floor
+            full = [o for o in self._history.observations() if o.plan.is_dense and o.full]
+            dense = [o for o in full if floor is None or (o.accuracy or 0.0) > floor]
+            again = {o.number for o in (*dense, *self._distinct(front)) if self._differs(o)}
+            self._found = self._history.version, list({o.number: o for o in [*dense, *front]}.values()), again
+        return self._found[1:]
+
+    def _distinct(self, front: list[Observation]) -> list[Observation]:
+        if self._all or len(self._seeds) == 1:
+            return front
+        scores = scores_of(self._results, [o.number for o in front])
+        return distinct(front, lambda o: scores[o.number])
 
     def _missing(self) -> list[tuple[Observation, int]]:
         """Return (trial, seed) of the tests that have not started.
 
         Sorted by seed, since a worker keeps the tuning batches of one seed only.
         """
-        members = self._members()
-        wanted = [(o, seed) for seed in self._seeds for o in members if seed == self._own or self._differs(o)]
+        members, again = self._members()
+        wanted = [(o, seed) for seed in self._seeds for o in members if seed == self._own or o.number in again]
         return [
             (o, seed)
             for o, seed in wanted

@@ -32,7 +32,8 @@ def _tests(run: RunFacts) -> Iterator[Check]:
         return
     rung = next(rung for rung in tested[0]["rungs"] if rung["split"] == "test")
     seeds = max(len(trial["test"]["seeds"]) for trial in tested)
-    times = f", tuned with {seeds} seeds" if seeds > 1 else ""
+    again = sum(len(trial["test"]["seeds"]) > 1 for trial in tested)
+    times = f"; {again} of them were tuned with {seeds} seeds" if seeds > 1 else ""
     yield Check("good", f"{len(tested)} plans of the front are tested on {rung['questions']} questions that the search "
                 f"has not seen{times}.")  # fmt: skip
     optimism = fmean(trial["accuracy"] - trial["test"]["accuracy"] for trial in tested)

@@ -31,6 +31,13 @@ def measured_rows(results: Results, numbers: Sequence[int]) -> Sequence[Row[Any]
     return _all(results, query.where(Trial.number.in_(numbers)).order_by(Trial.number, RungResult.rung))
 
 
+def scores_of(results: Results, numbers: Sequence[int]) -> dict[int, list[float]]:
+    """Return trial -> scores of its last rung on the search split, of some trials."""
+    query = _rungs(Trial.number, RungResult.scores).where(Trial.run_id == results.run.id)
+    query = query.where(Trial.number.in_(numbers), RungResult.split == "search").order_by(RungResult.rung)
+    return {number: scores for number, scores in _all(results, query)}
+
+
 def worker_rows(results: Results, numbers: Sequence[int]) -> Sequence[Row[Any]]:
     """Return number and worker (host, device, versions) of some trials."""
     query = select(Trial.number, Trial.worker).where(Trial.run_id == results.run.id, Trial.number.in_(numbers))

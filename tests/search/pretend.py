@@ -50,7 +50,9 @@ _LOSS = {Op.KEEP: 0.0, Op.SKIP_ATTN: 0.4, Op.SKIP_FFN: 0.5, Op.SKIP_BLOCK: 1.0, 
 def settings_in(folder: Path, **changes: Any) -> Settings:
     """Settings of a small search in a folder."""
     rungs = (Rung(questions=16), Rung(tuning_steps=5, questions=32), Rung(tuning_steps=10))
-    return Settings.model_validate({"budget": 30, "out": folder, "rungs": rungs, "threads": 1, "workers": 1, **changes})
+    return Settings.model_validate(
+        {"budget": 30, "out": folder, "rungs": rungs, "threads": 1, "workers": 1, "final_plans": "all", **changes}
+    )
 
 
 def problem_of(settings: Settings) -> Problem:
