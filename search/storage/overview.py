@@ -35,7 +35,7 @@ def scores_of(results: Results, numbers: Sequence[int]) -> dict[int, list[float]
     """Return trial -> scores of its last rung on the search split, of some trials."""
     query = _rungs(Trial.number, RungResult.scores).where(Trial.run_id == results.run.id)
     query = query.where(Trial.number.in_(numbers), RungResult.split == "search").order_by(RungResult.rung)
-    return {number: scores for number, scores in _all(results, query)}
+    return {row.number: row.scores for row in _all(results, query)}
 
 
 def worker_rows(results: Results, numbers: Sequence[int]) -> Sequence[Row[Any]]:
