@@ -57,6 +57,7 @@ NOT_HERE = {
     r"(make|pip) ": "installs packages or runs all tests",
     r"python -m workers.pretrained(\.training\.recipe| build)": "fetches packages from a registry, or trains",
     r"python -m workers.embedded.training": "trains for an hour",
+    r".*--model benchmarks/data/chains": "takes twenty minutes",
     r"python -m benchmarks": "takes minutes to hours",
     r"python -m tests": "writes documents, some after an hour",
     r".*(serve|dashboard)( --out \w+)?$": "serves until Ctrl-C; tests/search/page/ starts both",

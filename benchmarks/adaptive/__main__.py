@@ -20,9 +20,10 @@ def main(
         int, typer.Option(help="Number of test questions of the timed streams; 0 to time none.")
     ] = 1000,
     repeats: Annotated[int, typer.Option(help="Times that each stream is run.")] = 3,
+    cascade: Annotated[bool, typer.Option(help="Measure cascades, too.")] = True,
 ) -> None:
     """Print one row per seed of the router, one per control, and the seconds of the streams."""
-    found = json.loads(json.dumps(measured(run, questions, repeats)))
+    found = json.loads(json.dumps(measured(run, questions, repeats, cascade)))
     print(tables_of(found))
     if store is not None:
         store.parent.mkdir(parents=True, exist_ok=True)

@@ -24,17 +24,18 @@ SEEDS = (0, 1, 2)
 """Seeds of the router."""
 
 
-def measured(run: Path, questions: int, repeats: int) -> dict[str, Any]:
+def measured(run: Path, questions: int, repeats: int, cascade: bool) -> dict[str, Any]:
     """Return what is measured on a run.
 
     Args:
         run: folder of the finished search.
         questions: number of test questions of the timed streams; 0 to time none.
         repeats: times that each stream is run.
+        cascade: True to measure cascades, whose margins take as long as all else.
     """
     results = open_results(run, None)
     try:
-        first = route(results, run, seed=SEEDS[0], cascade=True)
+        first = route(results, run, seed=SEEDS[0], cascade=cascade)
         settings, trials = results.run.settings, len(results.records())
     finally:
         results.close()

@@ -11,6 +11,7 @@ from typing import Any
 
 DATA = Path("benchmarks/data/adaptive")
 PAGE, PICTURE, CHAINS_PICTURE = Path("docs/adaptive.md"), Path("docs/adaptive.png"), Path("docs/adaptive-chains.png")
+CURVE = Path("benchmarks/data/chains/curve.jsonl")
 BEGIN, END = "<!-- Written by `python -m benchmarks.adaptive.page`. -->", "<!-- End of what it writes. -->"
 HEADINGS = (
     "| {} | FLOPs saved against one plan | accuracy on test | difference to one plan | gain of hypervolume |\n"
@@ -124,19 +125,44 @@ def measured_part() -> str:
     parts = [BEGIN, ""]
     for file in sorted(DATA.glob("search-*.json")):
         parts += [tables_of(json.loads(file.read_text(encoding="utf-8")))]
+    return "\n".join([*parts, END])
+
+
+def chains_part() -> str:
+    """Return the measured part about questions of several steps: the curve of the training, and fronts by length."""
+    curve = [json.loads(line) for line in CURVE.read_text(encoding="utf-8").splitlines()]
+    kinds = [name for name in curve[0] if name not in ("stage", "step", "seconds", "loss")]
+    head = f"| accuracy on `tune` after | CPU seconds | {' | '.join(f'`{kind}`' for kind in kinds)} |"
+    parts = [BEGIN, "", head, "|---|---|" + "---|" * len(kinds)]
+    for row in (curve[index] for index in sorted({*range(0, len(curve), 2), len(curve) - 1})):
+        after = f"{row['step']} steps" if row["stage"] == "language" else "the mapping module, too"
+        parts.append(f"| {after} | {row['seconds']} | {' | '.join(f'{row[kind]:.2f}' for kind in kinds)} |")
     for file in sorted(DATA.glob("chains-*.json")):
         found = json.loads(file.read_text(encoding="utf-8"))
-        parts += ["### Questions of several steps", "", tables_of(found), lengths_table(found)]
+        parts += ["", tables_of(found), lengths_table(found)]
     return "\n".join([*parts, END])
+
+
+def written(page: str) -> str:
+    """Return the page with its two measured parts written anew; the first one stays if no search is stored.
+
+    Args:
+        page: the page with two pairs of marks.
+    """
+    first, second, after = page.split(END)
+    before, _, old = first.partition(BEGIN)
+    between = second.partition(BEGIN)[0]
+    kept = measured_part() if any(DATA.glob("search-*.json")) else BEGIN + old + END
+    return before + kept + between + chains_part() + after
 
 
 def main() -> None:
     """Write the measured part of the page, and its pictures."""
     from benchmarks.adaptive.picture import draw, draw_lengths
 
-    before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
-    PAGE.write_text(before + measured_part() + rest.partition(END)[2], encoding="utf-8")
-    draw(json.loads((DATA / "search-0.json").read_text(encoding="utf-8")), PICTURE)
+    PAGE.write_text(written(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    for file in sorted(DATA.glob("search-*.json"))[:1]:
+        draw(json.loads(file.read_text(encoding="utf-8")), PICTURE)
     for file in sorted(DATA.glob("chains-*.json"))[:1]:
         draw_lengths(json.loads(file.read_text(encoding="utf-8")), CHAINS_PICTURE)
 

@@ -23,6 +23,8 @@ DIRECTIONS = 32
 compared with what remains of the training questions."""
 REACH = 1.25
 """Factor by which more may remain of a question than of any training question."""
+SLACK = 0.05
+"""Share of the mean length of a standardized question that may always remain."""
 
 
 class Router(nn.Module):
@@ -143,4 +145,5 @@ def _learn_range(router: Router, features: Tensor, scores: Tensor) -> None:
     number = min(len(router.directions), len(features))
     router.directions[:number] = torch.svd_lowrank(standard, q=number, niter=4)[2].T
     router.usual.copy_(torch.logit(scores.mean(0), eps=1e-4))
-    router.reach.copy_(REACH * router.remainder(standard).max())
+    rounding = SLACK * standard.norm(dim=1).mean()  # all questions may lie in fewer directions
+    router.reach.copy_(torch.maximum(REACH * router.remainder(standard).max(), rounding))

@@ -58,6 +58,7 @@ def test_a_question_unlike_all_training_questions_gets_the_mean_scores() -> None
     known, scores = shares @ words[:4], torch.stack([shares[:, 0] > 0.5, shares[:, 0] > 0.2], dim=1).float()
     router = train_router(known[:200], scores[:200], hidden=0, weight_decay=0.1, seed=0)
     assert not router.is_unknown(known[200:]).any()
+    assert not router.is_unknown(known[200:] + 1e-4 * torch.randn(100, 40, generator=generator)).any(), "rounding"
     new = known[200:] / 2 + words[4] / 2
     assert router.is_unknown(new).all()
     torch.testing.assert_close(router.expected(new), scores[:200].mean(0).expand(100, 2))
