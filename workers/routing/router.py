@@ -128,21 +128,21 @@ def train_router(
         router = Router(features.shape[1], hidden, scores.shape[1])
         router.mean.copy_(features.mean(0))
         router.deviation.copy_(features.std(0, correction=0).clamp_min(1e-6))
-        _learn_range(router, features, scores)
+        standard = (features - router.mean) / router.deviation
+        _learn_range(router, standard, scores)
         optimizer = torch.optim.AdamW(router.parameters(), lr=3e-3, weight_decay=weight_decay)
         for _ in range(epochs):
             for rows in torch.randperm(len(features)).split(128):
-                loss = nn.functional.binary_cross_entropy_with_logits(router(features[rows]), scores[rows])
+                loss = nn.functional.binary_cross_entropy_with_logits(router.layers(standard[rows]), scores[rows])
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
     return router.eval()
 
 
-def _learn_range(router: Router, features: Tensor, scores: Tensor) -> None:
+def _learn_range(router: Router, standard: Tensor, scores: Tensor) -> None:
     """Store the directions in which questions vary most, what remains of them outside, and the mean scores."""
-    standard = (features - router.mean) / router.deviation
-    number = min(len(router.directions), len(features))
+    number = min(len(router.directions), len(standard))
     router.directions[:number] = torch.svd_lowrank(standard, q=number, niter=4)[2].T
     router.usual.copy_(torch.logit(scores.mean(0), eps=1e-4))
     rounding = SLACK * standard.norm(dim=1).mean()  # all questions may lie in fewer directions
