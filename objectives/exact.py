@@ -8,6 +8,7 @@ answer is ignored: inside, as in "3.5" or "12:30", it is part of the answer. Sig
 
 import unicodedata
 from collections.abc import Sequence
+from functools import lru_cache
 
 _CLOSING, _OPENING = frozenset(".,;:!?…。、，！？；："), frozenset(",;:!?…¿¡。、，！？；：")
 _PAIRS = {pair[0]: pair[1] for pair in ("''", '""', "``", "**", "__", "()", "[]", "{}", "“”", "‘’", "«»", "„“")}
@@ -31,6 +32,7 @@ def strict_match(prediction: str, answers: Sequence[str]) -> float:
     return float(_folded(prediction) in {_folded(answer) for answer in answers})
 
 
+@lru_cache(maxsize=65536)
 def essential(text: str) -> str:
     """Return a text in lower case and normal width, without punctuation around it and without articles.
 

@@ -19,7 +19,6 @@ from workers.evaluation.importance import gate_importance
 from workers.evaluation.latency import time_against_dense
 from workers.evaluation.margins import answer_margins
 from workers.export.route_costs import Deployment, route_ratios
-from workers.export.stock_layers import facts_of
 from workers.inference.check_finite import NonFinite
 from workers.inference.prepare import Prepared
 from workers.models.stored_mapping_module import labels
@@ -135,7 +134,7 @@ class RunningTrial:
         No plan is applied yet.
         """
         session, request = self.session, self.request
-        plan = Deployment(request.deploy, facts_of(session.loaded.model)).deployed(request.plan)
+        plan = Deployment(request.deploy, session.facts).deployed(request.plan)
         try:
             return time_against_dense(session, plan, session.workload(request))
         except (LatencyError, MemoryError, torch.OutOfMemoryError) as error:
@@ -212,7 +211,7 @@ class RunningTrial:
 
 def _costs(session: Session, request: TrialRequest) -> dict[str, Any]:
     """Return the costs of the plan where it will be deployed, and its FLOPs ratios by the other routes."""
-    facts, shape, plan = facts_of(session.loaded.model), session.shape, request.plan
+    facts, shape, plan = session.facts, session.shape, request.plan
     workload = session.workload(request)
     spent = Deployment(request.deploy, facts).costs(shape, plan, workload)
     return {**spent.as_dict(), "routes": route_ratios(shape, plan, workload, facts)}

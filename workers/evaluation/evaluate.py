@@ -69,4 +69,5 @@ def answer(loaded: LoadedModel, prepared: Prepared, questions: int) -> list[str]
     """
     ids = prepared.answer_ids(loaded, questions)
     texts = loaded.processor.tokenizer.batch_decode(ids, skip_special_tokens=True)
-    return [text.strip().removeprefix(loaded.lead).strip() for text in texts]
+    lead = loaded.lead  # computed by the tokenizer
+    return [text.strip().removeprefix(lead).strip() for text in texts]

@@ -49,9 +49,10 @@ def answer_batch(
         owner=batch.owner[pack, slot],
         columns=batch.segment,
     )
+    ends = torch.tensor(loaded.end_tokens, device=tokens.device)
     for step in range(max_new_tokens):
         live.record(tokens, ids)
-        goes_on = ~torch.isin(tokens, torch.tensor(loaded.end_tokens, device=tokens.device))
+        goes_on = ~torch.isin(tokens, ends)
         if step + 1 == max_new_tokens or not goes_on.any():
             return
         tokens = live.keep(goes_on, cache, tokens)
