@@ -13,7 +13,7 @@ from safetensors.torch import save
 
 from objectives.latency import LatencyError
 from workers.apply_plan import apply_plan
-from workers.evaluation.evaluate import evaluate
+from workers.evaluation.evaluate import Evaluation, evaluate
 from workers.evaluation.floor import measure_floor
 from workers.evaluation.importance import gate_importance
 from workers.evaluation.latency import time_against_dense
@@ -107,6 +107,32 @@ class RunningTrial:
         floor = measure_floor(loaded, prepared, self.metric) if rung.floor else None
         clock.lap("floor")
         last = number == len(self.request.rungs) - 1
+        return self.report(
+            number,
+            rung,
+            result,
+            clock.seconds,
+            tuned=tuned,
+            tune_accuracy=tune_accuracy,
+            margins=margins,
+            importance=importance,
+            floor=floor,
+            latency=self._latency if rung.latency else None,
+            artifact=self._store() if tuned and last else None,
+        )
+
+    def report(
+        self, number: int, rung: Rung, result: Evaluation, seconds: dict[str, float], **measured: Any
+    ) -> RungReport:
+        """Return the report of a rung.
+
+        Args:
+            number: index of the rung in the request.
+            rung: the rung.
+            result: answers and scores.
+            seconds: seconds spent on the rung, by step.
+            measured: further fields of the report; by default, nothing was tuned.
+        """
         return RungReport(
             rung=number,
             split=rung.split,
@@ -117,15 +143,9 @@ class RunningTrial:
             answers=result.answers,
             asked=self._questions(rung.split, len(result.scores)) if self.request.plan.is_dense else None,
             tuning_steps=rung.tuning_steps,
-            tuned=tuned,
-            tune_accuracy=tune_accuracy,
             costs=self.costs,
-            seconds=clock.seconds,
-            margins=margins,
-            importance=importance,
-            floor=floor,
-            latency=self._latency if rung.latency else None,
-            artifact=self._store() if tuned and last else None,
+            seconds=seconds,
+            **{"tuned": False, "tune_accuracy": None, **measured},
         )
 
     def _time(self) -> dict[str, float] | None:

@@ -17,10 +17,12 @@ from workers.evaluation.time_table import device_of, measure_times
 from workers.inference.token_budget import free_memory, is_out_of_memory
 from workers.machine_failures import machine_failure
 from workers.origin import origin
+from workers.plan_batch import alike, generates, measure_together
 from workers.reports import RungReport, TrialReport, TrialState
 from workers.requests import TrialRequest
 from workers.rungs import climb
 from workers.session import Session
+from workers.watchdog import Watchdog
 
 log = logging.getLogger(__name__)
 
@@ -97,14 +99,60 @@ class Worker:
         with _threads(request.threads):
             yield from climb(session, request, seconds_to_load=perf_counter() - start)
 
+    def evaluate(self, requests: Sequence[TrialRequest]) -> list[TrialReport]:
+        """Run the next rung of several trials and return their reports, in the order of the requests.
+
+        Untuned rungs of requests that differ in their plans only are measured together, which computes once what plans
+        share (`workers.plan_batch`). The reports equal those of trials run alone, except for the seconds. A trial goes
+        on by a request with a later `first_rung`. Errors of a trial are reported, not raised.
+        """
+        rungs = self._together(requests) if len(requests) > 1 else [None] * len(requests)
+        return [self._next_rung(*pair) for pair in zip(requests, rungs, strict=True)]
+
+    def _together(self, requests: Sequence[TrialRequest]) -> list[RungReport | None]:
+        """Return the measured rungs; None for those that must be run alone, which reports why they fail."""
+        measured: list[RungReport | None] = [None] * len(requests)
+        places = [place for place, request in enumerate(requests) if self._can_load(request)]
+        chosen = [requests[place] for place in places]
+        if len(chosen) < 2 or not alike(chosen):
+            return measured
+        session, limit = self.load(chosen[0]), chosen[0].time_limit
+        try:
+            if generates(session, chosen[0]):
+                with _threads(chosen[0].threads), Watchdog(limit and limit * len(chosen)):
+                    for place, rung in zip(places, measure_together(session, chosen), strict=True):
+                        measured[place] = rung
+        except Exception:
+            log.debug("a batch of %d trials failed, which are run alone", len(chosen), exc_info=True)
+            free_memory()
+        return measured
+
+    def _can_load(self, request: TrialRequest) -> bool:
+        try:
+            self.load(request)
+        except Exception:
+            log.debug("trial %s can't be loaded", request.number, exc_info=True)
+            return False
+        return True
+
+    def _next_rung(self, request: TrialRequest, measured: RungReport | None) -> TrialReport:
+        run = TrialRun(self, request, () if measured is None else (measured,))
+        try:
+            if measured is None:
+                run.next()
+        finally:
+            run.close()
+        return run.report()
+
 
 class TrialRun:
     """A running trial, for callers that decide after each rung if it continues; its errors are reported, not raised."""
 
-    def __init__(self, worker: Worker, request: TrialRequest) -> None:
+    def __init__(self, worker: Worker, request: TrialRequest, measured: Sequence[RungReport] = ()) -> None:
+        """Prepare a run; `measured` are reports of all rungs that are to be run, if they exist already."""
         self.request = request
         self._worker, self._rungs = worker, worker.rungs(request)
-        self._reports: list[RungReport] = []
+        self._reports: list[RungReport] = list(measured)
         self._failure: str | None = None
         self._put_back = False
 

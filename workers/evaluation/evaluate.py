@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
 from objectives.metrics import METRICS, Reads
+from workers.data.sample import Sample
 from workers.evaluation.likelihood import score_choices
 from workers.evaluation.scoring import score_answers
 from workers.inference.prepare import Prepared
@@ -50,9 +52,24 @@ def evaluate(loaded: LoadedModel, prepared: Prepared, metric: str, questions: in
     samples = prepared.samples[:questions]
     if METRICS[metric].reads is Reads.LIKELIHOODS:
         answers, values = score_choices(loaded, prepared, metric, len(samples))
-    else:
-        answers = answer(loaded, prepared, len(samples))
-        values = score_answers(metric, answers, prepared.samples)
+        return _evaluation(answers, values, samples)
+    return score_generated(loaded, prepared, metric, prepared.answer_ids(loaded, len(samples)))
+
+
+def score_generated(loaded: LoadedModel, prepared: Prepared, metric: str, ids: Sequence[Sequence[int]]) -> Evaluation:
+    """Score generated answers.
+
+    Args:
+        loaded: the model.
+        prepared: the split.
+        metric: name of a metric of answers.
+        ids: token ids of the answers to the first questions.
+    """
+    answers = texts_of(loaded, ids)
+    return _evaluation(answers, score_answers(metric, answers, prepared.samples), prepared.samples[: len(ids)])
+
+
+def _evaluation(answers: Sequence[str], values: Sequence[float], samples: Sequence[Sample]) -> Evaluation:
     return Evaluation(tuple(answers), tuple(values), tuple(sample.kind for sample in samples))
 
 
@@ -67,7 +84,16 @@ def answer(loaded: LoadedModel, prepared: Prepared, questions: int) -> list[str]
     Raises:
         NonFinite: a logit is NaN or infinite.
     """
-    ids = prepared.answer_ids(loaded, questions)
-    texts = loaded.processor.tokenizer.batch_decode(ids, skip_special_tokens=True)
+    return texts_of(loaded, prepared.answer_ids(loaded, questions))
+
+
+def texts_of(loaded: LoadedModel, ids: Sequence[Sequence[int]]) -> list[str]:
+    """Return answers as text, without special tokens and without the text that begins every turn.
+
+    Args:
+        loaded: the model.
+        ids: token ids of the answers.
+    """
+    texts = loaded.processor.tokenizer.batch_decode([list(each) for each in ids], skip_special_tokens=True)
     lead = loaded.lead  # computed by the tokenizer
     return [text.strip().removeprefix(lead).strip() for text in texts]

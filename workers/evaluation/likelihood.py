@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from objectives.metrics import METRICS, likeliest, likelihood
 from workers.inference.check_finite import check_logits
-from workers.inference.prepare import Prepared
+from workers.inference.prepare import AnswerBatch, Prepared
 from workers.models.loaded_model import LoadedModel
 from workers.models.prompt_forms import target
 
 PER_IMAGE = 16
 """Maximum number of answers per pack."""
+Score = Callable[[Tensor, Tensor], Tensor]
+"""(tokens, vocabulary) logits, (tokens,) token ids -> (tokens,) scores."""
 
 
 def score_choices(
@@ -56,12 +59,8 @@ def answer_log_probs(loaded: LoadedModel, prepared: Prepared, pairs: Sequence[tu
     return token_scores(loaded, prepared, pairs, log_probs)
 
 
-@torch.inference_mode()
 def token_scores(
-    loaded: LoadedModel,
-    prepared: Prepared,
-    pairs: Sequence[tuple[int, str]],
-    score: Callable[[Tensor, Tensor], Tensor],
+    loaded: LoadedModel, prepared: Prepared, pairs: Sequence[tuple[int, str]], score: Score
 ) -> list[list[float]]:
     """Return, per given answer, a teacher-forced score of each of its tokens; the last one is end-of-sequence.
 
@@ -74,19 +73,35 @@ def token_scores(
     Raises:
         NonFinite: a logit is NaN or infinite.
     """
+    return [values for step in score_steps(loaded, prepared, pairs, score) for values in step()]
+
+
+def score_steps(
+    loaded: LoadedModel, prepared: Prepared, pairs: Sequence[tuple[int, str]], score: Score
+) -> Iterator[Callable[[], list[list[float]]]]:
+    """Yield a function per batch that returns the scores of its answers, so that many plans can run on one batch.
+
+    Args:
+        loaded, prepared, pairs, score: as in `token_scores`.
+    """
     at_once = prepared.sequences_at_once(loaded)
-    found: list[list[float]] = []
     for start in range(0, len(pairs), at_once):
         indices, answers = zip(*pairs[start : start + at_once], strict=True)
         batch = prepared.answer_batch(loaded, indices, PER_IMAGE, answers)
-        logits = prepared.answer_logits(loaded, batch)
-        check_logits(logits)
-        scores = score(logits, batch.targets).tolist()
-        of_batch: list[list[float]] = [[] for _ in indices]
-        for index in batch.order.tolist():
-            length = len(loaded.answer_tokens(answers[index]))
-            of_batch[index], scores = scores[:length], scores[length:]
-        found += of_batch
+        yield partial(_score_batch, loaded, prepared, batch, answers, score)
+
+
+@torch.inference_mode()
+def _score_batch(
+    loaded: LoadedModel, prepared: Prepared, batch: AnswerBatch, answers: Sequence[str], score: Score
+) -> list[list[float]]:
+    logits = prepared.answer_logits(loaded, batch)
+    check_logits(logits)
+    scores = score(logits, batch.targets).tolist()
+    found: list[list[float]] = [[] for _ in answers]
+    for index in batch.order.tolist():
+        length = len(loaded.answer_tokens(answers[index]))
+        found[index], scores = scores[:length], scores[length:]
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from statistics import fmean
 
 import numpy as np
@@ -37,10 +38,18 @@ def answer_margins(loaded: LoadedModel, prepared: Prepared, metric: str, questio
     Raises:
         NonFinite: a logit is NaN or infinite.
     """
-    pairs = [(index, target(sample)) for index, sample in enumerate(prepared.samples[: min(questions, MOST)])]
+    return joined(metric, token_scores(loaded, prepared, right_answers(prepared, questions), token_margins))
+
+
+def right_answers(prepared: Prepared, questions: int) -> list[tuple[int, str]]:
+    """Return the index and the right answer of the first questions, at most `MOST`."""
+    return [(index, target(sample)) for index, sample in enumerate(prepared.samples[: min(questions, MOST)])]
+
+
+def joined(metric: str, of_tokens: Sequence[Sequence[float]]) -> tuple[float, ...]:
+    """Return the margin of each answer for the margins of its tokens, rounded and clipped, in nats."""
     whole = fmean if METRICS[metric].scores_parts else min
-    margins = [whole(own) for own in token_scores(loaded, prepared, pairs, token_margins)]
-    return tuple(nats(coarse(np.array(margins))).tolist())
+    return tuple(nats(coarse(np.array([whole(own) for own in of_tokens]))).tolist())
 
 
 def token_margins(logits: Tensor, right: Tensor) -> Tensor:

@@ -7,8 +7,9 @@ checked by `workers.inference.packing_check`.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -27,6 +28,8 @@ IMAGES_AT_ONCE = 64
 """Number of images per batch of the vision tower."""
 PER_IMAGE = 16
 """Maximum number of questions per pack."""
+AnswerStep = Callable[[list[list[int]]], None]
+"""Appends the answers to some questions to the lists of token ids, one list per question of the split."""
 
 
 class Unpackable(ValueError):
@@ -88,9 +91,14 @@ class PackedSplit:
     def answer_ids(self, loaded: LoadedModel, questions: int) -> list[list[int]]:
         """Return the greedy answers as token ids, see `Prepared`; they equal those of `generate` on plain prompts."""
         ids: list[list[int]] = [[] for _ in range(questions)]
-        for batch in self.packs(loaded, questions, PER_IMAGE, self.budget.tokens):
-            answer_batch(loaded, self.features, batch, self.max_new_tokens, ids)
+        for answer in self.answer_steps(loaded, questions):
+            answer(ids)
         return ids
+
+    def answer_steps(self, loaded: LoadedModel, questions: int) -> Iterator[AnswerStep]:
+        """Yield a function per batch that writes greedy answers, see `Prepared`."""
+        for batch in self.packs(loaded, questions, PER_IMAGE, self.budget.tokens):
+            yield partial(answer_batch, loaded, self.features, batch, self.max_new_tokens)
 
     def answer_batch(
         self, loaded: LoadedModel, chosen: Sequence[int], per_image: int, answers: Sequence[str] | None = None

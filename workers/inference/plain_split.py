@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -19,6 +20,7 @@ from spaces.scope import Group
 from workers.blocks.token_groups import CODES, IGNORED, prompt_groups
 from workers.data.sample import Sample
 from workers.inference.check_finite import check_logits
+from workers.inference.packed_split import AnswerStep
 from workers.inference.stepwise import Talk
 from workers.inference.token_budget import TokenBudget
 from workers.models.loaded_model import LoadedModel, longest_answer
@@ -78,10 +80,22 @@ class PlainSplit:
     @torch.no_grad()
     def answer_ids(self, loaded: LoadedModel, questions: int) -> list[list[int]]:
         """Return the greedy answers of the model's `generate` as token ids, see `Prepared`."""
-        ids: list[list[int]] = []
+        ids: list[list[int]] = [[] for _ in range(questions)]
+        for answer in self.answer_steps(loaded, questions):
+            answer(ids)
+        return ids
+
+    def answer_steps(self, loaded: LoadedModel, questions: int) -> Iterator[AnswerStep]:
+        """Yield a function per batch that writes greedy answers, see `Prepared`."""
         for number in range(-(-questions // self._rows)):
-            ids += self._generate(loaded, self._batch(loaded, number))
-        return ids[:questions]
+            yield partial(self._answer, loaded, number)
+
+    @torch.no_grad()
+    def _answer(self, loaded: LoadedModel, number: int, ids: list[list[int]]) -> None:
+        """Append the answers to the questions of a batch, as far as there are lists for them."""
+        first = number * self._rows
+        for own, generated in zip(ids[first:], self._generate(loaded, self._batch(loaded, number)), strict=False):
+            own += generated
 
     def answer_batch(
         self, loaded: LoadedModel, chosen: Sequence[int], per_image: int, answers: Sequence[str] | None = None

@@ -7,13 +7,13 @@ batches of its processor, which works for any model. Both have the same interfac
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 from torch import Tensor
 
 from workers.data.sample import Sample
-from workers.inference.packed_split import PackedSplit, Unpackable, pack_split
+from workers.inference.packed_split import AnswerStep, PackedSplit, Unpackable, pack_split
 from workers.inference.packing_check import packing_is_exact
 from workers.inference.plain_split import PlainSplit
 from workers.inference.token_budget import TokenBudget
@@ -55,6 +55,12 @@ class Prepared(Protocol):
 
         Raises:
             NonFinite: a logit is NaN or infinite.
+        """
+
+    def answer_steps(self, loaded: LoadedModel, questions: int) -> Iterator[AnswerStep]:
+        """Yield a function per batch that appends its greedy answers to lists of token ids, one list per question.
+
+        The batches don't change with the plan, so that many plans can run on one batch before the next.
         """
 
     def answer_batch(
