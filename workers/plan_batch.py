@@ -15,12 +15,12 @@ import torch
 
 from objectives.metrics import METRICS, Reads
 from spaces.plan import Plan, PlanError
-from workers.evaluation.evaluate import score_generated
+from workers.evaluation.evaluate import score_texts, texts_of
 from workers.evaluation.likelihood import score_steps
 from workers.evaluation.margins import joined, right_answers, token_margins
 from workers.inference.check_finite import NonFinite
-from workers.inference.prefix_tree import PrefixTree
 from workers.inference.prepare import Prepared
+from workers.prefix_tree import PrefixTree
 from workers.reports import RungReport
 from workers.requests import TrialRequest
 from workers.rungs import RunningTrial
@@ -66,7 +66,7 @@ def measure_together(session: Session, requests: Sequence[TrialRequest]) -> list
     prepared, metric, plans = session.split(rung.split), trials[0].metric, [request.plan for request in requests]
     questions, start = len(prepared.samples[: rung.questions]), perf_counter()
     ids = prepared.budget.fit(lambda: _answers(session, prepared, plans, questions))
-    results = [None if own is None else score_generated(session.loaded, prepared, metric, own) for own in ids]
+    results = [None if own is None else score_texts(prepared, metric, texts_of(session.loaded, own)) for own in ids]
     seconds = {"evaluate": (perf_counter() - start) / len(plans)}
     margins: Sequence[tuple[float, ...] | None] = [None] * len(plans)
     if rung.margins:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from time import perf_counter
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from safetensors.torch import save
@@ -18,7 +19,9 @@ from workers.evaluation.floor import measure_floor
 from workers.evaluation.importance import gate_importance
 from workers.evaluation.latency import time_against_dense
 from workers.evaluation.margins import answer_margins
+from workers.export.layer_facts import Facts
 from workers.export.route_costs import Deployment, route_ratios
+from workers.export.stock_layers import facts_of
 from workers.inference.check_finite import NonFinite
 from workers.inference.prepare import Prepared
 from workers.models.stored_mapping_module import labels
@@ -31,6 +34,7 @@ from workers.tuning import Tuning
 from workers.watchdog import Watchdog
 
 log = logging.getLogger(__name__)
+_FACTS: WeakKeyDictionary[Session, Facts] = WeakKeyDictionary()
 
 
 def climb(session: Session, request: TrialRequest, seconds_to_load: float = 0.0) -> Iterator[RungReport]:
@@ -154,7 +158,7 @@ class RunningTrial:
         No plan is applied yet.
         """
         session, request = self.session, self.request
-        plan = Deployment(request.deploy, session.facts).deployed(request.plan)
+        plan = Deployment(request.deploy, _facts(session)).deployed(request.plan)
         try:
             return time_against_dense(session, plan, session.workload(request))
         except (LatencyError, MemoryError, torch.OutOfMemoryError) as error:
@@ -229,9 +233,16 @@ class RunningTrial:
         return file.name
 
 
+def _facts(session: Session) -> Facts:
+    """Return the properties of the model that decide by which routes a plan can be exported, found once per session."""
+    if session not in _FACTS:
+        _FACTS[session] = facts_of(session.loaded.model)
+    return _FACTS[session]
+
+
 def _costs(session: Session, request: TrialRequest) -> dict[str, Any]:
     """Return the costs of the plan where it will be deployed, and its FLOPs ratios by the other routes."""
-    facts, shape, plan = session.facts, session.shape, request.plan
+    facts, shape, plan = _facts(session), session.shape, request.plan
     workload = session.workload(request)
     spent = Deployment(request.deploy, facts).costs(shape, plan, workload)
     return {**spent.as_dict(), "routes": route_ratios(shape, plan, workload, facts)}

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
-from functools import cached_property
 from pathlib import Path
 
 from objectives.workload import Workload
 from workers.data.pick_metric import pick_metric
 from workers.data.sample import Sample, SplitData
 from workers.describe import describe_model, describe_workload
-from workers.export.layer_facts import Facts
-from workers.export.stock_layers import facts_of
 from workers.fingerprints import fingerprint
 from workers.inference.prepare import Prepared, prepare
 from workers.models.load_model import load_model
@@ -42,11 +39,6 @@ class Session:
         self._workload: Workload | None = None
         masks = masks_for(self.loaded.model, read_masks(Path(model.masks))) if model.masks else None
         self.pruning_inputs = PruningInputs(masks=masks)
-
-    @cached_property
-    def facts(self) -> Facts:
-        """Return the properties of the model that decide by which routes a plan can be exported."""
-        return facts_of(self.loaded.model)
 
     def calibrate(self) -> None:
         """Compute, once, the input norms that calibrated pruning needs. No plan may be applied to the model."""

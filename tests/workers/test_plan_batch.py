@@ -12,7 +12,7 @@ from tests.workers.whole import case_of, generated
 from tests.workers.zoo import NUM_BLOCKS
 from workers.apply_plan import apply_plan
 from workers.blocks.anatomy import anatomy_of
-from workers.inference.prefix_tree import PrefixTree
+from workers.prefix_tree import PrefixTree
 from workers.reports import TrialState
 from workers.requests import Rung, TrialRequest
 from workers.sources import DataSource

@@ -53,20 +53,18 @@ def evaluate(loaded: LoadedModel, prepared: Prepared, metric: str, questions: in
     if METRICS[metric].reads is Reads.LIKELIHOODS:
         answers, values = score_choices(loaded, prepared, metric, len(samples))
         return _evaluation(answers, values, samples)
-    return score_generated(loaded, prepared, metric, prepared.answer_ids(loaded, len(samples)))
+    return score_texts(prepared, metric, answer(loaded, prepared, len(samples)))
 
 
-def score_generated(loaded: LoadedModel, prepared: Prepared, metric: str, ids: Sequence[Sequence[int]]) -> Evaluation:
-    """Score generated answers.
+def score_texts(prepared: Prepared, metric: str, answers: Sequence[str]) -> Evaluation:
+    """Score generated answers to the first questions of a split.
 
     Args:
-        loaded: the model.
         prepared: the split.
         metric: name of a metric of answers.
-        ids: token ids of the answers to the first questions.
+        answers: one text per question.
     """
-    answers = texts_of(loaded, ids)
-    return _evaluation(answers, score_answers(metric, answers, prepared.samples), prepared.samples[: len(ids)])
+    return _evaluation(answers, score_answers(metric, answers, prepared.samples), prepared.samples[: len(answers)])
 
 
 def _evaluation(answers: Sequence[str], values: Sequence[float], samples: Sequence[Sample]) -> Evaluation:
