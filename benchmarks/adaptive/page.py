@@ -28,9 +28,10 @@ def tables_of(found: dict[str, Any]) -> str:
     search, origin, level = found["search"], found["origin"], next(iter(found["routers"].values()))["level"]
     done = "" if search["trials"] >= search["budget"] else f", stopped after {search['trials']} trials"
     packages = ", ".join(f"{name} {origin['versions'][name]}" for name in ("torch", "transformers"))
+    model = " --model benchmarks/data/chains --dataset embedded-chains" if found["lengths"] else ""
     lines = [
-        f"`search.run --budget {search['budget']} --seed {search['seed']}`{done}: {search['plans']} plans on the "
-        f"front, {search['questions']:,} test questions, dense accuracy {found['dense']['test']:.3f}. "
+        f"`search.run{model} --budget {search['budget']} --seed {search['seed']}`{done}: {search['plans']} plans "
+        f"on the front, {search['questions']:,} test questions, dense accuracy {found['dense']['test']:.3f}. "
         f"{origin['machine']}, {packages}, commit {origin['commit'][:7]}.",
         "",
     ]

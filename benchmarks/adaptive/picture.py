@@ -47,7 +47,7 @@ def draw_lengths(found: dict[str, Any], file: Path) -> None:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11, 3.2), layout="constrained")
-    panels = figure.subplots(1, len(found["lengths"]), sharey=True)
+    panels = figure.subplots(1, len(found["lengths"]), sharex=True, sharey=True)
     for axes, (length, each) in zip(panels, found["lengths"].items(), strict=True):
         _plot(axes, {name: each["fronts"][name] for name in ("static", "adaptive")}, each["dense"]["test"])
         axes.set(title=f"{length} steps")
