@@ -33,6 +33,7 @@ from torch import nn
 
 from workers.data.load_split import load_split
 from workers.evaluation.evaluate import evaluate
+from workers.inference.packed_batch import PackedBatch
 from workers.inference.packed_forward import projector
 from workers.inference.packed_split import PackedSplit, pack_split
 from workers.models.load_model import load_model
@@ -92,7 +93,7 @@ class Training:
         while self.step < steps:
             for group in self.optimizer.param_groups:
                 group["lr"] = self.schedule.rate(self.step)
-            batch = self.train.answer_batch(self.loaded, self._draw(), self.schedule.questions)
+            batch = self.batch()
             loss = F.cross_entropy(self.train.answer_logits(self.loaded, batch), batch.targets)
             self.optimizer.zero_grad()
             loss.backward()
@@ -101,7 +102,12 @@ class Training:
             self.step += 1
             after(self, loss.item())
 
-    def _draw(self) -> list[int]:
+    def batch(self) -> PackedBatch:
+        """Return the questions of the next step."""
+        return self.train.answer_batch(self.loaded, self.draw(), self.schedule.questions)
+
+    def draw(self) -> list[int]:
+        """Return the indices of questions about the images of the next step."""
         return [index for _ in range(self.schedule.images) for index in self._questions(self._next_image())]
 
     def _next_image(self) -> int:
