@@ -52,11 +52,8 @@ def ship(out: Path, file: Path = MAPPING_FILE, course: Path = COURSE) -> float:
 
 def _said(rows: list[dict[str, Any]], steps: int) -> str:
     tokens = max(row["step"] for row in rows if row.get("stage") == "class tokens")
-    seconds = sum(
-        row["cpu_seconds"]
-        for row, after in zip(rows, [*rows[1:], {"schedule": {}}], strict=True)
-        if "schedule" in after
-    )
+    following = [*rows[1:], {"schedule": {}}]  # CPU seconds begin anew with every process
+    seconds = sum(row["cpu_seconds"] for row, after in zip(rows, following, strict=True) if "schedule" in after)
     return SAID.format(tokens=tokens, steps=steps, minutes=round(seconds / 60), questions=256)
 
 
