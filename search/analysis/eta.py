@@ -21,6 +21,9 @@ FRONT_GROWTH = 2.0
 """The usual front of n trials has `FRONT_GROWTH * sqrt(n)` members."""
 DISTINCT = 0.65
 """Usual fraction of a front that is more accurate than a cheaper member beyond chance."""
+PER_QUESTION, PER_STEP = 2.0, 1.5
+"""Largest usual ratios of the seconds per question and per tuning step of a rung to those of the next one. The cheapest
+rung measures margins and the first to tune evaluates twice; what a search prepares in its first trial comes on top."""
 ONCE = ("load", "floor", "importance")
 """Steps of a trial that a worker or a search takes once, in the first trial."""
 
@@ -76,15 +79,12 @@ class RungPace:
     """Seconds of everything but tuning."""
     questions: int = 1
     """Number of questions it evaluates."""
+    steps: int = 0
+    """Number of its tuning steps, those of earlier rungs included."""
 
     def __post_init__(self) -> None:
         self.reached = {True: Mean(1.0, USUAL_WEIGHT), False: Mean(self.usual_share, USUAL_WEIGHT)}
         """Fraction of the baselines (True) and of the other trials (False) that reach it."""
-
-    @property
-    def seconds(self) -> float:
-        """Return the seconds of the rung for the dense model."""
-        return self.tune.value + self.evaluate.value
 
 
 @dataclass
@@ -139,7 +139,7 @@ class Pace:
         pace = self._rungs[timing.rung]
         pace.tune.add(tune / unit)
         pace.evaluate.add(rest / unit)
-        pace.questions = timing.questions
+        pace.questions, pace.steps = timing.questions, timing.tuning_steps
 
     def trial(self, flops_ratio: float, num_rungs: int, is_baseline: bool) -> None:
         """Add an ended trial.
@@ -162,8 +162,8 @@ class Pace:
     def trials_left(self, baselines: int, others: int) -> float:
         """Return the seconds that this many baselines and other trials take."""
         units = sum(
-            pace.seconds * (baselines * pace.reached[True].value + others * pace.reached[False].value)
-            for pace in self._rungs
+            sum(self._seconds(number)) * (baselines * pace.reached[True].value + others * pace.reached[False].value)
+            for number, pace in enumerate(self._rungs)
         )
         return units * work(self._ratio.value) * self._per_second
 
@@ -195,13 +195,25 @@ class Pace:
         ratios = [self._ratio.value] * round(members)
         return [1.0, *ratios], ratios[: round(share * members)] * (seeds - 1)
 
+    def _seconds(self, number: int) -> tuple[float, float]:
+        """Return the seconds of tuning at a rung, and of all else, for the dense model."""
+        pace = self._rungs[number]
+        tune, evaluate = pace.tune.value, pace.evaluate.value
+        if number + 1 < self.num_rungs and (after := self._rungs[number + 1]).evaluate.count:
+            before = self._rungs[number - 1].steps if number else 0
+            evaluate = min(evaluate, PER_QUESTION * after.evaluate.value * pace.questions / after.questions)
+            if after.steps > pace.steps:
+                per_step = after.tune.value / (after.steps - pace.steps)
+                tune = min(tune, PER_STEP * per_step * (pace.steps - before))
+        return tune, evaluate
+
     def _test(self, tunes: bool) -> float:
         """Return the seconds per unit of work of a test: those measured, or what the last rung lets expect."""
         if self._tests[tunes].count:
             return self._tests[tunes].value
         last = self._rungs[-1]
         evaluate = last.evaluate.value * (self.test_questions or last.questions) / last.questions
-        return evaluate + (sum(pace.tune.value for pace in self._rungs) if tunes else 0.0)
+        return evaluate + (sum(self._seconds(number)[0] for number in range(self.num_rungs)) if tunes else 0.0)
 
     @property
     def _per_second(self) -> float:

