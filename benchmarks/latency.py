@@ -1,7 +1,8 @@
 """Predicted against measured latency, and speed-ups against FLOPs: `python -m benchmarks.latency --model embedded`.
 
 The table of times is measured as at the start of a search. Then random plans of the space `layers` are timed in turns
-with the dense model, and plans that skip every block but evenly spaced ones are compared with what their FLOPs say.
+with the dense model, and plans that skip every block but evenly spaced ones are compared with what their FLOPs say:
+applied to the loaded model, and as exported folders.
 """
 
 import json
@@ -14,6 +15,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
+from benchmarks.folder_speed import folder_speedup
 from benchmarks.origin import heading
 from objectives.flops import costs
 from objectives.latency import TimeTable
@@ -157,9 +159,11 @@ def main(
 ) -> None:
     """Print one line per plan, then the summary."""
     with tempfile.TemporaryDirectory() as folder:
-        name = "embedded" if model == "embedded" else str(random_model(Path(folder), seed))
-        subject = Subject(ModelSource(name=name), workload, threads, seed)
+        source = ModelSource(name="embedded" if model == "embedded" else str(random_model(Path(folder), seed)))
+        subject = Subject(source, workload, threads, seed)
         table = subject.table()
+        skipped = [skipping(share, subject.shape.num_blocks) for share in SKIPPED]
+        folders = [folder_speedup(subject.session, source, plan, subject.workload) for plan in skipped]
     tokens = f"{subject.workload.prompt_tokens:g}+{subject.workload.generated_tokens:g}"
     print(heading("Latency", model=model, threads=threads, seed=seed, tokens=tokens, batch=subject.workload.batch))
     print({key: value for key, value in table.origin.items() if key not in ("versions", "commit")}, table.dense)
@@ -167,11 +171,14 @@ def main(
     rows = compare(subject, table, [subject.space.sample(generator) for _ in range(plans)])
     found = summarize(rows)
     print("; ".join(f"{key} {value:.3f}" for key, value in found.items()))
-    skips = compare(subject, table, [skipping(share, subject.shape.num_blocks) for share in SKIPPED])
+    skips = compare(subject, table, skipped)
     reached = {
-        f"{share:.0%}": row["speed-up median"] / row["by FLOPs"] for share, row in zip(SKIPPED, skips, strict=True)
+        what: {f"{share:.0%}": up / row["by FLOPs"] for share, row, up in zip(SKIPPED, skips, ups, strict=True)}
+        for what, ups in {"plan": [row["speed-up median"] for row in skips], "folder": folders}.items()
     }
-    print("speed-up as a share of what FLOPs say:", {key: round(value, 3) for key, value in reached.items()})
+    for what, shares in reached.items():
+        told = {key: round(value, 3) for key, value in shares.items()}
+        print(f"speed-up of the {what} as a share of what FLOPs say:", told)
     if out is not None:
         record = {"table": table.to_dict(), "plans": rows, "skips": skips, **found, "reached": reached}
         out.write_text(json.dumps(record, indent=1))
