@@ -22,10 +22,10 @@ test: install check
 machines: install
 	$(PY) -m pytest -m machines
 
-# lmms-eval in an environment of its own, with older versions of two packages than those in constraints.txt.
+# lmms-eval in an environment of its own, with older versions of three packages than those in constraints.txt.
 lmms:
 	test -x $(VENV)-lmms/bin/python || $(PYTHON) -m venv $(VENV)-lmms
-	grep -vE '^(protobuf|python-dateutil)==' constraints.txt > $(VENV)-lmms/constraints.txt
+	grep -vE '^(protobuf|python-dateutil|wandb)==' constraints.txt > $(VENV)-lmms/constraints.txt
 	$(VENV)-lmms/bin/python -m pip install --quiet -c $(VENV)-lmms/constraints.txt -e '.[lmms]' decord pytest pytest-timeout hypothesis
 	$(VENV)-lmms/bin/python -m pytest -W ignore tests/workers/harness
 

@@ -37,6 +37,8 @@ FAMILIES = {
 }
 PLANS = {"dense": "....", "block removed": "..b.", "sub-layers packed": ".fa.", "zeroed sub-layer": "f..."}
 PLACE = Path(__file__).parents[3] / "docs" / "deploy.md"
+OWN_READING = ", as the engine reads it"
+"""Mark of the rows that compare an engine with the dense model as that engine computes it."""
 PACKAGES = {"mlx-vlm": ("mlx-vlm", "transformers", "torch"),
             "openvino": ("openvino", "optimum-intel", "transformers", "torch")}  # fmt: skip
 """Engine -> the distributions whose versions stand above its table."""
@@ -62,7 +64,7 @@ def rows(families: Sequence[str], start: OneProcess, departures: bool) -> Iterat
             yield f"| {title} | {' | '.join(_cell(run(text, name)) for name, text in PLANS.items())} |"
             if departures and family in DEPARTURES:
                 with departing(loaded.model, family):
-                    yield f"| {title}, as the engine reads it | {_cell(run('....', 'departing'))} | | | |"
+                    yield f"| {title}{OWN_READING} | {_cell(run('....', 'departing'))} | | | |"
 
 
 def _cell(run: EngineRun | None) -> str:
@@ -85,19 +87,27 @@ def main(
     engine: Annotated[str, typer.Option(help="mlx-vlm or openvino.")] = "mlx-vlm",
     python: Annotated[str, typer.Option(help="Interpreter of the engine's environment.")] = sys.executable,
 ) -> None:
-    """Replace the table of an engine in docs/deploy.md."""
+    """Replace the rows of the families in an engine's table of docs/deploy.md, as each is measured."""
     torch.set_num_threads(1)
     script = None if engine == "mlx-vlm" else Path(__file__).parent / "run_openvino.py"
-    start, mark = OneProcess(python, script), f"<!-- {engine} -->"
-    made = [f"{_versions(python, engine)}; CPU, float32.", "", f"| family | {' | '.join(PLANS)} |"]
-    made.append(f"|---|{'---|' * len(PLANS)}")
+    start, found = OneProcess(python, script), _versions(python, engine)
     for row in rows(families or (), start, engine == "mlx-vlm"):
         print(row, flush=True)
-        made.append(row)
+        _write(f"<!-- {engine} -->\n", found, row)
     start.close()
-    before, _, rest = PLACE.read_text(encoding="utf-8").partition(f"{mark}\n")
-    _, _, after = rest.partition(f"{mark}\n")
-    PLACE.write_text(f"{before}{mark}\n" + "\n".join(made) + f"\n{mark}\n{after}", encoding="utf-8")
+
+
+def _write(mark: str, found: str, row: str) -> None:
+    """Put a row into the table between two marks, in place of the one of the same family."""
+    before, _, rest = PLACE.read_text(encoding="utf-8").partition(mark)
+    table, _, after = rest.partition(mark)
+    kept = {line.split("|")[1].strip(): line for line in table.splitlines() if line.startswith("| ")}
+    kept.pop("family", None)
+    kept[row.split("|")[1].strip()] = row
+    order = [name for title in FAMILIES for name in (title, f"{title}{OWN_READING}") if name in kept]
+    head = [f"{found}; CPU, float32.", "", f"| family | {' | '.join(PLANS)} |", f"|---|{'---|' * len(PLANS)}"]
+    made = "\n".join([*head, *(kept[name] for name in order)])
+    PLACE.write_text(f"{before}{mark}{made}\n{mark}{after}", encoding="utf-8")
 
 
 if __name__ == "__main__":
