@@ -110,6 +110,7 @@ def _show_front(results: "Results", picture: Path, sort: str | None, where: str)
     from search.console.routing import is_shown, routing_text
     from search.console.samples import dense_note, metric_line
     from search.console.terminal import console
+    from search.routing.decisions import OLDER
 
     records, summary, printer = results.records(), summarize(results), console()
     table = front_table(summary, printer.width, sort)
@@ -128,6 +129,8 @@ def _show_front(results: "Results", picture: Path, sort: str | None, where: str)
         printer.print(line, soft_wrap=True, markup=False)
     if is_shown(summary["routing"]):
         printer.print(routing_text(summary["routing"]), soft_wrap=True)
+        if results.routing_is_older():
+            printer.print(OLDER, style="yellow", soft_wrap=True)
     printer.print(f"{hypervolumes(summary)}. Picture: {picture}", soft_wrap=True, markup=False)
     print_choices(printer, where, list(choice_lines(records, limits_of(results.run, records))))
 

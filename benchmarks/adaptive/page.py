@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from benchmarks.adaptive.targets import targets_table
+
 DATA = Path("benchmarks/data/adaptive")
 PAGE, PICTURE, CHAINS_PICTURE = Path("docs/adaptive.md"), Path("docs/adaptive.png"), Path("docs/adaptive-chains.png")
 CURVE = Path("benchmarks/data/chains/curve.jsonl")
@@ -123,9 +125,8 @@ def lengths_table(found: dict[str, Any]) -> str:
 
 def measured_part() -> str:
     """Return the measured part of the page, between its two marks."""
-    parts = [BEGIN, ""]
-    for file in sorted(DATA.glob("search-*.json")):
-        parts += [tables_of(json.loads(file.read_text(encoding="utf-8")))]
+    searches = [json.loads(file.read_text(encoding="utf-8")) for file in sorted(DATA.glob("search-*.json"))]
+    parts = [BEGIN, "", targets_table(searches), *(tables_of(found) for found in searches)]
     return "\n".join([*parts, END])
 
 

@@ -7,7 +7,7 @@ from search.page.routed_examples import routed_examples
 from search.page.routed_figures import fronts_figure, kinds_figure
 from search.page.run_facts import RunFacts
 from search.page.section import Chart, Command, Piece, Section, Table, Text
-from search.routing.decisions import LEVEL
+from search.routing.decisions import LEVEL, OLDER
 from search.routing.result import summary_level
 
 
@@ -23,6 +23,8 @@ def _pieces(run: RunFacts) -> Iterator[Piece]:
         if run.front:
             yield Command(f"python -m search.route {run.where}", "Learn which plan answers which question")
         return
+    if run.results.routing_is_older():
+        yield Text(OLDER)
     router = found["router"]
     if not router["used"]:
         yield Text("A router was trained. It knows nothing that mixing plans at random does not: one plan serves all.")

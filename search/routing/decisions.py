@@ -9,6 +9,10 @@ LEVEL = 0.97
 """Share of the dense accuracy that summaries show, and that an exported router keeps without a budget."""
 
 
+OLDER = "The search went on since the router was trained: run search.route again."
+"""Note where a trial ended after that."""
+
+
 def decisions(routed: Routed) -> dict[str, list[int]]:
     """Return split -> number of the trial that answers each question, by the cheapest policy that keeps `LEVEL`.
 

@@ -286,6 +286,12 @@ class Results:
         with Session(self._engine, expire_on_commit=False) as session:
             return session.scalar(select(Routing).where(Routing.run_id == self.run.id))
 
+    def routing_is_older(self) -> bool:
+        """Return True if a trial ended after `search.route` was run, so that its front may be an older one."""
+        row = self.routing()
+        ends = [record.trial.finished for record in self.records()]
+        return row is not None and any(end is not None and end > row.created for end in ends)
+
     def events(self, limit: int) -> Sequence[Event]:
         """Return at most `limit` events, newest first."""
         with Session(self._engine, expire_on_commit=False) as session:

@@ -113,6 +113,14 @@ def test_report_and_dashboard_show_a_router_once_it_is_stored(copy: Results, tmp
     assert json.loads(call(report, "--out", tmp_path / "copy", "--json").stdout)["routing"] == result()
 
 
+def test_a_router_that_is_older_than_a_trial_says_so(copy: Results) -> None:
+    run = stored(copy)
+    said = "The search went on since the router was trained"
+    assert not any(said in piece.text for piece in questions(run).pieces if isinstance(piece, Text))
+    copy.end_trial(0, "complete", None, None)
+    assert any(said in piece.text for piece in questions(run).pieces if isinstance(piece, Text))
+
+
 @pytest.mark.parametrize("changed", [{"router": {"used": False}}, {"schema_version": 0}])
 def test_a_router_that_is_not_used_or_of_another_version_draws_nothing(
     copy: Results, changed: dict[str, object]
