@@ -133,9 +133,11 @@ def _trained() -> Iterator[str]:
         if not runs:
             yield "Not run."
             continue
-        draw_trained(runs, DOCS / f"paper-trained-{subject}.png")
+        floor = by_text(load("dense-smollm2.npz")).mean() if subject == "smollm2" else None
+        draw_trained(runs, DOCS / f"paper-trained-{subject}.png", floor)
         yield f"![Accuracy against training steps]({f'paper-trained-{subject}.png'})"
         yield _trained_table(runs)
+        yield from kept(runs)
 
 
 def _trained_table(runs: Sequence[dict[str, Any]]) -> str:
@@ -153,6 +155,25 @@ def _trained_table(runs: Sequence[dict[str, Any]]) -> str:
         )
     head = ("plans", "plan", "FLOPs", "steps", "accuracy on `test`", "seeds", "share of dense")
     return table(head, rows)
+
+
+def kept(runs: Sequence[dict[str, Any]], share: float = 0.97) -> Iterator[str]:
+    """Yield, for each way to choose plans, the fewest FLOPs at which a share of the dense accuracy is kept.
+
+    Args:
+        runs: stored runs; the part of a name before its first hyphen is the way.
+        share: share of the accuracy of the runs named `dense`, by the mean over seeds.
+    """
+    by_name: dict[str, list[dict[str, Any]]] = {}
+    for run in runs:
+        by_name.setdefault(run["name"], []).append(run)
+    least = share * np.mean([_accuracy(run) for run in by_name.pop("dense")])
+    fewest: dict[str, list[float]] = {}
+    for name, own in by_name.items():
+        costs = fewest.setdefault(name.partition("-")[0], [])
+        costs += [own[0]["cost"]] if np.mean([_accuracy(run) for run in own]) >= least else []
+    for way, costs in fewest.items():
+        yield f"- `{way}` keeps {share:.0%} of dense " + (f"at {min(costs):.3f} of its FLOPs" if costs else "nowhere")
 
 
 def _accuracy(run: dict[str, Any]) -> float:

@@ -41,6 +41,8 @@ TRAINED = """\
 
 `python -m benchmarks.paper.trained SUBJECT --plans FILE`: the mapping module is trained from random weights under the
 plan, with the same steps, rate and order of the data for every plan. The dense row is the same training without skips.
+`python -m benchmarks.paper.equal_flops --to FILE` writes the plans of SmolLM2: as many blocks skipped by the paper's
+interval rule, behind the first blocks, and by a plan of a search.
 """
 
 CLOSING = """\

@@ -40,8 +40,14 @@ def _group(name: str) -> tuple[str, str]:
     return next((op for op in ("skip_attn", "skip_ffn", "parallel") if op in name), "skip_block"), scope
 
 
-def draw_trained(runs: Sequence[dict[str, Any]], file: Path) -> None:
-    """Draw accuracy on `search` against training steps, the mean over seeds per plan."""
+def draw_trained(runs: Sequence[dict[str, Any]], file: Path, floor: float | None = None) -> None:
+    """Draw accuracy on `search` against training steps, the mean over seeds per plan.
+
+    Args:
+        runs: the stored runs.
+        file: picture to write.
+        floor: accuracy of the most common answer to the text of the question; None if unknown.
+    """
     figure, axes = _axes("training steps with the plan active", "accuracy on the search split")
     for number, name in enumerate(dict.fromkeys(run["name"] for run in runs)):
         own = [run for run in runs if run["name"] == name]
@@ -49,6 +55,8 @@ def draw_trained(runs: Sequence[dict[str, Any]], file: Path) -> None:
         label = f"{name} ({own[0]['cost']:.2f})"
         axes.plot(curves[0, :, 0], curves[:, :, 1].mean(0), color=COLORS[number % len(COLORS)],
                   linestyle=("-", "--", ":")[number // len(COLORS) % 3], linewidth=1.4, label=label)  # fmt: skip
+    if floor is not None:
+        axes.axhline(floor, color=COLORS[0], linewidth=0.8, linestyle=":", label="most common answer by text")
     _save(figure, axes, file)
 
 
