@@ -2,7 +2,8 @@
 
 The model is a LLaVA of 7 billion parameters with random weights in bfloat16, which are as fast as trained ones. Per
 plan, it measures prefill, one decode step, one tuning step of the mapping module, and the peak of memory. Without a
-CUDA device the command prints one line. `--device cpu` with a small `--width` and `--layers` tries the code without a device.
+CUDA device the command prints one line. `--device cpu` with a small `--width` and `--layers` tries the
+code without a device.
 """
 
 from collections.abc import Callable
