@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from search.storage.timings import Timing
 
@@ -21,6 +22,9 @@ FRONT_GROWTH = 2.0
 """The usual front of n trials has `FRONT_GROWTH * sqrt(n)` members."""
 DISTINCT = 0.65
 """Usual fraction of a front that is more accurate than a cheaper member beyond chance."""
+MOST_PROMOTED, PROMOTED, DECLINE = 0.85, 3.8, 0.68
+"""Of trial n of a search that keeps a third, the usual probability to reach rung 1 is `min(MOST_PROMOTED, PROMOTED /
+sqrt(n))`; that of each further rung has `DECLINE` times the second number."""
 PER_QUESTION, PER_STEP = 2.0, 1.5
 """Largest usual ratios of the seconds per question and per tuning step of a rung to those of the next one. The cheapest
 rung measures margins and the first to tune evaluates twice; what a search prepares in its first trial comes on top."""
@@ -37,9 +41,22 @@ def spent_once(seconds: Mapping[str, float]) -> float:
     return sum(seconds.get(step, 0.0) for step in ONCE)
 
 
-def usual_share(keep_fraction: float) -> float:
-    """Return the usual fraction of the trials at a rung that continue: members of the first front always do."""
-    return keep_fraction + (1 - keep_fraction) / 3
+def usually_promoted(keep_fraction: float, rung: int, trials: float) -> float:
+    """Return how many of the first trials of a search usually reach a rung; baselines do not count.
+
+    Members of the first front always continue, and there are fewer of them the more trials there are.
+
+    Args:
+        keep_fraction: fraction of the trials at a rung that continue in any case.
+        rung: index of the rung.
+        trials: number of trials.
+    """
+    if rung == 0:
+        return trials
+    slope = PROMOTED * DECLINE ** (rung - 1)
+    early = min(trials, (slope / MOST_PROMOTED) ** 2)
+    usual = MOST_PROMOTED * early + 2 * slope * (math.sqrt(trials) - math.sqrt(early))
+    return max(0.05 * trials, trials - (trials - usual) * (1 - keep_fraction) / (1 - 1 / 3))
 
 
 def work(flops_ratio: float) -> float:
@@ -72,8 +89,6 @@ class Mean:
 class RungPace:
     """Seconds per unit of work of one rung, and the share of the trials that reach it."""
 
-    usual_share: float
-    """Fraction of the trials that usually reach it."""
     tune: Mean = field(default_factory=Mean)
     evaluate: Mean = field(default_factory=Mean)
     """Seconds of everything but tuning."""
@@ -82,9 +97,10 @@ class RungPace:
     steps: int = 0
     """Number of its tuning steps, those of earlier rungs included."""
 
-    def __post_init__(self) -> None:
-        self.reached = {True: Mean(1.0, USUAL_WEIGHT), False: Mean(self.usual_share, USUAL_WEIGHT)}
-        """Fraction of the baselines (True) and of the other trials (False) that reach it."""
+    baselines: Mean = field(default_factory=lambda: Mean(1.0, USUAL_WEIGHT))
+    """Fraction of the baselines that reach it."""
+    others: int = 0
+    """Number of the other trials that reached it."""
 
 
 @dataclass
@@ -108,8 +124,9 @@ class Pace:
     """Seconds per unit of work of the tests that tune (True) and of those that read stored weights (False)."""
 
     def __post_init__(self) -> None:
-        usual = usual_share(self.keep_fraction)
-        self._rungs = [RungPace(1.0 if number == 0 else usual) for number in range(self.num_rungs)]
+        self._rungs = [RungPace() for _ in range(self.num_rungs)]
+        self._others = 0
+        """Number of ended trials that are no baselines."""
         self._ratio = Mean(USUAL_RATIO, USUAL_WEIGHT)
 
     def started(self, job: Hashable) -> None:
@@ -151,8 +168,18 @@ class Pace:
         """
         if flops_ratio < 1:
             self._ratio.add(flops_ratio)
+        self._others += not is_baseline
         for number, pace in enumerate(self._rungs):
-            pace.reached[is_baseline].add(number < num_rungs)
+            if is_baseline:
+                pace.baselines.add(number < num_rungs)
+            else:
+                pace.others += number < num_rungs
+
+    def _promoted(self, number: int, others: float) -> float:
+        """Return how many of the next trials, which are no baselines, reach a rung."""
+        usual = partial(usually_promoted, self.keep_fraction, number)
+        so_far = (USUAL_WEIGHT + self._rungs[number].others) / (USUAL_WEIGHT + usual(self._others))
+        return min(others, so_far * (usual(self._others + others) - usual(self._others)))
 
     @property
     def is_known(self) -> bool:
@@ -162,7 +189,7 @@ class Pace:
     def trials_left(self, baselines: int, others: int) -> float:
         """Return the seconds that this many baselines and other trials take."""
         units = sum(
-            sum(self._seconds(number)) * (baselines * pace.reached[True].value + others * pace.reached[False].value)
+            sum(self._seconds(number)) * (baselines * pace.baselines.value + self._promoted(number, others))
             for number, pace in enumerate(self._rungs)
         )
         return units * work(self._ratio.value) * self._per_second
@@ -191,7 +218,7 @@ class Pace:
         """
         now = size / math.sqrt(max(1, ended))
         growth = (FRONT_GROWTH * 2 * USUAL_WEIGHT + now * ended) / (2 * USUAL_WEIGHT + ended)
-        members = max(size, min(growth * math.sqrt(budget), budget * self._rungs[-1].reached[False].value))
+        members = max(size, min(growth * math.sqrt(budget), self._promoted(self.num_rungs - 1, budget)))
         ratios = [self._ratio.value] * round(members)
         return [1.0, *ratios], ratios[: round(share * members)] * (seeds - 1)
 

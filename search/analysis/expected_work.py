@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 
-from search.analysis.eta import DISTINCT, FRONT_GROWTH, usual_share
+from search.analysis.eta import DISTINCT, FRONT_GROWTH, usually_promoted
 from search.settings import Settings
 from workers.requests import Rung, TrialRequest, TuningRecipe
 
@@ -60,13 +60,13 @@ def work_of_search(settings: Settings, rows: Mapping[str, int]) -> float:
 
     It assumes usual shares of trials at each rung, and a front of usual size (`search.analysis.eta`).
     """
-    done, trials, work = 0, float(settings.budget), 0.0
+    done, work = 0, 0.0
     for number, rung in enumerate(settings.rungs):
+        trials = usually_promoted(settings.keep_fraction, number, settings.budget)
         tuning = _tuning(rung, done, settings.tuning, rows)
         work += trials * (_questions(rung, rows) * (1 + (0 if number else MARGINS)) + tuning + OVERHEAD)
-        done, full = rung.tuning_steps, trials
-        trials *= usual_share(settings.keep_fraction)
-    tests = min(FRONT_GROWTH * math.sqrt(settings.budget), full)
+        done = rung.tuning_steps
+    tests = min(FRONT_GROWTH * math.sqrt(settings.budget), trials)
     again = (settings.final_seeds - 1) * (1.0 if settings.final_plans == "all" else DISTINCT) if done else 0.0
     test = Rung(split="test", tuning_steps=done)
     work += tests * ((1 + again) * _questions(test, rows) + again * _tuning(test, 0, settings.tuning, rows))

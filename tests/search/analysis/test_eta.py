@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from search.analysis import eta
-from search.analysis.eta import Pace, work
+from search.analysis.eta import Pace, usually_promoted, work
 from search.storage.timings import Timing
 
 RUNGS = ({"evaluate": 1.0}, {"tune": 2.0, "evaluate": 1.0}, {"tune": 4.0, "evaluate": 2.0})
@@ -57,11 +57,16 @@ def run(pace: Pace, clock: Clock, count: int, ratio: float = 0.42, rungs: int = 
 
 @pytest.mark.parametrize("at_once", [1, 4])
 def test_trials_that_stop_early_take_the_seconds_of_their_rungs(clock: Clock, at_once: int) -> None:
-    pace = Pace(3, 1 / 3, test_questions=2048)
+    pace = Pace(3, 1.0, test_questions=2048)
     run(pace, clock, 200, rungs=1, at_once=at_once)
     run(pace, clock, 200, rungs=3, at_once=at_once)
     truth = (100 * 1 + 100 * 10) * work(0.42) / at_once
     assert pace.trials_left(0, 200) == pytest.approx(truth, rel=0.02)
+
+
+@pytest.mark.parametrize(("trials", "rung", "promoted"), [(66, 1, 44), (66, 2, 41), (187, 1, 83), (187, 2, 61)])
+def test_the_usual_number_of_promoted_trials_is_that_of_real_searches(trials: int, rung: int, promoted: int) -> None:
+    assert usually_promoted(1 / 3, rung, trials) == pytest.approx(promoted, rel=0.2)
 
 
 def test_the_dense_trial_alone_predicts_cheaper_ones_without_what_is_done_once(clock: Clock) -> None:
