@@ -116,7 +116,7 @@ def write_model(packages: Path, folder: Path, learned_queries: bool = False) -> 
     """
     model, processor = build_model(packages, learned_queries)
     if learned_queries:
-        scale = float(model.get_input_embeddings().weight.std())
+        scale = float(model.get_input_embeddings().weight.detach().std())
         initialize_queries(model.model.multi_modal_projector, scale, seed=0)
         write_folder(model, processor, folder)
         return
