@@ -41,9 +41,9 @@ python -m search.run --config examples/smollm2.yaml --model real/model --dataset
 
 {limit}
 
-The source paper's own mapping module (five pre-norm layers of width 256, eight heads, ten learned queries; 4.4 M weights)
-is written by `python -m workers.pretrained build --to real --learned-queries` as `real/model-queries`, untrained, with
-its code in the folder: use it with `--trust-remote-code --trainable model.multi_modal_projector`.
+The source paper's own mapping module (five pre-norm layers of width 256, eight heads, ten learned queries; 4.4 M
+weights) is written by `python -m workers.pretrained build --to real --learned-queries` as `real/model-queries`,
+untrained, with its code in the folder: use it with `--trust-remote-code --trainable model.multi_modal_projector`.
 
 ## Accuracy on `test`
 
