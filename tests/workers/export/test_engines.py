@@ -8,6 +8,7 @@ from safetensors.torch import load_file, save_file
 
 from spaces.plan import Plan
 from tests.fast import but_slow
+from tests.workers.export.engine_departures import DEPARTURES, departing
 from tests.workers.export.engine_models import OneProcess, base_of, run_plan
 from tests.workers.hub import hub_samples
 from workers.export.engines.engines import ENGINES, engines_for, run_engine
@@ -51,6 +52,18 @@ def test_mlx_vlm_with_an_image(family, start, tmp_path):
         assert ran.error is None, text
         assert ran.largest_difference < 1e-3, text  # float32, other kernels
         assert ran.agrees
+
+
+@needs["mlx-vlm"]
+@pytest.mark.slow
+@pytest.mark.parametrize("family", DEPARTURES)
+def test_where_mlx_vlm_differs_it_reads_the_dense_model_otherwise(family, start, tmp_path):
+    source, loaded = base_of(family, tmp_path / "base")
+    ran = run_plan("mlx-vlm", "....", source, loaded, tmp_path / "dense", start)
+    assert ran is not None and ran.error is None and not ran.agrees
+    with departing(loaded.model, family):
+        known = run_plan("mlx-vlm", "....", source, loaded, tmp_path / "departing", start)
+    assert known is not None and known.agrees, "the engine changed: write the table of docs/deploy.md again"
 
 
 @needs["mlx-vlm"]
