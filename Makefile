@@ -23,10 +23,12 @@ machines: install
 	$(PY) -m pytest -m machines
 
 # lmms-eval in an environment of its own, with older versions of three packages than those in constraints.txt.
+# A torchvision for GPUs beside a torch for CPUs can't be imported; transformers does without it.
 lmms:
 	test -x $(VENV)-lmms/bin/python || $(PYTHON) -m venv $(VENV)-lmms
 	grep -vE '^(protobuf|python-dateutil|wandb)==' constraints.txt > $(VENV)-lmms/constraints.txt
 	$(VENV)-lmms/bin/python -m pip install --quiet -c $(VENV)-lmms/constraints.txt -e '.[lmms]' decord pytest pytest-timeout hypothesis
+	$(VENV)-lmms/bin/python -c 'import torchvision' 2> /dev/null || $(VENV)-lmms/bin/python -m pip uninstall --quiet --yes torchvision
 	$(VENV)-lmms/bin/python -m pytest -W ignore tests/workers/harness
 
 install: $(VENV)/.installed
