@@ -1,15 +1,18 @@
 """Questions that the router sends to its cheapest and to its most expensive plan, with images and answers."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from search.analysis.samples import AnsweredQuestion
 from search.page.examples import example_of, images_of
 from search.page.run_facts import RunFacts
-from search.page.section import Examples, Piece, Text
+from search.page.section import Example, Examples, Piece, Text
 from search.storage.results import TrialRecord
 
 SHOWN = 4
 """Number of questions per plan."""
+RIGHT = 0.5
+"""Score from which an answer counts as right."""
 
 
 def routed_examples(run: RunFacts) -> Iterator[Piece]:
@@ -36,7 +39,13 @@ def routed_examples(run: RunFacts) -> Iterator[Piece]:
             f"questions of the {answered[0].split} split. Some of them:"
         )
         images = images_of(run, shown)
-        yield Examples([example_of(each, image) for each, image in zip(shown, images, strict=True)])
+        yield Examples([_marked(each, image) for each, image in zip(shown, images, strict=True)])
+
+
+def _marked(answered: AnsweredQuestion, image: str) -> Example:
+    """Return a question whose answers are marked by their own scores: both may be right."""
+    right = {"dense_right": answered.dense_score >= RIGHT, "plan_right": answered.score >= RIGHT}
+    return replace(example_of(answered, image), **right)
 
 
 def _sent_to(run: RunFacts, record: TrialRecord) -> list[AnsweredQuestion]:

@@ -84,6 +84,7 @@ def test_examples_are_questions_that_the_router_sends_to_its_cheapest_and_its_mo
             number = int(each.question.removeprefix("Is ").removesuffix("?"))
             assert (number % 3 == 0) is third
             assert each.plan == facts.answered(record)[number].answer
+            assert (each.plan_right, each.dense_right) == (each.plan == "yes", each.dense == "yes"), "both may be right"
     texts = [piece.text for piece in shown.pieces if isinstance(piece, Text)]
     assert any(f"trial {cheap.trial.number} with" in text and "cheapest" in text for text in texts)
 
