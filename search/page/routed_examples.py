@@ -44,8 +44,8 @@ def routed_examples(run: RunFacts) -> Iterator[Piece]:
 
 def _marked(answered: AnsweredQuestion, image: str) -> Example:
     """Return a question whose answers are marked by their own scores: both may be right."""
-    right = {"dense_right": answered.dense_score >= RIGHT, "plan_right": answered.score >= RIGHT}
-    return replace(example_of(answered, image), **right)
+    dense, plan = answered.dense_score >= RIGHT, answered.score >= RIGHT
+    return replace(example_of(answered, image), dense_right=dense, plan_right=plan)
 
 
 def _sent_to(run: RunFacts, record: TrialRecord) -> list[AnsweredQuestion]:
