@@ -98,6 +98,11 @@ class Dispatcher:
         return otherwise
 
     @property
+    def in_order(self) -> bool:
+        """Return True if results wait for their turn on a virtual clock."""
+        return self._clock is not None
+
+    @property
     def finished(self) -> bool:
         """Return True if no job runs and none will start."""
         return not (self._ready or self._live or self._losses) and self._controller.finished

@@ -123,7 +123,8 @@ class PatientController(TuneController):
 
     Tune decides on a result when it arrives. It assigns a trial whose worker is starting to the next idle worker and
     kills the starting one: if trials are shorter than the start of a process, the first machine of a cluster would then
-    run all trials. And it ends all idle workers but one, even if the next trials start a moment later.
+    run all trials. And it ends all idle workers but one, even if the next trials start a moment later; on a cluster,
+    where machines may join, that stays so.
     """
 
     def _on_training_result(self, trial: TuneTrial, result: dict[str, Any]) -> None:
@@ -142,7 +143,7 @@ class PatientController(TuneController):
 
     def _pass_on(self) -> None:
         """Process the results whose turn it is; start the next trial after each, so that its worker is not idle."""
-        while self._dispatcher.pass_on():
+        while self._dispatcher.pass_on() and self._dispatcher.in_order:
             self._maybe_update_trial_queue()  # type: ignore[no-untyped-call]  # Ray leaves it untyped
             self._maybe_add_actors()
 
@@ -154,6 +155,8 @@ class PatientController(TuneController):
         return reused
 
     def _maybe_cache_trial_actor(self, trial: TuneTrial) -> bool:
+        if not self._dispatcher.in_order:
+            return bool(super()._maybe_cache_trial_actor(trial))
         key, room = trial.placement_group_factory, self._actor_cache.num_cached_objects + 1
         self._actor_cache.increase_max(key, room)
         try:
@@ -163,7 +166,7 @@ class PatientController(TuneController):
         return cached
 
     def _cleanup_cached_actors(self, force_all: bool = False) -> None:
-        if force_all or self._search_alg.is_finished():
+        if force_all or self._search_alg.is_finished() or not self._dispatcher.in_order:
             super()._cleanup_cached_actors(force_all)
 
 
