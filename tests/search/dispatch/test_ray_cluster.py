@@ -170,7 +170,9 @@ def cluster() -> Iterator[Cluster]:
         "health_check_failure_threshold": 3,
         "worker_register_timeout_seconds": 600,
     }
-    machines = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "_system_config": options})
+    machines = Cluster(
+        initialize_head=True, shutdown_at_exit=False, head_node_args={"num_cpus": 1, "_system_config": options}
+    )
     machines.add_node(num_cpus=1)
     yield machines
     machines.shutdown()
@@ -219,7 +221,7 @@ class GpuActor(TrialActor):
 
 def test_two_trials_share_a_gpu(tmp_path: Path, marks: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """The machine says that it has one GPU: Ray hands it out in shares, whatever is behind it."""
-    machines = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "num_gpus": 1})
+    machines = Cluster(initialize_head=True, shutdown_at_exit=False, head_node_args={"num_cpus": 2, "num_gpus": 1})
     try:
         settings = settings_of(tmp_path / "run").model_copy(
             update={"ray_address": machines.address, "trials_per_gpu": 2}
@@ -242,7 +244,9 @@ def test_a_cluster_by_its_client_port(tmp_path: Path, marks: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    machines = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "ray_client_server_port": port})
+    machines = Cluster(
+        initialize_head=True, shutdown_at_exit=False, head_node_args={"num_cpus": 2, "ray_client_server_port": port}
+    )
     head = machines.head_node.node_id
     try:
         command = [sys.executable, "-m", "tests.search.dispatch.test_ray_cluster", str(tmp_path / "run")]
