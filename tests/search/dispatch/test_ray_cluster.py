@@ -239,8 +239,9 @@ def test_two_trials_share_a_gpu(tmp_path: Path, marks: Path, capfd: pytest.Captu
     check_every_trial_once(settings)
 
 
-def test_a_cluster_by_its_client_port(tmp_path: Path, marks: Path) -> None:
+def test_a_cluster_by_its_client_port(tmp_path: Path, marks: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The controller is no machine of the cluster: it reaches it by ray://HOST:PORT."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[3]))  # workers import this module, by its name
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
