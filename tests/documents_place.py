@@ -37,7 +37,7 @@ SMALL = (
 OTHER_MODEL = ("--space", "blocks", "--allow-blind", "--budget", "2")
 """Further options where a model of random weights stands in for one that would have to be downloaded."""
 INSTEAD = {
-    "RUN": "runs/first", "OTHER": "runs/other", "FILE": "file", "N": TRIAL, "37": TRIAL,
+    "RUN": "runs/first", "OTHER": "runs/other", "FILE": "file", "N": TRIAL, "19": TRIAL,
     "llava-hf/llava-1.5-7b-hf": "models/mine", "lmms-lab/VQAv2": "data/mine", "real/model": "models/mine",
     "real/easy-vqa": "data/mine", "bfloat16": "float32", "runs/two": "runs/first", "0.97": "0.5",
 }  # fmt: skip
