@@ -109,7 +109,7 @@ def _show_front(results: "Results", picture: Path, sort: str | None, where: str)
     from search.console.front_table import front_table
     from search.console.routing import is_shown, routing_text
     from search.console.samples import dense_note, metric_line
-    from search.console.terminal import console
+    from search.console.terminal import console, say
     from search.routing.decisions import OLDER
 
     records, summary, printer = results.records(), summarize(results), console()
@@ -118,20 +118,21 @@ def _show_front(results: "Results", picture: Path, sort: str | None, where: str)
     printer.print(table, soft_wrap=False)
     for flips in rank_flips(records):
         if flips.misleads:
-            printer.print(str(flips), style="yellow", soft_wrap=True)
+            say(printer, str(flips), style="yellow")
     if (line := signals_line(summary["signals"])) is not None:
-        printer.print(line, style="yellow", soft_wrap=True)
+        say(printer, line, style="yellow")
     if (line := metric_line(summary["settings"]["metric"])) is not None:
-        printer.print(line, soft_wrap=True)
+        say(printer, line)
     if (note := dense_note(results, records)) is not None:
-        printer.print(note, style="red", markup=False, soft_wrap=True)
+        say(printer, note, style="red")
     for line in latency_notes(summary["front"]):
-        printer.print(line, soft_wrap=True, markup=False)
+        say(printer, line)
     if is_shown(summary["routing"]):
         printer.print(routing_text(summary["routing"]), soft_wrap=True)
         if results.routing_is_older():
-            printer.print(OLDER, style="yellow", soft_wrap=True)
-    printer.print(f"{hypervolumes(summary)}. Picture: {picture}", soft_wrap=True, markup=False)
+            say(printer, OLDER, style="yellow")
+    say(printer, f"{hypervolumes(summary)}.")
+    printer.print(f"Picture: {picture}", soft_wrap=True, markup=False)
     print_choices(printer, where, list(choice_lines(records, limits_of(results.run, records))))
 
 

@@ -7,8 +7,16 @@ from objectives.front import FrontLimits
 from search.analysis.select_trials import SelectionError, select
 from search.storage.results import TrialRecord
 
-RULES = (("min_retention", 0.97), ("min_retention", 0.95), ("min_retention", 0.9), ("knee", None))
+RULES = (
+    ("min_retention", 0.99),
+    ("min_retention", 0.97),
+    ("min_retention", 0.95),
+    ("min_retention", 0.9),
+    ("knee", None),
+)
 """Rules of `search.export` that are suggested, those that lose least accuracy first."""
+FIRST = "--min-retention 0.97"
+"""The rule of the suggested command: most of the saving at a small loss."""
 
 
 @dataclass(frozen=True)
@@ -43,3 +51,8 @@ def choices(records: Sequence[TrialRecord], limits: FrontLimits) -> list[Choice]
             option = f"--{rule.replace('_', '-')}" + ("" if value is None else f" {value:g}")
             found.setdefault(chosen.record.trial.number, Choice(option, chosen.record))
     return list(found.values())
+
+
+def first_choice(found: Sequence[Choice]) -> Choice | None:
+    """Return the choice by the rule `FIRST`, the most careful one if no rule is `FIRST`, or None without choices."""
+    return next((choice for choice in found if choice.option == FIRST), found[0] if found else None)

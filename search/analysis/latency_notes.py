@@ -6,6 +6,8 @@ from typing import Any
 
 TOLERANCE = 0.1
 """Relative error of a prediction from which on it is named."""
+DISTURBED = 0.1
+"""Relative difference of the dense model's times beside itself from which on the machine was busy."""
 FEWER_FLOPS = 0.95
 """FLOPs ratio below which a plan is expected to be faster."""
 
@@ -29,7 +31,8 @@ def latency_notes(trials: Sequence[Mapping[str, Any]]) -> list[str]:
         trials: the trials of the front.
     """
     changed = [trial for trial in trials if set(trial["plan"]) != {"."}]
-    return [*_against_predicted(changed), *_slow(changed)]
+    dense = [trial for trial in trials if trial not in changed]
+    return [*_against_predicted(changed), *_slow(changed), *_disturbed(dense)]
 
 
 def _against_predicted(trials: Sequence[Mapping[str, Any]]) -> Iterator[str]:
@@ -64,6 +67,17 @@ def _slow(trials: Sequence[Mapping[str, Any]]) -> Iterator[str]:
             yield (
                 f"Trial {trial['number']} runs {trial['flops_ratio']:.1%} of the dense FLOPs, but it is not clear that "
                 f"its time falls: {middle:.2f} x [{low:.2f}, {high:.2f}]"
+            )
+
+
+def _disturbed(dense: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    for trial in dense:
+        found = speedup(trial)
+        if found is not None and (abs(found[0] - 1) > DISTURBED or found[2] / found[1] > 1 + 2 * DISTURBED):
+            yield (
+                "The machine was busy while plans were timed: the dense model beside itself took "
+                f"{found[0]:.2f} x [{found[1]:.2f}, {found[2]:.2f}]. Compare the speed-ups, which are from alternating "
+                "turns, rather than the milliseconds"
             )
 
 

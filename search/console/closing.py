@@ -8,13 +8,13 @@ from rich.console import Console
 
 from objectives.front import FrontLimits
 from objectives.objectives import COST_NAMES
-from search.analysis.choices import choices
+from search.analysis.choices import FIRST, choices
 from search.analysis.latency_notes import latency_notes, speedup
 from search.analysis.rank_flips import rank_flips
 from search.analysis.signals import signals_line
 from search.analysis.summary import dense_of, describe_trial, limits_of, summarize
 from search.console.front_table import front_table
-from search.console.terminal import console
+from search.console.terminal import console, say
 from search.settings import Settings
 from search.storage.database_url import shown
 from search.storage.find_run import open_results
@@ -40,16 +40,18 @@ def choice_lines(records: Sequence[TrialRecord], limits: FrontLimits) -> Iterato
     """
     dense = dense_of(records)
     for choice in choices(records, limits):
-        yield f"{choice.option:<21} trial {_loss(describe_trial(choice.record, dense))}"
+        yield f"{choice.option:<21} trial {_loss(describe_trial(choice.record, dense), dense)}"
 
 
-def _loss(trial: dict[str, Any]) -> str:
-    """Return number, FLOPs and loss of a trial as text."""
+def _loss(trial: dict[str, Any], dense: TrialRecord | None) -> str:
+    """Return number, FLOPs and loss of a trial as text: the search split chose it, the test split measures it."""
     cost = f"{trial['number']}: {trial['flops_ratio']:.1%} of the FLOPs{_faster(trial)}"
     kept = "" if trial["retention"] is None else f", {trial['retention']:.1%} of dense accuracy"
     test = trial["test"]
     if not test or "difference_to_dense" not in test:
         return f"{cost}{kept}, not tested"
+    if kept and dense is not None and (before := describe_trial(dense, dense)["accuracy"]):
+        kept = f", of dense accuracy {trial['accuracy'] / before:.1%} on search, {trial['retention']:.1%}"
     low, high = (100 * bound for bound in test["difference_interval"])
     return f"{cost}{kept} on test, {100 * test['difference_to_dense']:+.1f} points [{low:+.1f}, {high:+.1f}]"
 
@@ -74,7 +76,7 @@ def print_front(settings: Settings, is_finished: bool) -> None:
         out.print(_why_empty(summary))
     _print_counts(out, summary, records)
     for line in latency_notes(summary["front"]) if summary["cost"] == COST_NAMES["latency"] else ():
-        out.print(line, soft_wrap=True, markup=False)
+        say(out, line)
     if summary["front"]:
         _print_picture(out, records, summary, folder / "front.png")
     out.print(f"Database: {shown(settings.storage_url)}", soft_wrap=True, markup=False)
@@ -93,12 +95,12 @@ def _why_empty(summary: dict[str, Any]) -> str:
 def _print_counts(out: Console, summary: dict[str, Any], records: list[TrialRecord]) -> None:
     counts = summary["counts"]
     states = ", ".join(f"{counts.get(state, 0)} {state}" for state in ("complete", "stopped", "failed", "running"))
-    out.print(f"{counts['trials']} of {summary['budget']} trials: {states}. {hypervolumes(summary)}.", soft_wrap=True)
+    say(out, f"{counts['trials']} of {summary['budget']} trials: {states}. {hypervolumes(summary)}.")
     for flips in rank_flips(records):
         if flips.misleads:
-            out.print(str(flips), style="yellow", soft_wrap=True)
+            say(out, str(flips), style="yellow")
     if (line := signals_line(summary["signals"])) is not None:
-        out.print(line, style="yellow", soft_wrap=True)
+        say(out, line, style="yellow")
 
 
 def _print_picture(out: Console, records: list[TrialRecord], summary: dict[str, Any], file: Path) -> None:
@@ -128,6 +130,7 @@ def print_choices(out: Console, where: str, lines: Sequence[str]) -> None:
         out.print(
             "Ship a plan, chosen on the search split by a rule below (a model folder, checked in a fresh process):"
         )
-        out.print(f"  python -m search.export {where} {lines[0][:21].rstrip()} --to DIR", soft_wrap=True, markup=False)
+        first = next((line for line in lines if line.startswith(FIRST)), lines[0])
+        out.print(f"  python -m search.export {where} {first[:21].rstrip()} --to DIR", soft_wrap=True, markup=False)
         for line in lines:
-            out.print(f"    {line}", soft_wrap=True, markup=False)
+            say(out, f"    {line}")

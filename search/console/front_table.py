@@ -52,7 +52,7 @@ def front_table(summary: dict[str, Any], width: int, sort: str | None = None) ->
     dense = summary["dense"]
     rows = [*front, *([dense] if dense and not any(_is(trial, dense) for trial in front) else [])]
     title = f"Pareto front of {summary['run']}{f', by {sort}' if sort else ''}"
-    text = Text(f"{title}\n\n", style="bold")
+    text = Text().append(f"{title}\n\n", style="bold")
     lines = list(_lines(rows, dense, summary["floor"], width))
     for line, style in lines:
         text.append(f"{line}\n", style=style)

@@ -98,7 +98,9 @@ def _bars(view: View) -> Table:
     bars.add_row("trials", ProgressBar(view.budget, ended, width=20), Text(f"{ended} of {view.budget}"))
     done, total = view.tests
     if total:
-        bars.add_row("tests", ProgressBar(total, done, width=20), Text(f"{done} of {total} of the front"))
+        bars.add_row(
+            "tests", ProgressBar(total, done, width=20), Text(f"{done} of {total}, plans of the front and seeds")
+        )
     return bars
 
 

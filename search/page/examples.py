@@ -25,7 +25,8 @@ def examples(run: RunFacts) -> Section:
 
 
 def _pieces(run: RunFacts) -> Iterator[Piece]:
-    chosen = next((choice.record for choice in run.choices if run.answered(choice.record)), None)
+    first = [run.first_choice] if run.first_choice else []
+    chosen = next((choice.record for choice in [*first, *run.choices] if run.answered(choice.record)), None)
     if chosen is None:
         yield Text("No answers of a suggested plan are stored yet.")
         return

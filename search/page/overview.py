@@ -27,7 +27,7 @@ def _pieces(run: RunFacts) -> Iterator[Piece]:
         "Plans to ship. A point is 0.01 of accuracy. The rule chooses on the search split; accuracies are of the test "
         "split unless another is named.",
     )
-    for choice in run.choices[:1]:
+    if (choice := run.first_choice) is not None:
         yield Command(
             f"python -m search.export {run.where} {choice.option} --to DIR",
             f"Export trial {choice.record.trial.number} as a model folder, checked in a fresh process:",
@@ -55,9 +55,9 @@ def _verdict(run: RunFacts) -> str:
         if run.summary["counts"].get("complete"):
             return "No finished trial is within the limits and above the floor."
         return "No trial has finished its last rung yet."
-    if not run.choices or run.dense is None:
+    first = run.first_choice
+    if first is None or run.dense is None:
         return f"The front has {len(run.front)} plans."
-    first = run.choices[0]
     trial = run.described(first.record.trial.number)
     if trial["flops_ratio"] >= 1:
         return "No plan that keeps 97 % of the dense model's accuracy is cheaper than the dense model."

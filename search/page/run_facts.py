@@ -8,7 +8,7 @@ from shlex import quote
 from typing import Any
 
 from objectives.front import FrontLimits
-from search.analysis.choices import Choice, choices
+from search.analysis.choices import Choice, choices, first_choice
 from search.analysis.samples import AnsweredQuestion, answered_questions
 from search.analysis.summary import dense_of, limits_of, members_of, summarize
 from search.routing.candidates import RoutingError
@@ -61,6 +61,11 @@ class RunFacts:
     def choices(self) -> Sequence[Choice]:
         """Return the trials that are suggested for export."""
         return choices(self.records, self.limits)
+
+    @property
+    def first_choice(self) -> Choice | None:
+        """Return the choice of the suggested command, or None without choices."""
+        return first_choice(self.choices)
 
     @cached_property
     def plans(self) -> Sequence[Plan]:

@@ -129,7 +129,7 @@ def export_route(plan: Plan, facts: Facts, form: str = "auto") -> Route:
         layers = pack_sublayers(plan)
         route = _nemotron(plan, facts, layers, form) if form in LANGUAGE_ONLY else _stock(plan, facts, layers)
         if form == "auto" and route.badge is Badge.ZEROED:
-            raise NotStock(f"{_lone(layers)}, which stock layers do not save")
+            raise NotStock(f"as stock layers, {_lone(layers)}, which saves nothing")
         return route
     except NotStock as reason:
         if form == "auto":
@@ -235,4 +235,4 @@ def served(plan: Plan) -> str:
             return f"vLLM can't run it: {block.name} at block {index} depends on the kind of a token, which vLLM hides"
     if any(width_of(plan, index, "head_width") < FULL for index in range(len(plan.blocks))):
         return "vLLM can't run it: it gives all layers the number of heads of the config"
-    return "it keeps to the calls of vLLM's Transformers backend, which was not run"
+    return "vLLM: the model keeps to the calls of its Transformers backend, and should run; that was not tried"

@@ -60,7 +60,7 @@ def test_on_a_terminal_the_view_ends_with_all_trials_and_tests(tmp_path: Path) -
     lines_of(tmp_path / "run", Console(file=log, force_terminal=True, width=100, height=40, color_system=None))
     last = log.getvalue()[log.getvalue().rindex("trials ━") :]
     assert "30 of 30" in last
-    done, total = re.findall(r"(\d+) of (\d+) of the front", last)[0]
+    done, total = re.findall(r"(\d+) of (\d+), plans of the front", last)[0]
     assert done == total
     assert "hypervolume" in last and "elapsed" in last and "● front" in last
 
@@ -73,8 +73,9 @@ def test_the_view_fits_and_takes_no_text_for_markup(width: int) -> None:
     text = captured.get()
     assert max(map(len, text.splitlines())) <= width
     joined = " ".join(text.split())
-    for words in ("28 of 40", "3 of 30 of the front", "12 complete, 15 stopped, 1 failed, 1 running", "1m52s elapsed",
-                  "16.8 trials/min", "[Errno 28] no space [bold]left[/bold]", "hypervolume 0.7421"):  # fmt: skip
+    for words in ("28 of 40", "3 of 30, plans of the front", "12 complete, 15 stopped, 1 failed, 1 running",
+                  "1m52s elapsed", "16.8 trials/min", "[Errno 28] no space [bold]left[/bold]",
+                  "hypervolume 0.7421"):  # fmt: skip
         assert words in joined
 
 
