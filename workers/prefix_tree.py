@@ -35,7 +35,7 @@ _READS_ATTENDED = (Op.KEEP, Op.PAIR)
 
 
 class _Stored(NamedTuple):
-    """What a sub-layer returned, and the layer of the KV cache after it."""
+    """The output of a sub-layer, and the layer of the KV cache after it."""
 
     output: Any
     layer: Any

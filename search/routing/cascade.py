@@ -29,8 +29,8 @@ ROUTED_STEPS = 6
 
 
 @dataclass(frozen=True)
-class Again:
-    """What is known of the questions of a split (Q) once one of the chosen plans (K) has answered."""
+class SecondAnswers:
+    """Margins of the answers of each chosen plan (K) to the questions of a split (Q), and the cost saved by a second one."""
 
     margins: Floats
     """(Q, K) margin of each answer, in nats."""
@@ -63,7 +63,7 @@ def cascades_of(margins: Floats) -> list[Cascade]:
     ]
 
 
-def run_cascades(cascades: Sequence[Cascade], split: Measured, chosen: Sequence[int], again: Again) -> Policies:
+def run_cascades(cascades: Sequence[Cascade], split: Measured, chosen: Sequence[int], again: SecondAnswers) -> Policies:
     """Return the policies of cascades on a split; a question that is answered twice costs both answers.
 
     Args:
@@ -78,7 +78,7 @@ def run_cascades(cascades: Sequence[Cascade], split: Measured, chosen: Sequence[
 
 
 def run_routed_cascades(
-    picks: Sequence[Picks], cascades: Sequence[Cascade], split: Measured, chosen: Sequence[int], again: Again,
+    picks: Sequence[Picks], cascades: Sequence[Cascade], split: Measured, chosen: Sequence[int], again: SecondAnswers,
     extra: float,
 ) -> Policies:  # fmt: skip
     """Return one policy per choice of a router and cascade: the router's plan answers first.
@@ -98,7 +98,7 @@ def run_routed_cascades(
 
 
 def _answered_twice(
-    cascades: Sequence[Cascade], picks: Sequence[Picks], split: Measured, chosen: Sequence[int], again: Again,
+    cascades: Sequence[Cascade], picks: Sequence[Picks], split: Measured, chosen: Sequence[int], again: SecondAnswers,
     extra: float,
 ) -> Policies:  # fmt: skip
     scores, costs = split.scores[:, list(chosen)], split.costs[:, list(chosen)]
@@ -127,7 +127,7 @@ def thresholds_of(margins: Floats) -> list[Cascade]:
 
 def measure_again(
     session: "Session", split: "Split", plans: Sequence[Candidate], measured: Measured, say: Say = print
-) -> Again:
+) -> SecondAnswers:
     """Return margins and shared costs of K plans on a split.
 
     Args:
@@ -155,4 +155,4 @@ def measure_again(
         same = weights[first] == weights[second]
         flops = saved_flops(session.shape, one, other, tokens, mean, same)
         saved[:, first, second] = flops / measured.dense_flops
-    return Again(np.array(columns).T, saved)
+    return SecondAnswers(np.array(columns).T, saved)

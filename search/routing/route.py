@@ -10,7 +10,14 @@ import numpy as np
 
 from objectives.routing import PRICES, Floats, Policies, choose_plans, constant, follow, join, kind_picks, picks_at
 from search.routing.candidates import Candidate, Candidates, RoutingError, read_candidates
-from search.routing.cascade import Again, cascades_of, measure_again, run_cascades, run_routed_cascades, thresholds_of
+from search.routing.cascade import (
+    SecondAnswers,
+    cascades_of,
+    measure_again,
+    run_cascades,
+    run_routed_cascades,
+    thresholds_of,
+)
 from search.routing.learn import Learned, knows_something, learn, sweep
 from search.routing.measure import Measured, measure, open_session, scores_of
 from search.storage.results import Results
@@ -41,7 +48,7 @@ class Routed:
     by_kind: tuple[dict[str, int], ...]
     """Kind -> index of its plan in the front, per price."""
     seed: int
-    again: dict[str, Again] | None = None
+    again: dict[str, SecondAnswers] | None = None
     """Split -> margins of the answers of the chosen plans; None without cascades."""
 
     @cached_property
@@ -147,7 +154,9 @@ def route(
     )
 
 
-def _again(session: "Session", plans: list[Candidate], splits: dict[str, Measured], say: Say) -> dict[str, Again]:
+def _again(
+    session: "Session", plans: list[Candidate], splits: dict[str, Measured], say: Say
+) -> dict[str, SecondAnswers]:
     return {
         "search": measure_again(session, "search", plans, splits["search"], say),
         "test": measure_again(session, "test", plans, splits["test"], say),

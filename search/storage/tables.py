@@ -150,7 +150,7 @@ class Artifact(Table):
 
 
 class Routing(Table):
-    """What `search.route` found in a run; a further call replaces it. Only `search.route` writes it."""
+    """The result of `search.route` for a run, which writes it and replaces it when called again."""
 
     __tablename__ = "routing"
     id: Mapped[int] = mapped_column(primary_key=True)

@@ -7,15 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import nn
-
 from workers.pretrained import modeling_learned_queries
-from workers.pretrained.modeling_learned_queries import (
-    LearnedQueries,
-    LearnedQueriesConfig,
-    LearnedQueriesForConditionalGeneration,
-)
+from workers.pretrained.modeling_learned_queries import LearnedQueriesConfig, LearnedQueriesForConditionalGeneration
 
 MODULE = "modeling_learned_queries"
 """Name of the modeling file in the folder."""
@@ -41,24 +34,6 @@ def config_of(
         "AutoModelForImageTextToText": f"{MODULE}.{LearnedQueriesForConditionalGeneration.__name__}",
     }
     return config
-
-
-@torch.no_grad()
-def initialize(mapping: LearnedQueries, scale: float, seed: int) -> None:
-    """Initialize the mapping module at random, with outputs at the scale of token embeddings.
-
-    Args:
-        mapping: the mapping module, changed in place.
-        scale: standard deviation of token embeddings.
-        seed: seed of the random numbers.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    for module in mapping.modules():
-        if isinstance(module, nn.Linear):
-            gain = scale if module is mapping.output else 1.0
-            module.weight.normal_(0, gain / module.in_features**0.5, generator=generator)
-            module.bias.zero_()
-    mapping.queries.normal_(generator=generator)
 
 
 def write_folder(model: LearnedQueriesForConditionalGeneration, processor: Any, folder: Path) -> None:

@@ -8,11 +8,11 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file
+from torch import nn
 from transformers import FastVlmConfig, FastVlmForConditionalGeneration, GenerationConfig, LlavaProcessor
 
 from workers.pretrained.language_model import IMAGE_TOKEN, read_language_model
 from workers.pretrained.learned_queries import config_of, write_folder
-from workers.pretrained.learned_queries import initialize as initialize_queries
 from workers.pretrained.modeling_learned_queries import LearnedQueriesForConditionalGeneration
 from workers.pretrained.vision_tower import IMAGE_SIZE, STRIDE, image_processor, read_vision_weights, vision_config
 
@@ -87,20 +87,22 @@ def _processor(tokenizer: Any, patch_size: int, more: int) -> LlavaProcessor:
 
 
 @torch.no_grad()
-def initialize(mapping: Any, scale: float, seed: int) -> None:
+def initialize(mapping: nn.Module, scale: float, seed: int) -> None:
     """Initialize the mapping module at random, with outputs at the scale of token embeddings.
 
     Args:
-        mapping: the mapping module, changed in place.
+        mapping: the mapping module, changed in place; its last linear layer returns the visual tokens.
         scale: standard deviation of token embeddings.
         seed: seed of the random numbers.
     """
     generator = torch.Generator().manual_seed(seed)
-    first, second = mapping.linear_1, mapping.linear_2
-    first.weight.normal_(0, 1 / math.sqrt(first.in_features), generator=generator)
-    second.weight.normal_(0, scale / math.sqrt(second.in_features), generator=generator)
-    first.bias.zero_()
-    second.bias.zero_()
+    layers = [module for module in mapping.modules() if isinstance(module, nn.Linear)]
+    for layer in layers:
+        gain = scale if layer is layers[-1] else 1.0
+        layer.weight.normal_(0, gain / math.sqrt(layer.in_features), generator=generator)
+        layer.bias.zero_()
+    for queries in mapping.parameters(recurse=False):
+        queries.normal_(generator=generator)
 
 
 def write_model(packages: Path, folder: Path, learned_queries: bool = False) -> None:
@@ -117,7 +119,7 @@ def write_model(packages: Path, folder: Path, learned_queries: bool = False) -> 
     model, processor = build_model(packages, learned_queries)
     if learned_queries:
         scale = float(model.get_input_embeddings().weight.detach().std())
-        initialize_queries(model.model.multi_modal_projector, scale, seed=0)
+        initialize(model.model.multi_modal_projector, scale, seed=0)
         write_folder(model, processor, folder)
         return
     stored = {name: weight.float() for name, weight in load_file(MAPPING_FILE).items()}

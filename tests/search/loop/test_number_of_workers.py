@@ -1,4 +1,4 @@
-"""How many workers `--workers auto` takes, and what this machine has for them."""
+"""The number of workers by `--workers auto`, and the cores and memory that it is computed from."""
 
 import os
 from pathlib import Path

@@ -5,16 +5,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from search.routing.cascade import Again, Cascade, cascades_of, run_cascades, run_routed_cascades
+from search.routing.cascade import Cascade, SecondAnswers, cascades_of, run_cascades, run_routed_cascades
 from search.routing.result import describe
 from tests.search.routing.test_routed import COSTS, made, routed
 
 RNG = np.random.default_rng(4)
 
 
-def again(margins: np.ndarray, saved: float = 0.05) -> Again:
+def again(margins: np.ndarray, saved: float = 0.05) -> SecondAnswers:
     """Every second answer saves the same."""
-    return Again(margins, np.full((*margins.shape, 3), saved))
+    return SecondAnswers(margins, np.full((*margins.shape, 3), saved))
 
 
 def test_questions_below_the_threshold_are_answered_again_and_paid_for_twice() -> None:
@@ -33,7 +33,9 @@ def test_behind_a_router_only_cheaper_first_plans_are_answered_again_and_the_rou
     split, margins = made(60, 8), RNG.normal(size=(60, 3))
     pick = RNG.integers(0, 3, 60)
     saved = RNG.random((60, 3, 3)) / 10
-    found = run_routed_cascades([pick], [Cascade(0, 1, 0.2)], split, (0, 1, 2), Again(margins, saved), extra=0.01)
+    found = run_routed_cascades(
+        [pick], [Cascade(0, 1, 0.2)], split, (0, 1, 2), SecondAnswers(margins, saved), extra=0.01
+    )
     for question, first in enumerate(pick):
         goes_on = first == 0 and margins[question, 0] < 0.2
         assert found.scores[0, question] == split.scores[question, 1 if goes_on else first]

@@ -1,4 +1,4 @@
-"""What mlx-vlm 0.7.10 computes for dense models of two families, written down for transformers' own classes.
+"""The computation of mlx-vlm 0.7.10 for dense models of two families, as changes of transformers' own classes.
 
 An engine that agrees with these and not with the model as published departs from the model; the export does not.
 """

@@ -1,4 +1,4 @@
-"""What a second answer saves, against a second pass that really starts from the first one's hidden states."""
+"""FLOPs saved by a second answer, compared with a second pass that starts from the first one's hidden states."""
 
 import pytest
 import torch
