@@ -58,8 +58,14 @@ def _listed(value: Any) -> Any:
     return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
 
-def _auto(value: Any) -> Any:
-    """Return None for `auto`; return any other value unchanged."""
+def _workers(value: Any) -> Any:
+    """Return None for `--workers auto`; return any other value unchanged.
+
+    Raises:
+        ValueError: another text that is no whole number.
+    """
+    if isinstance(value, str) and value != "auto" and not value.strip().lstrip("-").isdecimal():
+        raise ValueError(f"--workers must be auto or a whole number from 1 on, got {value!r}")
     return None if value == "auto" else value
 
 
@@ -178,7 +184,7 @@ class Settings(BaseModel):
     """Folder of the run. By default runs/MODEL-SPACE-STRATEGY-sSEED."""
     storage: str | None = None
     """Database URL. By default an SQLite file in the run's folder."""
-    workers: Annotated[int | None, BeforeValidator(_auto)] = Field(None, ge=1, json_schema_extra={"shown": "auto"})
+    workers: Annotated[int | None, BeforeValidator(_workers)] = Field(None, ge=1, json_schema_extra={"shown": "auto"})
     """Number of workers: 1 runs trials in this process, more run them on Ray; auto is one per core, at most 4. auto is
     1 for a model above 256 MB, on a GPU or a cluster, if latency counts, and for a search of less than about two
     minutes. With the same number, a search on one machine has the same result at any speed of the workers."""

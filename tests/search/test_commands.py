@@ -127,6 +127,7 @@ BAD = [
     (["--warm-start", "runs/gone"], "--warm-start must be the folder of a run"),
     (["--model", "empty"], "config.json"),
     (["--budget", "0"], "got 0"),
+    (["--workers", "many"], "--workers must be auto or a whole number from 1 on, got 'many'"),
     (["--budget", "-1"], "got -1"),
     (["--final-seeds", "0"], "final_seeds: input should be greater than or equal to 1, got 0"),
     (["--out", "file/run"], "--out must be a writable folder"),
