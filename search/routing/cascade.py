@@ -30,7 +30,7 @@ ROUTED_STEPS = 6
 
 @dataclass(frozen=True)
 class SecondAnswers:
-    """Margins of the answers of each chosen plan (K) to the questions of a split (Q), and the cost saved by a second one."""
+    """Margins of the answers to the questions of a split (Q) by each chosen plan (K), and what a second answer saves."""
 
     margins: Floats
     """(Q, K) margin of each answer, in nats."""
