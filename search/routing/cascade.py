@@ -30,7 +30,7 @@ ROUTED_STEPS = 6
 
 @dataclass(frozen=True)
 class SecondAnswers:
-    """Margins of the answers to the questions of a split (Q) by each chosen plan (K), and what a second answer saves."""
+    """Margins of the answers to the questions (Q) of a split by each chosen plan (K), and costs saved by a second one."""
 
     margins: Floats
     """(Q, K) margin of each answer, in nats."""
