@@ -30,7 +30,7 @@ ROUTED_STEPS = 6
 
 @dataclass(frozen=True)
 class SecondAnswers:
-    """Margins of the answers to the questions (Q) of a split by each chosen plan (K), and costs saved by a second one."""
+    """Margins of answers of the chosen plans (K) to the questions (Q) of a split, and savings of a second answer."""
 
     margins: Floats
     """(Q, K) margin of each answer, in nats."""
